@@ -1,0 +1,91 @@
+//! What one decision costs: time and allocations of reading a pod, deciding and writing the patch.
+//! `cargo bench --bench engine`
+
+// A benchmark may end by panicking, and is there to print.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use divan::{AllocProfiler, Bencher, black_box};
+use prestop::engine::decide;
+use prestop::engine::patch::Patch;
+use prestop::engine::pod::Pod;
+use prestop::engine::settings::NamespaceSettings;
+use prestop::policy::{KubernetesVersion, NamespaceRule, Policy};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+/// Containers in a pod: an ordinary one, and one of a mesh with its proxies and shippers.
+const SIZES: [usize; 2] = [1, 5];
+
+fn main() {
+    divan::main();
+}
+
+fn policy() -> Policy {
+    Policy {
+        kubernetes_version: Some(KubernetesVersion::NEWEST),
+        namespaces: NamespaceRule::NotDisabled,
+        ..Policy::built_in()
+    }
+}
+
+/// A pod as the API server sends it, with the fields that are only skipped.
+fn pod(containers: usize) -> String {
+    let images = [
+        "nginx:1.15",
+        "example.com/team/app:1",
+        "istio/proxyv2:1.20",
+        "fluent/fluent-bit:3",
+        "httpd:2.4",
+    ];
+    let container = |(index, image): (usize, &&str)| {
+        let environment: Vec<Value> = (0..20)
+            .map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "some value of it"}))
+            .collect();
+        json!({"name": format!("container-{index}"), "image": image, "env": environment,
+            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "100m"}},
+            "volumeMounts": [{"name": "kube-api-access", "mountPath": "/var/run/secrets", "readOnly": true}],
+            "terminationMessagePath": "/dev/termination-log", "imagePullPolicy": "IfNotPresent"})
+    };
+    let containers: Vec<Value> =
+        images.iter().take(containers).enumerate().map(container).collect();
+    json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "web-7d4b9c6f5-", "labels": {"app": "web"},
+            "annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "controller": true}]},
+        "spec": {"containers": containers, "terminationGracePeriodSeconds": 30, "restartPolicy": "Always"}})
+    .to_string()
+}
+
+#[divan::bench(args = SIZES)]
+fn read(bencher: Bencher<'_, '_>, containers: usize) {
+    let text = pod(containers);
+    bencher.bench(|| Pod::from_json(black_box(&text)).is_ok());
+}
+
+#[divan::bench(args = SIZES)]
+fn decide_and_patch(bencher: Bencher<'_, '_>, containers: usize) {
+    let (text, policy, namespace) = (pod(containers), policy(), NamespaceSettings::default());
+    let pod = Pod::from_json(&text).unwrap();
+    let mut buffer = Vec::with_capacity(64 * 1024);
+    bencher.bench_local(|| {
+        buffer.clear();
+        let decision = decide(black_box(&pod), &namespace, &policy);
+        serde_json::to_writer(&mut buffer, &Patch::of(&decision, "").unwrap()).unwrap();
+        buffer.len()
+    });
+}
+
+#[divan::bench(args = SIZES)]
+fn read_decide_and_patch(bencher: Bencher<'_, '_>, containers: usize) {
+    let (text, policy, namespace) = (pod(containers), policy(), NamespaceSettings::default());
+    let mut buffer = Vec::with_capacity(64 * 1024);
+    bencher.bench_local(|| {
+        buffer.clear();
+        let pod = Pod::from_json(black_box(&text)).unwrap();
+        let decision = decide(&pod, &namespace, &policy);
+        serde_json::to_writer(&mut buffer, &Patch::of(&decision, "").unwrap()).unwrap();
+        buffer.len()
+    });
+}

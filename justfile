@@ -1,0 +1,31 @@
+# The same steps as .ci/run, one at a time. https://just.systems
+
+# Everything that has to pass.
+ci:
+    .ci/run
+
+test *arguments:
+    cargo test --locked {{arguments}}
+
+lint:
+    cargo fmt --all -- --check
+    cargo clippy --all-targets --locked -- -D warnings
+    shellcheck .ci/run .ci/readme src/engine/hook.sh
+
+deny:
+    cargo deny check
+
+# Write generated documents and golden results anew; read the difference before you commit it.
+update:
+    UPDATE_GENERATED=1 cargo test --locked
+
+# More cases of each property than the default.
+properties cases="100000":
+    PROPTEST_CASES={{cases}} cargo test --locked --release properties
+
+bench:
+    cargo bench --bench engine
+    cargo bench --bench stream
+
+readme:
+    .ci/readme

@@ -1,0 +1,147 @@
+//! Profiles: what is known about applications and their images. Data, not code: the built-in ones
+//! are in `catalogue/catalogue.yaml`, a configuration adds or replaces.
+//!
+//! A profile says which images it is for, which hook they need, and by which signals they stop.
+//! The first profile that matches an image is taken, so the file is ordered: what must not be
+//! mistaken for an application (controllers, exporters) first, then the special, then the general.
+
+mod image;
+mod signal;
+mod tags;
+
+pub mod format;
+
+use std::sync::LazyLock;
+
+pub use self::image::{ImagePattern, ImageReference, PatternError};
+pub use self::signal::{Signal, UnknownSignal};
+pub use self::tags::{Membership, RangeError, TagRange};
+
+/// Names that `prestop.dev/profile` gives a meaning of its own; no profile may have them.
+pub const RESERVED_NAMES: [&str; 2] = ["auto", "none"];
+
+/// Profiles in the order in which they are tried.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalogue {
+    profiles: Vec<Profile>,
+}
+
+/// What is known about one application in one family of images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Unique; what `prestop.dev/profile` and the reports call it.
+    pub name: String,
+    /// Which images it is for. Empty for a profile that is taken by name only.
+    pub images: Vec<ImagePattern>,
+    /// What these images need before their stop signal.
+    pub hook: ProfileHook,
+    /// A delay of its own, stronger than the configured default.
+    pub delay_seconds: Option<i64>,
+    /// A proxy or log shipper that must outlive the application: how much longer its delay is than
+    /// the longest of the application's containers.
+    pub sidecar_margin_seconds: Option<i64>,
+    /// Which signal the image is stopped by, and whether the application then finishes its work.
+    pub stop_signals: Vec<StopSignal>,
+    /// One sentence: why this hook.
+    pub reason: String,
+    /// Where that is written.
+    pub link: String,
+}
+
+/// What a profile injects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProfileHook {
+    /// Nothing: the image's operator or chart brings a hook, or a delay would do harm.
+    LeaveAlone,
+    /// The delay alone: the image's own stop signal, or nothing better, does the rest.
+    Delay,
+    /// Delay, quit, and a wait until the application is done.
+    Quit(Quit),
+}
+
+/// How an application is asked to finish its work and go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quit {
+    /// The application's own command; empty where only a signal does it.
+    pub command: Vec<String>,
+    /// For PID 1, where there is no command or it failed.
+    pub signal: Option<Signal>,
+    /// The names (`/proc/1/comm`) under which PID 1 is the application. Nothing is done to a PID 1
+    /// of another name.
+    pub process_names: Vec<String>,
+    /// Whether an image that is known to stop gracefully by itself gets the quit as well.
+    pub when: QuitWhen,
+}
+
+/// When a profile's quit is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuitWhen {
+    /// For every tag.
+    Always,
+    /// Only where image and tag are not known to stop gracefully by their own stop signal.
+    Needed,
+}
+
+/// A fact about images: what the runtime sends them, and what they do then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopSignal {
+    /// The tags for which it holds; `None` for all, also for unknown ones.
+    pub tags: Option<TagRange>,
+    /// The image's `STOPSIGNAL`; TERM where it has none.
+    pub signal: Signal,
+    /// The application finishes the requests that it has.
+    pub graceful: bool,
+}
+
+impl Catalogue {
+    /// Takes profiles in the order in which they are to be tried.
+    #[must_use]
+    pub const fn new(profiles: Vec<Profile>) -> Self {
+        Self { profiles }
+    }
+
+    /// The catalogue that is compiled in.
+    #[must_use]
+    pub fn built_in() -> &'static Self {
+        static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(format::built_in);
+        &BUILT_IN
+    }
+
+    /// All profiles, in the order in which they are tried.
+    #[must_use]
+    pub fn profiles(&self) -> &[Profile] {
+        &self.profiles
+    }
+
+    /// The profile of that name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// The first profile for an image, with the pattern that matched.
+    #[must_use]
+    pub fn for_image(&self, image: &ImageReference<'_>) -> Option<(&Profile, &ImagePattern)> {
+        self.profiles.iter().find_map(|profile| {
+            let pattern = profile.images.iter().find(|pattern| pattern.matches(image))?;
+            Some((profile, pattern))
+        })
+    }
+}
+
+impl Profile {
+    /// The stop signal of the image with this tag (`None`: no tag, or not certain), where it is
+    /// known. The first fact that certainly holds is taken.
+    #[must_use]
+    pub fn stop_signal(&self, tag: Option<&str>) -> Option<&StopSignal> {
+        self.stop_signals.iter().find(|fact| {
+            fact.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
+        })
+    }
+
+    /// Whether the image is known to finish its requests on its own stop signal.
+    #[must_use]
+    pub fn stops_gracefully(&self, tag: Option<&str>) -> bool {
+        self.stop_signal(tag).is_some_and(|fact| fact.graceful)
+    }
+}

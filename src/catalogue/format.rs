@@ -1,0 +1,453 @@
+//! How profiles are written: the format of `catalogue.yaml`, and of `profiles` in a configuration.
+//! One validator checks both.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_saphyr::{Location, Spanned};
+use thiserror::Error;
+
+use super::{
+    Catalogue, ImagePattern, Profile, ProfileHook, Quit, QuitWhen, RESERVED_NAMES, Signal,
+    StopSignal, TagRange,
+};
+use crate::duration::{self, DurationError};
+
+/// The kernel cuts the name of a process to this many bytes (`TASK_COMM_LEN` less the final zero).
+const LONGEST_PROCESS_NAME: usize = 15;
+
+/// The longest name of a profile: the same as for most names in Kubernetes.
+const LONGEST_NAME: usize = 63;
+
+/// What [`crate::duration::parse`] reads, for editors. Without look-ahead, which Go's validators
+/// do not have.
+pub const DURATION_PATTERN: &str = concat!(
+    "^([0-9]+|[0-9]+h([0-9]+m)?([0-9]+s)?([0-9]+ms)?|[0-9]+m([0-9]+s)?([0-9]+ms)?",
+    "|[0-9]+s([0-9]+ms)?|[0-9]+ms)$"
+);
+
+/// The text of the built-in catalogue.
+pub const BUILT_IN: &str = include_str!("catalogue.yaml");
+
+/// The file `catalogue.yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogueFile {
+    profiles: Vec<ProfileEntry>,
+}
+
+/// What is known about one application in one family of images.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ProfileEntry {
+    /// Unique name, for `prestop.dev/profile` and the reports: lower-case letters, digits and `-`.
+    /// `auto` and `none` have a meaning of their own.
+    #[schemars(
+        with = "String",
+        length(max = LONGEST_NAME),
+        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"),
+        extend("not" = { "enum": RESERVED_NAMES })
+    )]
+    name: Spanned<String>,
+    /// Repositories, by the end of their path: `nginx`, `bitnami*/nginx`,
+    /// `cgr.dev/chainguard/nginx`. No tag, no digest.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    images: Vec<Spanned<String>>,
+    /// What these images need before their stop signal.
+    #[schemars(with = "HookEntry")]
+    hook: Spanned<HookEntry>,
+    /// For `hook: quit`: how the application is asked to finish its work and go.
+    #[serde(default)]
+    #[schemars(with = "QuitEntry")]
+    quit: Option<Spanned<QuitEntry>>,
+    /// A delay of its own, such as `15s`; stronger than the default.
+    #[serde(default)]
+    #[schemars(with = "DurationText")]
+    delay: Option<DurationText>,
+    /// For proxies and log shippers that must outlive the application: how much longer their delay
+    /// is than the longest of the application's containers.
+    #[serde(default)]
+    #[schemars(with = "DurationText")]
+    sidecar_margin: Option<DurationText>,
+    /// Which signal the image is stopped by, and whether the application then finishes its work.
+    #[serde(default)]
+    stop_signals: Vec<StopSignalEntry>,
+    /// One sentence: why this hook.
+    #[serde(default)]
+    reason: String,
+    /// Where that is written.
+    #[serde(default)]
+    link: String,
+}
+
+/// What images need before their stop signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum HookEntry {
+    /// Nothing: their operator or chart brings a hook.
+    LeaveAlone,
+    /// The delay alone.
+    Delay,
+    /// Delay, quit, and a wait until the application is done.
+    Quit,
+}
+
+/// How an application is asked to finish its work and go.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct QuitEntry {
+    /// The application's own command, program and arguments. Never a shell line.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    command: Vec<Spanned<String>>,
+    /// The signal for PID 1 where there is no command or it failed: `QUIT`, `WINCH`, `USR1`, …
+    #[serde(default)]
+    #[schemars(with = "String")]
+    signal: Option<Spanned<String>>,
+    /// The names in `/proc/1/comm` under which PID 1 is the application.
+    #[schemars(with = "Vec<String>", length(min = 1), inner(length(min = 1, max = LONGEST_PROCESS_NAME)))]
+    process_names: Vec<Spanned<String>>,
+    /// `needed`: not for images that are known to stop gracefully by their own stop signal.
+    #[serde(default)]
+    when: WhenEntry,
+}
+
+/// When a profile's quit is used.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum WhenEntry {
+    /// For every tag.
+    #[default]
+    Always,
+    /// Only where image and tag are not known to stop gracefully by their own stop signal.
+    Needed,
+}
+
+/// A fact about images: what the runtime sends them, and what they do then.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct StopSignalEntry {
+    /// The tags for which it holds: `>=1.19.5`, `<2`, or both with a comma. Without: all.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    tags: Option<Spanned<String>>,
+    /// The image's `STOPSIGNAL`; `TERM` where it has none.
+    #[schemars(with = "String")]
+    signal: Spanned<String>,
+    /// The application finishes the requests that it has.
+    graceful: bool,
+}
+
+/// A duration as it is written, with its place: `15s`, `1m30s`, or whole seconds without a unit.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct DurationText(Spanned<String>);
+
+/// Why a written duration is not one of whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DurationTextError {
+    /// Not a duration at all.
+    #[error(transparent)]
+    NotADuration(#[from] DurationError),
+    /// `1500ms`: whoever writes it means something that can't be had.
+    #[error("whole seconds only: Kubernetes counts no fractions")]
+    Fraction,
+}
+
+/// Something in a profile that no profile can have.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{path}: {message}")]
+pub struct ProfileError {
+    /// Where it stands: `profiles[2].quit.signal`.
+    pub path: String,
+    /// Line of the text, from 1.
+    pub line: u64,
+    /// Column of the text, from 1.
+    pub column: u64,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+/// Checks profiles in the order in which they are to be tried. `path` is the list's own path in
+/// its file: `profiles`.
+///
+/// # Errors
+/// Each field that can't be used, with its place.
+pub fn validate(entries: &[ProfileEntry], path: &str) -> Result<Vec<Profile>, Vec<ProfileError>> {
+    let mut errors = Vec::new();
+    let mut names = HashSet::new();
+    let mut profiles = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        profiles.extend(entry.validate(&path, &mut errors));
+        let name = entry.valid_name(&path);
+        if name.is_ok_and(|name| !names.insert(name)) {
+            let message = format!("a second profile of the name {}", entry.name.value);
+            errors.push(error(&format!("{path}.name"), &entry.name, message));
+        }
+    }
+    if errors.is_empty() { Ok(profiles) } else { Err(errors) }
+}
+
+/// The catalogue that is compiled in. A test reads it, so it is never empty because of an error.
+pub(super) fn built_in() -> Catalogue {
+    let file: Result<CatalogueFile, _> = serde_saphyr::from_str(BUILT_IN);
+    let profiles = file.ok().and_then(|file| validate(&file.profiles, "profiles").ok());
+    Catalogue::new(profiles.unwrap_or_default())
+}
+
+impl DurationText {
+    /// Whole seconds, 0 to a hundred years.
+    ///
+    /// # Errors
+    /// When it is not a duration, or has a fraction of a second.
+    pub fn seconds(&self) -> Result<i64, DurationTextError> {
+        let duration = duration::parse(&self.0.value)?;
+        if duration.rounded_up {
+            return Err(DurationTextError::Fraction);
+        }
+        Ok(duration.seconds)
+    }
+
+    /// Where it is used.
+    #[must_use]
+    pub const fn location(&self) -> Location {
+        self.0.referenced
+    }
+}
+
+impl JsonSchema for DurationText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "a duration such as 15s or 1m30s, or whole seconds",
+            "type": ["string", "integer"],
+            "minimum": 0,
+            "pattern": DURATION_PATTERN,
+        })
+    }
+}
+
+impl ProfileEntry {
+    /// Its durations, each with the name of its field.
+    pub fn durations(&self) -> impl Iterator<Item = (&'static str, &DurationText)> {
+        let delay = self.delay.as_ref().map(|delay| ("delay", delay));
+        let margin = self.sidecar_margin.as_ref();
+        let margin = margin.map(|margin| ("sidecarMargin", margin));
+        delay.into_iter().chain(margin)
+    }
+
+    fn validate(&self, path: &str, errors: &mut Vec<ProfileError>) -> Option<Profile> {
+        let name = keep(self.valid_name(path), errors);
+        let images = format!("{path}.images");
+        let images = each(&self.images, &images, ImagePattern::parse, errors);
+        let hook = self.valid_hook(path, errors);
+        let delay = seconds(self.delay.as_ref(), &format!("{path}.delay"));
+        let delay = keep(delay, errors);
+        let margin = format!("{path}.sidecarMargin");
+        let margin = keep(seconds(self.sidecar_margin.as_ref(), &margin), errors);
+        let stop_signals = self.valid_stop_signals(path, errors);
+        Some(Profile {
+            name: name?,
+            images: images?,
+            hook: hook?,
+            delay_seconds: delay?,
+            sidecar_margin_seconds: margin?,
+            stop_signals: stop_signals?,
+            reason: self.reason.clone(),
+            link: self.link.clone(),
+        })
+    }
+
+    fn valid_name(&self, path: &str) -> Result<String, ProfileError> {
+        let name = &self.name.value;
+        let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let path = format!("{path}.name");
+        if name.is_empty()
+            || name.len() > LONGEST_NAME
+            || !name.bytes().all(letters)
+            || name.starts_with('-')
+            || name.ends_with('-')
+        {
+            let message = "a name has lower-case letters, digits and '-' between them, at most 63";
+            return Err(error(&path, &self.name, message));
+        }
+        if RESERVED_NAMES.contains(&name.as_str()) {
+            let message = format!("{name} has a meaning of its own; choose another name");
+            return Err(error(&path, &self.name, message));
+        }
+        Ok(name.clone())
+    }
+
+    fn valid_hook(&self, path: &str, errors: &mut Vec<ProfileError>) -> Option<ProfileHook> {
+        let quit_path = format!("{path}.quit");
+        match (self.hook.value, &self.quit) {
+            (HookEntry::LeaveAlone, None) => Some(ProfileHook::LeaveAlone),
+            (HookEntry::Delay, None) => Some(ProfileHook::Delay),
+            (HookEntry::Quit, Some(quit)) => {
+                if self.sidecar_margin.is_some() {
+                    let message =
+                        "a sidecar is never told to quit: it has to outlive the application";
+                    errors.push(error(&quit_path, quit, message));
+                }
+                let valid = quit.value.validate(quit, &quit_path, errors);
+                valid.map(ProfileHook::Quit)
+            }
+            (HookEntry::Quit, None) => {
+                let message = "hook: quit needs the field quit";
+                errors.push(error(&format!("{path}.hook"), &self.hook, message));
+                None
+            }
+            (_, Some(quit)) => {
+                errors.push(error(&quit_path, quit, "quit is for hook: quit only"));
+                None
+            }
+        }
+    }
+
+    fn valid_stop_signals(
+        &self,
+        path: &str,
+        errors: &mut Vec<ProfileError>,
+    ) -> Option<Vec<StopSignal>> {
+        let facts = self.stop_signals.iter().enumerate();
+        let facts = facts.map(|(index, fact)| {
+            let path = format!("{path}.stopSignals[{index}]");
+            let tags = fact.tags.as_ref();
+            let tags = tags.map(|tags| parsed(tags, &format!("{path}.tags"), TagRange::from_str));
+            let tags = keep(tags.transpose(), errors);
+            let signal = parsed(&fact.signal, &format!("{path}.signal"), Signal::from_str);
+            let signal = keep(signal, errors);
+            Some(StopSignal { tags: tags?, signal: signal?, graceful: fact.graceful })
+        });
+        all(facts)
+    }
+}
+
+impl QuitEntry {
+    fn validate<T>(
+        &self,
+        at: &Spanned<T>,
+        path: &str,
+        errors: &mut Vec<ProfileError>,
+    ) -> Option<Quit> {
+        if self.command.is_empty() && self.signal.is_none() {
+            let message = "a quit needs a command, a signal, or both";
+            errors.push(error(path, at, message));
+        }
+        let names = format!("{path}.processNames");
+        if self.process_names.is_empty() {
+            let message = "at least one name of PID 1, as in /proc/1/comm: it guards what is not the application";
+            errors.push(error(&names, at, message));
+        }
+        let command = each(&self.command, &format!("{path}.command"), argument, errors);
+        let signal = self.signal.as_ref();
+        let signal =
+            signal.map(|signal| parsed(signal, &format!("{path}.signal"), Signal::from_str));
+        let signal = keep(signal.transpose(), errors);
+        let process_names = each(&self.process_names, &names, process_name, errors);
+        Some(Quit {
+            command: command?,
+            signal: signal?,
+            process_names: process_names?,
+            when: match self.when {
+                WhenEntry::Always => QuitWhen::Always,
+                WhenEntry::Needed => QuitWhen::Needed,
+            },
+        })
+    }
+}
+
+fn argument(text: &str) -> Result<String, &'static str> {
+    if text.contains('\0') {
+        Err("an argument can't have a zero byte")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn process_name(text: &str) -> Result<String, &'static str> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+    if text.is_empty() || !text.bytes().all(plain) {
+        return Err("the name of a process: letters that can be seen, no spaces, no comma");
+    }
+    if text.len() > LONGEST_PROCESS_NAME {
+        return Err("the kernel cuts the names of processes to 15 letters; write the first 15");
+    }
+    Ok(text.to_owned())
+}
+
+fn seconds(value: Option<&DurationText>, path: &str) -> Result<Option<i64>, ProfileError> {
+    let seconds = value.map(|value| {
+        let seconds = value.seconds();
+        seconds.map_err(|cause| error(path, &value.0, cause.to_string()))
+    });
+    seconds.transpose()
+}
+
+/// Parses each value, and tells of each that can't be.
+fn each<T, E: ToString>(
+    values: &[Spanned<String>],
+    path: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+    errors: &mut Vec<ProfileError>,
+) -> Option<Vec<T>> {
+    let values = values.iter().enumerate();
+    all(values
+        .map(|(index, value)| keep(parsed(value, &format!("{path}[{index}]"), &parse), errors)))
+}
+
+/// All of them or nothing, and never stops before the last.
+fn all<T>(values: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let values: Vec<Option<T>> = values.collect();
+    values.into_iter().collect()
+}
+
+fn keep<T>(result: Result<T, ProfileError>, errors: &mut Vec<ProfileError>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
+}
+
+fn parsed<T, E: ToString>(
+    value: &Spanned<String>,
+    path: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, ProfileError> {
+    parse(&value.value).map_err(|cause| error(path, value, cause.to_string()))
+}
+
+fn error<T>(path: &str, at: &Spanned<T>, message: impl Into<String>) -> ProfileError {
+    ProfileError {
+        path: path.to_owned(),
+        line: at.referenced.line(),
+        column: at.referenced.column(),
+        message: message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_catalogue_is_valid() {
+        let file: CatalogueFile = serde_saphyr::from_str(BUILT_IN).unwrap();
+        let profiles = validate(&file.profiles, "profiles").unwrap();
+        assert!(!profiles.is_empty());
+        for profile in &profiles {
+            assert!(!profile.reason.is_empty(), "{} has no reason", profile.name);
+            assert!(profile.link.starts_with("https://"), "{} has no link", profile.name);
+        }
+    }
+}

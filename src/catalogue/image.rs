@@ -1,0 +1,305 @@
+//! Image references (`registry:5000/team/nginx:1.27@sha256:…`) and the patterns that profiles
+//! match them with. Everything is linear in the length of the text: image names come from users.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The longest reference that is looked at. The distribution specification ends a repository name
+/// at 255 characters and a tag at 128; a digest is at most about 150.
+const LONGEST_REFERENCE: usize = 1024;
+
+/// Where images without a registry come from.
+const DEFAULT_REGISTRY: &str = "docker.io";
+
+/// The old name of that registry; runtimes still take one for the other.
+const DEFAULT_REGISTRY_ALIAS: &str = "index.docker.io";
+
+/// A parsed image reference, borrowed from the pod's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageReference<'a> {
+    /// The registry, with its port if it has one; `docker.io` where the reference has none.
+    pub registry: &'a str,
+    /// The repository's path without the registry, as written: `nginx`, `bitnami/nginx`.
+    pub repository: &'a str,
+    /// The tag, if there is one.
+    pub tag: Option<&'a str>,
+    /// The reference is pinned by digest. The tag beside it then says nothing certain.
+    pub has_digest: bool,
+}
+
+/// A pattern over the end of an image's path: `nginx` matches every repository of that name,
+/// `bitnami/nginx` only those of a `bitnami` folder, `cgr.dev/chainguard/nginx` only that registry.
+/// Within a component `*` stands for any characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImagePattern {
+    text: String,
+}
+
+/// Why a text is not a pattern for images.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// Empty, or with an empty component (`a//b`, `/a`).
+    #[error("an image pattern is a path such as nginx or bitnami/nginx, without empty parts")]
+    EmptyComponent,
+    /// A tag or a digest: patterns are for repositories, `tags` is for tags.
+    #[error("an image pattern has no tag and no digest; use the field for tags")]
+    TagOrDigest,
+    /// Letters that no repository can have.
+    #[error("an image pattern has lower-case letters, digits, '.', '_', '-', '/' and '*' only")]
+    Character,
+}
+
+impl<'a> ImageReference<'a> {
+    /// Reads a reference the way container runtimes do; `None` for what none of them would pull.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        if text.is_empty() || text.len() > LONGEST_REFERENCE {
+            return None;
+        }
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (text, None),
+        };
+        if digest.is_some_and(|digest| !is_digest(digest)) {
+            return None;
+        }
+        // A colon after the last slash begins the tag; before it, a registry's port.
+        let (path, tag) = match name.rsplit_once(':') {
+            Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
+            _ => (name, None),
+        };
+        if tag.is_some_and(|tag| !is_tag(tag)) {
+            return None;
+        }
+        let (registry, repository) = match path.split_once('/') {
+            Some((DEFAULT_REGISTRY_ALIAS, rest)) => (DEFAULT_REGISTRY, rest),
+            Some((first, rest)) if is_registry(first) => (first, rest),
+            _ => (DEFAULT_REGISTRY, path),
+        };
+        let valid = repository.split('/').all(is_path_component) && is_registry_name(registry);
+        valid.then_some(Self { registry, repository, tag, has_digest: digest.is_some() })
+    }
+
+    /// The tag, unless a digest makes it mere decoration.
+    #[must_use]
+    pub fn certain_tag(&self) -> Option<&'a str> {
+        if self.has_digest { None } else { self.tag }
+    }
+
+    /// The path's components from the last to the first, the registry at the end. Docker Hub's
+    /// short names have the `library` folder that they stand for.
+    fn components_from_the_end(&self) -> impl Iterator<Item = &'a str> {
+        let official = self.registry == DEFAULT_REGISTRY && !self.repository.contains('/');
+        self.repository
+            .rsplit('/')
+            .chain(official.then_some("library"))
+            .chain(std::iter::once(self.registry))
+    }
+}
+
+impl ImagePattern {
+    /// Checks a pattern.
+    ///
+    /// # Errors
+    /// When it is empty, names a tag or a digest, or has characters that no repository has.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.split('/').any(str::is_empty) {
+            return Err(PatternError::EmptyComponent);
+        }
+        let last = text.rsplit('/').next().unwrap_or_default();
+        if text.contains('@') || last.contains(':') {
+            return Err(PatternError::TagOrDigest);
+        }
+        let allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/*:".contains(&byte)
+        };
+        if !text.bytes().all(allowed) {
+            return Err(PatternError::Character);
+        }
+        Ok(Self { text: text.to_owned() })
+    }
+
+    /// Whether the pattern's components are the last ones of the image's path.
+    #[must_use]
+    pub fn matches(&self, image: &ImageReference<'_>) -> bool {
+        let mut components = image.components_from_the_end();
+        self.text
+            .rsplit('/')
+            .all(|pattern| components.next().is_some_and(|component| matches(pattern, component)))
+    }
+}
+
+impl fmt::Display for ImagePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Whether `text` is `pattern`, where `*` stands for any characters. The earliest place for each
+/// literal part is always a right one, so nothing is ever tried twice.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let Some(mut inner) = text.strip_prefix(head).and_then(|text| text.strip_suffix(tail)) else {
+        return false;
+    };
+    for literal in middle.split('*') {
+        match inner.split_once(literal) {
+            Some((_, after)) => inner = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// The first component is a registry if it could be no folder of the default one.
+fn is_registry(component: &str) -> bool {
+    component == "localhost" || component.contains(['.', ':'])
+}
+
+fn is_registry_name(registry: &str) -> bool {
+    let (host, port) = registry.split_once(':').unwrap_or((registry, "0"));
+    host.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+        && !port.is_empty()
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Words of lower-case letters and digits, with one dot, one or two underscores, or any number of
+/// dashes between them.
+fn is_path_component(component: &str) -> bool {
+    let alphanumeric = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let separates =
+        |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
+    component.starts_with(alphanumeric)
+        && component.ends_with(alphanumeric)
+        && component.split(alphanumeric).all(separates)
+}
+
+fn is_tag(tag: &str) -> bool {
+    (1..=128).contains(&tag.len())
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && !tag.starts_with(['.', '-'])
+}
+
+fn is_digest(digest: &str) -> bool {
+    digest.split_once(':').is_some_and(|(algorithm, hex)| {
+        !algorithm.is_empty()
+            && algorithm.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+._-".contains(&byte))
+            && hex.len() >= 32
+            && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn reads_each_form_of_a_reference() {
+        let cases = [
+            ("nginx", "docker.io", "nginx", None),
+            ("nginx:1.27", "docker.io", "nginx", Some("1.27")),
+            ("bitnami/nginx:1", "docker.io", "bitnami/nginx", Some("1")),
+            ("localhost/nginx", "localhost", "nginx", None),
+            ("localhost:5000/nginx:1", "localhost:5000", "nginx", Some("1")),
+            ("registry.local/x/nginx:v1_2-a.b", "registry.local", "x/nginx", Some("v1_2-a.b")),
+            ("index.docker.io/nginx", "docker.io", "nginx", None),
+            ("x/a.b_c__d---e", "docker.io", "x/a.b_c__d---e", None),
+            ("Registry.local:443/x/y/z", "Registry.local:443", "x/y/z", None),
+        ];
+        for (text, registry, repository, tag) in cases {
+            let expected = ImageReference { registry, repository, tag, has_digest: false };
+            assert_eq!(ImageReference::parse(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_digest_makes_the_tag_uncertain() {
+        let text = format!("host:5000/nginx:1.27@{DIGEST}");
+        let image = ImageReference::parse(&text).unwrap();
+        assert_eq!((image.tag, image.certain_tag(), image.has_digest), (Some("1.27"), None, true));
+    }
+
+    #[test]
+    fn refuses_what_no_runtime_would_pull() {
+        let long = "a".repeat(LONGEST_REFERENCE + 1);
+        let garbage = [
+            "",
+            " ",
+            "Nginx",
+            "team/NGINX:1",
+            "nginx:",
+            "nginx:a b",
+            "nginx@",
+            "nginx@sha256:12",
+            "/nginx",
+            "nginx/",
+            "a//b",
+            ":1",
+            "@",
+            "nginx:.1",
+            "-nginx",
+            "nginx-",
+            "ng..inx",
+            "ng___inx",
+            "ng._inx",
+            "ng-_inx",
+            "host:port/nginx",
+            "https://x/y",
+            "nginx\n",
+            "ngïnx",
+            "../etc/passwd",
+            &long,
+        ];
+        for text in garbage {
+            assert_eq!(ImageReference::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_matches_the_end_of_the_path() {
+        let cases = [
+            ("nginx", "nginx", true),
+            ("nginx", "registry.local/x/nginx:1", true),
+            ("nginx", "nginx-prometheus-exporter", false),
+            ("library/nginx", "nginx", true),
+            ("library/nginx", "docker.io/nginx", true),
+            ("library/nginx", "index.docker.io/nginx", true),
+            ("library/nginx", "bitnami/nginx", false),
+            ("library/nginx", "mirror.local/library/nginx", true),
+            ("docker.io/library/nginx", "nginx", true),
+            ("bitnami*/nginx", "bitnamilegacy/nginx:1", true),
+            ("cgr.dev/chainguard/nginx", "cgr.dev/chainguard/nginx", true),
+            ("cgr.dev/chainguard/nginx", "chainguard/nginx", false),
+            ("*nginx-ingress*", "x/my-nginx-ingress-2", true),
+            ("*a*b*c*", "xaxbxcx", true),
+            ("*a*b*c*", "xaxcxbx", false),
+            ("a*a", "a", false),
+            ("*", "anything", true),
+        ];
+        for (pattern, image, expected) in cases {
+            let image = ImageReference::parse(image).unwrap();
+            assert_eq!(
+                ImagePattern::parse(pattern).unwrap().matches(&image),
+                expected,
+                "{pattern} {image:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_patterns_that_could_never_match() {
+        assert_eq!(ImagePattern::parse(""), Err(PatternError::EmptyComponent));
+        assert_eq!(ImagePattern::parse("/nginx"), Err(PatternError::EmptyComponent));
+        assert_eq!(ImagePattern::parse("nginx:1.27"), Err(PatternError::TagOrDigest));
+        assert_eq!(ImagePattern::parse("nginx@sha256"), Err(PatternError::TagOrDigest));
+        assert_eq!(ImagePattern::parse("Nginx"), Err(PatternError::Character));
+    }
+}

@@ -1,0 +1,145 @@
+//! The command line: structs only. What they mean is in `commands`.
+
+// The comments of this file are help texts: no back-ticks around the names of kinds.
+#![allow(clippy::doc_markdown)]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::policy::KubernetesVersion;
+
+/// preStop hooks for Kubernetes, injected: rolling updates, drains and scale-downs drop no request.
+#[derive(Debug, Parser)]
+#[command(name = "prestop", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done, 1 --check found something, 2 wrong usage, 3 bad input."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Inject hooks into manifests: files, folders or standard input.
+    Inject(InjectArguments),
+    /// List what is known about applications, or say what one image gets and why.
+    Catalogue(CatalogueArguments),
+    /// Work with the configuration file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// Inject hooks into manifests: files, folders or standard input.
+///
+/// Pods, and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets,
+/// ReplicationControllers, Jobs, CronJobs, Argo Rollouts and Lists of them are decided on exactly as
+/// the webhook would decide on their pods. Everything else passes through unchanged, and so do
+/// comments, the order of keys, quotes and blank lines.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prestop inject -o report deployment.yaml          what would be done, and why
+  prestop inject -o diff manifests/                 the same as a diff
+  kustomize build . | prestop inject - | kubectl apply -f -
+  prestop inject --check manifests/                 for pipelines: exit status 1 if anything is missing
+
+Exit status: 0 done, 1 --check found something, 2 wrong usage, 3 bad input (the file is left out).")]
+// Flags are booleans; each is looked at in one place.
+#[allow(clippy::struct_excessive_bools)]
+pub struct InjectArguments {
+    /// Files, folders (searched for .yaml, .yml and .json), or - for standard input.
+    #[arg(required = true, value_name = "FILE|FOLDER|-")]
+    pub paths: Vec<PathBuf>,
+    /// What to print [default: yaml; nothing with --check or --in-place].
+    #[arg(short, long, value_enum)]
+    pub output: Option<OutputForm>,
+    /// Write the files anew, each only if all of it was understood.
+    #[arg(short, long)]
+    pub in_place: bool,
+    /// Change nothing, exit with status 1 if anything would be changed.
+    #[arg(long, conflicts_with = "in_place")]
+    pub check: bool,
+    /// The configuration file (prestop config check reads the same).
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The version of the API server: decides between Kubernetes' own sleep and the image's.
+    #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
+    pub kubernetes_version: KubernetesVersion,
+    /// The namespace of objects that do not say.
+    #[arg(short, long, default_value = "default", value_name = "NAME")]
+    pub namespace: String,
+    /// Only namespaces of the input that are labelled prestop.dev/inject: enabled.
+    #[arg(long)]
+    pub only_enabled: bool,
+    /// One more kind that has its pod template at spec.template (can be repeated).
+    #[arg(long = "kind", value_name = "KIND")]
+    pub kinds: Vec<String>,
+    /// Colours in diffs [default: on a terminal, unless NO_COLOR is set].
+    #[arg(long, value_enum, default_value_t = Color::Auto, hide_default_value = true)]
+    pub color: Color,
+    /// Nothing on standard error but errors.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What `inject` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// The manifests with the hooks; JSON stays JSON.
+    Yaml,
+    /// What differs, as a unified diff.
+    Diff,
+    /// One JSON patch per changed workload, one line each.
+    JsonPatch,
+    /// What is done and why, for people.
+    Report,
+    /// The report for machines.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// List what is known about applications, or say what one image gets and why.
+#[derive(Debug, Args)]
+pub struct CatalogueArguments {
+    /// Images, such as nginx:1.15. Without any the whole catalogue is listed.
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// The configuration file, for profiles of your own.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Work with the configuration file.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check configuration files; say what is wrong, where, and what is allowed.
+    Check {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+}

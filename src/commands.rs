@@ -1,0 +1,80 @@
+//! The subcommands, one file each. They own all contact with the world: files, standard streams,
+//! the environment. What they decide with is in the pure modules.
+
+mod catalogue;
+mod completions;
+mod config;
+mod inject;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::cli::{Cli, Command, ConfigCommand};
+use crate::config::Config;
+use crate::policy::Policy;
+
+/// How a command ended; documented in the help texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Done.
+    Done,
+    /// `--check` found something.
+    Found,
+    /// Wrong usage: files that contradict the arguments, a configuration that can't be read.
+    Usage,
+    /// Some input could not be understood.
+    BadInput,
+}
+
+/// Runs a command and tells its errors on standard error.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Inject(arguments) => inject::run(&arguments),
+        Command::Catalogue(arguments) => catalogue::run(&arguments),
+        Command::Config(ConfigCommand::Check { files }) => config::check(&files),
+        Command::Config(ConfigCommand::Schema) => config::schema(),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man => completions::man(),
+    };
+    let exit = match result {
+        Ok(exit) => exit,
+        // Whoever reads us has seen enough: `prestop inject … | head`.
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
+        Err(error) => {
+            tell(&format!("error: {error:#}"));
+            Exit::Usage
+        }
+    };
+    ExitCode::from(match exit {
+        Exit::Done => 0,
+        Exit::Found => 1,
+        Exit::Usage => 2,
+        Exit::BadInput => 3,
+    })
+}
+
+/// The policy of a configuration file, or the built-in one.
+fn policy(config: Option<&Path>) -> anyhow::Result<Policy> {
+    let Some(path) = config else { return Ok(Policy::built_in()) };
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("configuration {name}"))?;
+    let config = Config::parse(&text).map_err(|error| {
+        anyhow::anyhow!("configuration can't be used\n{}", error.in_file(&name))
+    })?;
+    Ok(config.into_policy())
+}
+
+/// One message on standard error. There is nobody to tell if that fails.
+fn tell(message: &str) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,113 @@
+//! Where manifests come from: files, folders, standard input.
+
+use std::fs::File;
+use std::io::{self, BufReader, Seek};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use walkdir::WalkDir;
+
+use crate::manifest::Documents;
+
+/// What files in folders are called.
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// One input that can be read more than once.
+pub(super) struct Source {
+    /// As it was given; `-` for standard input.
+    pub(super) name: String,
+    content: Content,
+}
+
+enum Content {
+    Path(PathBuf),
+    /// Standard input, copied to a file without a name.
+    Copy(File),
+}
+
+/// Every input that the arguments name, and errors for those that are not there.
+///
+/// # Errors
+/// When standard input can't be copied, or is to be written in place.
+pub(super) fn sources(
+    paths: &[PathBuf],
+    in_place: bool,
+) -> anyhow::Result<(Vec<Source>, Vec<anyhow::Error>)> {
+    let mut sources = Vec::new();
+    let mut errors = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            if in_place {
+                bail!("standard input can't be written in place; leave --in-place out");
+            }
+            sources.push(Source::standard_input()?);
+        } else if path.is_dir() {
+            let before = sources.len();
+            errors.extend(folder(path, &mut sources));
+            if sources.len() == before {
+                let path = path.display();
+                errors.push(anyhow::anyhow!("{path}: no .yaml, .yml or .json file in this folder"));
+            }
+        } else {
+            match File::open(path) {
+                Ok(_) => sources.push(Source::path(path)),
+                Err(error) => {
+                    errors.push(anyhow::Error::new(error).context(path.display().to_string()));
+                }
+            }
+        }
+    }
+    Ok((sources, errors))
+}
+
+/// The manifests of a folder, in the order of their names; returns what could not be looked at.
+fn folder(path: &Path, sources: &mut Vec<Source>) -> Vec<anyhow::Error> {
+    let mut errors = Vec::new();
+    for entry in WalkDir::new(path).follow_links(true).sort_by_file_name() {
+        match entry {
+            Ok(entry) => {
+                let extension = entry.path().extension().and_then(|extension| extension.to_str());
+                if entry.file_type().is_file()
+                    && extension.is_some_and(|it| EXTENSIONS.contains(&it))
+                {
+                    sources.push(Source::path(entry.path()));
+                }
+            }
+            Err(error) => errors.push(error.into()),
+        }
+    }
+    errors
+}
+
+impl Source {
+    fn path(path: &Path) -> Self {
+        Self { name: path.display().to_string(), content: Content::Path(path.to_owned()) }
+    }
+
+    fn standard_input() -> anyhow::Result<Self> {
+        let mut copy = tempfile::tempfile().context("temporary file for standard input")?;
+        io::copy(&mut io::stdin().lock(), &mut copy).context("standard input")?;
+        Ok(Self { name: "-".to_owned(), content: Content::Copy(copy) })
+    }
+
+    /// The file's path, where it has one.
+    pub(super) fn file_path(&self) -> Option<&Path> {
+        match &self.content {
+            Content::Path(path) => Some(path),
+            Content::Copy(_) => None,
+        }
+    }
+
+    /// The documents, from the first.
+    pub(super) fn documents(&self) -> anyhow::Result<Documents<BufReader<File>>> {
+        let file = match &self.content {
+            Content::Path(path) => File::open(path).with_context(|| self.name.clone())?,
+            Content::Copy(copy) => {
+                let mut copy = copy.try_clone().context("standard input")?;
+                copy.rewind().context("standard input")?;
+                copy
+            }
+        };
+        Ok(Documents::new(BufReader::new(file)))
+    }
+}

@@ -1,0 +1,73 @@
+//! The configuration file `prestop.yaml`: its text in, a [`Policy`] out, or everything that is
+//! wrong with it. See `docs/configuration.md` for the fields.
+//!
+//! Three steps, each with all of its errors at once: the text becomes a tree (`document`), the
+//! tree is held against the schema (`shape`), the values against the rules (`rules`).
+
+mod document;
+mod error;
+mod format;
+mod rules;
+mod shape;
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use self::document::Node;
+use self::error::Finding;
+use self::format::ConfigurationFile;
+use crate::policy::Policy;
+
+pub use self::error::{ConfigError, Problem};
+pub use self::format::json_schema;
+
+/// What a configuration file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    policy: Policy,
+}
+
+impl Config {
+    /// Reads and checks the text of a configuration file.
+    ///
+    /// # Errors
+    /// When it is not one YAML document of at most 1 MiB, when something in it is unknown or of a
+    /// wrong type, or when values are out of bounds or don't go together.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        match policy(text) {
+            Ok(policy) => Ok(Self { policy }),
+            Err(findings) => Err(ConfigError::new(text, findings)),
+        }
+    }
+
+    /// The rules that it makes, with the built-in values for what it does not set. The version of
+    /// Kubernetes and which namespaces are taken are not in the file: callers set them.
+    #[must_use]
+    pub fn into_policy(self) -> Policy {
+        self.policy
+    }
+}
+
+fn policy(text: &str) -> Result<Policy, Vec<Finding>> {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(json_schema);
+    let document = document::read(text).map_err(|finding| vec![finding])?;
+    check_shape(&document, &SCHEMA)?;
+    let file = document::read_as::<ConfigurationFile>(text, &document);
+    rules::policy(file.map_err(|finding| vec![finding])?)
+}
+
+fn check_shape(document: &Node, schema: &Value) -> Result<(), Vec<Finding>> {
+    if matches!(document.value, document::Value::Null) {
+        let message =
+            "empty; at least apiVersion: prestop.dev/v1alpha1 and kind: Configuration are needed";
+        return Err(vec![Finding::of_file(message)]);
+    }
+    let mut findings = shape::check(document, schema);
+    // In a file of another kind or version nothing else can be expected to fit.
+    let decides = |finding: &Finding| ["apiVersion", "kind"].contains(&finding.path.as_str());
+    if findings.iter().any(decides) {
+        findings.retain(decides);
+    }
+    if findings.is_empty() { Ok(()) } else { Err(findings) }
+}

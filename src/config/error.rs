@@ -1,0 +1,192 @@
+//! What is wrong with a configuration, shown where it stands.
+
+use std::fmt;
+
+use serde_saphyr::Location;
+use thiserror::Error;
+
+/// More is not read by anybody; the rest is counted.
+const MOST_PROBLEMS: usize = 20;
+
+/// How much of a long line is shown.
+const WIDEST_EXCERPT: usize = 100;
+
+/// Everything that is wrong with a configuration.
+///
+/// Shown as one block for each problem: `line:column: path: message`, the line itself and a caret
+/// under the column. [`ConfigError::in_file`] puts a file's name in front of each.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct ConfigError {
+    problems: Vec<Problem>,
+    left_out: usize,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line of the text, from 1.
+    pub line: u64,
+    /// Column of the text in characters, from 1.
+    pub column: u64,
+    /// The field: `profiles.entries[2].quit.signal`. Empty where the whole text is meant.
+    pub path: String,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+    excerpt: Option<Excerpt>,
+}
+
+/// A place in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// From 1.
+    pub(super) line: u64,
+    /// In characters, from 1.
+    pub(super) column: u64,
+}
+
+/// A problem before the text is at hand.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) path: String,
+    pub(super) place: Place,
+    pub(super) message: String,
+}
+
+/// The part of a line around a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Excerpt {
+    text: String,
+    /// Characters of `text` before the column.
+    indent: usize,
+}
+
+/// An error with the name of its file in front of each problem.
+struct InFile<'a> {
+    error: &'a ConfigError,
+    file: &'a str,
+}
+
+impl ConfigError {
+    /// Puts the findings in the order of the text, and shows each in it.
+    pub(super) fn new(text: &str, mut findings: Vec<Finding>) -> Self {
+        findings.sort_by_key(|finding| finding.place);
+        let left_out = findings.len().saturating_sub(MOST_PROBLEMS);
+        let problems = findings
+            .into_iter()
+            .take(MOST_PROBLEMS)
+            .map(|finding| Problem {
+                line: finding.place.line,
+                column: finding.place.column,
+                path: visible(&finding.path),
+                message: visible(&finding.message),
+                excerpt: Excerpt::new(text, finding.place),
+            })
+            .collect();
+        Self { problems, left_out }
+    }
+
+    /// The problems in the order of the text; at least one, and not more than twenty.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// How many more there are.
+    #[must_use]
+    pub const fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// The same, each problem with the file's name in front: `prestop.yaml:7:10: …`.
+    #[must_use]
+    pub fn in_file<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
+        InFile { error: self, file }
+    }
+
+    fn fmt_with(&self, f: &mut fmt::Formatter<'_>, prefix: &str) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{prefix}{problem}")?;
+        }
+        if self.left_out > 0 {
+            write!(f, "\nand {} more", self.left_out)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_with(f, "")
+    }
+}
+
+impl fmt::Display for InFile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt_with(f, &format!("{}:", self.file))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(excerpt) = &self.excerpt {
+            let number = self.line.to_string();
+            let margin = " ".repeat(number.len());
+            let indent = " ".repeat(excerpt.indent);
+            write!(f, "\n {number} | {}\n {margin} | {indent}^", excerpt.text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// The first character of the text.
+    pub(super) const START: Self = Self { line: 1, column: 1 };
+}
+
+impl From<Location> for Place {
+    fn from(location: Location) -> Self {
+        if location == Location::UNKNOWN {
+            return Self::START;
+        }
+        Self { line: location.line(), column: location.column() }
+    }
+}
+
+impl Finding {
+    /// Of the text as a whole.
+    pub(super) fn of_file(message: &str) -> Self {
+        Self { path: String::new(), place: Place::START, message: message.to_owned() }
+    }
+}
+
+impl Excerpt {
+    fn new(text: &str, place: Place) -> Option<Self> {
+        let line = text.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
+        let before = usize::try_from(place.column).ok()?.checked_sub(1)?;
+        if line.trim().is_empty() {
+            return None;
+        }
+        // The column stays in sight, with some of what stands before it.
+        let skipped = (before + 1).saturating_sub(WIDEST_EXCERPT * 3 / 4);
+        let shown: String = line.chars().skip(skipped).take(WIDEST_EXCERPT).collect();
+        Some(Self { text: visible(shown.trim_end()), indent: before - skipped })
+    }
+}
+
+/// A text of the file as a terminal may have it: one character for each, none that controls.
+fn visible(text: &str) -> String {
+    let letter = |letter: char| match letter {
+        '\t' => ' ',
+        letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        letter => letter,
+    };
+    text.chars().map(letter).collect()
+}

@@ -1,0 +1,215 @@
+//! How the file is written. These types make the JSON Schema, and the schema decides what is
+//! accepted: what they allow, people can write. A field that is not there has its default from
+//! [`crate::policy::Policy::built_in`]; the defaults in the schema are for editors, and a test
+//! compares them.
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use crate::catalogue::format::{DurationText, ProfileEntry};
+use crate::policy::{OwnerKind, QuitPolicy, SleepAction};
+
+/// The configuration of prestop: which hooks are injected, where nothing stronger says otherwise.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(title = "prestop configuration")]
+pub(super) struct ConfigurationFile {
+    /// The version of this format.
+    pub(super) api_version: ApiVersion,
+    /// What the file is.
+    pub(super) kind: Kind,
+    /// What holds where neither an annotation nor a profile says otherwise.
+    #[serde(default)]
+    pub(super) defaults: DefaultsSection,
+    /// What no annotation passes.
+    #[serde(default)]
+    pub(super) limits: LimitsSection,
+    /// Which images get the quit command of their profile.
+    #[serde(default)]
+    #[schemars(with = "QuitSetting", extend("default" = "always"))]
+    pub(super) quit: Option<QuitSetting>,
+    /// Whether a delay is Kubernetes' own `sleep` action or the `sleep` program of the image.
+    #[serde(default)]
+    #[schemars(with = "SleepActionSetting", extend("default" = "auto"))]
+    pub(super) sleep_action: Option<SleepActionSetting>,
+    /// Whether the annotation `prestop.dev/quit-command` is obeyed. Whoever can create a pod can
+    /// then choose what runs in its containers before they stop, and nowhere else.
+    #[serde(default)]
+    #[schemars(with = "bool", extend("default" = true))]
+    pub(super) allow_quit_command_annotation: Option<bool>,
+    /// Pods of these owners are left alone, unless they are labelled `prestop.dev/inject: enabled`.
+    #[serde(default)]
+    #[schemars(
+        with = "Vec<OwnerSetting>",
+        extend("default" = ["Job", "DaemonSet"], "uniqueItems" = true)
+    )]
+    pub(super) skip_owners: Option<Vec<Spanned<OwnerSetting>>>,
+    /// Profiles of your own: what is known about your images.
+    #[serde(default)]
+    #[schemars(with = "ProfilesSection")]
+    pub(super) profiles: Option<ProfilesSection>,
+}
+
+/// Versions of the format.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum ApiVersion {
+    /// The first; fields can change until `v1`.
+    #[serde(rename = "prestop.dev/v1alpha1")]
+    V1Alpha1,
+}
+
+/// Kinds of files.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum Kind {
+    /// This one.
+    Configuration,
+}
+
+/// What holds where neither an annotation nor a profile says otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct DefaultsSection {
+    /// How long a stop is held back while endpoints are withdrawn. Not above
+    /// `limits.maximumDelay`.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "10s"))]
+    pub(super) delay: Option<DurationText>,
+    /// How long an application may take to finish after its quit. Without: as long as the pod's
+    /// own grace period. Not above `limits.maximumGracePeriod`.
+    #[serde(default)]
+    #[schemars(with = "DurationText")]
+    pub(super) quit_timeout: Option<DurationText>,
+}
+
+/// What no annotation passes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct LimitsSection {
+    /// Longer delays are cut to this. At most 1h, and below `maximumGracePeriod`.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "2m"))]
+    pub(super) maximum_delay: Option<DurationText>,
+    /// No pod's grace period is raised above this; a longer one of its own stays. 30s to 24h.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "10m"))]
+    pub(super) maximum_grace_period: Option<DurationText>,
+}
+
+/// Which images get their quit command.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum QuitSetting {
+    /// Those whose profile has one.
+    Always,
+    /// Those that are not known to stop gracefully by their own stop signal.
+    WhenNeeded,
+    /// None: the delay alone.
+    Never,
+}
+
+/// Whether a delay is Kubernetes' own `sleep` action or the `sleep` program of the image.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum SleepActionSetting {
+    /// The action from Kubernetes 1.33 on, the program before, or where the version is not known.
+    Auto,
+    /// The action. Before Kubernetes 1.29 the API server refuses such pods.
+    Always,
+    /// The program.
+    Never,
+}
+
+/// Kinds of controllers.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum OwnerSetting {
+    /// Those of a `CronJob` too: nothing sends them requests.
+    Job,
+    /// Its pods are replaced one node at a time, each delay is an outage there.
+    DaemonSet,
+    /// Each delay makes its rolling update longer.
+    StatefulSet,
+    /// Those of a Deployment too.
+    ReplicaSet,
+    /// The older kind of a `ReplicaSet`.
+    ReplicationController,
+}
+
+/// Profiles of your own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct ProfilesSection {
+    /// What becomes of the built-in profiles.
+    #[serde(default)]
+    #[schemars(with = "ProfilesMode", extend("default" = "extend"))]
+    pub(super) mode: Option<ProfilesMode>,
+    /// The profiles, in the order in which they are tried.
+    pub(super) entries: Vec<ProfileEntry>,
+}
+
+/// What becomes of the built-in profiles.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ProfilesMode {
+    /// They are tried after these. One of the same name as one of these is dropped.
+    #[default]
+    Extend,
+    /// They are dropped.
+    Replace,
+}
+
+/// The JSON Schema of the file: draft 2020-12, without references.
+#[must_use]
+pub fn json_schema() -> Value {
+    let settings = SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .with_transform(RecursiveTransform(tidy));
+    let generator = settings.into_generator();
+    generator.into_root_schema_for::<ConfigurationFile>().into()
+}
+
+fn tidy(schema: &mut Schema) {
+    // Where there is no default, none is told: `null` is never accepted.
+    if schema.get("default").is_some_and(Value::is_null) {
+        schema.remove("default");
+    }
+    // Comments are wrapped for the source, not for editors.
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
+}
+
+impl From<QuitSetting> for QuitPolicy {
+    fn from(setting: QuitSetting) -> Self {
+        match setting {
+            QuitSetting::Always => Self::Always,
+            QuitSetting::WhenNeeded => Self::WhenNeeded,
+            QuitSetting::Never => Self::Never,
+        }
+    }
+}
+
+impl From<SleepActionSetting> for SleepAction {
+    fn from(setting: SleepActionSetting) -> Self {
+        match setting {
+            SleepActionSetting::Auto => Self::Auto,
+            SleepActionSetting::Always => Self::Always,
+            SleepActionSetting::Never => Self::Never,
+        }
+    }
+}
+
+impl From<OwnerSetting> for OwnerKind {
+    fn from(setting: OwnerSetting) -> Self {
+        match setting {
+            OwnerSetting::Job => Self::Job,
+            OwnerSetting::DaemonSet => Self::DaemonSet,
+            OwnerSetting::StatefulSet => Self::StatefulSet,
+            OwnerSetting::ReplicaSet => Self::ReplicaSet,
+            OwnerSetting::ReplicationController => Self::ReplicationController,
+        }
+    }
+}

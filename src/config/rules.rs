@@ -1,0 +1,288 @@
+//! From a file of the right shape to a [`Policy`]: durations, bounds, and what goes together.
+//! Every rule is tried, so that all that is wrong is told together.
+
+use serde_saphyr::Spanned;
+
+use super::error::{Finding, Place};
+use super::format::{
+    ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerSetting,
+    ProfilesMode, ProfilesSection,
+};
+use crate::catalogue::format::{self, DurationText, ProfileEntry, ProfileError};
+use crate::catalogue::{Catalogue, Profile};
+use crate::duration::HumanSeconds;
+use crate::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
+
+/// A longer delay is a typing error: no load balancer needs an hour.
+const MOST_MAXIMUM_DELAY_SECONDS: i64 = 3600;
+
+/// A day. Pods that need more set it themselves, which is always respected.
+const MOST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 24 * 3600;
+
+const ENTRIES: &str = "profiles.entries";
+
+/// Checks a file.
+pub(super) fn policy(file: ConfigurationFile) -> Result<Policy, Vec<Finding>> {
+    // Exhaustive, so that a new field or a new version of the format can't be forgotten here.
+    let ConfigurationFile {
+        api_version: ApiVersion::V1Alpha1,
+        kind: Kind::Configuration,
+        defaults,
+        limits,
+        quit,
+        sleep_action,
+        allow_quit_command_annotation,
+        skip_owners,
+        profiles,
+    } = file;
+    let built_in = Policy::built_in();
+    let mut rules = Rules::default();
+    let durations = rules.durations(&defaults, &limits, &built_in);
+    let skipped_owners = skip_owners.map(|owners| rules.owners(&owners));
+    let catalogue = profiles.map_or(built_in.catalogue, |section| {
+        let longest = durations.maximum_delay;
+        rules.catalogue(&section, longest.map(|setting| setting.seconds))
+    });
+    let (Some(delay), Some(maximum_delay), Some(maximum_grace_period), []) = (
+        durations.delay,
+        durations.maximum_delay,
+        durations.maximum_grace_period,
+        rules.findings.as_slice(),
+    ) else {
+        return Err(rules.findings);
+    };
+    Ok(Policy {
+        default_delay_seconds: delay.seconds,
+        maximum_delay_seconds: maximum_delay.seconds,
+        default_quit_timeout_seconds: durations.quit_timeout.map(|setting| setting.seconds),
+        maximum_grace_period_seconds: maximum_grace_period.seconds,
+        quit: quit.map_or(built_in.quit, Into::into),
+        sleep_action: sleep_action.map_or(built_in.sleep_action, Into::into),
+        kubernetes_version: built_in.kubernetes_version,
+        allow_quit_command_annotation: allow_quit_command_annotation
+            .unwrap_or(built_in.allow_quit_command_annotation),
+        skipped_owners: skipped_owners.unwrap_or(built_in.skipped_owners),
+        namespaces: built_in.namespaces,
+        catalogue: cut_to(&catalogue, maximum_delay.seconds),
+    })
+}
+
+/// The durations that could be read.
+struct Durations {
+    delay: Option<Setting>,
+    quit_timeout: Option<Setting>,
+    maximum_delay: Option<Setting>,
+    maximum_grace_period: Option<Setting>,
+}
+
+/// A duration, from the file or by default.
+#[derive(Clone, Copy)]
+struct Setting {
+    path: &'static str,
+    seconds: i64,
+    /// `None`: the default.
+    place: Option<Place>,
+}
+
+/// What one duration must be to another.
+#[derive(Clone, Copy)]
+enum Order {
+    AtMost,
+    Below,
+}
+
+#[derive(Default)]
+struct Rules {
+    findings: Vec<Finding>,
+}
+
+impl Rules {
+    fn durations(
+        &mut self,
+        defaults: &DefaultsSection,
+        limits: &LimitsSection,
+        built_in: &Policy,
+    ) -> Durations {
+        let DefaultsSection { delay, quit_timeout } = defaults;
+        let LimitsSection { maximum_delay, maximum_grace_period } = limits;
+        let delay =
+            self.setting("defaults.delay", delay.as_ref(), Some(built_in.default_delay_seconds));
+        let quit_timeout = self.setting(
+            "defaults.quitTimeout",
+            quit_timeout.as_ref(),
+            built_in.default_quit_timeout_seconds,
+        );
+        let maximum_delay = self
+            .setting(
+                "limits.maximumDelay",
+                maximum_delay.as_ref(),
+                Some(built_in.maximum_delay_seconds),
+            )
+            .and_then(|setting| self.within(setting, 0, MOST_MAXIMUM_DELAY_SECONDS));
+        let maximum_grace_period = self
+            .setting(
+                "limits.maximumGracePeriod",
+                maximum_grace_period.as_ref(),
+                Some(built_in.maximum_grace_period_seconds),
+            )
+            .and_then(|setting| {
+                self.within(
+                    setting,
+                    LEAST_MAXIMUM_GRACE_PERIOD_SECONDS,
+                    MOST_MAXIMUM_GRACE_PERIOD_SECONDS,
+                )
+            });
+        self.in_order(delay, Order::AtMost, maximum_delay);
+        self.in_order(maximum_delay, Order::Below, maximum_grace_period);
+        self.in_order(quit_timeout, Order::AtMost, maximum_grace_period);
+        Durations { delay, quit_timeout, maximum_delay, maximum_grace_period }
+    }
+
+    fn setting(
+        &mut self,
+        path: &'static str,
+        text: Option<&DurationText>,
+        default: Option<i64>,
+    ) -> Option<Setting> {
+        let Some(text) = text else {
+            return default.map(|seconds| Setting { path, seconds, place: None });
+        };
+        let place = Place::from(text.location());
+        match text.seconds() {
+            Ok(seconds) => Some(Setting { path, seconds, place: Some(place) }),
+            Err(cause) => {
+                self.find(path, place, cause.to_string());
+                None
+            }
+        }
+    }
+
+    fn within(&mut self, setting: Setting, least: i64, most: i64) -> Option<Setting> {
+        let Setting { path, seconds, place } = setting;
+        if (least..=most).contains(&seconds) {
+            return Some(setting);
+        }
+        let (least, most) = (HumanSeconds(least), HumanSeconds(most));
+        let message = format!("allowed are {least} to {most}");
+        self.find(path, place.unwrap_or(Place::START), message);
+        None
+    }
+
+    /// Tells it at the shorter one if the file has it, else at the longer one.
+    fn in_order(&mut self, shorter: Option<Setting>, order: Order, longer: Option<Setting>) {
+        let (Some(shorter), Some(longer)) = (shorter, longer) else {
+            return;
+        };
+        let (fits, at_most, at_least) = match order {
+            Order::AtMost => (shorter.seconds <= longer.seconds, "at most", "at least"),
+            Order::Below => (shorter.seconds < longer.seconds, "less than", "more than"),
+        };
+        if fits {
+            return;
+        }
+        let (wrong, bound, other) = match shorter.place {
+            Some(_) => (shorter, at_most, longer),
+            None => (longer, at_least, shorter),
+        };
+        let by_default = if other.place.is_none() { " by default" } else { "" };
+        let (value, limit) = (HumanSeconds(wrong.seconds), HumanSeconds(other.seconds));
+        let message =
+            format!("{value} has to be {bound} {}, which is {limit}{by_default}", other.path);
+        self.find(wrong.path, wrong.place.unwrap_or(Place::START), message);
+    }
+
+    fn owners(&mut self, owners: &[Spanned<OwnerSetting>]) -> Vec<OwnerKind> {
+        let mut kinds = Vec::new();
+        for (index, owner) in owners.iter().enumerate() {
+            let kind = OwnerKind::from(owner.value);
+            if kinds.contains(&kind) {
+                let path = format!("skipOwners[{index}]");
+                let message = format!("{} a second time", kind.name());
+                self.find(&path, owner.referenced.into(), message);
+            } else {
+                kinds.push(kind);
+            }
+        }
+        kinds
+    }
+
+    fn catalogue(&mut self, section: &ProfilesSection, longest: Option<i64>) -> Catalogue {
+        let ProfilesSection { mode, entries } = section;
+        if let Some(longest) = longest {
+            self.not_longer(entries, longest);
+        }
+        let mut profiles: Vec<Profile> = match format::validate(entries, ENTRIES) {
+            Ok(profiles) => profiles,
+            Err(errors) => {
+                self.findings.extend(errors.into_iter().map(Finding::from));
+                Vec::new()
+            }
+        };
+        match mode.unwrap_or_default() {
+            ProfilesMode::Replace => {}
+            ProfilesMode::Extend => {
+                let built_in = Catalogue::built_in().profiles().iter();
+                let kept: Vec<Profile> = built_in
+                    .filter(|built_in| profiles.iter().all(|own| own.name != built_in.name))
+                    .cloned()
+                    .collect();
+                profiles.extend(kept);
+            }
+        }
+        Catalogue::new(profiles)
+    }
+
+    fn not_longer(&mut self, entries: &[ProfileEntry], longest: i64) {
+        for (index, entry) in entries.iter().enumerate() {
+            for (field, text) in entry.durations() {
+                if text.seconds().is_ok_and(|seconds| seconds > longest) {
+                    let path = format!("{ENTRIES}[{index}].{field}");
+                    let longest = HumanSeconds(longest);
+                    let message = format!("more than limits.maximumDelay, which is {longest}");
+                    self.find(&path, text.location().into(), message);
+                }
+            }
+        }
+    }
+
+    fn find(&mut self, path: &str, place: Place, message: String) {
+        self.findings.push(Finding { path: path.to_owned(), place, message });
+    }
+}
+
+impl From<ProfileError> for Finding {
+    fn from(error: ProfileError) -> Self {
+        Self {
+            path: error.path,
+            place: Place { line: error.line, column: error.column },
+            message: error.message,
+        }
+    }
+}
+
+/// The catalogue with no delay above the maximum: the built-in profiles follow the configuration,
+/// too.
+fn cut_to(catalogue: &Catalogue, maximum_delay_seconds: i64) -> Catalogue {
+    let cut = |mut profile: Profile| {
+        profile.delay_seconds = profile.delay_seconds.map(|delay| delay.min(maximum_delay_seconds));
+        profile
+    };
+    Catalogue::new(catalogue.profiles().iter().cloned().map(cut).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_profiles_keep_to_the_maximum_delay() {
+        let with_delay = |delay_seconds| {
+            let profiles = Catalogue::built_in().profiles().iter().take(1).cloned();
+            let set = |profile| Profile { delay_seconds, ..profile };
+            Catalogue::new(profiles.map(set).collect())
+        };
+        assert_eq!(cut_to(&with_delay(Some(60)), 20), with_delay(Some(20)));
+        assert_eq!(cut_to(&with_delay(Some(20)), 60), with_delay(Some(20)));
+        assert_eq!(cut_to(&with_delay(None), 20), with_delay(None));
+    }
+}

@@ -1,0 +1,240 @@
+//! Holds a document against the JSON Schema that editors use: which fields there are, which types,
+//! which words. So the published schema is the truth, and everything that does not fit is told at
+//! once, with its path and the nearest thing that is allowed.
+//!
+//! Only what the types of [`super::format`] produce is understood: `type`, `properties`,
+//! `required`, `items`, and words as `const`, `enum` or `oneOf`. What values mean is checked later.
+
+use std::collections::HashMap;
+
+use serde_json::Value as Schema;
+
+use super::document::{Node, Value};
+use super::error::{Finding, Place};
+
+/// How much of a text from the file is repeated in a message.
+const LONGEST_QUOTE: usize = 40;
+
+/// Longer names are not compared with the known ones.
+const LONGEST_COMPARED_NAME: usize = 64;
+
+/// Everything in the document that does not fit.
+pub(super) fn check(document: &Node, schema: &Schema) -> Vec<Finding> {
+    let mut shape = Shape { root: schema, findings: Vec::new() };
+    shape.check(document, schema, "");
+    shape.findings
+}
+
+struct Shape<'a> {
+    root: &'a Schema,
+    findings: Vec<Finding>,
+}
+
+impl Shape<'_> {
+    fn check(&mut self, node: &Node, schema: &Schema, path: &str) {
+        let words = words(schema);
+        match &node.value {
+            Value::Text(text) if !words.is_empty() => {
+                if !words.contains(&text.as_str()) {
+                    let message = unknown("value", nearest(text, &words), &words);
+                    self.find(path, node.place, message);
+                }
+            }
+            Value::Map(entries) if accepts(schema, "object") => {
+                self.check_fields(node.place, entries, schema, path);
+            }
+            Value::List(items) if accepts(schema, "array") => {
+                let schema = schema.get("items").unwrap_or(&Schema::Null);
+                for (index, item) in items.iter().enumerate() {
+                    self.check(item, schema, &format!("{path}[{index}]"));
+                }
+            }
+            value if words.is_empty() && accepts(schema, type_of(value)) => {}
+            value => {
+                let message = format!("expected {}, found {}", expected(schema), found(value));
+                self.find(path, node.place, message);
+            }
+        }
+    }
+
+    fn check_fields(
+        &mut self,
+        place: Place,
+        entries: &[(Node, Node)],
+        schema: &Schema,
+        path: &str,
+    ) {
+        let mut seen = HashMap::new();
+        for (key, value) in entries {
+            let Value::Text(name) = &key.value else {
+                let message = format!("expected the name of a field, found {}", found(&key.value));
+                self.find(path, key.place, message);
+                continue;
+            };
+            let path = join(path, name);
+            if let Some(first) = seen.insert(name.as_str(), key.place.line) {
+                let message = format!("a second time; the first is in line {first}");
+                self.find(&path, key.place, message);
+                continue;
+            }
+            match schema.get("properties").and_then(|known| known.get(name)) {
+                Some(schema) => self.check(value, schema, &path),
+                None => self.find(&path, key.place, self.unknown_field(name, schema)),
+            }
+        }
+        for name in required(schema) {
+            if !seen.contains_key(name) {
+                let field = schema.get("properties").and_then(|known| known.get(name));
+                let message = missing(name, field.unwrap_or(&Schema::Null));
+                self.find(&join(path, name), place, message);
+            }
+        }
+    }
+
+    fn unknown_field(&self, name: &str, schema: &Schema) -> String {
+        let known = fields(schema);
+        let name = if name.len() > LONGEST_COMPARED_NAME { "" } else { name };
+        let elsewhere = place_of(name, self.root);
+        let suggestion = elsewhere.or_else(|| nearest(name, &known));
+        unknown("field", suggestion, &known)
+    }
+
+    fn find(&mut self, path: &str, place: Place, message: String) {
+        self.findings.push(Finding { path: path.to_owned(), place, message });
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    let name = quotable(name);
+    if path.is_empty() { name } else { format!("{path}.{name}") }
+}
+
+fn unknown(what: &str, suggestion: Option<String>, allowed: &[&str]) -> String {
+    let suggestion = suggestion.map_or_else(String::new, |name| format!(" did you mean {name}?"));
+    let allowed = allowed.join(", ");
+    format!("unknown {what};{suggestion} allowed here: {allowed}")
+}
+
+fn missing(name: &str, schema: &Schema) -> String {
+    match words(schema).as_slice() {
+        [word] => format!("missing; write {name}: {word}"),
+        _ => format!("missing; expected {}", expected(schema)),
+    }
+}
+
+/// The words that a value can be; none where it can be more than words.
+fn words(schema: &Schema) -> Vec<&str> {
+    let words = |key: &str| schema.get(key).and_then(Schema::as_array);
+    let word = |schema| Schema::get(schema, "const").and_then(Schema::as_str);
+    if let Some(choices) = words("oneOf") {
+        choices.iter().filter_map(word).collect()
+    } else if let Some(choices) = words("enum") {
+        choices.iter().filter_map(Schema::as_str).collect()
+    } else {
+        word(schema).into_iter().collect()
+    }
+}
+
+/// The types that a value can have.
+fn types(schema: &Schema) -> Vec<&str> {
+    match schema.get("type") {
+        Some(Schema::String(name)) => vec![name],
+        Some(Schema::Array(names)) => names.iter().filter_map(Schema::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn accepts(schema: &Schema, name: &str) -> bool {
+    types(schema).contains(&name)
+}
+
+fn fields(schema: &Schema) -> Vec<&str> {
+    let fields = schema.get("properties").and_then(Schema::as_object);
+    fields.map_or_else(Vec::new, |fields| fields.keys().map(String::as_str).collect())
+}
+
+fn required(schema: &Schema) -> impl Iterator<Item = &str> {
+    let names = schema.get("required").and_then(Schema::as_array);
+    names.into_iter().flatten().filter_map(Schema::as_str)
+}
+
+const fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Boolean(_) => "boolean",
+        Value::Integer(_) => "integer",
+        Value::Float(_) => "number",
+        Value::Text(_) => "string",
+        Value::List(_) => "array",
+        Value::Map(_) => "object",
+    }
+}
+
+fn expected(schema: &Schema) -> String {
+    match words(schema).as_slice() {
+        [] => {}
+        [word] => return (*word).to_owned(),
+        words => return format!("one of {}", words.join(", ")),
+    }
+    let name = match types(schema).as_slice() {
+        ["object"] => "a mapping of fields",
+        ["array"] => "a list",
+        ["boolean"] => "true or false",
+        _ => {
+            let title = schema.get("title").and_then(Schema::as_str);
+            title.unwrap_or("text")
+        }
+    };
+    name.to_owned()
+}
+
+fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Boolean(value) => format!("{value}"),
+        Value::Integer(number) => format!("the number {number}"),
+        Value::Float(number) => format!("the number {number:?}"),
+        Value::Text(text) => format!("the text {}", quotable(text)),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
+    }
+}
+
+/// The beginning of a text of the file.
+fn quotable(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_QUOTE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// The known name that was probably meant. Case, `_` and `-` are no difference.
+fn nearest(name: &str, known: &[&str]) -> Option<String> {
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let name = plain(name);
+    if name.is_empty() || name.len() > LONGEST_COMPARED_NAME {
+        return None;
+    }
+    let distance = |known: &str| {
+        let known = plain(known);
+        let distance = strsim::damerau_levenshtein(&name, &known);
+        let near = distance <= name.len().max(known.len()) / 3;
+        let part = name.len() >= 4 && known.contains(&name);
+        (near || part).then_some(distance)
+    };
+    let candidates = known.iter().filter_map(|known| Some((distance(known)?, *known)));
+    let (_, nearest) = candidates.min_by_key(|(distance, _)| *distance)?;
+    Some(nearest.to_owned())
+}
+
+/// The path at which a field of this very name belongs, outside of lists.
+fn place_of(name: &str, schema: &Schema) -> Option<String> {
+    let fields = schema.get("properties").and_then(Schema::as_object)?;
+    if fields.contains_key(name) {
+        return Some(name.to_owned());
+    }
+    fields.iter().find_map(|(section, schema)| {
+        let path = place_of(name, schema)?;
+        Some(format!("{section}.{path}"))
+    })
+}

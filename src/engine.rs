@@ -1,0 +1,340 @@
+//! The engine: a pod, its namespace and a policy in, a decision out. Pure: no clock, no files, no
+//! network, no logging; whoever calls it tells the decision to the world.
+//!
+//! `docs/rules.md` is what it does, step by step; the parts are
+//! - [`pod`]: the borrowed view of a pod;
+//! - [`settings`]: labels and annotations;
+//! - `container`: what one container asks for; `decision`: what the engine says;
+//! - [`grace`]: the arithmetic;
+//! - [`hook`]: the `preStop` bodies and the script;
+//! - [`status`]: the annotation that tells what was done;
+//! - [`patch`]: decision to JSON patch;
+//! - [`reason`]: every code, with its sentence and advice;
+//! - [`template`]: pods inside workloads and lists.
+
+mod container;
+mod decision;
+
+pub mod grace;
+pub mod hook;
+pub mod patch;
+pub mod pod;
+pub mod reason;
+pub mod settings;
+pub mod status;
+pub mod template;
+
+pub use self::decision::{
+    ContainerDecision, ContainerOutcome, Decision, Injected, Injection, MetadataParent, Outcome,
+    PreStopParent, Source,
+};
+
+use self::container::{Candidate, Context, Standing};
+use self::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod, Need, Share};
+use self::hook::{Hook, QuitHook, Wait};
+use self::pod::{Metadata, Pod, Spec};
+use self::reason::{ContainerReason, Problem, ProblemCode, SkipReason};
+use self::settings::{NamespaceSettings, STATUS_ANNOTATION, Switch, read_pod_labels};
+use self::status::Status;
+use crate::policy::{NamespaceRule, OwnerKind, Policy};
+use crate::view::Shape;
+
+/// All keys and values of a pod's annotations together.
+const LARGEST_ANNOTATIONS_BYTES: usize = 256 * 1024;
+/// More than a container or a problem ever takes in the status annotation.
+const STATUS_CONTAINER_BYTES: usize = 1024;
+
+/// Decides what is to be done to a pod.
+#[must_use]
+pub fn decide<'a>(
+    pod: &'a Pod<'a>,
+    namespace: &'a NamespaceSettings,
+    policy: &'a Policy,
+) -> Decision<'a> {
+    decide_owned(pod, pod.owner_kind(), namespace, policy)
+}
+
+/// Decides on a pod that will be controlled by an owner of this kind, whatever the pod says itself:
+/// for pod templates.
+#[must_use]
+pub fn decide_owned<'a>(
+    pod: &'a Pod<'a>,
+    owner_kind: Option<&str>,
+    namespace: &'a NamespaceSettings,
+    policy: &'a Policy,
+) -> Decision<'a> {
+    let (spec, metadata) = match well_formed(pod) {
+        Ok(parts) => parts,
+        Err(reason) => return Decision::skipped(reason, Vec::new()),
+    };
+    let mut problems = Vec::new();
+    let labels = metadata.and_then(|metadata| metadata.labels.value());
+    let switch = labels.and_then(|labels| read_pod_labels(&labels.ours, &mut problems));
+    if let Some(reason) = not_ours(metadata, switch, namespace, policy) {
+        return Decision::skipped(reason, Vec::new());
+    }
+    // In the order in which people look for causes: namespace first.
+    let mut context = Context::new(spec, metadata, namespace, policy);
+    context.problems.append(&mut problems);
+    context.read_pod_annotations();
+    let grace_now_seconds = spec.grace_period_seconds.value().copied();
+    let grace_now = grace_now_seconds.unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS);
+    if let Some(reason) = not_for_hooks(owner_kind, spec, switch, grace_now, policy) {
+        return Decision::skipped(reason, context.problems);
+    }
+    let earlier = context.earlier_status(grace_now);
+    let mut candidates = context.candidates(earlier.as_ref());
+    container::apply_sidecar_rule(&mut candidates);
+    let before = earlier.as_ref().map_or(grace_now, Status::grace_before_seconds);
+    let needs =
+        candidates.iter().filter(|candidate| candidate.is_injected(&context)).map(Candidate::need);
+    let grace =
+        GracePeriod::covering(before, grace_now, needs, policy.maximum_grace_period_seconds);
+    let containers: Vec<_> =
+        candidates.into_iter().map(|candidate| candidate.decide(&mut context, &grace)).collect();
+    let Context { is_short, problems: mut told, .. } = context;
+    if !containers.iter().any(|container| container.injected().is_some()) {
+        let reason = nothing_injected(&containers);
+        return Decision { outcome: Outcome::Skipped(reason), containers, problems: told };
+    }
+    if is_short {
+        let detail = format!("at most {}s", grace.after_seconds);
+        told.push(Problem::new(ProblemCode::GracePeriodCapped, "pod", detail));
+    }
+    let injection =
+        Injection { grace, grace_now_seconds, metadata: Some(metadata_parent(metadata)) };
+    let mut decision =
+        Decision { outcome: Outcome::Injected(injection), containers, problems: told };
+    leave_room(&mut decision, injection, metadata);
+    decision
+}
+
+/// The status annotation is left out where it would make the annotations larger than Kubernetes
+/// takes (`TotalAnnotationSizeLimitB` of k8s.io/apimachinery): the pod would be refused.
+fn leave_room(decision: &mut Decision<'_>, injection: Injection, metadata: Option<&Metadata<'_>>) {
+    let annotations = metadata.and_then(|metadata| metadata.annotations.value());
+    let taken = annotations.map_or(0, |annotations| annotations.bytes);
+    // Names and places are short; only where it might be tight is the status written to be measured.
+    let at_most =
+        STATUS_CONTAINER_BYTES * (decision.containers.len() + decision.problems.len() + 1);
+    if taken + at_most <= LARGEST_ANNOTATIONS_BYTES {
+        return;
+    }
+    let status = decision.status(&injection).to_string();
+    if taken + STATUS_ANNOTATION.len() + status.len() > LARGEST_ANNOTATIONS_BYTES {
+        decision.outcome = Outcome::Injected(Injection { metadata: None, ..injection });
+        decision.problems.push(Problem::new(ProblemCode::StatusLeftOut, "pod", ""));
+    }
+}
+
+/// The parts that everything else depends on, if they are of the right types.
+fn well_formed<'a>(
+    pod: &'a Pod<'a>,
+) -> Result<(&'a Spec<'a>, Option<&'a Metadata<'a>>), SkipReason> {
+    let spec = pod.spec.value().ok_or(SkipReason::NotAPod)?;
+    let metadata = pod.metadata.value();
+    let annotations = metadata.is_some_and(|metadata| metadata.annotations.is_wrong());
+    let containers = spec.containers.value().is_some_and(|containers| !containers.is_empty());
+    if pod.metadata.is_wrong() || annotations || !containers || spec.grace_period_seconds.is_wrong()
+    {
+        return Err(SkipReason::Malformed);
+    }
+    Ok((spec, metadata))
+}
+
+/// Reasons that make the pod none of our business: nothing more is told about it.
+fn not_ours(
+    metadata: Option<&Metadata<'_>>,
+    switch: Option<Switch>,
+    namespace: &NamespaceSettings,
+    policy: &Policy,
+) -> Option<SkipReason> {
+    let enabled = match policy.namespaces {
+        NamespaceRule::Enabled => namespace.switch == Some(Switch::Enabled),
+        NamespaceRule::NotDisabled => namespace.switch != Some(Switch::Disabled),
+    };
+    let annotations = metadata.and_then(|metadata| metadata.annotations.value());
+    if switch == Some(Switch::Disabled) {
+        Some(SkipReason::OptedOut)
+    } else if !enabled {
+        Some(SkipReason::NamespaceNotEnabled)
+    } else if annotations.is_some_and(|annotations| annotations.is_mirror) {
+        Some(SkipReason::MirrorPod)
+    } else if metadata.is_some_and(|metadata| !metadata.deletion_timestamp.is_absent()) {
+        Some(SkipReason::BeingDeleted)
+    } else {
+        None
+    }
+}
+
+/// Reasons in the pod's kind and grace period.
+fn not_for_hooks(
+    owner_kind: Option<&str>,
+    spec: &Spec<'_>,
+    switch: Option<Switch>,
+    grace_now: i64,
+    policy: &Policy,
+) -> Option<SkipReason> {
+    if switch != Some(Switch::Enabled) {
+        let owner = owner_kind.and_then(OwnerKind::from_name);
+        let reason = match owner.filter(|owner| policy.skipped_owners.contains(owner)) {
+            Some(OwnerKind::Job) => Some(SkipReason::OwnedByJob),
+            Some(OwnerKind::DaemonSet) => Some(SkipReason::OwnedByDaemonSet),
+            Some(_) => Some(SkipReason::OwnedBySkippedKind),
+            None if !restarts_always(spec) => Some(SkipReason::RestartPolicy),
+            None => None,
+        };
+        if reason.is_some() {
+            return reason;
+        }
+    }
+    (grace_now <= 0).then_some(SkipReason::GracePeriodZero)
+}
+
+fn restarts_always(spec: &Spec<'_>) -> bool {
+    match &spec.restart_policy {
+        Shape::Absent => true,
+        Shape::Value(policy) => policy == "Always",
+        Shape::Wrong => false,
+    }
+}
+
+fn nothing_injected(containers: &[ContainerDecision<'_>]) -> SkipReason {
+    let mut well_formed = containers
+        .iter()
+        .filter(|container| container.reason() != Some(ContainerReason::Malformed))
+        .peekable();
+    let has_own = |container: &ContainerDecision<'_>| {
+        matches!(container.outcome, ContainerOutcome::Earlier(_))
+            || container.reason() == Some(ContainerReason::OwnHook)
+    };
+    if well_formed.peek().is_some() && well_formed.all(has_own) {
+        SkipReason::OwnHooks
+    } else if containers
+        .iter()
+        .any(|container| container.reason() == Some(ContainerReason::Windows))
+    {
+        SkipReason::Windows
+    } else {
+        SkipReason::NothingToInject
+    }
+}
+
+fn metadata_parent(metadata: Option<&Metadata<'_>>) -> MetadataParent {
+    match metadata {
+        None => MetadataParent::Pod,
+        Some(metadata) if metadata.annotations.is_absent() => MetadataParent::Metadata,
+        Some(_) => MetadataParent::Annotations,
+    }
+}
+
+impl<'a> Context<'a> {
+    /// What an earlier pass wrote, if it is true.
+    fn earlier_status(&mut self, grace_now: i64) -> Option<Status<'a>> {
+        let text = self.annotations.get(STATUS_ANNOTATION)?;
+        let containers = self.spec.containers.value()?;
+        let status = text.value().and_then(|text| Status::believed(text, grace_now, containers));
+        if status.is_none() && !text.is_absent() {
+            let place = format!("pod annotation {STATUS_ANNOTATION}");
+            self.problems.push(Problem::new(ProblemCode::StatusNotTrusted, place, ""));
+        }
+        status
+    }
+}
+
+impl<'a> Candidate<'a> {
+    fn need(&self) -> Need {
+        Need { delay_seconds: self.delay_seconds, quit_timeout_seconds: self.quit_timeout_seconds }
+    }
+
+    /// Whether it gets a hook, whatever the arithmetic says.
+    fn is_injected(&self, context: &Context<'_>) -> bool {
+        self.refusal(context).is_none() && matches!(self.standing, Standing::Free(_))
+    }
+
+    fn refusal(&self, context: &Context<'_>) -> Option<ContainerReason> {
+        if self.delay_seconds == 0 && self.quit.is_none() {
+            Some(ContainerReason::NoDelay)
+        } else if context.is_for_windows && !context.policy.has_sleep_action() {
+            Some(ContainerReason::Windows)
+        } else {
+            None
+        }
+    }
+
+    fn decide(self, context: &mut Context<'a>, grace: &GracePeriod) -> ContainerDecision<'a> {
+        let (index, name) = (self.index, self.name);
+        let refusal = self.refusal(context);
+        let outcome = match (self.standing.clone(), refusal) {
+            (Standing::OwnHook(_), _) => ContainerOutcome::LeftAlone(ContainerReason::OwnHook),
+            (Standing::Earlier(earlier), _) => ContainerOutcome::Earlier(earlier),
+            (Standing::LeftAlone(reason), _) | (Standing::Free(_), Some(reason)) => {
+                ContainerOutcome::LeftAlone(reason)
+            }
+            (Standing::Free(parent), None) => {
+                ContainerOutcome::Injected(self.inject(parent, context, grace))
+            }
+        };
+        ContainerDecision { index, name, outcome }
+    }
+
+    fn inject(
+        self,
+        parent: PreStopParent,
+        context: &mut Context<'a>,
+        grace: &GracePeriod,
+    ) -> Injected<'a> {
+        let asked = self.delay_seconds;
+        let share = grace.share(self.need());
+        let place = || format!("container {}", self.name);
+        if share.delay_seconds < asked {
+            let detail = format!("{asked}s asked, {}s taken", share.delay_seconds);
+            context.problems.push(Problem::new(ProblemCode::DelayShortened, place(), detail));
+        }
+        context.is_short |= share.is_short;
+        let shortest_probe = self.shortest_probe_grace_period();
+        let quit_from = self.quit.as_ref().map(|quit| quit.from);
+        let (name, profile, delay_from) = (self.name, self.profile, self.delay_from);
+        let hook = self.into_hook(share, context);
+        if let Some(seconds) = shortest_probe.filter(|seconds| *seconds < hook.longest_seconds()) {
+            let detail = format!("{seconds}s, the hook takes up to {}s", hook.longest_seconds());
+            let code = ProblemCode::ProbeGracePeriodTooShort;
+            context.problems.push(Problem::new(code, format!("container {name}"), detail));
+        }
+        Injected {
+            hook,
+            parent,
+            delay_from,
+            quit_from,
+            profile: profile.map(|profile| profile.name.as_str()),
+        }
+    }
+
+    fn into_hook(self, share: Share, context: &Context<'_>) -> Hook<'a> {
+        match self.quit {
+            Some(quit) => Hook::Quit(QuitHook {
+                delay_seconds: share.delay_seconds,
+                wait: if quit.waits {
+                    Wait::AtMost { seconds: share.wait_seconds }
+                } else {
+                    Wait::No
+                },
+                signal: quit.signal,
+                process_names: quit.process_names,
+                command: quit.command,
+            }),
+            None if context.policy.has_sleep_action() => {
+                Hook::Sleep { seconds: share.delay_seconds }
+            }
+            None => Hook::ExecSleep { seconds: share.delay_seconds },
+        }
+    }
+
+    fn shortest_probe_grace_period(&self) -> Option<i64> {
+        let probes = [&self.container?.liveness_probe, &self.container?.startup_probe];
+        probes
+            .into_iter()
+            .filter_map(|probe| probe.value()?.grace_period_seconds.value().copied())
+            .min()
+    }
+}

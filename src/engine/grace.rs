@@ -1,0 +1,176 @@
+//! The arithmetic of grace periods (`docs/rules.md`, section 7). Whole seconds; everything
+//! saturates, since grace periods come from users and may be anything.
+//!
+//! The kubelet's countdown includes the hook (KEP-3960 and the API's comment on `preStop`), so a
+//! hook that is injected without raising the grace period takes its time from the application.
+
+/// What Kubernetes takes where a pod does not say.
+pub const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
+
+/// What one container needs of the grace period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// Its delay.
+    pub delay_seconds: i64,
+    /// How long it may take to finish; `None`: the pod's own grace period.
+    pub quit_timeout_seconds: Option<i64>,
+}
+
+/// A pod's grace period before and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GracePeriod {
+    /// The author's own, before any injection.
+    pub before_seconds: i64,
+    /// What covers every hook and leaves every application its time; at least what is there now.
+    pub after_seconds: i64,
+    /// The maximum left less than was needed.
+    pub is_capped: bool,
+}
+
+/// What one container gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// The delay, shortened where it did not fit.
+    pub delay_seconds: i64,
+    /// How long a quit may hold the stop signal back: the rest is for the stop signal itself.
+    pub wait_seconds: i64,
+    /// The application has less time after the delay than it asked for.
+    pub is_short: bool,
+}
+
+impl GracePeriod {
+    /// The grace period for all `needs`. `now` is what stands in the pod, `before` what its author
+    /// wrote; they differ only when an earlier pass has raised it.
+    #[must_use]
+    pub fn covering(
+        before: i64,
+        now: i64,
+        needs: impl IntoIterator<Item = Need>,
+        maximum: i64,
+    ) -> Self {
+        let wanted = needs
+            .into_iter()
+            .map(|need| need.delay_seconds.saturating_add(need.time_after_delay(before)))
+            .fold(before, i64::max);
+        let is_capped = wanted > maximum;
+        let after_seconds = if is_capped { before.max(maximum) } else { wanted }.max(now);
+        Self { before_seconds: before, after_seconds, is_capped }
+    }
+
+    /// What a container gets of it.
+    #[must_use]
+    pub fn share(&self, need: Need) -> Share {
+        let longest_delay = if self.is_capped {
+            self.after_seconds.saturating_sub(reserve(self.after_seconds)).max(0)
+        } else {
+            i64::MAX
+        };
+        let delay_seconds = need.delay_seconds.min(longest_delay);
+        let asked = need.time_after_delay(self.before_seconds);
+        let left = self.after_seconds.saturating_sub(delay_seconds);
+        let time = asked.min(left);
+        let quit_timeout = need.quit_timeout_seconds.unwrap_or(self.before_seconds);
+        let wait_seconds = quit_timeout.min(time.saturating_sub(reserve(time))).max(0);
+        Share { delay_seconds, wait_seconds, is_short: self.is_capped && left < asked }
+    }
+}
+
+impl Need {
+    /// The time that the application has after its delay: never less than it had before us.
+    fn time_after_delay(&self, before: i64) -> i64 {
+        before.max(self.quit_timeout_seconds.unwrap_or(before))
+    }
+}
+
+/// What is kept of a stretch of time for the stop signal: a quarter, 1 to 5 seconds.
+fn reserve(seconds: i64) -> i64 {
+    (seconds / 4).clamp(1, 5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn need(delay_seconds: i64) -> Need {
+        Need { delay_seconds, quit_timeout_seconds: None }
+    }
+
+    #[test]
+    fn the_application_keeps_every_second_it_had() {
+        let grace = GracePeriod::covering(30, 30, [need(10)], 600);
+        assert_eq!(grace, GracePeriod { before_seconds: 30, after_seconds: 40, is_capped: false });
+        assert_eq!(
+            grace.share(need(10)),
+            Share { delay_seconds: 10, wait_seconds: 25, is_short: false }
+        );
+    }
+
+    #[test]
+    fn a_tiny_grace_period_does_not_shorten_the_delay() {
+        let grace = GracePeriod::covering(1, 1, [need(10)], 600);
+        assert_eq!(grace.after_seconds, 11);
+        let share = Share { delay_seconds: 10, wait_seconds: 0, is_short: false };
+        assert_eq!(grace.share(need(10)), share);
+    }
+
+    #[test]
+    fn a_longer_quit_timeout_raises_it() {
+        let patient = Need { delay_seconds: 10, quit_timeout_seconds: Some(120) };
+        let grace = GracePeriod::covering(30, 30, [patient, need(15)], 600);
+        assert_eq!(grace.after_seconds, 130);
+        assert_eq!(grace.share(patient).wait_seconds, 115);
+        assert_eq!(grace.share(need(15)).wait_seconds, 25);
+    }
+
+    #[test]
+    fn a_shorter_quit_timeout_takes_nothing_away() {
+        let hasty = Need { delay_seconds: 10, quit_timeout_seconds: Some(5) };
+        let grace = GracePeriod::covering(30, 30, [hasty], 600);
+        assert_eq!((grace.after_seconds, grace.share(hasty).wait_seconds), (40, 5));
+    }
+
+    #[test]
+    fn at_the_cap_delay_and_wait_are_shortened() {
+        let grace = GracePeriod::covering(600, 600, [need(10)], 600);
+        assert_eq!(grace.after_seconds, 600);
+        assert_eq!(
+            grace.share(need(10)),
+            Share { delay_seconds: 10, wait_seconds: 585, is_short: true }
+        );
+        let tight = GracePeriod::covering(30, 30, [need(120)], 40);
+        assert_eq!(tight.after_seconds, 40);
+        assert_eq!(
+            tight.share(need(120)),
+            Share { delay_seconds: 35, wait_seconds: 4, is_short: true }
+        );
+    }
+
+    #[test]
+    fn a_grace_period_above_the_cap_is_left() {
+        let grace = GracePeriod::covering(3600, 3600, [need(10)], 600);
+        assert_eq!(grace.after_seconds, 3600);
+        assert!(grace.share(need(10)).is_short);
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        for before in [1, i64::MAX - 5, i64::MAX] {
+            for timeout in [None, Some(0), Some(i64::MAX)] {
+                let need = Need { delay_seconds: i64::MAX, quit_timeout_seconds: timeout };
+                let grace = GracePeriod::covering(before, before, [need], i64::MAX);
+                let share = grace.share(need);
+                assert!(grace.after_seconds >= before);
+                assert!(
+                    share.delay_seconds.saturating_add(share.wait_seconds) <= grace.after_seconds
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_pass_starts_from_the_first_grace_period() {
+        let grace = GracePeriod::covering(30, 40, [need(15)], 600);
+        assert_eq!(grace, GracePeriod { before_seconds: 30, after_seconds: 45, is_capped: false });
+        assert_eq!(GracePeriod::covering(30, 40, [need(5)], 600).after_seconds, 40);
+    }
+}

@@ -1,0 +1,338 @@
+//! The `preStop` hooks that are injected, and how they are recognised again.
+//!
+//! Three forms: Kubernetes' own sleep action, the image's `sleep` program, and the quit: a constant
+//! script that gets every value as a positional argument, so that no text of a user is ever part of
+//! a shell line.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::LazyLock;
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+use crate::catalogue::Signal;
+
+use super::pod::PreStop;
+use crate::view::{Shape, Text};
+
+/// The commented source of the script.
+const SOURCE: &str = include_str!("hook.sh");
+
+/// What the script calls itself (`$0`) in error messages.
+const NAME: &str = "prestop";
+
+/// One container's hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hook<'a> {
+    /// Delay only: `sleep: {seconds: N}`, which needs nothing in the image.
+    Sleep {
+        /// How long.
+        seconds: i64,
+    },
+    /// Delay only, for older clusters: `exec: ["sleep", "N"]`.
+    ExecSleep {
+        /// How long.
+        seconds: i64,
+    },
+    /// Delay, quit, wait.
+    Quit(QuitHook<'a>),
+}
+
+/// What the script is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuitHook<'a> {
+    /// How long the quit is held back.
+    pub delay_seconds: i64,
+    /// How long the stop signal is held back after it.
+    pub wait: Wait,
+    /// For PID 1, if there is no command or it failed.
+    pub signal: Option<Signal>,
+    /// Names of PID 1 that may be told to quit; empty: any.
+    pub process_names: &'a [String],
+    /// The application's own quit command; may be empty.
+    pub command: Cow<'a, [String]>,
+}
+
+/// How long the hook stays alive after the quit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: the stop signal that follows is known to be a graceful one.
+    No,
+    /// At most so many seconds.
+    AtMost {
+        /// The bound; the hook ends sooner when the application does.
+        seconds: i64,
+    },
+}
+
+/// The script as it stands in pods: the source without its comments.
+#[must_use]
+pub fn script() -> &'static str {
+    static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+        let code =
+            SOURCE.lines().filter(|line| !line.trim_start().starts_with('#') && !line.is_empty());
+        let mut script = String::with_capacity(SOURCE.len());
+        for line in code {
+            script.push_str(line);
+            script.push('\n');
+        }
+        script
+    });
+    &SCRIPT
+}
+
+impl Hook<'_> {
+    /// A stable word for the form: `sleep`, `exec-sleep`, `quit`.
+    #[must_use]
+    pub const fn form(&self) -> &'static str {
+        match self {
+            Self::Sleep { .. } => "sleep",
+            Self::ExecSleep { .. } => "exec-sleep",
+            Self::Quit(_) => "quit",
+        }
+    }
+
+    /// How long the stop is held back before anything else.
+    #[must_use]
+    pub const fn delay_seconds(&self) -> i64 {
+        match self {
+            Self::Sleep { seconds } | Self::ExecSleep { seconds } => *seconds,
+            Self::Quit(quit) => quit.delay_seconds,
+        }
+    }
+
+    /// How long the hook can take, the quit command's own time not counted.
+    #[must_use]
+    pub const fn longest_seconds(&self) -> i64 {
+        match self {
+            Self::Sleep { seconds } | Self::ExecSleep { seconds } => *seconds,
+            Self::Quit(quit) => quit.delay_seconds.saturating_add(quit.wait.seconds()),
+        }
+    }
+}
+
+impl Wait {
+    /// The bound; 0 for no wait.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        match self {
+            Self::No => 0,
+            Self::AtMost { seconds } => seconds,
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    /// As the script takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::No => f.write_str("none"),
+            Self::AtMost { seconds } => write!(f, "{seconds}"),
+        }
+    }
+}
+
+/// The delay of a hook of ours, in any of its forms; `None` for hooks of others.
+#[must_use]
+pub fn recognised_delay(hook: &PreStop<'_>) -> Option<i64> {
+    plain_delay(hook).or_else(|| {
+        let command = hook.exec.value()?.command.value()?;
+        let ["/bin/sh", "-c", code, NAME, delay, _, _, _, ..] = texts(command)?[..] else {
+            return None;
+        };
+        if code == script() { whole(delay) } else { None }
+    })
+}
+
+/// The delay of a hook that does nothing else, whoever wrote it.
+#[must_use]
+pub fn plain_delay(hook: &PreStop<'_>) -> Option<i64> {
+    let seconds = match (hook.sleep.value(), hook.exec.value()) {
+        (Some(sleep), None) => sleep.seconds.value().copied(),
+        (None, Some(exec)) => match texts(exec.command.value()?)?[..] {
+            ["sleep", seconds] => whole(seconds),
+            _ => None,
+        },
+        _ => None,
+    };
+    // Less than nothing is refused by the API server.
+    seconds.filter(|seconds| *seconds >= 0)
+}
+
+/// Whole seconds, as `sleep` of every image takes them: digits and nothing else.
+fn whole(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn texts<'a>(command: &'a [Shape<Text<'_>>]) -> Option<Vec<&'a str>> {
+    command.iter().map(|argument| argument.value().map(AsRef::as_ref)).collect()
+}
+
+impl Serialize for Hook<'_> {
+    /// As the value of `preStop`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut handler = serializer.serialize_map(Some(1))?;
+        match self {
+            Self::Sleep { seconds } => {
+                handler.serialize_entry("sleep", &Seconds { seconds: *seconds })?;
+            }
+            Self::ExecSleep { seconds } => {
+                handler.serialize_entry("exec", &Command(&Sleep(*seconds)))?;
+            }
+            Self::Quit(quit) => handler.serialize_entry("exec", &Command(quit))?,
+        }
+        handler.end()
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Seconds {
+    seconds: i64,
+}
+
+/// `{"command": …}`.
+struct Command<'a, T>(&'a T);
+
+impl<T: Serialize> Serialize for Command<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut exec = serializer.serialize_map(Some(1))?;
+        exec.serialize_entry("command", self.0)?;
+        exec.end()
+    }
+}
+
+struct Sleep(i64);
+
+impl Serialize for Sleep {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut arguments = serializer.serialize_seq(Some(2))?;
+        arguments.serialize_element("sleep")?;
+        arguments.serialize_element(&Plain(self.0))?;
+        arguments.end()
+    }
+}
+
+/// A value as the text that it prints.
+pub(super) struct Plain<T>(pub(super) T);
+
+impl<T: fmt::Display> Serialize for Plain<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Names with commas between.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "," })?;
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for QuitHook<'_> {
+    /// As the command of an exec action.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut arguments = serializer.serialize_seq(None)?;
+        for fixed in ["/bin/sh", "-c", script(), NAME] {
+            arguments.serialize_element(fixed)?;
+        }
+        arguments.serialize_element(&Plain(self.delay_seconds))?;
+        arguments.serialize_element(&Plain(self.wait))?;
+        arguments.serialize_element(self.signal.map_or("", Signal::name))?;
+        arguments.serialize_element(&Plain(Names(self.process_names)))?;
+        for argument in self.command.iter() {
+            arguments.serialize_element(argument)?;
+        }
+        arguments.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::pod::Pod;
+    use serde_json::{Value, json};
+
+    fn quit<'a>(command: &'a [String], names: &'a [String], wait: Wait) -> Hook<'a> {
+        let signal = "QUIT".parse().ok();
+        let command = Cow::Borrowed(command);
+        Hook::Quit(QuitHook { delay_seconds: 10, wait, signal, process_names: names, command })
+    }
+
+    fn recognise(hook: &Value) -> Option<i64> {
+        let pod = json!({"spec": {"containers": [{"lifecycle": {"preStop": hook}}]}});
+        let pod = Pod::from_value(&pod);
+        let container = pod.spec.value()?.containers.value()?.first()?.value()?.clone();
+        recognised_delay(container.lifecycle.value()?.pre_stop.value()?)
+    }
+
+    #[test]
+    fn each_form_is_what_kubernetes_takes() {
+        assert_eq!(json!(Hook::Sleep { seconds: 10 }), json!({"sleep": {"seconds": 10}}));
+        assert_eq!(
+            json!(Hook::ExecSleep { seconds: 10 }),
+            json!({"exec": {"command": ["sleep", "10"]}})
+        );
+        let command = ["nginx", "-s", "quit"].map(str::to_owned);
+        let names = ["nginx", "nginx-debug"].map(str::to_owned);
+        let hook = json!(quit(&command, &names, Wait::AtMost { seconds: 25 }));
+        let expected = [
+            "/bin/sh",
+            "-c",
+            script(),
+            "prestop",
+            "10",
+            "25",
+            "QUIT",
+            "nginx,nginx-debug",
+            "nginx",
+            "-s",
+            "quit",
+        ];
+        assert_eq!(hook, json!({"exec": {"command": expected}}));
+        assert_eq!(json!(quit(&[], &[], Wait::No))["exec"]["command"][5], json!("none"));
+    }
+
+    #[test]
+    fn what_is_written_is_recognised() {
+        let command = ["nginx".to_owned()];
+        let hooks = [
+            Hook::Sleep { seconds: 10 },
+            Hook::ExecSleep { seconds: 10 },
+            quit(&command, &[], Wait::No),
+        ];
+        for hook in hooks {
+            assert_eq!(recognise(&json!(hook)), Some(10), "{hook:?}");
+        }
+    }
+
+    #[test]
+    fn hooks_of_others_are_not() {
+        for hook in [
+            json!({}),
+            json!({"httpGet": {"path": "/", "port": 80}}),
+            json!({"exec": {"command": ["/bin/sh", "-c", "sleep 10"]}}),
+            json!({"exec": {"command": ["/bin/sh", "-c", "sleep 10", "prestop", "10", "25", "", ""]}}),
+            json!({"exec": {"command": ["sleep", "x"]}}),
+            json!({"exec": {"command": ["sleep", "+5"]}}),
+            json!({"sleep": {"seconds": -5}}),
+            json!({"exec": {"command": ["sleep"]}}),
+            json!({"exec": {"command": [1]}}),
+            json!({"sleep": {"seconds": "10"}}),
+            json!("sleep"),
+        ] {
+            assert_eq!(recognise(&hook), None, "{hook}");
+        }
+    }
+
+    #[test]
+    fn the_script_in_pods_has_no_comments() {
+        assert!(script().starts_with("sleep "), "{}", script());
+        assert!(!script().lines().any(|line| line.trim_start().starts_with('#')), "{}", script());
+    }
+}

@@ -1,0 +1,232 @@
+//! The borrowed view of a pod: only what decisions depend on, read in one pass. It is never written
+//! back, so what it does not know can't be lost.
+
+use serde::Deserialize;
+use serde::de::MapAccess;
+
+use super::settings::is_ours;
+use crate::view::{Anything, FromJson, Key, Shape, Text, TextLength, view};
+
+view! {
+    /// A pod, or the pod template of a workload.
+    Pod {
+        /// `metadata`.
+        metadata: Metadata<'a> = "metadata",
+        /// `spec`.
+        spec: Spec<'a> = "spec",
+    }
+}
+
+view! {
+    /// A pod's metadata.
+    Metadata {
+        /// `labels`.
+        labels: Keys<'a> = "labels",
+        /// `annotations`.
+        annotations: Keys<'a> = "annotations",
+        /// `ownerReferences`.
+        owner_references: Vec<Shape<OwnerReference<'a>>> = "ownerReferences",
+        /// `deletionTimestamp`, whatever it is.
+        deletion_timestamp: Anything = "deletionTimestamp",
+    }
+}
+
+view! {
+    /// One owner of a pod.
+    OwnerReference {
+        /// `kind`.
+        kind: Text<'a> = "kind",
+        /// `controller`.
+        controller: bool = "controller",
+    }
+}
+
+view! {
+    /// A pod's spec.
+    Spec {
+        /// `containers`.
+        containers: Vec<Shape<Container<'a>>> = "containers",
+        /// `terminationGracePeriodSeconds`.
+        grace_period_seconds: i64 = "terminationGracePeriodSeconds",
+        /// `restartPolicy`.
+        restart_policy: Text<'a> = "restartPolicy",
+        /// `hostPID`.
+        host_pid: bool = "hostPID",
+        /// `shareProcessNamespace`.
+        share_process_namespace: bool = "shareProcessNamespace",
+        /// `os`.
+        os: OperatingSystem<'a> = "os",
+        /// `nodeSelector`.
+        node_selector: NodeSelector<'a> = "nodeSelector",
+    }
+}
+
+view! {
+    /// `spec.os`.
+    OperatingSystem {
+        /// `name`.
+        name: Text<'a> = "name",
+    }
+}
+
+view! {
+    /// `spec.nodeSelector`, as far as it tells the operating system.
+    NodeSelector {
+        /// `kubernetes.io/os`.
+        os: Text<'a> = "kubernetes.io/os",
+    }
+}
+
+view! {
+    /// A regular container.
+    Container {
+        /// `name`.
+        name: Text<'a> = "name",
+        /// `image`.
+        image: Text<'a> = "image",
+        /// `command`, which replaces the image's entry point.
+        command: Vec<Shape<Text<'a>>> = "command",
+        /// `lifecycle`.
+        lifecycle: Lifecycle<'a> = "lifecycle",
+        /// `livenessProbe`.
+        liveness_probe: Probe<'a> = "livenessProbe",
+        /// `startupProbe`.
+        startup_probe: Probe<'a> = "startupProbe",
+    }
+}
+
+view! {
+    /// A probe, as far as it ends containers.
+    Probe {
+        /// `terminationGracePeriodSeconds`.
+        grace_period_seconds: i64 = "terminationGracePeriodSeconds",
+    }
+}
+
+view! {
+    /// A container's lifecycle.
+    Lifecycle {
+        /// `preStop`.
+        pre_stop: PreStop<'a> = "preStop",
+    }
+}
+
+view! {
+    /// A hook that is there already.
+    PreStop {
+        /// `sleep`.
+        sleep: Sleep<'a> = "sleep",
+        /// `exec`.
+        exec: Exec<'a> = "exec",
+    }
+}
+
+view! {
+    /// Kubernetes' own sleep action.
+    Sleep {
+        /// `seconds`.
+        seconds: i64 = "seconds",
+    }
+}
+
+view! {
+    /// A program run in the container.
+    Exec {
+        /// `command`.
+        command: Vec<Shape<Text<'a>>> = "command",
+    }
+}
+
+/// Labels or annotations: the keys that concern us, and how much room the others take.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keys<'a> {
+    /// Keys of the domain `prestop.dev` and below, with their values, in the order of the source.
+    pub ours: Vec<(Text<'a>, Shape<Text<'a>>)>,
+    /// `kubernetes.io/config.mirror` is there.
+    pub is_mirror: bool,
+    /// `kubectl.kubernetes.io/default-container`.
+    pub default_container: Shape<Text<'a>>,
+    /// The bytes of all keys and texts, which Kubernetes limits for annotations.
+    pub bytes: usize,
+}
+
+impl<'a> FromJson<'a> for Keys<'a> {
+    fn from_map<A: MapAccess<'a>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        let mut keys = Self::default();
+        while let Some(Key(key)) = map.next_key()? {
+            keys.bytes += key.len();
+            match key.as_ref() {
+                "kubernetes.io/config.mirror" => {
+                    keys.bytes += map.next_value::<TextLength>()?.0;
+                    keys.is_mirror = true;
+                }
+                "kubectl.kubernetes.io/default-container" => {
+                    keys.default_container = map.next_value()?;
+                    keys.bytes += length(&keys.default_container);
+                }
+                name if is_ours(name) => {
+                    let value = map.next_value()?;
+                    keys.bytes += length(&value);
+                    keys.ours.retain(|(known, _)| *known != key);
+                    keys.ours.push((key, value));
+                }
+                _ => keys.bytes += map.next_value::<TextLength>()?.0,
+            }
+        }
+        Ok(Some(keys))
+    }
+}
+
+fn length(text: &Shape<Text<'_>>) -> usize {
+    text.value().map_or(0, |text| text.len())
+}
+
+impl<'a> Pod<'a> {
+    /// Reads a pod from JSON text.
+    ///
+    /// # Errors
+    /// Only when the text is not JSON; JSON that is no pod gives an empty view.
+    pub fn from_json(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text).map(Self::from_shape)
+    }
+
+    /// Reads a pod from a value, such as a workload's template.
+    #[must_use]
+    pub fn from_value(value: &'a serde_json::Value) -> Self {
+        Shape::deserialize(value).map_or_else(|_| Self::default(), Self::from_shape)
+    }
+
+    fn from_shape(shape: Shape<Self>) -> Self {
+        match shape {
+            Shape::Value(pod) => pod,
+            Shape::Absent | Shape::Wrong => Self::default(),
+        }
+    }
+
+    /// The kind of the controlling owner.
+    #[must_use]
+    pub fn owner_kind(&self) -> Option<&str> {
+        let owners = self.metadata.value()?.owner_references.value()?;
+        let owner = owners
+            .iter()
+            .filter_map(Shape::value)
+            .find(|owner| owner.controller.value() == Some(&true))?;
+        owner.kind.value().map(AsRef::as_ref)
+    }
+}
+
+impl Spec<'_> {
+    /// Whether the pod says that it is for Windows.
+    #[must_use]
+    pub fn is_for_windows(&self) -> bool {
+        let os = self.os.value().and_then(|os| os.name.value());
+        let selector = self.node_selector.value().and_then(|selector| selector.os.value());
+        [os, selector].into_iter().flatten().any(|name| name == "windows")
+    }
+
+    /// Whether PID 1 of a container is its application, as far as the pod's own settings tell.
+    #[must_use]
+    pub fn has_own_process_namespaces(&self) -> bool {
+        self.host_pid.value() != Some(&true) && self.share_process_namespace.value() != Some(&true)
+    }
+}

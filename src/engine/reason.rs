@@ -1,0 +1,477 @@
+//! Why something was not done, or not done as asked: one table of code, sentence and advice. The
+//! codes are for metrics, logs and scripts and never change; the sentences are for people. The
+//! reference in `docs/reasons.md` is generated from here.
+
+use std::fmt::{self, Write as _};
+
+/// What is said about one code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explanation {
+    /// Stable, lower case with dashes.
+    pub code: &'static str,
+    /// What happened, one sentence.
+    pub sentence: &'static str,
+    /// What to do about it, if anything.
+    pub advice: &'static str,
+}
+
+/// Why a pod is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// No object with a spec.
+    NotAPod,
+    /// Containers, grace period or metadata of a wrong type.
+    Malformed,
+    /// Label on the pod.
+    OptedOut,
+    /// Label on the namespace, or none where one is needed.
+    NamespaceNotEnabled,
+    /// The API server's image of a static pod.
+    MirrorPod,
+    /// Has a deletion timestamp.
+    BeingDeleted,
+    /// Owned by a Job.
+    OwnedByJob,
+    /// Owned by a `DaemonSet`.
+    OwnedByDaemonSet,
+    /// Owned by another kind that the configuration skips.
+    OwnedBySkippedKind,
+    /// `restartPolicy` other than Always.
+    RestartPolicy,
+    /// The author wants no grace.
+    GracePeriodZero,
+    /// Every container has its own hook.
+    OwnHooks,
+    /// Windows, where only a program of the image would do.
+    Windows,
+    /// No container needs anything.
+    NothingToInject,
+}
+
+/// Why one container of a pod is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ContainerReason {
+    /// It has a `preStop` of its author's.
+    OwnHook,
+    /// Its profile wants nothing injected.
+    LeftAloneByProfile,
+    /// Delay 0 and nothing to run.
+    NoDelay,
+    /// Windows, where only a program of the image would do.
+    Windows,
+    /// Not an object, or `lifecycle` is not one.
+    Malformed,
+}
+
+/// What could not be done as somebody asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProblemCode {
+    /// A value that can't be read; the next level applies.
+    InvalidValue,
+    /// A duration with a fraction of a second.
+    RoundedUp,
+    /// A delay above the configured maximum.
+    DelayAboveMaximum,
+    /// A key that means nothing.
+    UnknownKey,
+    /// An annotation for a container that is not there.
+    NoSuchContainer,
+    /// A profile that is not in the catalogue.
+    UnknownProfile,
+    /// The switch written as an annotation.
+    InjectIsALabel,
+    /// A command or signal on a namespace.
+    NotForNamespaces,
+    /// Commands in annotations are forbidden.
+    QuitCommandNotAllowed,
+    /// Quits are switched off.
+    QuitDisabled,
+    /// A signal, or a profile's quit, where PID 1 is something else.
+    Pid1IsNotTheApplication,
+    /// A command or signal for a Windows pod.
+    QuitNotPossibleOnWindows,
+    /// The maximum grace period left less than asked.
+    GracePeriodCapped,
+    /// The delay did not fit below the maximum grace period.
+    DelayShortened,
+    /// A probe's own grace period is shorter than the hook.
+    ProbeGracePeriodTooShort,
+    /// The status annotation is not ours, or no longer true.
+    StatusNotTrusted,
+    /// No room for the status annotation.
+    StatusLeftOut,
+    /// A container that is not an object.
+    MalformedContainer,
+}
+
+/// Something that could not be done as asked: what, where, and a few words more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What.
+    pub code: ProblemCode,
+    /// Where: `pod annotation prestop.dev/delay`, `container web`. ASCII, at most 80 characters.
+    pub place: String,
+    /// What exactly. ASCII, at most 120 characters; may be empty.
+    pub detail: String,
+}
+
+impl SkipReason {
+    /// Every reason, in the order in which they are looked for.
+    pub const ALL: [Self; 14] = [
+        Self::NotAPod,
+        Self::Malformed,
+        Self::OptedOut,
+        Self::NamespaceNotEnabled,
+        Self::MirrorPod,
+        Self::BeingDeleted,
+        Self::OwnedByJob,
+        Self::OwnedByDaemonSet,
+        Self::OwnedBySkippedKind,
+        Self::RestartPolicy,
+        Self::GracePeriodZero,
+        Self::OwnHooks,
+        Self::Windows,
+        Self::NothingToInject,
+    ];
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.explanation().code
+    }
+
+    /// Whether the author of the pod should hear of it: what was sent is odd, or surprises.
+    #[must_use]
+    pub const fn is_surprising(self) -> bool {
+        matches!(self, Self::NotAPod | Self::Malformed | Self::GracePeriodZero | Self::Windows)
+    }
+
+    /// Code, sentence and advice.
+    #[must_use]
+    pub const fn explanation(self) -> Explanation {
+        match self {
+            Self::NotAPod => explain(
+                "not-a-pod",
+                "The object is not a pod with a spec.",
+                "Nothing, if the API server refuses it too; otherwise report it.",
+            ),
+            Self::Malformed => explain(
+                "malformed",
+                "The pod's metadata, containers or grace period have a type that Kubernetes does not know.",
+                "Correct the manifest; the API server refuses it too.",
+            ),
+            Self::OptedOut => explain(
+                "opted-out",
+                "The pod's label prestop.dev/inject says disabled.",
+                "Remove the label to have the hook injected.",
+            ),
+            Self::NamespaceNotEnabled => explain(
+                "namespace-not-enabled",
+                "The namespace is not labelled prestop.dev/inject: enabled.",
+                "kubectl label namespace NAME prestop.dev/inject=enabled",
+            ),
+            Self::MirrorPod => explain(
+                "mirror-pod",
+                "The pod mirrors a static pod; changes to it do not reach the kubelet.",
+                "Write the hook into the static pod's file on the node.",
+            ),
+            Self::BeingDeleted => {
+                explain("being-deleted", "The pod is already being deleted.", "Nothing.")
+            }
+            Self::OwnedByJob => explain(
+                "owned-by-job",
+                "The pod belongs to a Job: nothing sends it requests, and a delay would hold up its end.",
+                "Label the pod template prestop.dev/inject: enabled to have it anyway.",
+            ),
+            Self::OwnedByDaemonSet => explain(
+                "owned-by-daemonset",
+                "The pod belongs to a DaemonSet: it is replaced node by node, and a delay there is an outage.",
+                "Label the pod template prestop.dev/inject: enabled to have it anyway.",
+            ),
+            Self::OwnedBySkippedKind => explain(
+                "owned-by-skipped-kind",
+                "The configuration skips pods of this kind of owner.",
+                "Label the pod template prestop.dev/inject: enabled, or change skipOwners.",
+            ),
+            Self::RestartPolicy => explain(
+                "restart-policy",
+                "The pod's restartPolicy is not Always: it runs to an end, like a Job.",
+                "Label the pod prestop.dev/inject: enabled to have it anyway.",
+            ),
+            Self::GracePeriodZero => explain(
+                "grace-period-zero",
+                "terminationGracePeriodSeconds is 0: the author wants the pod killed at once.",
+                "Set a grace period above 0 to have the hook injected.",
+            ),
+            Self::OwnHooks => explain(
+                "own-hooks",
+                "Every container has a preStop hook of its own; those are never touched.",
+                "Remove a container's hook to have prestop's instead.",
+            ),
+            Self::Windows => explain(
+                "windows",
+                "A Windows pod can only use Kubernetes' own sleep action, and that is not available.",
+                "Needs Kubernetes 1.33 or newer, or sleepAction: always.",
+            ),
+            Self::NothingToInject => explain(
+                "nothing-to-inject",
+                "No container of the pod needs a hook.",
+                "The containers' own reasons say more.",
+            ),
+        }
+    }
+}
+
+impl ContainerReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::OwnHook, Self::LeftAloneByProfile, Self::NoDelay, Self::Windows, Self::Malformed];
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.explanation().code
+    }
+
+    /// Code, sentence and advice.
+    #[must_use]
+    pub const fn explanation(self) -> Explanation {
+        match self {
+            Self::OwnHook => explain(
+                "own-hook",
+                "The container has a preStop hook of its own; it is not touched.",
+                "Remove the hook to have prestop's; sleep: {seconds: 0} is Kubernetes' way to say no.",
+            ),
+            Self::LeftAloneByProfile => explain(
+                "left-alone-by-profile",
+                "The image's own operator, chart or shutdown procedure knows better than a delay.",
+                "Annotate delay-only with profile.prestop.dev/CONTAINER: none to have the delay anyway.",
+            ),
+            Self::NoDelay => explain(
+                "no-delay",
+                "The delay is 0 and there is no quit command.",
+                "Set a delay above 0 to have the hook injected.",
+            ),
+            Self::Windows => explain(
+                "windows-container",
+                "Only the image's own sleep program would do, and Windows images have none.",
+                "Needs Kubernetes 1.33 or newer, or sleepAction: always.",
+            ),
+            Self::Malformed => explain(
+                "malformed-container",
+                "The container or its lifecycle is not an object, or it has no name.",
+                "Correct the manifest; the API server refuses it too.",
+            ),
+        }
+    }
+}
+
+impl ProblemCode {
+    /// Every code.
+    pub const ALL: [Self; 18] = [
+        Self::InvalidValue,
+        Self::RoundedUp,
+        Self::DelayAboveMaximum,
+        Self::UnknownKey,
+        Self::NoSuchContainer,
+        Self::UnknownProfile,
+        Self::InjectIsALabel,
+        Self::NotForNamespaces,
+        Self::QuitCommandNotAllowed,
+        Self::QuitDisabled,
+        Self::Pid1IsNotTheApplication,
+        Self::QuitNotPossibleOnWindows,
+        Self::GracePeriodCapped,
+        Self::DelayShortened,
+        Self::ProbeGracePeriodTooShort,
+        Self::StatusNotTrusted,
+        Self::StatusLeftOut,
+        Self::MalformedContainer,
+    ];
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.explanation().code
+    }
+
+    /// Code, sentence and advice.
+    #[must_use]
+    pub const fn explanation(self) -> Explanation {
+        match self {
+            Self::InvalidValue => explain(
+                "invalid-value",
+                "The value can't be read; it is ignored and the next level applies.",
+                "Correct the value.",
+            ),
+            Self::RoundedUp => explain(
+                "rounded-up",
+                "Kubernetes counts whole seconds; the fraction was rounded up.",
+                "Write whole seconds.",
+            ),
+            Self::DelayAboveMaximum => explain(
+                "delay-above-maximum",
+                "The delay is longer than the configured maximum and was cut to it.",
+                "Ask for less, or raise the maximum delay in the configuration.",
+            ),
+            Self::UnknownKey => explain(
+                "unknown-key",
+                "The key means nothing to prestop; it is ignored.",
+                "Correct or remove it.",
+            ),
+            Self::NoSuchContainer => explain(
+                "no-such-container",
+                "The annotation is for a container that is not among the pod's regular containers.",
+                "Correct the container's name; init containers and native sidecars are never injected.",
+            ),
+            Self::UnknownProfile => explain(
+                "unknown-profile",
+                "The catalogue has no profile of that name; the next level applies.",
+                "prestop catalogue lists the names.",
+            ),
+            Self::InjectIsALabel => explain(
+                "inject-is-a-label",
+                "prestop.dev/inject is a label; as an annotation it does nothing.",
+                "Move it to the labels.",
+            ),
+            Self::NotForNamespaces => explain(
+                "not-for-namespaces",
+                "A namespace sets delay, profile and quit-timeout; never a command or a signal.",
+                "Put it on the pod, or define a profile in the configuration.",
+            ),
+            Self::QuitCommandNotAllowed => explain(
+                "quit-command-not-allowed",
+                "The configuration forbids quit commands in annotations; it is ignored.",
+                "Ask for a profile, or allow it with allowQuitCommandAnnotation.",
+            ),
+            Self::QuitDisabled => explain(
+                "quit-disabled",
+                "The configuration says quit: never; the container gets the delay alone.",
+                "Remove the annotation, or change quit in the configuration.",
+            ),
+            Self::Pid1IsNotTheApplication => explain(
+                "pid-1-is-not-the-application",
+                "With hostPID or shareProcessNamespace PID 1 is not the application; it is sent nothing.",
+                "Use a quit command that finds the application by itself.",
+            ),
+            Self::QuitNotPossibleOnWindows => explain(
+                "quit-not-possible-on-windows",
+                "Quit commands and signals need a POSIX shell; the container gets the delay alone.",
+                "Remove the annotation.",
+            ),
+            Self::GracePeriodCapped => explain(
+                "grace-period-capped",
+                "The maximum grace period leaves the application less time after the delay than it asked for.",
+                "Shorten the delay or the quit timeout, or raise the maximum grace period.",
+            ),
+            Self::DelayShortened => explain(
+                "delay-shortened",
+                "The delay did not fit below the grace period and was shortened.",
+                "Shorten the delay, or raise the maximum grace period.",
+            ),
+            Self::ProbeGracePeriodTooShort => explain(
+                "probe-grace-period-too-short",
+                "When this probe fails the hook runs too, and the probe's own grace period cuts it short.",
+                "Raise or remove the probe's terminationGracePeriodSeconds.",
+            ),
+            Self::StatusNotTrusted => explain(
+                "status-not-trusted",
+                "The pod came with a prestop.dev/status that is not true of it; it is ignored.",
+                "Remove prestop.dev/status from the manifest: prestop writes it.",
+            ),
+            Self::StatusLeftOut => explain(
+                "status-left-out",
+                "The pod's annotations have no room for prestop.dev/status; the hooks are there.",
+                "Keep the pod's annotations below Kubernetes' limit of 256 KiB.",
+            ),
+            Self::MalformedContainer => explain(
+                "malformed-container",
+                "The container or its lifecycle is not an object, or it has no name; it is left alone.",
+                "Correct the manifest; the API server refuses it too.",
+            ),
+        }
+    }
+}
+
+impl Problem {
+    /// Longest place, in characters.
+    const LONGEST_PLACE: usize = 80;
+    /// Longest detail, in characters.
+    const LONGEST_DETAIL: usize = 120;
+
+    /// Texts may come from users: what is not plain ASCII is escaped, what is long is cut.
+    #[must_use]
+    pub fn new(code: ProblemCode, place: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self {
+            code,
+            place: printable(&place.to_string(), Self::LONGEST_PLACE),
+            detail: printable(&detail.to_string(), Self::LONGEST_DETAIL),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    /// `invalid-value: pod annotation prestop.dev/delay: not a duration; write …`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.code(), self.place)?;
+        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
+    }
+}
+
+const fn explain(code: &'static str, sentence: &'static str, advice: &'static str) -> Explanation {
+    Explanation { code, sentence, advice }
+}
+
+/// The text as printable ASCII of at most `longest` characters.
+#[must_use]
+pub fn printable(text: &str, longest: usize) -> String {
+    let mut result = String::with_capacity(text.len().min(longest));
+    for letter in text.chars() {
+        let start = result.len();
+        if letter == ' ' || letter.is_ascii_graphic() {
+            result.push(letter);
+        } else {
+            // Writing to a String never fails.
+            let _ = write!(result, "{}", letter.escape_default());
+        }
+        if result.len() > longest {
+            result.truncate(start.min(longest.saturating_sub(3)));
+            result.push_str("...");
+            break;
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_plain() {
+        let mut codes: Vec<_> = SkipReason::ALL.iter().map(|reason| reason.code()).collect();
+        codes.extend(ContainerReason::ALL.iter().map(|reason| reason.code()));
+        for code in &codes {
+            assert!(code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{code}");
+        }
+        let total = codes.len();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), total);
+    }
+
+    #[test]
+    fn text_of_users_is_escaped_and_cut() {
+        let problem = Problem::new(ProblemCode::InvalidValue, "pod\n\u{1f600}", "x".repeat(500));
+        assert_eq!(problem.place, "pod\\n\\u{1f600}");
+        assert_eq!(problem.detail.len(), 120);
+        assert!(problem.to_string().is_ascii());
+        assert!(problem.detail.ends_with("..."));
+    }
+
+    #[test]
+    fn an_escape_is_never_cut_in_two() {
+        let detail = Problem::new(ProblemCode::InvalidValue, "", "\u{1f600}".repeat(100)).detail;
+        assert!(detail.len() <= 120 && detail.ends_with("}..."), "{detail}");
+    }
+}

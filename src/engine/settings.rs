@@ -1,0 +1,454 @@
+//! Labels and annotations: what they are called, how they are read, which one wins.
+//!
+//! A value that can't be read is never fatal: it is told, and the next level applies. The full
+//! reference is `docs/rules.md`, section 3.
+
+use std::borrow::Cow;
+
+use crate::catalogue::{Catalogue, Profile, Signal};
+use crate::duration;
+use crate::policy::Policy;
+
+use super::reason::{Problem, ProblemCode};
+use crate::view::{Shape, Text};
+
+/// The domain of every key.
+pub const DOMAIN: &str = "prestop.dev";
+/// The label that switches injection on and off, on namespaces and pods.
+pub const INJECT_LABEL: &str = "prestop.dev/inject";
+/// The annotation that tells what was done to a pod.
+pub const STATUS_ANNOTATION: &str = "prestop.dev/status";
+
+/// A setting that annotations can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// How long the stop is held back.
+    Delay,
+    /// Which profile.
+    Profile,
+    /// The application's own quit command.
+    QuitCommand,
+    /// The signal for PID 1.
+    QuitSignal,
+    /// How long the application may take to finish.
+    QuitTimeout,
+}
+
+impl Setting {
+    /// Every setting.
+    pub const ALL: [Self; 5] =
+        [Self::Delay, Self::Profile, Self::QuitCommand, Self::QuitSignal, Self::QuitTimeout];
+
+    /// The key's name behind `prestop.dev/`, and in front of `.prestop.dev/CONTAINER`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delay => "delay",
+            Self::Profile => "profile",
+            Self::QuitCommand => "quit-command",
+            Self::QuitSignal => "quit-signal",
+            Self::QuitTimeout => "quit-timeout",
+        }
+    }
+}
+
+/// The value of `prestop.dev/inject`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// `enabled`, `true`.
+    Enabled,
+    /// `disabled`, `false`.
+    Disabled,
+}
+
+impl Switch {
+    /// Reads the label's value, in any case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is = |word: &str| text.eq_ignore_ascii_case(word);
+        if is("enabled") || is("true") {
+            Some(Self::Enabled)
+        } else if is("disabled") || is("false") {
+            Some(Self::Disabled)
+        } else {
+            None
+        }
+    }
+}
+
+/// A namespace's label and defaults, read once and kept while the namespace does not change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NamespaceSettings {
+    /// `prestop.dev/inject`.
+    pub(super) switch: Option<Switch>,
+    pub(super) level: Level,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// What one level (container, pod, namespace) sets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Level {
+    pub(super) delay_seconds: Option<i64>,
+    pub(super) quit_timeout_seconds: Option<i64>,
+    pub(super) quit: Option<AuthorQuit>,
+    pub(super) profile: Option<ProfileChoice>,
+}
+
+/// A quit that a pod's author wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AuthorQuit {
+    pub(super) command: Vec<String>,
+    pub(super) signal: Option<Signal>,
+}
+
+/// The value of `prestop.dev/profile`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ProfileChoice {
+    Auto,
+    DelayOnly,
+    Named(String),
+}
+
+/// Whether a key of labels or annotations belongs to the domain.
+pub(super) fn is_ours(key: &str) -> bool {
+    key.split_once('/').is_some_and(|(domain, _)| {
+        domain.strip_suffix(DOMAIN).is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+    })
+}
+
+impl NamespaceSettings {
+    /// Reads a namespace's labels and annotations; keys of others are passed over.
+    pub fn read<'a>(
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut settings = Self::default();
+        for (key, value) in labels {
+            if key == INJECT_LABEL {
+                settings.switch = Switch::parse(value);
+                if settings.switch.is_none() {
+                    settings.problems.push(bad_switch("namespace label"));
+                }
+            } else if is_ours(key) {
+                settings.problems.push(unknown_label("namespace label", key));
+            }
+        }
+        for (key, value) in annotations {
+            if is_ours(key) {
+                settings.read_annotation(key, value);
+            }
+        }
+        settings
+    }
+
+    fn read_annotation(&mut self, key: &str, value: &str) {
+        let place = format!("namespace annotation {key}");
+        let problems = &mut self.problems;
+        match setting_of(key) {
+            Some(Setting::Delay) => {
+                self.level.delay_seconds = read_duration(value, &place, problems);
+            }
+            Some(Setting::QuitTimeout) => {
+                self.level.quit_timeout_seconds = read_duration(value, &place, problems);
+            }
+            Some(Setting::Profile) => self.level.profile = Some(ProfileChoice::parse(value)),
+            Some(Setting::QuitCommand | Setting::QuitSignal) => {
+                problems.push(Problem::new(ProblemCode::NotForNamespaces, place, ""));
+            }
+            None if key == INJECT_LABEL => {
+                problems.push(Problem::new(ProblemCode::InjectIsALabel, place, ""));
+            }
+            None => problems.push(unknown_annotation("namespace annotation", key)),
+        }
+    }
+
+    /// The level as it holds under a policy: delays cut to the maximum, unknown profiles dropped.
+    pub(super) fn level_under(
+        &self,
+        policy: &Policy,
+        problems: &mut Vec<Problem>,
+    ) -> Cow<'_, Level> {
+        problems.extend(self.problems.iter().cloned());
+        let mut level = Cow::Borrowed(&self.level);
+        let place = |setting: Setting| format!("namespace annotation {DOMAIN}/{}", setting.name());
+        if self.level.delay_seconds.is_some_and(|seconds| seconds > policy.maximum_delay_seconds) {
+            let delay = &mut level.to_mut().delay_seconds;
+            *delay =
+                delay.map(|seconds| at_most(seconds, policy, &place(Setting::Delay), problems));
+        }
+        if !is_known(self.level.profile.as_ref(), &policy.catalogue) {
+            problems.push(unknown_profile(
+                self.level.profile.as_ref(),
+                &place(Setting::Profile),
+                policy,
+            ));
+            level.to_mut().profile = None;
+        }
+        level
+    }
+}
+
+impl ProfileChoice {
+    fn parse(text: &str) -> Self {
+        match text {
+            "auto" => Self::Auto,
+            "none" => Self::DelayOnly,
+            name => Self::Named(name.to_owned()),
+        }
+    }
+}
+
+/// Whose annotations a level is read from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Owner<'a> {
+    Pod,
+    Container(&'a str),
+}
+
+/// The pod's own annotations of the domain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Annotations<'a>(pub(super) &'a [(Text<'a>, Shape<Text<'a>>)]);
+
+impl<'a> Annotations<'a> {
+    /// The annotation of exactly this key.
+    pub(super) fn get(self, key: &str) -> Option<&'a Shape<Text<'a>>> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// What the pod's author set for the pod, or for one container.
+    pub(super) fn level(
+        self,
+        owner: Owner<'_>,
+        policy: &Policy,
+        problems: &mut Vec<Problem>,
+    ) -> Level {
+        let mut level = Level::default();
+        let mut command = None;
+        let mut signal = None;
+        for setting in Setting::ALL {
+            let Some((key, value)) = self.find(owner, setting) else {
+                continue;
+            };
+            let place = format!("pod annotation {key}");
+            let value = match value {
+                Shape::Value(value) => value.as_ref(),
+                Shape::Absent => continue,
+                Shape::Wrong => {
+                    problems.push(Problem::new(
+                        ProblemCode::InvalidValue,
+                        place,
+                        "not a text; put it in quotes",
+                    ));
+                    continue;
+                }
+            };
+            match setting {
+                Setting::Delay => {
+                    let delay = read_duration(value, &place, problems);
+                    level.delay_seconds =
+                        delay.map(|seconds| at_most(seconds, policy, &place, problems));
+                }
+                Setting::QuitTimeout => {
+                    level.quit_timeout_seconds = read_duration(value, &place, problems);
+                }
+                Setting::Profile => {
+                    let choice = Some(ProfileChoice::parse(value));
+                    if is_known(choice.as_ref(), &policy.catalogue) {
+                        level.profile = choice;
+                    } else {
+                        problems.push(unknown_profile(choice.as_ref(), &place, policy));
+                    }
+                }
+                Setting::QuitCommand => command = read_command(value, &place, policy, problems),
+                Setting::QuitSignal => signal = read_signal(value, &place, problems),
+            }
+        }
+        if command.is_some() || signal.is_some() {
+            level.quit = Some(AuthorQuit { command: command.unwrap_or_default(), signal });
+        }
+        level
+    }
+
+    fn find(self, owner: Owner<'_>, setting: Setting) -> Option<(&'a str, &'a Shape<Text<'a>>)> {
+        let is_it = |key: &str| match (owner, key.split_once('/')) {
+            (Owner::Pod, Some((DOMAIN, name))) => name == setting.name(),
+            (Owner::Container(container), Some((domain, name))) => {
+                name == container && container_setting(domain) == Some(setting)
+            }
+            (_, None) | (Owner::Pod, Some(_)) => false,
+        };
+        self.0.iter().find(|(key, _)| is_it(key)).map(|(key, value)| (key.as_ref(), value))
+    }
+
+    /// Tells keys that mean nothing, and settings for containers that are not there.
+    pub(super) fn tell_strangers(
+        self,
+        has_container: impl Fn(&str) -> bool,
+        problems: &mut Vec<Problem>,
+    ) {
+        for (key, _) in self.0 {
+            let place = || format!("pod annotation {key}");
+            if key == INJECT_LABEL {
+                problems.push(Problem::new(ProblemCode::InjectIsALabel, place(), ""));
+            } else if let Some((_, container)) = container_of(key) {
+                if !has_container(container) {
+                    problems.push(Problem::new(ProblemCode::NoSuchContainer, place(), ""));
+                }
+            } else if key != STATUS_ANNOTATION && setting_of(key).is_none() {
+                problems.push(unknown_annotation("pod annotation", key));
+            }
+        }
+    }
+}
+
+/// The switch on a pod, and what is odd about its labels.
+pub(super) fn read_pod_labels(
+    labels: &[(Text<'_>, Shape<Text<'_>>)],
+    problems: &mut Vec<Problem>,
+) -> Option<Switch> {
+    let mut switch = None;
+    for (key, value) in labels {
+        if key == INJECT_LABEL {
+            switch = value.value().and_then(|text| Switch::parse(text));
+            if switch.is_none() && !value.is_absent() {
+                problems.push(bad_switch("pod label"));
+            }
+        } else {
+            problems.push(unknown_label("pod label", key));
+        }
+    }
+    switch
+}
+
+/// The setting of a key for a whole pod or namespace: `prestop.dev/delay`.
+fn setting_of(key: &str) -> Option<Setting> {
+    let (domain, name) = key.split_once('/')?;
+    Setting::ALL.into_iter().find(|setting| domain == DOMAIN && setting.name() == name)
+}
+
+/// The setting and the container of a key for one container: `delay.prestop.dev/web`.
+fn container_of(key: &str) -> Option<(Setting, &str)> {
+    let (domain, container) = key.split_once('/')?;
+    container_setting(domain).map(|setting| (setting, container))
+}
+
+fn container_setting(domain: &str) -> Option<Setting> {
+    let name = domain.strip_suffix(DOMAIN)?.strip_suffix('.')?;
+    Setting::ALL.into_iter().find(|setting| setting.name() == name)
+}
+
+fn read_duration(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<i64> {
+    match duration::parse(text) {
+        Ok(parsed) => {
+            if parsed.rounded_up {
+                let detail = format!("taken as {}s", parsed.seconds);
+                problems.push(Problem::new(ProblemCode::RoundedUp, place, detail));
+            }
+            Some(parsed.seconds)
+        }
+        Err(cause) => {
+            problems.push(Problem::new(ProblemCode::InvalidValue, place, cause));
+            None
+        }
+    }
+}
+
+fn at_most(seconds: i64, policy: &Policy, place: &str, problems: &mut Vec<Problem>) -> i64 {
+    if seconds > policy.maximum_delay_seconds {
+        let detail = format!("{seconds}s asked, {}s taken", policy.maximum_delay_seconds);
+        problems.push(Problem::new(ProblemCode::DelayAboveMaximum, place, detail));
+    }
+    seconds.min(policy.maximum_delay_seconds)
+}
+
+fn read_command(
+    text: &str,
+    place: &str,
+    policy: &Policy,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<String>> {
+    if !policy.allow_quit_command_annotation {
+        problems.push(Problem::new(ProblemCode::QuitCommandNotAllowed, place, ""));
+        return None;
+    }
+    let command: Option<Vec<String>> = serde_json::from_str(text).ok();
+    let runnable = |command: &Vec<String>| {
+        command.first().is_some_and(|program| !program.is_empty())
+            && command.iter().all(|argument| !argument.contains('\0'))
+    };
+    let command = command.filter(runnable);
+    if command.is_none() {
+        let detail = r#"not a JSON array of strings; write ["nginx","-s","quit"]"#;
+        problems.push(Problem::new(ProblemCode::InvalidValue, place, detail));
+    }
+    command
+}
+
+fn read_signal(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Signal> {
+    let signal = text.parse();
+    if let Err(cause) = &signal {
+        problems.push(Problem::new(ProblemCode::InvalidValue, place, cause));
+    }
+    signal.ok()
+}
+
+fn is_known(choice: Option<&ProfileChoice>, catalogue: &Catalogue) -> bool {
+    match choice {
+        Some(ProfileChoice::Named(name)) => catalogue.by_name(name).is_some(),
+        Some(ProfileChoice::Auto | ProfileChoice::DelayOnly) | None => true,
+    }
+}
+
+fn unknown_profile(choice: Option<&ProfileChoice>, place: &str, policy: &Policy) -> Problem {
+    let wanted = match choice {
+        Some(ProfileChoice::Named(name)) => name,
+        _ => "",
+    };
+    let names = policy.catalogue.profiles().iter().map(|profile: &Profile| profile.name.as_str());
+    let detail = nearest(wanted, names.chain(crate::catalogue::RESERVED_NAMES));
+    Problem::new(ProblemCode::UnknownProfile, place, detail)
+}
+
+fn bad_switch(place: &str) -> Problem {
+    Problem::new(
+        ProblemCode::InvalidValue,
+        format!("{place} {INJECT_LABEL}"),
+        "write enabled or disabled",
+    )
+}
+
+fn unknown_label(place: &str, key: &str) -> Problem {
+    let detail = if setting_of(key).is_some() || container_of(key).is_some() {
+        "settings are annotations".to_owned()
+    } else {
+        nearest(key, [INJECT_LABEL])
+    };
+    Problem::new(ProblemCode::UnknownKey, format!("{place} {key}"), detail)
+}
+
+fn unknown_annotation(place: &str, key: &str) -> Problem {
+    let (domain, container) = key.split_once('/').unwrap_or((key, ""));
+    let names = Setting::ALL.map(Setting::name);
+    // `dealy.prestop.dev/web` means a container; `prestop.dev/dealy` a pod.
+    let known: Vec<String> = if domain == DOMAIN {
+        names.iter().map(|name| format!("{DOMAIN}/{name}")).collect()
+    } else {
+        names.iter().map(|name| format!("{name}.{DOMAIN}/{container}")).collect()
+    };
+    let detail = nearest(key, known.iter().map(String::as_str));
+    Problem::new(ProblemCode::UnknownKey, format!("{place} {key}"), detail)
+}
+
+/// `did you mean …?` with the known word that takes the fewest changes, if it takes few: with more
+/// than a third of its letters changed it is another word.
+fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let distances = known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate));
+    match distances.min_by_key(|(distance, _)| *distance) {
+        Some((distance, candidate)) if distance * 3 <= word.len() => {
+            format!("did you mean {candidate}?")
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,25 @@
+//! **prestop** injects `preStop` hooks into pods, so that rolling updates, drains and scale-downs
+//! drop no request. One pure engine; thin callers around it.
+//!
+//! The map, from the inside out (who may import whom is in `ARCHITECTURE.md`, and tested):
+//!
+//! - [`view`]: lenient, borrowed views of JSON objects
+//! - [`duration`]: durations as people write them
+//! - [`catalogue`]: what is known about applications and their images
+//! - [`policy`]: validated rules, what the engine believes
+//! - [`engine`]: a pod, its namespace and a policy in; a decision and a JSON patch out
+//! - [`config`]: the configuration file, to a policy
+//! - [`manifest`]: manifests as text: documents, values, edits that keep comments
+//! - [`report`]: decisions for readers
+//! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
+
+pub mod catalogue;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod duration;
+pub mod engine;
+pub mod manifest;
+pub mod policy;
+pub mod report;
+pub mod view;

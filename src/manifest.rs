@@ -1,0 +1,111 @@
+//! Manifests as text: streams of YAML and JSON documents, read as values and edited in place.
+//!
+//! [`Documents`] cuts a stream into [`Document`]s without losing a byte. A document gives its
+//! [value](Document::value) as `kubectl` would read it, and takes a JSON patch into its
+//! [text](Document::edited): only the added lines differ, so comments, the order of keys, quotes,
+//! blank lines and line breaks stay as their author wrote them. Whatever is edited is read again
+//! and compared; where the text can't be edited safely it is written anew, and the reason is told.
+//!
+//! This module knows YAML and JSON, and nothing of Kubernetes.
+
+mod aliases;
+mod edit;
+mod error;
+mod insert;
+mod json_scan;
+mod locate;
+mod read;
+mod render;
+mod stream;
+mod wanted;
+
+use json_patch::Patch;
+use serde_json::Value;
+
+pub use self::error::ManifestError;
+pub use self::stream::{Documents, LARGEST_DOCUMENT_BYTES};
+
+/// How a document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Block or flow YAML.
+    Yaml,
+    /// One JSON value; nothing else but white space.
+    Json,
+}
+
+/// One document of a stream, and its place there. The texts of all documents, one after the other,
+/// are the stream, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its number in the stream, from 1. Empty documents count.
+    pub number: usize,
+    /// The line of the stream on which its text begins, from 1.
+    pub first_line: usize,
+    /// How it is written.
+    pub format: Format,
+    /// Everything from its first byte to the next document, with `---` lines, comments and the
+    /// byte order mark.
+    pub text: String,
+}
+
+/// A document after a patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// The new text; it reads as the patched value.
+    pub text: String,
+    /// What became of the author's layout.
+    pub layout: Layout,
+}
+
+/// What an edit did to a text that people wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// Only what the patch adds or replaces is different.
+    Kept,
+    /// Written anew from the value: right, but without comments, anchors and the author's layout.
+    Rewritten {
+        /// Why the text could not be edited.
+        reason: String,
+    },
+}
+
+impl Document {
+    /// The document's value, `None` where there is none (nothing but comments, or `null`).
+    ///
+    /// Aliases and merge keys are resolved, `0644` is octal, and `yes`, `no`, `on`, `off` are
+    /// booleans, all as in `kubectl`. Keys are strings as they are written (`8080: http` has the
+    /// key `"8080"`).
+    ///
+    /// # Errors
+    /// When the text is not a document: bad syntax, a key given twice, a key that is no scalar,
+    /// a number that JSON does not have, nesting deeper than 64, or aliases that expand to far
+    /// more than is written.
+    pub fn value(&self) -> Result<Option<Value>, ManifestError> {
+        read::value(self)
+    }
+
+    /// The text with a patch applied; `before` is the document's [value](Self::value).
+    ///
+    /// Members that are added to mappings and scalars that are replaced change only their own
+    /// lines. Anything else, and any place where that would change more than the patch says (an
+    /// anchor that is used elsewhere), makes the whole document be written anew.
+    ///
+    /// # Errors
+    /// When the patch does not apply to `before`, or the value can't be written as a document.
+    pub fn edited(&self, before: &Value, patch: &Patch) -> Result<Edited, ManifestError> {
+        edit::edited(self, before, patch)
+    }
+
+    /// An error at a line and column of this document, both from 1.
+    fn error(&self, line: usize, column: usize, message: String) -> ManifestError {
+        let text = self.text.lines().nth(line.saturating_sub(1));
+        ManifestError::new(
+            self.number,
+            self.first_line.saturating_add(line).saturating_sub(1),
+            column,
+            message,
+            text.unwrap_or_default(),
+        )
+    }
+}

@@ -1,0 +1,150 @@
+//! A patch into a document's text. Whatever comes out is read again and compared with the patched
+//! value, so a mistake here can cost the author's layout, never the meaning.
+
+use json_patch::{Patch, PatchOperation};
+use serde_json::Value;
+
+use super::insert::line_break;
+use super::locate::{self, Change, Obstacle};
+use super::render::{self, BlockStyle, JsonLines};
+use super::wanted::Wanted;
+use super::{Document, Edited, Format, Layout, ManifestError};
+
+/// Applies a patch to a document's text.
+pub(super) fn edited(
+    document: &Document,
+    before: &Value,
+    patch: &Patch,
+) -> Result<Edited, ManifestError> {
+    let mut after = before.clone();
+    json_patch::patch(&mut after, patch)
+        .map_err(|error| document.error(1, 1, format!("the patch does not apply: {error}")))?;
+    let reason = match in_place(document, patch) {
+        Ok(text) if reads_as(document, &text, &after) => {
+            return Ok(Edited { text, layout: Layout::Kept });
+        }
+        Ok(_) => "the edited text would not read as the patched value".to_owned(),
+        Err(Obstacle(reason)) => reason,
+    };
+    let text = rewritten(document, &after);
+    if !reads_as(document, &text, &after) {
+        let message = format!("the patched document can't be written: {reason}");
+        return Err(document.error(1, 1, message));
+    }
+    Ok(Edited { text, layout: Layout::Rewritten { reason } })
+}
+
+fn reads_as(document: &Document, text: &str, value: &Value) -> bool {
+    let read = Document { text: text.to_owned(), ..*document };
+    read.value().is_ok_and(|read| read.unwrap_or_default() == *value)
+}
+
+/// The text with the operations in it; as many at once as do not depend on each other.
+fn in_place(document: &Document, patch: &Patch) -> Result<String, Obstacle> {
+    let mut text = document.text.clone();
+    let mut operations = patch.iter().peekable();
+    while operations.peek().is_some() {
+        let mut wanted = Wanted::default();
+        let mut has_any = false;
+        while let Some(operation) = operations.peek() {
+            let (pointer, value) = match operation {
+                PatchOperation::Add(add) => (&add.path, &add.value),
+                PatchOperation::Replace(replace) => (&replace.path, &replace.value),
+                _ => {
+                    let reason = "the patch does more than add and replace";
+                    return Err(Obstacle(reason.to_owned()));
+                }
+            };
+            if wanted.add(pointer, value).is_err() {
+                break;
+            }
+            has_any = true;
+            operations.next();
+        }
+        if !has_any {
+            let reason = "the patch replaces the whole document";
+            return Err(Obstacle(reason.to_owned()));
+        }
+        let changes = locate::changes(&text, document.format, &wanted)?;
+        text = apply(&text, changes)?;
+    }
+    Ok(text)
+}
+
+fn apply(text: &str, mut changes: Vec<Change>) -> Result<String, Obstacle> {
+    // Stable: changes at one place stay in their order, the inner mapping's before the outer's.
+    changes.sort_by_key(|change| change.range.start);
+    let added = changes.iter().map(|change| change.text.len()).sum();
+    let mut out = String::with_capacity(text.len().saturating_add(added));
+    let mut end = 0;
+    for change in changes {
+        let kept = text.get(end..change.range.start);
+        out.push_str(kept.ok_or_else(|| Obstacle("changes overlap".to_owned()))?);
+        out.push_str(&change.text);
+        end = change.range.end;
+    }
+    out.push_str(text.get(end..).unwrap_or_default());
+    Ok(out)
+}
+
+/// The document written anew, between what stood above and below it.
+fn rewritten(document: &Document, value: &Value) -> String {
+    let text = &document.text;
+    let line_break = line_break(text, 0);
+    match document.format {
+        Format::Json => {
+            let body = text.trim_start_matches('\u{feff}').trim();
+            let start = text.find(body).unwrap_or_default();
+            let end = start.saturating_add(body.len());
+            let mut out = text.get(..start).unwrap_or_default().to_owned();
+            let lines = JsonLines { indentation: "", unit: "  ", line_break };
+            render::json_lines(&mut out, value, lines);
+            out.push_str(text.get(end..).unwrap_or_default());
+            out
+        }
+        Format::Yaml => {
+            let style = BlockStyle { line_break, list_step: 0 };
+            let mut out = head(text, line_break);
+            out.push_str(&style.document(value));
+            out.push_str(tail(text));
+            out
+        }
+    }
+}
+
+/// What stands above the content: comments, directives and the `---` line.
+fn head(text: &str, line_break: &str) -> String {
+    let mut head = String::new();
+    let mut has_marker = false;
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_start_matches('\u{feff}');
+        let is_comment = bare.trim().is_empty() || bare.trim_start().starts_with('#');
+        if is_comment || (!has_marker && bare.starts_with('%')) {
+            head.push_str(line);
+            continue;
+        }
+        let Some(behind) = bare.strip_prefix("---").filter(|_| !has_marker) else {
+            break;
+        };
+        has_marker = true;
+        if behind.trim().is_empty() || behind.trim_start().starts_with('#') {
+            head.push_str(line);
+        } else {
+            head.push_str("---");
+            head.push_str(line_break);
+            break;
+        }
+    }
+    if !head.is_empty() && !head.ends_with('\n') {
+        head.push_str(line_break);
+    }
+    head
+}
+
+/// The `...` line at the end and what is behind it.
+fn tail(text: &str) -> &str {
+    let last = text.trim_end().rfind('\n').map_or(0, |last| last + 1);
+    let tail = text.get(last..).unwrap_or_default();
+    let is_end = |rest: &str| rest.is_empty() || rest.starts_with(char::is_whitespace);
+    if tail.strip_prefix("...").is_some_and(is_end) { tail } else { "" }
+}

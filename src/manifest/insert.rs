@@ -1,0 +1,273 @@
+//! New entries of mappings and new values of keys as changes of the text, in the style of what
+//! stands around them.
+
+use std::ops::Range;
+
+use granit_parser::{Event, ScalarStyle, Span, StructureStyle};
+use serde_json::Value;
+
+use super::locate::Change;
+use super::render::{self, BlockStyle, FlowStyle, JsonLines};
+
+/// A key of a mapping.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) range: Range<usize>,
+    /// The column at which its mapping's entries stand, from 0.
+    pub(super) column: usize,
+    /// `<<`, which brings another mapping's entries.
+    pub(super) is_merge: bool,
+    is_double_quoted: bool,
+}
+
+/// A mapping and the style in which its entries are written.
+#[derive(Debug)]
+pub(super) struct Frame {
+    style: Style,
+    /// The opening brace of a flow mapping.
+    open: Range<usize>,
+    first_key: Key,
+    /// White space before the first entry, where it is the first on its line.
+    indentation: Option<String>,
+    flow: FlowStyle,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    Block,
+    Flow,
+}
+
+impl Key {
+    /// A scalar that is a key; None for other nodes.
+    pub(super) fn new(text: &str, event: &Event<'_>, span: &Span) -> Option<Self> {
+        let range = span.byte_range()?;
+        let (name, style) = event.scalar()?;
+        let line = text.get(line_start(text, range.start)..range.start)?;
+        Some(Self {
+            name: name.to_owned(),
+            column: span.indent.unwrap_or_else(|| line.chars().count()),
+            is_merge: name == "<<" && style == ScalarStyle::Plain,
+            is_double_quoted: style == ScalarStyle::DoubleQuoted,
+            range,
+        })
+    }
+
+    /// The place behind the key's colon.
+    fn colon(&self, text: &str) -> Option<usize> {
+        let rest = text.get(self.range.end..)?;
+        let colon = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        rest.get(colon..)?.strip_prefix(':')?;
+        self.range.end.checked_add(colon)?.checked_add(1)
+    }
+}
+
+impl Style {
+    pub(super) const fn new(style: StructureStyle) -> Self {
+        match style {
+            StructureStyle::Block => Self::Block,
+            StructureStyle::Flow => Self::Flow,
+        }
+    }
+}
+
+impl Frame {
+    pub(super) fn new(text: &str, style: Style, open: Range<usize>, first_key: &Key) -> Self {
+        let start = line_start(text, first_key.range.start);
+        let indentation = text.get(start..first_key.range.start);
+        let indentation = indentation.filter(|before| before.trim().is_empty());
+        let behind_colon = first_key.colon(text).and_then(|colon| text.get(colon..));
+        let is_spaced = behind_colon.is_none_or(|rest| rest.starts_with([' ', '\t', '\r', '\n']));
+        Self {
+            style,
+            open,
+            indentation: indentation.map(ToOwned::to_owned),
+            first_key: first_key.clone(),
+            flow: match (first_key.is_double_quoted, is_spaced) {
+                (true, true) => FlowStyle::Json,
+                (true, false) => FlowStyle::CompactJson,
+                (false, _) => FlowStyle::Yaml,
+            },
+        }
+    }
+
+    /// A new entry behind the last one. `end_of_content` is the end of that one, `end` the closing
+    /// brace of a flow mapping. None where there is no safe place.
+    pub(super) fn insert(
+        &self,
+        text: &str,
+        end_of_content: usize,
+        end: &Range<usize>,
+        name: &str,
+        value: &Value,
+        style: BlockStyle,
+    ) -> Option<Vec<Change>> {
+        if self.style == Style::Flow {
+            return self.insert_in_flow(text, end_of_content, end.start, name, value, style);
+        }
+        let mut lines = render::spaces(self.first_key.column);
+        style.entry(&mut lines, name, value, self.first_key.column);
+        Some(vec![lines_behind(text, end_of_content, &lines, style)])
+    }
+
+    fn insert_in_flow(
+        &self,
+        text: &str,
+        end_of_content: usize,
+        close: usize,
+        name: &str,
+        value: &Value,
+        style: BlockStyle,
+    ) -> Option<Vec<Change>> {
+        let (end, has_comma) = end_of_entry(text, end_of_content, close)?;
+        let comma = if has_comma { "" } else { "," };
+        let Some(indentation) = self.lines_of_their_own(text) else {
+            let entry = render::flow_entry(name, value, self.flow);
+            let separator = match (has_comma, self.flow) {
+                (true, FlowStyle::CompactJson) => "",
+                (true, _) => " ",
+                (false, flow) => flow.comma(),
+            };
+            return Some(vec![insertion(end, format!("{separator}{entry}"))]);
+        };
+        let entry = if self.flow == FlowStyle::Yaml {
+            render::flow_entry(name, value, self.flow)
+        } else {
+            let key = render::flow(&Value::String(name.to_owned()), self.flow);
+            format!("{key}: {}", self.value_in_flow(text, value, style))
+        };
+        let rest = text.get(end..close)?;
+        let line = rest.split('\n').next()?;
+        let is_last_on_line =
+            rest.contains('\n') && matches!(line.trim_start().chars().next(), None | Some('#'));
+        if !is_last_on_line {
+            let line_break = style.line_break;
+            let entry = format!("{comma}{line_break}{indentation}{entry}");
+            return Some(vec![insertion(end, entry)]);
+        }
+        // The comma goes to the entry before, and the new line behind that one's comment.
+        let trailing = if has_comma { "," } else { "" };
+        let entry = format!("{indentation}{entry}{trailing}{}", style.line_break);
+        Some(vec![insertion(end, comma.to_owned()), insertion(line_end(text, end), entry)])
+    }
+
+    /// Another value for a key, whose old one (a scalar, an empty collection, or nothing) is at
+    /// `old`. None where there is no safe place.
+    pub(super) fn replace(
+        &self,
+        text: &str,
+        key: &Key,
+        old: Range<usize>,
+        value: &Value,
+        style: BlockStyle,
+    ) -> Option<Vec<Change>> {
+        let colon = key.colon(text)?;
+        let in_lines = self.style == Style::Block && render::needs_lines(value);
+        if !in_lines {
+            let new = match self.style {
+                Style::Block => render::flow(value, FlowStyle::Yaml),
+                Style::Flow => self.value_in_flow(text, value, style),
+            };
+            return Some(vec![if old.is_empty() {
+                insertion(colon, format!(" {new}"))
+            } else {
+                Change { range: old, text: new }
+            }]);
+        }
+        let end = if old.is_empty() { colon } else { old.end };
+        let between = text.get(colon..old.start.max(colon))?;
+        if !old.is_empty() && !between.trim_start_matches([' ', '\t']).is_empty() {
+            return None;
+        }
+        let mut lines = String::new();
+        style.after_colon(&mut lines, value, key.column);
+        let (head, lines) = lines.split_once(style.line_break)?;
+        let head = Change { range: colon..end, text: head.to_owned() };
+        Some(vec![head, lines_behind(text, end, lines, style)])
+    }
+
+    /// A value within this flow mapping.
+    fn value_in_flow(&self, text: &str, value: &Value, style: BlockStyle) -> String {
+        let indentation = self.lines_of_their_own(text);
+        let (FlowStyle::Json, Some(indentation)) = (self.flow, indentation) else {
+            return render::flow(value, self.flow);
+        };
+        let line = text.get(line_start(text, self.open.start)..self.open.start);
+        let line = line.unwrap_or_default();
+        let outer = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
+        let unit = indentation.strip_prefix(outer).unwrap_or_default();
+        let lines = JsonLines {
+            indentation,
+            unit: if unit.is_empty() { "  " } else { unit },
+            line_break: style.line_break,
+        };
+        let mut out = String::new();
+        render::json_lines(&mut out, value, lines);
+        out
+    }
+
+    /// The white space before each entry, if each has a line of its own.
+    fn lines_of_their_own(&self, text: &str) -> Option<&str> {
+        let opening = text.get(self.open.end..self.first_key.range.start)?;
+        let indentation = self.indentation.as_deref()?;
+        opening.contains('\n').then_some(indentation)
+    }
+}
+
+/// The line break in use at a place: that of the line before, else the document's first.
+pub(super) fn line_break(text: &str, place: usize) -> &'static str {
+    let here = text.get(place..).and_then(|rest| rest.find('\n'));
+    let here = here.map_or_else(|| text.find('\n'), |offset| place.checked_add(offset));
+    let before = here.and_then(|end| text.get(..end)).unwrap_or_default();
+    if before.ends_with('\r') { "\r\n" } else { "\n" }
+}
+
+/// Whole lines, behind the line of a place.
+fn lines_behind(text: &str, place: usize, lines: &str, style: BlockStyle) -> Change {
+    let at = line_end(text, place);
+    let before = text.get(..at).unwrap_or_default();
+    if before.ends_with('\n') {
+        return insertion(at, lines.to_owned());
+    }
+    // The document's last line has no line break, and keeps it so.
+    let lines = lines.strip_suffix(style.line_break).unwrap_or(lines);
+    insertion(at, format!("{}{lines}", style.line_break))
+}
+
+/// The end of a flow mapping's last entry, behind its comma if there is one.
+fn end_of_entry(text: &str, end_of_content: usize, close: usize) -> Option<(usize, bool)> {
+    let rest = text.get(end_of_content..close)?;
+    let (mut end, mut has_comma, mut in_comment) = (end_of_content, false, false);
+    for (offset, letter) in rest.char_indices() {
+        match letter {
+            '\n' => in_comment = false,
+            _ if in_comment => {}
+            '#' => in_comment = true,
+            // The colon of a key without a value.
+            ':' | ',' => {
+                has_comma = letter == ',';
+                end = end_of_content.checked_add(offset)?.checked_add(1)?;
+            }
+            _ if letter.is_whitespace() => {}
+            _ => return None,
+        }
+    }
+    Some((end, has_comma))
+}
+
+const fn insertion(at: usize, text: String) -> Change {
+    Change { range: at..at, text }
+}
+
+fn line_start(text: &str, place: usize) -> usize {
+    let before = text.get(..place).unwrap_or_default();
+    before.rfind('\n').map_or(0, |last| last.saturating_add(1))
+}
+
+/// Behind the line break of the line of a place.
+fn line_end(text: &str, place: usize) -> usize {
+    let rest = text.get(place..).unwrap_or_default();
+    let length = rest.find('\n').map_or(rest.len(), |last| last + 1);
+    place.saturating_add(length)
+}

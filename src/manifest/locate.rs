@@ -1,0 +1,407 @@
+//! Finds where in a text the changes of a patch belong. One pass over the parser's events: what is
+//! not on the way to a change is skipped, so that memory follows the patch and not the document.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle};
+use serde_json::{Map, Value};
+
+use super::Format;
+use super::insert::{Frame, Key, Style};
+use super::render::{self, BlockStyle, FlowStyle};
+use super::wanted::Wanted;
+
+/// Why a text can't be edited in place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Obstacle(pub(super) String);
+
+/// A part of the text and what takes its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) range: Range<usize>,
+    pub(super) text: String,
+}
+
+/// Where a node stands.
+enum Slot<'f> {
+    /// It is the value of a key.
+    Member(&'f Frame, &'f Key),
+    /// It is an item of a list, or the document.
+    Other,
+}
+
+type Node<'t> = (Event<'t>, Span);
+
+/// The changes that write the wanted values, in the order in which they are to be made where they
+/// are at the same place.
+pub(super) fn changes(
+    text: &str,
+    format: Format,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<Change>, Obstacle> {
+    let options = granit_parser::options! { emit_comments: false };
+    let mut walk = Walk {
+        text,
+        format,
+        parser: Parser::new_from_str_with_options(text, options),
+        end_of_content: 0,
+        path: Vec::new(),
+        anchors: Vec::new(),
+        changed_anchors: HashSet::new(),
+        used_anchors: HashSet::new(),
+        list_step: 0,
+        changes: Vec::new(),
+    };
+    walk.document(wanted)?;
+    if !walk.changed_anchors.is_disjoint(&walk.used_anchors) {
+        let reason = "the place stands in an anchor that is used elsewhere too";
+        return Err(Obstacle(reason.to_owned()));
+    }
+    Ok(walk.changes)
+}
+
+struct Walk<'t> {
+    text: &'t str,
+    format: Format,
+    parser: Parser<'t, StrInput<'t>>,
+    /// Behind the last thing that was not white space or a comment.
+    end_of_content: usize,
+    /// The keys and indices of the node that is being looked at.
+    path: Vec<String>,
+    /// The anchors around it.
+    anchors: Vec<usize>,
+    /// Anchors around changes, and anchors that aliases name.
+    changed_anchors: HashSet<usize>,
+    used_anchors: HashSet<usize>,
+    /// Whether the document's lists stand further in than their keys.
+    list_step: usize,
+    changes: Vec<Change>,
+}
+
+impl<'t> Walk<'t> {
+    fn document(&mut self, wanted: &Wanted<'_>) -> Result<(), Obstacle> {
+        loop {
+            let node = self.next()?;
+            if node.0.is_node() {
+                self.node(node, wanted, &Slot::Other)?;
+                break;
+            }
+            if matches!(node.0, Event::DocumentEnd | Event::StreamEnd) {
+                return Err(self.obstacle("is not there"));
+            }
+        }
+        // Aliases further down count as well, and so do errors.
+        for next in self.parser.by_ref() {
+            next.map_err(|error| Obstacle(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// A node on the way to a change, or the place of one.
+    fn node(
+        &mut self,
+        node: Node<'t>,
+        wanted: &Wanted<'_>,
+        slot: &Slot<'_>,
+    ) -> Result<(), Obstacle> {
+        if let Some(value) = wanted.value {
+            return self.replace(node, value, slot);
+        }
+        let anchor = node.0.anchor_id();
+        match node.0 {
+            Event::MappingStart(style, ..) => {
+                self.anchors.extend(anchor);
+                self.mapping(style, &node.1, wanted, slot)?;
+            }
+            Event::SequenceStart(style, ..) => {
+                self.anchors.extend(anchor);
+                self.list(style, wanted, slot)?;
+            }
+            Event::Alias(_) => return Err(self.obstacle("comes through an alias")),
+            _ => return Err(self.obstacle("is neither a mapping nor a list")),
+        }
+        if anchor.is_some() {
+            self.anchors.pop();
+        }
+        Ok(())
+    }
+
+    fn mapping(
+        &mut self,
+        style: StructureStyle,
+        start: &Span,
+        wanted: &Wanted<'_>,
+        slot: &Slot<'_>,
+    ) -> Result<(), Obstacle> {
+        let mut frame: Option<Frame> = None;
+        let mut missing: Vec<&String> = wanted.members.keys().collect();
+        let mut is_merged = false;
+        let open = range(start)?;
+        let end = loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                break range(&span)?;
+            }
+            let key = Key::new(self.text, &event, &span).ok_or_else(|| self.no_place())?;
+            self.skip((event, span))?;
+            let frame = frame.get_or_insert_with(|| {
+                Frame::new(self.text, Style::new(style), open.clone(), &key)
+            });
+            is_merged |= key.is_merge;
+            let value = self.next()?;
+            match wanted.members.get_key_value(&key.name) {
+                Some((name, member)) => {
+                    missing.retain(|other| *other != name);
+                    self.path.push(name.clone());
+                    self.node(value, member, &Slot::Member(frame, &key))?;
+                    self.path.pop();
+                }
+                None => self.skip(value)?,
+            }
+        };
+        for name in missing {
+            let value = wanted.members.get(name).and_then(|member| member.value);
+            let Some(value) = value else {
+                self.path.push(name.clone());
+                return Err(self.obstacle(if is_merged {
+                    "comes through a merge key"
+                } else {
+                    "is not there"
+                }));
+            };
+            match &frame {
+                Some(frame) => self.insert(frame, name, value, &end)?,
+                None => self.fill(&(open.start..end.end), name, value, slot)?,
+            }
+        }
+        self.end_of_content = self.content_end(&end);
+        Ok(())
+    }
+
+    /// The end of a flow collection is content; a block collection ends without any.
+    fn content_end(&self, end: &Range<usize>) -> usize {
+        if end.is_empty() { self.end_of_content } else { end.end }
+    }
+
+    fn list(
+        &mut self,
+        style: StructureStyle,
+        wanted: &Wanted<'_>,
+        slot: &Slot<'_>,
+    ) -> Result<(), Obstacle> {
+        let mut missing = wanted.members.len();
+        for index in 0_usize.. {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                let end = range(&span)?;
+                self.end_of_content = self.content_end(&end);
+                break;
+            }
+            if let (0, StructureStyle::Block, Slot::Member(_, key)) = (index, style, slot) {
+                self.list_step = self.step_of_list(key, range(&span)?.start);
+            }
+            let index = index.to_string();
+            if let Some(item) = wanted.members.get(&index) {
+                missing = missing.saturating_sub(1);
+                self.path.push(index);
+                self.node((event, span), item, &Slot::Other)?;
+                self.path.pop();
+            } else {
+                self.skip((event, span))?;
+            }
+        }
+        if missing > 0 {
+            return Err(self.obstacle("would get another item"));
+        }
+        Ok(())
+    }
+
+    /// How much further in than their key the dashes of a list stand; 0 where that can't be seen.
+    fn step_of_list(&self, key: &Key, first_item: usize) -> usize {
+        let before = self.text.get(..first_item).unwrap_or_default();
+        let dash = before.rfind('-').unwrap_or_default();
+        let line = before.get(..dash).unwrap_or_default();
+        let line = line.rsplit('\n').next().unwrap_or_default();
+        if line.trim().is_empty() && line.len() > key.column { 2 } else { 0 }
+    }
+
+    /// Adds an entry behind the last one of a mapping.
+    fn insert(
+        &mut self,
+        frame: &Frame,
+        name: &str,
+        value: &Value,
+        end: &Range<usize>,
+    ) -> Result<(), Obstacle> {
+        let style = self.block_style();
+        let changes = frame.insert(self.text, self.end_of_content, end, name, value, style);
+        self.change(changes.ok_or_else(|| self.no_place())?, None);
+        Ok(())
+    }
+
+    /// Gives an empty mapping its first entry.
+    fn fill(
+        &mut self,
+        empty: &Range<usize>,
+        name: &str,
+        value: &Value,
+        slot: &Slot<'_>,
+    ) -> Result<(), Obstacle> {
+        let changes = match slot {
+            Slot::Member(frame, key) => {
+                let map = Map::from_iter([(name.to_owned(), value.clone())]);
+                let style = self.block_style();
+                frame.replace(self.text, key, empty.clone(), &Value::Object(map), style)
+            }
+            Slot::Other => {
+                let style = match self.format {
+                    Format::Json => FlowStyle::Json,
+                    Format::Yaml => FlowStyle::Yaml,
+                };
+                Some(vec![Change {
+                    range: empty.clone(),
+                    text: format!("{{{}}}", render::flow_entry(name, value, style)),
+                }])
+            }
+        };
+        self.change(changes.ok_or_else(|| self.no_place())?, None);
+        Ok(())
+    }
+
+    /// Gives a key another value. Only scalars and empty collections are replaced.
+    fn replace(&mut self, node: Node<'t>, value: &Value, slot: &Slot<'_>) -> Result<(), Obstacle> {
+        let (event, span) = &node;
+        let Slot::Member(frame, key) = slot else {
+            return Err(self.obstacle("is not the value of a key"));
+        };
+        let old = range(span)?;
+        let anchor = event.anchor_id();
+        let has_properties = anchor.is_some() || event.tag().is_some();
+        let is_block_scalar =
+            matches!(event, Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..));
+        // A tag or an anchor is for the value behind it: it may stay where that is one on its own
+        // line.
+        let is_simple = !old.is_empty() && !render::needs_lines(value);
+        if is_block_scalar || (has_properties && !is_simple) {
+            return Err(self.no_place());
+        }
+        let old = match event {
+            Event::MappingStart(..) | Event::SequenceStart(..) => {
+                let (last, end) = self.next()?;
+                let is_empty = matches!(last, Event::MappingEnd | Event::SequenceEnd);
+                if !is_empty {
+                    return Err(self.obstacle("would be replaced with all that is in it"));
+                }
+                let end = range(&end)?;
+                self.end_of_content = end.end;
+                old.start..end.end
+            }
+            _ => {
+                self.skip(node)?;
+                old
+            }
+        };
+        let changes = frame.replace(self.text, key, old, value, self.block_style());
+        self.change(changes.ok_or_else(|| self.no_place())?, anchor);
+        Ok(())
+    }
+
+    /// Takes changes within the anchors around this place, and within the place's own.
+    fn change(&mut self, changes: Vec<Change>, own_anchor: Option<usize>) {
+        self.changes.extend(changes);
+        self.changed_anchors.extend(&self.anchors);
+        self.changed_anchors.extend(own_anchor);
+    }
+
+    /// Passes a node with all that is in it.
+    fn skip(&mut self, node: Node<'t>) -> Result<(), Obstacle> {
+        let mut depth: usize = 0;
+        let (mut event, mut span) = node;
+        loop {
+            match &event {
+                Event::Scalar(text, style, ..) => self.pass_scalar(text, *style, &span)?,
+                Event::Alias(_) => self.end_of_content = range(&span)?.end,
+                Event::MappingStart(..) | Event::SequenceStart(..) => {
+                    depth = depth.saturating_add(1);
+                }
+                Event::MappingEnd | Event::SequenceEnd => {
+                    depth = depth.saturating_sub(1);
+                    self.end_of_content = self.content_end(&range(&span)?);
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+            (event, span) = self.next()?;
+        }
+    }
+
+    fn pass_scalar(
+        &mut self,
+        value: &str,
+        style: ScalarStyle,
+        span: &Span,
+    ) -> Result<(), Obstacle> {
+        let place = range(span)?;
+        if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            let source = self.text.get(place.clone()).unwrap_or_default();
+            if let Some(length) = length_of_block(source, value, span.indent.unwrap_or_default()) {
+                self.end_of_content = place.start.saturating_add(length);
+            }
+        } else if !place.is_empty() {
+            self.end_of_content = place.end;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Node<'t>, Obstacle> {
+        let next = self.parser.next();
+        let (event, span) = next
+            .ok_or_else(|| Obstacle("the document ends too early".to_owned()))?
+            .map_err(|error| Obstacle(error.to_string()))?;
+        if let Some(anchor) = event.alias_id() {
+            self.used_anchors.insert(anchor);
+        }
+        Ok((event, span))
+    }
+
+    fn block_style(&self) -> BlockStyle {
+        BlockStyle {
+            line_break: super::insert::line_break(self.text, self.end_of_content),
+            list_step: self.list_step,
+        }
+    }
+
+    fn no_place(&self) -> Obstacle {
+        self.obstacle("is written in a way that can't be edited in place")
+    }
+
+    fn obstacle(&self, what: &str) -> Obstacle {
+        Obstacle(format!("/{} {what}", self.path.join("/")))
+    }
+}
+
+fn range(span: &Span) -> Result<Range<usize>, Obstacle> {
+    span.byte_range().ok_or_else(|| Obstacle("the parser gives no positions".to_owned()))
+}
+
+/// How much of a block scalar's source is its content: blank lines behind it are not, unless its
+/// value has them (`|+`). None where there is no content.
+fn length_of_block(source: &str, value: &str, indentation: usize) -> Option<usize> {
+    let keeps = value.ends_with("\n\n") || (!value.is_empty() && value.trim().is_empty());
+    if keeps {
+        // The last line break itself is looked for again by whoever adds a line.
+        return source.rfind('\n');
+    }
+    let mut content = source;
+    while let Some((before, last)) = content.rsplit_once('\n') {
+        let last = last.trim_end_matches('\r');
+        if last.len() > indentation || !last.trim_start_matches(' ').is_empty() {
+            break;
+        }
+        content = before;
+    }
+    (!content.trim().is_empty()).then_some(content.len())
+}

@@ -1,0 +1,74 @@
+//! The places that a patch changes, as a tree: one pass over a document finds them all.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use json_patch::jsonptr::Pointer;
+use serde_json::Value;
+
+/// A place in a document: what is to be written there, and the places below it.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'p> {
+    /// The new value of this place.
+    pub(super) value: Option<&'p Value>,
+    /// The places below, by key or by the index of a list's item.
+    pub(super) members: BTreeMap<String, Wanted<'p>>,
+}
+
+/// An operation that has to wait until those before it are in the text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Dependent;
+
+impl<'p> Wanted<'p> {
+    /// Adds an operation, unless it depends on one that is already here: it changes what that one
+    /// writes, or adds to the same mapping.
+    pub(super) fn add(&mut self, path: &Pointer, value: &'p Value) -> Result<(), Dependent> {
+        let Some((parent, last)) = path.split_back() else {
+            return Err(Dependent);
+        };
+        let mut place = self;
+        for token in parent.tokens() {
+            if place.value.is_some() {
+                return Err(Dependent);
+            }
+            place = place.members.entry(token.decoded().into_owned()).or_default();
+        }
+        let is_changed = place.members.values().any(|member| member.value.is_some());
+        if place.value.is_some() || is_changed {
+            return Err(Dependent);
+        }
+        match place.members.entry(last.decoded().into_owned()) {
+            Entry::Occupied(_) => Err(Dependent),
+            Entry::Vacant(entry) => {
+                entry.insert(Self { value: Some(value), members: BTreeMap::new() });
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn add_all(paths: &[&'static str]) -> Vec<bool> {
+        let value = json!(1);
+        let mut wanted = Wanted::default();
+        paths.iter().map(|path| wanted.add(Pointer::from_static(path), &value).is_ok()).collect()
+    }
+
+    #[test]
+    fn takes_operations_that_do_not_touch_each_other() {
+        assert_eq!(add_all(&["/a/0/b", "/a/1/b", "/a~1b", "/c"]), [true, true, true, false]);
+        assert_eq!(add_all(&["/a/b", "/a/c"]), [true, false]);
+    }
+
+    #[test]
+    fn keeps_back_what_depends_on_another() {
+        assert_eq!(add_all(&["/a", "/a/b"]), [true, false]);
+        assert_eq!(add_all(&["/a/b", "/a"]), [true, false]);
+        assert_eq!(add_all(&["/a/b", "/a/b"]), [true, false]);
+        assert_eq!(add_all(&["/a", "/a/b/c/d"]), [true, false]);
+    }
+}

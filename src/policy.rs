@@ -1,0 +1,234 @@
+//! What the engine believes: validated rules. Whoever makes a [`Policy`] (the configuration file,
+//! a test) has checked it; the engine does not check again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::catalogue::Catalogue;
+
+/// The shortest cap on the grace period that is accepted: Kubernetes' own default.
+pub const LEAST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 30;
+
+/// The rules of one installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Delay where nothing stronger says otherwise; at most `maximum_delay_seconds`.
+    pub default_delay_seconds: i64,
+    /// Longer delays in annotations are cut to this, and told.
+    pub maximum_delay_seconds: i64,
+    /// How long an application may take to finish after its quit; `None`: the pod's grace period.
+    pub default_quit_timeout_seconds: Option<i64>,
+    /// The grace period is never raised above this.
+    pub maximum_grace_period_seconds: i64,
+    /// Which images get their quit command.
+    pub quit: QuitPolicy,
+    /// Whether the delay is Kubernetes' own sleep action.
+    pub sleep_action: SleepAction,
+    /// The API server's version, where it is known.
+    pub kubernetes_version: Option<KubernetesVersion>,
+    /// Whether `prestop.dev/quit-command` is obeyed.
+    pub allow_quit_command_annotation: bool,
+    /// Pods of these owners are skipped, unless they ask for it by label.
+    pub skipped_owners: Vec<OwnerKind>,
+    /// Which namespaces are taken.
+    pub namespaces: NamespaceRule,
+    /// What is known about images.
+    pub catalogue: Catalogue,
+}
+
+/// Which images get their quit command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuitPolicy {
+    /// Those whose profile has one.
+    Always,
+    /// Those that are not known to stop gracefully by their own stop signal.
+    WhenNeeded,
+    /// None: delay only.
+    Never,
+}
+
+/// Whether the delay is Kubernetes' own `sleep` action or the `sleep` program of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SleepAction {
+    /// The action where every supported kubelet of the server's version knows it.
+    Auto,
+    /// The action. Before Kubernetes 1.29 the API server refuses such pods.
+    Always,
+    /// The program.
+    Never,
+}
+
+/// Which namespaces are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamespaceRule {
+    /// Those labelled `prestop.dev/inject: enabled`.
+    Enabled,
+    /// All but those labelled `prestop.dev/inject: disabled`.
+    NotDisabled,
+}
+
+/// Kinds of controllers whose pods can be skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerKind {
+    /// `batch/v1 Job`, those of a `CronJob` too: nothing sends it requests.
+    Job,
+    /// `apps/v1 DaemonSet`: its pods are replaced one node at a time, each delay is an outage there.
+    DaemonSet,
+    /// `apps/v1 StatefulSet`: each delay makes its rolling update longer.
+    StatefulSet,
+    /// `apps/v1 ReplicaSet`, those of a Deployment too.
+    ReplicaSet,
+    /// `v1 ReplicationController`.
+    ReplicationController,
+}
+
+/// A version of Kubernetes, as far as anything depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KubernetesVersion {
+    /// `1`.
+    pub major: u32,
+    /// `33`.
+    pub minor: u32,
+}
+
+/// The text is not a version of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("not a version of Kubernetes; write for example 1.33")]
+pub struct VersionError;
+
+impl Policy {
+    /// The configuration of a fresh installation, with the built-in catalogue.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self {
+            default_delay_seconds: 10,
+            maximum_delay_seconds: 120,
+            default_quit_timeout_seconds: None,
+            maximum_grace_period_seconds: 600,
+            quit: QuitPolicy::Always,
+            sleep_action: SleepAction::Auto,
+            kubernetes_version: None,
+            allow_quit_command_annotation: true,
+            skipped_owners: vec![OwnerKind::Job, OwnerKind::DaemonSet],
+            namespaces: NamespaceRule::Enabled,
+            catalogue: Catalogue::built_in().clone(),
+        }
+    }
+
+    /// Whether a delay can be Kubernetes' own sleep action.
+    #[must_use]
+    pub fn has_sleep_action(&self) -> bool {
+        match self.sleep_action {
+            SleepAction::Auto => self
+                .kubernetes_version
+                .is_some_and(|version| version >= KubernetesVersion::EVERY_KUBELET_SLEEPS),
+            SleepAction::Always => true,
+            SleepAction::Never => false,
+        }
+    }
+}
+
+impl OwnerKind {
+    /// Every kind, with the name that Kubernetes gives it.
+    pub const ALL: [Self; 5] = [
+        Self::Job,
+        Self::DaemonSet,
+        Self::StatefulSet,
+        Self::ReplicaSet,
+        Self::ReplicationController,
+    ];
+
+    /// The kind as owner references name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Job => "Job",
+            Self::DaemonSet => "DaemonSet",
+            Self::StatefulSet => "StatefulSet",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::ReplicationController => "ReplicationController",
+        }
+    }
+
+    /// The kind that an owner reference names, if it is one of these.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl KubernetesVersion {
+    /// The newest version that this release was tried with.
+    pub const NEWEST: Self = Self { major: 1, minor: 37 };
+
+    /// From here on the oldest kubelet that may serve the API server (three versions older) has the
+    /// sleep action on: KEP-3960 turned it on in 1.30.
+    const EVERY_KUBELET_SLEEPS: Self = Self { major: 1, minor: 33 };
+}
+
+impl fmt::Display for KubernetesVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for KubernetesVersion {
+    type Err = VersionError;
+
+    /// Reads `1.33`, `v1.33.2`, `1.33+` and what providers add behind (`v1.33.4-eks-1a2b`).
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        let mut parts = text.strip_prefix('v').unwrap_or(text).splitn(3, '.');
+        let mut next = || {
+            let part = parts.next()?;
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = part.split_at_checked(digits)?;
+            let plain = rest.is_empty() || rest.starts_with(['+', '-']);
+            if plain { number.parse().ok() } else { None }
+        };
+        match (next(), next()) {
+            (Some(major), Some(minor)) => Ok(Self { major, minor }),
+            _ => Err(VersionError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(sleep_action: SleepAction, version: Option<&str>) -> Policy {
+        let kubernetes_version = version.map(|version| version.parse().unwrap());
+        Policy { sleep_action, kubernetes_version, ..Policy::built_in() }
+    }
+
+    #[test]
+    fn sleep_action_is_taken_from_1_33_on() {
+        for (version, expected) in [
+            (None, false),
+            (Some("1.32"), false),
+            (Some("1.33"), true),
+            (Some("1.37"), true),
+            (Some("2.0"), true),
+        ] {
+            assert_eq!(
+                policy(SleepAction::Auto, version).has_sleep_action(),
+                expected,
+                "{version:?}"
+            );
+        }
+        assert!(policy(SleepAction::Always, None).has_sleep_action());
+        assert!(!policy(SleepAction::Never, Some("1.37")).has_sleep_action());
+    }
+
+    #[test]
+    fn reads_versions_as_servers_report_them() {
+        for text in ["1.33", "v1.33", "1.33+", "v1.33.4-eks-1a2b", "1.33.0-rc.1+build"] {
+            assert_eq!(text.parse(), Ok(KubernetesVersion { major: 1, minor: 33 }), "{text}");
+        }
+        for text in ["", "1", "v", "1.", "1.x", "one.two", "1.33x", "-1.33", "1.99999999999"] {
+            assert_eq!(text.parse::<KubernetesVersion>(), Err(VersionError), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Decisions for readers: one block of text per workload, or the same as JSON for machines.
+//!
+//! Says what was done, where each value came from, what was not done and why, and what to do about
+//! it. Pure: writes into whatever it is given.
+
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::catalogue::Profile;
+use crate::duration::HumanSeconds;
+use crate::engine::hook::{Hook, QuitHook, Wait};
+use crate::engine::reason::{Explanation, Problem, printable};
+use crate::engine::template::Workload;
+use crate::engine::{ContainerDecision, ContainerOutcome, Decision, Injected, Outcome};
+use crate::policy::Policy;
+
+/// The version of the JSON report. New fields may come; old ones keep their meaning.
+pub const API_VERSION: &str = "prestop.dev/v1alpha1";
+/// The kind of the JSON report.
+pub const KIND: &str = "InjectReport";
+
+/// Names come from users; Kubernetes' own are shorter.
+const LONGEST_TITLE: usize = 400;
+
+/// Where a workload was found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// The file's name as it was given; `-` for standard input.
+    pub file: String,
+    /// The document in the file, from 1.
+    pub document: usize,
+    /// The line at which the document begins, from 1.
+    pub line: usize,
+}
+
+/// One workload and what became of it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadReport<'a> {
+    #[serde(flatten)]
+    place: &'a Place,
+    api_version: &'a str,
+    kind: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Told>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_period: Option<GraceReport>,
+    containers: Vec<ContainerReport<'a>>,
+    problems: Vec<ProblemReport<'a>>,
+}
+
+/// A code with its explanation.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Told {
+    code: &'static str,
+    sentence: &'static str,
+    advice: &'static str,
+}
+
+/// Grace periods in seconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GraceReport {
+    before_seconds: i64,
+    after_seconds: i64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerReport<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<HookReport<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Told>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<ProfileReport<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HookReport<'a> {
+    form: &'static str,
+    delay_seconds: i64,
+    delay_from: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quit: Option<QuitReport<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QuitReport<'a> {
+    command: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<&'static str>,
+    process_names: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_wait_seconds: Option<i64>,
+    from: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct ProfileReport<'a> {
+    name: &'a str,
+    reason: &'a str,
+    link: &'a str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct ProblemReport<'a> {
+    code: &'static str,
+    place: &'a str,
+    detail: &'a str,
+    sentence: &'static str,
+    advice: &'static str,
+}
+
+impl<'a> WorkloadReport<'a> {
+    /// Puts together what is known. `namespace` is the one that the workload will be in.
+    #[must_use]
+    pub fn new(
+        place: &'a Place,
+        workload: &'a Workload<'a>,
+        namespace: &'a str,
+        decision: &'a Decision<'a>,
+        policy: &'a Policy,
+    ) -> Self {
+        let (reason, grace_period) = match &decision.outcome {
+            Outcome::Skipped(reason) => (Some(reason.explanation().into()), None),
+            Outcome::Injected(injection) => {
+                let before_seconds = injection.grace.before_seconds;
+                let after_seconds = injection.grace.after_seconds;
+                (None, Some(GraceReport { before_seconds, after_seconds }))
+            }
+        };
+        let containers = decision.containers.iter();
+        Self {
+            place,
+            api_version: workload.api_version,
+            kind: workload.kind,
+            namespace,
+            name: workload.name,
+            changed: decision.is_injected(),
+            reason,
+            grace_period,
+            containers: containers
+                .map(|container| ContainerReport::new(container, workload, policy))
+                .collect(),
+            problems: decision.problems.iter().map(ProblemReport::from).collect(),
+        }
+    }
+
+    /// `Deployment shop/web`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let name = if self.name.is_empty() { "(no name)" } else { self.name };
+        let title = format!("{} {}/{name}", self.kind, self.namespace);
+        printable(&title, LONGEST_TITLE)
+    }
+
+    /// What a patch is for.
+    #[must_use]
+    pub fn target(&self) -> Value {
+        json!({
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "namespace": self.namespace,
+            "name": self.name,
+        })
+    }
+
+    /// The block of text for people.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write_text(&self, out: &mut impl Write) -> fmt::Result {
+        writeln!(
+            out,
+            "{}  ({}, document {}, line {})",
+            self.title(),
+            self.place.file,
+            self.place.document,
+            self.place.line
+        )?;
+        match (self.grace_period, self.reason) {
+            (Some(grace), _) => writeln!(
+                out,
+                "  injected; grace period {} -> {}",
+                HumanSeconds(grace.before_seconds),
+                HumanSeconds(grace.after_seconds)
+            )?,
+            (None, Some(reason)) => {
+                writeln!(out, "  left alone ({}): {}", reason.code, reason.sentence)?;
+                writeln!(out, "    -> {}", reason.advice)?;
+            }
+            (None, None) => {}
+        }
+        for container in &self.containers {
+            container.write_text(out)?;
+        }
+        for problem in &self.problems {
+            write!(out, "  problem ({}): {}", problem.code, problem.place)?;
+            let detail = if problem.detail.is_empty() { problem.sentence } else { problem.detail };
+            writeln!(out, ": {detail}\n    -> {}", problem.advice)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> ContainerReport<'a> {
+    fn new(
+        decision: &'a ContainerDecision<'a>,
+        workload: &'a Workload<'a>,
+        policy: &'a Policy,
+    ) -> Self {
+        let containers = workload.pod.spec.value().and_then(|spec| spec.containers.value());
+        let container = containers.and_then(|containers| containers.get(decision.index)?.value());
+        let (hook, reason, profile) = match &decision.outcome {
+            ContainerOutcome::Injected(injected) => {
+                (Some(HookReport::from(injected)), None, injected.profile)
+            }
+            ContainerOutcome::Earlier(_) => (
+                None,
+                Some(Told { code: "injected-earlier", sentence: EARLIER, advice: "Nothing." }),
+                None,
+            ),
+            ContainerOutcome::LeftAlone(reason) => (None, Some(reason.explanation().into()), None),
+        };
+        let profile = profile.and_then(|name| policy.catalogue.by_name(name));
+        Self {
+            name: decision.name,
+            image: container.and_then(|container| container.image.value()).map(AsRef::as_ref),
+            hook,
+            reason,
+            profile: profile.map(ProfileReport::from),
+        }
+    }
+
+    fn write_text(&self, out: &mut impl Write) -> fmt::Result {
+        let name = if self.name.is_empty() { "(no name)" } else { self.name };
+        let title = format!("{name} ({})", self.image.unwrap_or("no image"));
+        writeln!(out, "  container {}", printable(&title, LONGEST_TITLE))?;
+        if let Some(reason) = self.reason {
+            writeln!(out, "    left alone ({}): {}", reason.code, reason.sentence)?;
+            writeln!(out, "      -> {}", reason.advice)?;
+        }
+        if let Some(hook) = &self.hook {
+            hook.write_text(out)?;
+        }
+        if let Some(profile) = &self.profile {
+            writeln!(out, "    profile  {}: {}", profile.name, profile.reason)?;
+            if !profile.link.is_empty() {
+                writeln!(out, "             {}", profile.link)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const EARLIER: &str = "An earlier pass of prestop gave it its hook.";
+
+impl HookReport<'_> {
+    fn write_text(&self, out: &mut impl Write) -> fmt::Result {
+        let how = match self.form {
+            "sleep" => "Kubernetes' own sleep",
+            "exec-sleep" => "the image's sleep program",
+            _ => "/bin/sh of the image",
+        };
+        let delay = HumanSeconds(self.delay_seconds);
+        writeln!(out, "    delay    {delay} (from {}), by {how}", self.delay_from)?;
+        let Some(quit) = &self.quit else { return Ok(()) };
+        write!(out, "    quit     ")?;
+        match (quit.command.is_empty(), quit.signal) {
+            (true, signal) => write!(out, "{} to PID 1", signal.unwrap_or_default())?,
+            (false, None) => write!(out, "{}", printable(&quit.command.join(" "), LONGEST_TITLE))?,
+            (false, Some(signal)) => {
+                write!(
+                    out,
+                    "{}, else {signal} to PID 1",
+                    printable(&quit.command.join(" "), LONGEST_TITLE)
+                )?;
+            }
+        }
+        if !quit.process_names.is_empty() {
+            write!(out, "; only if PID 1 is {}", quit.process_names.join(" or "))?;
+        }
+        writeln!(out, " (from {})", quit.from)?;
+        match quit.longest_wait_seconds {
+            Some(seconds) => {
+                let seconds = HumanSeconds(seconds);
+                writeln!(
+                    out,
+                    "    wait     until it is done, at most {seconds}, before the stop signal"
+                )
+            }
+            None => writeln!(out, "    wait     none: the image's own stop signal is graceful"),
+        }
+    }
+}
+
+impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
+    fn from(injected: &'a Injected<'a>) -> Self {
+        let quit = match &injected.hook {
+            Hook::Quit(quit) => Some(QuitReport::new(quit, injected)),
+            Hook::Sleep { .. } | Hook::ExecSleep { .. } => None,
+        };
+        Self {
+            form: injected.hook.form(),
+            delay_seconds: injected.hook.delay_seconds(),
+            delay_from: injected.delay_from.name(),
+            quit,
+        }
+    }
+}
+
+impl<'a> QuitReport<'a> {
+    fn new(quit: &'a QuitHook<'a>, injected: &Injected<'_>) -> Self {
+        Self {
+            command: &quit.command,
+            signal: quit.signal.map(crate::catalogue::Signal::name),
+            process_names: quit.process_names,
+            longest_wait_seconds: match quit.wait {
+                Wait::No => None,
+                Wait::AtMost { seconds } => Some(seconds),
+            },
+            from: injected.quit_from.map_or("", crate::engine::Source::name),
+        }
+    }
+}
+
+impl<'a> From<&'a Profile> for ProfileReport<'a> {
+    fn from(profile: &'a Profile) -> Self {
+        Self { name: &profile.name, reason: &profile.reason, link: &profile.link }
+    }
+}
+
+impl<'a> From<&'a Problem> for ProblemReport<'a> {
+    fn from(problem: &'a Problem) -> Self {
+        let Explanation { code, sentence, advice } = problem.code.explanation();
+        Self { code, place: &problem.place, detail: &problem.detail, sentence, advice }
+    }
+}
+
+impl From<Explanation> for Told {
+    fn from(Explanation { code, sentence, advice }: Explanation) -> Self {
+        Self { code, sentence, advice }
+    }
+}
+
+/// How many workloads were seen, and what became of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// All.
+    pub workloads: usize,
+    /// Those that get at least one hook.
+    pub changed: usize,
+    /// Those that are left as they are.
+    pub left_alone: usize,
+    /// Things that could not be done as asked.
+    pub problems: usize,
+}
+
+impl Summary {
+    /// Counts one more workload.
+    pub fn add(&mut self, decision: &Decision<'_>) {
+        self.workloads += 1;
+        if decision.is_injected() {
+            self.changed += 1;
+        } else {
+            self.left_alone += 1;
+        }
+        self.problems += decision.problems.len();
+    }
+
+    /// Counts what another one has counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.workloads += other.workloads;
+        self.changed += other.changed;
+        self.left_alone += other.left_alone;
+        self.problems += other.problems;
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let Self { workloads, changed, left_alone, problems } = self;
+        write!(f, "{workloads} workload{}: {changed} to inject, ", plural(*workloads))?;
+        write!(f, "{left_alone} left alone, {problems} problem{}", plural(*problems))
+    }
+}

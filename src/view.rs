@@ -1,0 +1,255 @@
+//! Lenient, borrowed views of JSON objects: a few fields are read, all others are passed over, and
+//! nothing is copied that need not be.
+//!
+//! A field of a wrong type is [`Shape::Wrong`] and not an error, since whoever sent it (the API
+//! server, a person) is better told what to do about it than that something failed. Duplicate keys:
+//! the last one counts, as in Go.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// What stands in a field.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Shape<T> {
+    /// Nothing, or `null`: Kubernetes makes no difference.
+    #[default]
+    Absent,
+    /// What belongs there.
+    Value(T),
+    /// Something of another type.
+    Wrong,
+}
+
+impl<T> Shape<T> {
+    /// The value, if there is one of the right type.
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+
+    /// Neither a value nor something wrong.
+    pub const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// Something of another type.
+    pub const fn is_wrong(&self) -> bool {
+        matches!(self, Self::Wrong)
+    }
+}
+
+/// A text, borrowed where the source has no escapes in it.
+pub type Text<'a> = Cow<'a, str>;
+
+/// What can be built from one kind of JSON value; every other kind is [`Shape::Wrong`].
+pub(crate) trait FromJson<'de>: Sized {
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+    fn from_sequence<A: SeqAccess<'de>>(mut sequence: A) -> Result<Option<Self>, A::Error> {
+        while sequence.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+    fn from_text(_: Text<'de>) -> Option<Self> {
+        None
+    }
+    fn from_integer(_: i64) -> Option<Self> {
+        None
+    }
+    fn from_bool(_: bool) -> Option<Self> {
+        None
+    }
+}
+
+struct ShapeVisitor<T>(PhantomData<T>);
+
+impl<'de, T: FromJson<'de>> Deserialize<'de> for Shape<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShapeVisitor(PhantomData))
+    }
+}
+
+impl<T> From<Option<T>> for Shape<T> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Wrong, Self::Value)
+    }
+}
+
+impl<'de, T: FromJson<'de>> Visitor<'de> for ShapeVisitor<T> {
+    type Value = Shape<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Shape::Absent)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(T::from_bool(value).into())
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(T::from_integer(value).into())
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(i64::try_from(value).ok().and_then(T::from_integer).into())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Shape::Wrong)
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(T::from_text(Cow::Borrowed(text)).into())
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(T::from_text(Cow::Owned(text.to_owned())).into())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::from_map(map).map(Shape::from)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {
+        T::from_sequence(sequence).map(Shape::from)
+    }
+}
+
+impl<'de> FromJson<'de> for Text<'de> {
+    fn from_text(text: Text<'de>) -> Option<Self> {
+        Some(text)
+    }
+}
+
+impl FromJson<'_> for i64 {
+    fn from_integer(value: i64) -> Option<Self> {
+        Some(value)
+    }
+}
+
+impl FromJson<'_> for bool {
+    fn from_bool(value: bool) -> Option<Self> {
+        Some(value)
+    }
+}
+
+impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<Shape<T>> {
+    fn from_sequence<A: SeqAccess<'de>>(mut sequence: A) -> Result<Option<Self>, A::Error> {
+        let mut items = Self::new();
+        while let Some(item) = sequence.next_element()? {
+            items.push(item);
+        }
+        Ok(Some(items))
+    }
+}
+
+/// A key of an object; borrowed where it can be.
+pub(crate) struct Key<'de>(pub(crate) Text<'de>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// Declares a view of an object: its fields, and the keys that they are read from.
+macro_rules! view {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct $name<'a> {
+            $($(#[$field_doc])* pub $field: $crate::view::Shape<$type>,)*
+            phantom: std::marker::PhantomData<&'a ()>,
+        }
+
+        impl<'a> $crate::view::FromJson<'a> for $name<'a> {
+            fn from_map<A: serde::de::MapAccess<'a>>(mut map: A) -> Result<Option<Self>, A::Error> {
+                let mut view = Self::default();
+                while let Some($crate::view::Key(key)) = map.next_key()? {
+                    match key.as_ref() {
+                        $($key => view.$field = map.next_value()?,)*
+                        _ => { map.next_value::<serde::de::IgnoredAny>()?; }
+                    }
+                }
+                Ok(Some(view))
+            }
+        }
+    };
+}
+
+pub(crate) use view;
+
+/// Any value but null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Anything;
+
+impl<'de> FromJson<'de> for Anything {
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Some(Self))
+    }
+    fn from_text(_: Text<'de>) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+/// The length of a text in bytes, which is all that is looked at; 0 for what is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TextLength(pub(crate) usize);
+
+struct TextLengthVisitor;
+
+impl<'de> Deserialize<'de> for TextLength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextLengthVisitor)
+    }
+}
+
+impl<'de> Visitor<'de> for TextLengthVisitor {
+    type Value = TextLength;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<TextLength, E> {
+        Ok(TextLength(0))
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<TextLength, E> {
+        Ok(TextLength(0))
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<TextLength, E> {
+        Ok(TextLength(0))
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<TextLength, E> {
+        Ok(TextLength(0))
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<TextLength, E> {
+        Ok(TextLength(0))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<TextLength, E> {
+        Ok(TextLength(text.len()))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextLength, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(TextLength(0))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<TextLength, A::Error> {
+        while sequence.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(TextLength(0))
+    }
+}

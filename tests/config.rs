@@ -1,0 +1,433 @@
+//! The configuration file: what is read, what is refused and where, and that the schema, the
+//! example and the built-in policy say the same.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy.toml lets test functions assert so, these are what they call"
+)]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prestop::catalogue::format::DURATION_PATTERN;
+use prestop::catalogue::{Catalogue, ImageReference};
+use prestop::config::{Config, ConfigError, json_schema};
+use prestop::duration::{self, DurationError};
+use prestop::policy::{OwnerKind, Policy, QuitPolicy, SleepAction};
+use proptest::prelude::*;
+use proptest::string::string_regex;
+use serde_json::Value;
+
+/// The first two lines of every file below.
+const HEADER: &str = "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n";
+
+/// Files that are refused, without the first two lines. Before each `=== LINE:COLUMN PATH: PART OF
+/// THE MESSAGE` of its only problem.
+const REFUSED: &str = include_str!("config/refused.txt");
+
+/// The same, for whole files.
+const NO_CONFIGURATION: &str = include_str!("config/no-configuration.txt");
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn policy(text: &str) -> Policy {
+    Config::parse(text).unwrap_or_else(|error| panic!("{error}")).into_policy()
+}
+
+/// The policy of a file that goes on like this after the first two lines.
+fn policy_with(rest: &str) -> Policy {
+    policy(&format!("{HEADER}{rest}"))
+}
+
+fn error_of(text: &str) -> ConfigError {
+    match Config::parse(text) {
+        Ok(_) => panic!("is accepted:\n{text}"),
+        Err(error) => error,
+    }
+}
+
+/// `line:column path` of each problem.
+fn places(error: &ConfigError) -> Vec<String> {
+    let problems = error.problems().iter();
+    problems
+        .map(|problem| format!("{}:{} {}", problem.line, problem.column, problem.path))
+        .collect()
+}
+
+/// Holds each case of a table against what is told, and returns how many there are.
+fn hold(cases: &str, header: &str) -> usize {
+    let mut wrong = String::new();
+    let mut count = 0;
+    for case in cases.split("=== ").skip(1) {
+        let (expected, text) = case.split_once('\n').unwrap();
+        let (place, part) = expected.split_once(": ").unwrap();
+        let text = format!("{header}{text}");
+        let told = match Config::parse(&text) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) if places(&error) == [place] && error.to_string().contains(part) => {
+                count += 1;
+                continue;
+            }
+            Err(error) => error.to_string(),
+        };
+        writeln!(wrong, "expected {expected}\nof\n{text}told:\n{told}\n").unwrap();
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    count
+}
+
+#[test]
+fn each_mistake_is_told_where_it_stands() {
+    assert!(hold(REFUSED, HEADER) >= 60);
+    assert!(hold(NO_CONFIGURATION, "") >= 15);
+}
+
+#[test]
+fn mistakes_are_told_together_in_the_order_of_the_text() {
+    let shape = error_of(&format!(
+        "{HEADER}quit: x\nlimits: {{a: 1}}\nskipOwners: [{{}}, 5]\ndefaults: 5\n"
+    ));
+    let expected =
+        ["3:7 quit", "4:10 limits.a", "5:14 skipOwners[0]", "5:18 skipOwners[1]", "6:11 defaults"];
+    assert_eq!(places(&shape), expected);
+
+    let values = error_of(&format!(
+        "{HEADER}skipOwners: [Job, Job]
+profiles:
+  entries:
+    - {{name: auto, hook: quit, quit: {{signal: x, processNames: ['', ok, 'a b']}}, images: ['', ok, 'x:1']}}
+    - {{name: b, hook: quit, delay: 1ms, stopSignals: [{{tags: x, signal: y, graceful: true}}]}}
+defaults: {{delay: 1h}}
+"
+    ));
+    let expected = [
+        "3:19 skipOwners[1]",
+        "6:14 profiles.entries[0].name",
+        "6:47 profiles.entries[0].quit.signal",
+        "6:65 profiles.entries[0].quit.processNames[0]",
+        "6:73 profiles.entries[0].quit.processNames[2]",
+        "6:91 profiles.entries[0].images[0]",
+        "6:99 profiles.entries[0].images[2]",
+        "7:23 profiles.entries[1].hook",
+        "7:36 profiles.entries[1].delay",
+        "7:62 profiles.entries[1].stopSignals[0].tags",
+        "7:73 profiles.entries[1].stopSignals[0].signal",
+        "8:19 defaults.delay",
+    ];
+    assert_eq!(places(&values), expected);
+}
+
+#[test]
+fn a_mistake_is_shown_in_its_line() {
+    let error = error_of(&format!("{HEADER}quit: x\ndefaults:\n  delay: 3m\n"));
+    let expected = "\
+prestop.yaml:3:7: quit: unknown value; allowed here: always, when-needed, never
+ 3 | quit: x
+   |       ^";
+    assert_eq!(error.in_file("prestop.yaml").to_string(), expected);
+    let expected = "\
+3:19: defaults.delay: 3m has to be at most limits.maximumDelay, which is 2m by default
+ 3 | defaults: {delay: 3m}
+   |                   ^
+4:30: limits.maximumGracePeriod: allowed are 30s to 24h
+ 4 | limits: {maximumGracePeriod: 1s}
+   |                              ^";
+    let error =
+        error_of(&format!("{HEADER}defaults: {{delay: 3m}}\nlimits: {{maximumGracePeriod: 1s}}\n"));
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(error_of("").to_string().lines().count(), 1);
+}
+
+#[test]
+fn what_the_file_says_can_not_harm_a_terminal() {
+    let error =
+        error_of(&format!("{HEADER}\"\\e[31m\": '\u{85}'\n? \"{}\"\n: 1\n", "ä".repeat(500)));
+    let text = error.to_string();
+    let control = |letter: &char| letter.is_control() && *letter != '\n';
+    assert_eq!(text.chars().find(control), None, "{text:?}");
+    assert!(text.contains("\u{fffd}[31m"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() < 250), "{text}");
+
+    let long = format!("{HEADER}skipOwners: [{}oops]\n", "Job, ".repeat(100));
+    let error = error_of(&long).to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    let caret = lines[2].find('^').unwrap();
+    assert!(lines[1][caret..].starts_with("oops]"), "{error}");
+    assert!(lines[1].len() <= 110, "{error}");
+}
+
+#[test]
+fn more_than_twenty_mistakes_are_counted() {
+    let fields: String = (0..25).fold(String::new(), |text, index| format!("{text}x{index}: 1\n"));
+    let error = error_of(&format!("{HEADER}{fields}"));
+    assert_eq!((error.problems().len(), error.left_out()), (20, 5));
+    assert!(error.to_string().ends_with("\nand 5 more"), "{error}");
+}
+
+#[test]
+fn aliases_are_followed_and_bounded() {
+    let text = "
+profiles:
+  entries:
+    - &base {name: base, hook: delay, delay: &long 20s, images: [base]}
+    - {<<: *base, name: derived, images: [derived]}
+defaults: {delay: *long}
+";
+    let policy = policy_with(text);
+    let derived = policy.catalogue.by_name("derived").unwrap();
+    assert_eq!(derived.delay_seconds, Some(20));
+    assert_eq!(policy.default_delay_seconds, 20);
+
+    // What comes by an alias is told where the alias stands.
+    let error = error_of(&format!("{HEADER}{}", text.replace("20s", "3m")));
+    let expected =
+        ["6:52 profiles.entries[0].delay", "7:12 profiles.entries[1].delay", "8:19 defaults.delay"];
+    assert_eq!(places(&error), expected);
+
+    let mut bomb = format!("{HEADER}a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..20 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        writeln!(bomb, "a{level}: &a{level} [{aliases}]").unwrap();
+    }
+    let deep = format!("{HEADER}a: {}{}\n", "[".repeat(40), "]".repeat(40));
+    for text in [&bomb, &deep] {
+        let error = error_of(text);
+        assert!(error.to_string().contains("too many values or too deep"), "{error}");
+    }
+    let long = format!("{HEADER}#{}\n", "-".repeat(1 << 20));
+    assert!(error_of(&long).to_string().contains("longer than 1 MiB"));
+}
+
+#[test]
+fn what_is_not_in_the_file_is_built_in() {
+    let built_in = Policy::built_in();
+    for rest in ["", "defaults: {}\nlimits: {}\n", "profiles: {entries: []}\n", "...\n", "# end"] {
+        assert_eq!(policy_with(rest), built_in, "{rest}");
+    }
+    assert_eq!(policy(&format!("\u{feff}---\n{HEADER}")), built_in);
+    assert_eq!(policy(&HEADER.replace('\n', "\r\n")), built_in);
+    let json = r#"{"apiVersion": "prestop.dev/v1alpha1", "kind": "Configuration"}"#;
+    assert_eq!(policy(json), built_in);
+}
+
+#[test]
+fn each_field_sets_its_rule() {
+    let read = policy_with(
+        "defaults: {delay: 5, quitTimeout: 1m30s}
+limits: {maximumDelay: '45', maximumGracePeriod: 1h}
+quit: when-needed
+sleepAction: never
+allowQuitCommandAnnotation: false
+skipOwners: [StatefulSet, ReplicaSet, ReplicationController]
+profiles: {mode: replace, entries: []}
+",
+    );
+    let expected = Policy {
+        default_delay_seconds: 5,
+        maximum_delay_seconds: 45,
+        default_quit_timeout_seconds: Some(90),
+        maximum_grace_period_seconds: 3600,
+        quit: QuitPolicy::WhenNeeded,
+        sleep_action: SleepAction::Never,
+        allow_quit_command_annotation: false,
+        skipped_owners: vec![
+            OwnerKind::StatefulSet,
+            OwnerKind::ReplicaSet,
+            OwnerKind::ReplicationController,
+        ],
+        catalogue: Catalogue::default(),
+        ..Policy::built_in()
+    };
+    assert_eq!(read, expected);
+    assert_eq!(policy_with("quit: never\n").quit, QuitPolicy::Never);
+    let always = policy_with("sleepAction: always\n");
+    assert_eq!(always.sleep_action, SleepAction::Always);
+    assert_eq!(policy_with("skipOwners: []\n").skipped_owners, []);
+}
+
+#[test]
+fn bounds_themselves_are_allowed() {
+    for (rest, expected) in [
+        ("defaults: {delay: 2m}\n", (120, 120, 600)),
+        ("defaults: {delay: 0}\nlimits: {maximumDelay: 0}\n", (0, 0, 600)),
+        ("defaults: {delay: 2000ms}\n", (2, 120, 600)),
+        ("limits: {maximumDelay: 9m59s}\n", (10, 599, 600)),
+        ("limits: {maximumDelay: 1h, maximumGracePeriod: 24h}\n", (10, 3600, 86400)),
+        ("limits: {maximumDelay: 29s, maximumGracePeriod: 30s}\n", (10, 29, 30)),
+        ("defaults: {quitTimeout: 0}\n", (10, 120, 600)),
+        ("defaults: {quitTimeout: 10m}\n", (10, 120, 600)),
+    ] {
+        let policy = policy_with(rest);
+        let read = (
+            policy.default_delay_seconds,
+            policy.maximum_delay_seconds,
+            policy.maximum_grace_period_seconds,
+        );
+        assert_eq!(read, expected, "{rest}");
+    }
+}
+
+const OWN_PROFILES: &str = "
+  entries:
+    - {name: shop, images: [registry.local/shop/web], hook: delay}
+    - {name: nginx, images: [registry.local/edge/nginx], hook: delay, delay: 20s}
+";
+
+/// The profile's name and delay for an image.
+fn chosen(policy: &Policy, image: &str) -> Option<(String, Option<i64>)> {
+    let image = ImageReference::parse(image).unwrap();
+    let (profile, _) = policy.catalogue.for_image(&image)?;
+    Some((profile.name.clone(), profile.delay_seconds))
+}
+
+#[test]
+fn own_profiles_extend_the_built_in_ones() {
+    let policy = policy_with(&format!("profiles:{OWN_PROFILES}"));
+    let own = |image: &str| chosen(&policy, image);
+    assert_eq!(own("registry.local/shop/web:1"), Some(("shop".into(), None)));
+    assert_eq!(own("registry.local/edge/nginx:1"), Some(("nginx".into(), Some(20))));
+
+    // The own one stands in for the built-in one of its name, with its images only.
+    let built_in = Catalogue::built_in().profiles();
+    assert!(chosen(&Policy::built_in(), "nginx:1.27").is_some_and(|(name, _)| name == "nginx"));
+    assert_eq!(policy.catalogue.by_name("nginx").unwrap().delay_seconds, Some(20));
+    assert!(own("nginx:1.27").is_none_or(|(name, _)| name != "nginx"));
+    let others = built_in.iter().filter(|profile| profile.name != "nginx");
+    assert!(policy.catalogue.profiles()[2..].iter().eq(others));
+}
+
+#[test]
+fn own_profiles_are_tried_before_the_built_in_ones() {
+    let text = "profiles: {entries: [{name: ours, images: [nginx], hook: leave-alone}]}\n";
+    let policy = policy_with(text);
+    assert_eq!(chosen(&policy, "nginx:1.27"), Some(("ours".into(), None)));
+    assert!(policy.catalogue.by_name("nginx").is_some());
+    let names: Vec<_> = policy.catalogue.profiles().iter().map(|profile| &profile.name).collect();
+    assert_eq!(names.len(), Catalogue::built_in().profiles().len() + 1);
+}
+
+#[test]
+fn own_profiles_replace_the_built_in_ones() {
+    let policy = policy_with(&format!("profiles:\n  mode: replace{OWN_PROFILES}"));
+    assert_eq!(policy.catalogue.profiles().len(), 2);
+    assert_eq!(chosen(&policy, "nginx:1.27"), None);
+    assert_eq!(chosen(&policy, "registry.local/shop/web:1"), Some(("shop".into(), None)));
+}
+
+#[test]
+fn the_published_schema_is_current() {
+    let path = repository("docs/prestop.schema.json");
+    let schema = format!("{}\n", serde_json::to_string_pretty(&json_schema()).unwrap());
+    if env::var_os("UPDATE_GENERATED").is_some_and(|value| value == "1") {
+        fs::write(&path, &schema).unwrap();
+    }
+    let published = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        published == schema,
+        "docs/prestop.schema.json is out of date: run UPDATE_GENERATED=1 cargo test"
+    );
+}
+
+#[test]
+fn the_example_names_every_field_with_its_default() {
+    let text = fs::read_to_string(repository("examples/prestop.yaml")).unwrap();
+    assert_eq!(policy(&text), Policy::built_in());
+    for field in fields(&json_schema(), "") {
+        let name = field.rsplit('.').next().unwrap();
+        let shown = text.lines().any(|line| {
+            let line = line.trim_start().trim_start_matches("# ");
+            line.starts_with(&format!("{name}:"))
+        });
+        assert!(shown || field.starts_with("profiles.entries["), "no {field}");
+    }
+}
+
+#[test]
+fn the_defaults_in_the_schema_are_the_built_in_ones() {
+    let mut file = json_schema();
+    let defaults = defaults(&mut file);
+    assert_eq!(defaults["limits"]["maximumDelay"], "2m");
+    let text = format!(
+        "{HEADER}{}",
+        defaults
+            .as_object()
+            .unwrap()
+            .iter()
+            .fold(String::new(), |text, (name, value)| format!("{text}{name}: {value}\n"),)
+    );
+    assert_eq!(policy(&text), Policy::built_in());
+    let owners = json_schema()["properties"]["skipOwners"]["items"]["oneOf"].clone();
+    let known: Vec<&str> =
+        owners.as_array().unwrap().iter().map(|kind| kind["const"].as_str().unwrap()).collect();
+    assert_eq!(known, OwnerKind::ALL.map(OwnerKind::name));
+}
+
+#[test]
+fn the_reference_page_names_every_field_and_its_examples_are_read() {
+    let page = fs::read_to_string(repository("docs/configuration.md")).unwrap();
+    for field in fields(&json_schema(), "") {
+        let field = field.replace("profiles.entries[].", "");
+        assert!(page.contains(&format!("| `{field}` |")), "no row for {field}");
+    }
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() >= 2, "the examples were not found");
+    for example in examples {
+        policy(example);
+    }
+}
+
+/// The path of each field that is not a section: `limits.maximumDelay`.
+fn fields(schema: &Value, path: &str) -> Vec<String> {
+    let Some(properties) = schema["properties"].as_object() else {
+        return match schema["items"].as_object() {
+            Some(items) if items.contains_key("properties") => {
+                fields(&schema["items"], &format!("{path}[]"))
+            }
+            _ => vec![path.to_owned()],
+        };
+    };
+    let join = |name: &String| match path {
+        "" => name.clone(),
+        _ => format!("{path}.{name}"),
+    };
+    properties.iter().flat_map(|(name, schema)| fields(schema, &join(name))).collect()
+}
+
+/// The defaults that a schema names, in the shape of a file.
+fn defaults(schema: &mut Value) -> Value {
+    let Some(properties) = schema["properties"].as_object_mut() else {
+        return schema["default"].take();
+    };
+    let values = properties.iter_mut().map(|(name, schema)| (name.clone(), defaults(schema)));
+    Value::Object(values.filter(|(name, value)| name != "profiles" && !value.is_null()).collect())
+}
+
+proptest! {
+    #[test]
+    fn what_the_schema_takes_for_a_duration_is_one(
+        text in string_regex(DURATION_PATTERN.trim_matches(['^', '$'])).unwrap()
+    ) {
+        let read = duration::parse(&text);
+        prop_assert!(matches!(read, Ok(_) | Err(DurationError::TooLong)), "{:?} {:?}", text, read);
+    }
+
+    #[test]
+    fn no_text_is_too_strange(start in 0_usize..2000, end in 0_usize..2000, put in "[\\PC\n]{0,8}") {
+        let example = fs::read_to_string(repository("examples/prestop.yaml")).unwrap();
+        let letters: Vec<char> = example.chars().collect();
+        let (start, end) = (start.min(letters.len()), end.min(letters.len()));
+        let mut text: String = letters[..start].iter().collect();
+        text.push_str(&put);
+        text.extend(&letters[end..]);
+        if let Err(error) = Config::parse(&text) {
+            for problem in error.problems() {
+                prop_assert!(problem.line >= 1 && problem.column >= 1, "{}", error);
+                prop_assert!(!problem.message.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Documents that are made from code, and what they promise. `UPDATE_GENERATED=1 cargo test documents`
+//! writes the generated parts anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use prestop::engine::reason::{ContainerReason, Explanation, ProblemCode, SkipReason};
+
+fn root(file: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// Compares the part of a file between two comment lines with what it should be.
+fn part_is_current(file: &str, name: &str, expected: &str) {
+    let path = root(file);
+    let text = fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
+    let start = text.find(&begin).unwrap_or_else(|| panic!("{file} has no {begin}")) + begin.len();
+    let stop = text.find(&end).unwrap_or_else(|| panic!("{file} has no {end}"));
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, format!("{}{expected}{}", &text[..start], &text[stop..])).unwrap();
+    } else {
+        assert_eq!(
+            &text[start..stop],
+            expected,
+            "{file}: run UPDATE_GENERATED=1 cargo test documents"
+        );
+    }
+}
+
+fn explanations() -> [(&'static str, Vec<Explanation>); 3] {
+    [
+        ("Why a pod is left alone", SkipReason::ALL.map(SkipReason::explanation).to_vec()),
+        (
+            "Why a container is left alone",
+            ContainerReason::ALL.map(ContainerReason::explanation).to_vec(),
+        ),
+        (
+            "Problems: something could not be done as asked",
+            ProblemCode::ALL.map(ProblemCode::explanation).to_vec(),
+        ),
+    ]
+}
+
+#[test]
+fn the_reference_of_reasons_is_current() {
+    let mut text = String::new();
+    for (title, rows) in explanations() {
+        writeln!(text, "\n## {title}\n\n| code | what it means | what to do |\n|---|---|---|")
+            .unwrap();
+        for Explanation { code, sentence, advice } in rows {
+            writeln!(text, "| `{code}` | {sentence} | {advice} |").unwrap();
+        }
+    }
+    part_is_current("docs/reasons.md", "reasons", &text);
+}
+
+#[test]
+fn the_readme_names_every_reason() {
+    let mut text = String::new();
+    for (title, rows) in explanations() {
+        writeln!(text, "\n**{title}**\n\n| code | what it means |\n|---|---|").unwrap();
+        for Explanation { code, sentence, .. } in rows {
+            writeln!(text, "| `{code}` | {sentence} |").unwrap();
+        }
+    }
+    text.push('\n');
+    part_is_current("README.md", "reasons", &text);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut files = vec![root("README.md"), root("ARCHITECTURE.md"), root("CHANGELOG.md")];
+    files.extend(fs::read_dir(root("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut seen = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") {
+                assert!(file.parent().unwrap().join(target).exists(), "{}: {link}", file.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 5, "no links were found");
+}

@@ -1,0 +1,286 @@
+//! The fields of pods, each with good, odd and wrong values.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use super::{Field, NAMES, sometimes, unknown};
+
+const IMAGES: [&str; 24] = [
+    "registry.example/team/app:1.0",
+    "nginx",
+    "nginx:1.27.3",
+    "nginx:1.19",
+    "nginx:1.15.12-alpine",
+    "nginx:latest",
+    "nginx:1.27.3@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "registry.example:5000/mirror/nginx:1.25.1",
+    "bitnami/nginx:1.27.3-debian-12-r0",
+    "httpd:2.4",
+    "haproxy:3.0",
+    "haproxy:1.8",
+    "bitnami/postgresql:16",
+    "istio/proxyv2:1.27.0",
+    "docker.io/istio/proxyv2:1.20",
+    "fluent/fluent-bit:3.1",
+    "gcr.io/distroless/static-debian12",
+    "redis:7",
+    "rabbitmq:3-management",
+    "registry.k8s.io/ingress-nginx/controller:v1.11",
+    "slow-proxy",
+    "NGINX:Latest",
+    "https://nginx",
+    "../../nginx*[(",
+];
+
+fn grace(extra: Vec<Value>) -> BoxedStrategy<Option<Value>> {
+    prop_oneof![
+        3 => Just(None),
+        4 => (1_i64..100).prop_map(|seconds| Some(seconds.into())),
+        1 => (1_i64..5).prop_map(|seconds| Some(seconds.into())),
+        2 => (590_i64..=610).prop_map(|seconds| Some(seconds.into())),
+        2 => select(extra).prop_map(Some),
+    ]
+    .boxed()
+}
+
+pub(super) fn valid_spec() -> Vec<Field> {
+    let lasting = [30, 0, 1_000_000_000, i64::MAX, i64::MAX - 5];
+    let mut lasting: Vec<Value> = lasting.into_iter().map(Value::from).collect();
+    lasting.push(Value::Null);
+    vec![
+        ("terminationGracePeriodSeconds", grace(lasting)),
+        (
+            "restartPolicy",
+            sometimes(30, vec![json!("Always"), json!("Always"), json!("Always"), json!("Never")]),
+        ),
+        ("os", sometimes(10, vec![json!({"name": "linux"}), json!({"name": "windows"})])),
+        (
+            "nodeSelector",
+            sometimes(
+                10,
+                vec![json!({"kubernetes.io/os": "linux"}), json!({"kubernetes.io/os": "windows"})],
+            ),
+        ),
+        ("hostPID", sometimes(8, vec![json!(false), json!(true)])),
+        ("shareProcessNamespace", sometimes(8, vec![json!(null), json!(true)])),
+        ("initContainers", sometimes(25, valid_init_containers())),
+        ("x-unknown", unknown()),
+    ]
+}
+
+pub(super) fn hostile_spec() -> Vec<Field> {
+    let graces = [
+        "30",
+        "0",
+        "-1",
+        "null",
+        "1000000000",
+        "9223372036854775807",
+        "9223372036854775802",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "1e2",
+        "30.0",
+        "\"30\"",
+        "true",
+        "{}",
+    ];
+    let graces = graces.map(|text| serde_json::from_str(text).unwrap_or_default());
+    let mut init = valid_init_containers();
+    init.extend([json!("init"), json!([null, {"name": "setup", "lifecycle": {"preStop": {}}}])]);
+    let mut fields = valid_spec();
+    fields.retain(|(key, _)| {
+        !["terminationGracePeriodSeconds", "initContainers", "os", "hostPID", "restartPolicy"]
+            .contains(key)
+    });
+    fields.extend([
+        ("terminationGracePeriodSeconds", grace(graces.to_vec())),
+        ("initContainers", sometimes(25, init)),
+        (
+            "restartPolicy",
+            sometimes(
+                20,
+                vec![json!("Always"), json!("Always"), json!(null), json!("OnFailure"), json!(5)],
+            ),
+        ),
+        (
+            "os",
+            sometimes(
+                10,
+                vec![
+                    json!(null),
+                    json!("windows"),
+                    json!({"name": "windows"}),
+                    json!({"name": "Windows"}),
+                ],
+            ),
+        ),
+        ("hostPID", sometimes(10, vec![json!("true"), json!(1), json!(true)])),
+        (
+            "ephemeralContainers",
+            sometimes(10, vec![json!([{"name": "debug", "image": "nginx"}]), json!(5)]),
+        ),
+    ]);
+    fields
+}
+
+fn valid_init_containers() -> Vec<Value> {
+    vec![
+        json!([]),
+        json!([{"name": "setup", "image": "nginx"}]),
+        json!([{"name": "mesh", "image": "istio/proxyv2:1", "restartPolicy": "Always", "x-unknown": 1}]),
+        json!([{"name": "mesh", "image": "nginx", "restartPolicy": "Always",
+            "lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}]),
+    ]
+}
+
+pub(super) fn valid_container() -> Vec<Field> {
+    vec![
+        ("image", select(IMAGES.to_vec()).prop_map(|image| Some(image.into())).boxed()),
+        ("command", sometimes(15, vec![json!(["/entrypoint"]), json!([]), json!(null)])),
+        ("lifecycle", sometimes(35, valid_lifecycles())),
+        ("livenessProbe", sometimes(15, probes())),
+        ("startupProbe", sometimes(10, probes())),
+        ("x-unknown", unknown()),
+    ]
+}
+
+pub(super) fn hostile_container() -> Vec<Field> {
+    let mut lifecycles = valid_lifecycles();
+    lifecycles.extend([
+        json!("stop"),
+        json!([]),
+        json!({"preStop": {}}),
+        json!({"preStop": "sleep 5"}),
+        json!({"preStop": []}),
+        json!({"preStop": false}),
+        json!({"preStop": {"sleep": {"seconds": -5}}}),
+        json!({"preStop": {"sleep": {"seconds": "5"}}}),
+        json!({"preStop": {"sleep": null, "exec": {"command": ["sleep", "+5"]}}}),
+        json!({"preStop": {"exec": {"command": ["sleep", "99999999999999999999"]}}}),
+        json!({"preStop": {"exec": {"command": "sleep 5"}}}),
+        json!({"preStop": {"sleep": {"seconds": 3}, "exec": {"command": ["sleep", "4"]}}}),
+        json!({"preStop": null, "postStart": null, "stopSignal": "SIGQUIT", "a/b~c": [{}]}),
+    ]);
+    let mut images: Vec<Value> = IMAGES.iter().map(|image| (*image).into()).collect();
+    images.extend([json!(null), json!(""), json!(5), "nginx/".repeat(800).into()]);
+    let mut names: Vec<Value> = NAMES.iter().map(|name| (*name).into()).collect();
+    names.extend([
+        json!("web"),
+        json!("🦀"),
+        json!(""),
+        json!(null),
+        json!(5),
+        json!("a/b~c\n\u{0}"),
+    ]);
+    let mut fields = valid_container();
+    fields.retain(|(key, _)| !["image", "lifecycle"].contains(key));
+    fields.extend([
+        ("name", sometimes(97, names)),
+        ("image", sometimes(97, images)),
+        ("lifecycle", sometimes(30, lifecycles)),
+        (
+            "readinessProbe",
+            sometimes(10, vec![json!(5), json!({"terminationGracePeriodSeconds": "1"})]),
+        ),
+    ]);
+    fields
+}
+
+fn valid_lifecycles() -> Vec<Value> {
+    vec![
+        json!(null),
+        json!({}),
+        json!({"preStop": null}),
+        json!({"postStart": {"exec": {"command": ["true"]}}}),
+        json!({"postStart": {"exec": {"command": ["true"]}}, "preStop": null, "x-unknown": [1]}),
+        json!({"stopSignal": "SIGQUIT", "x-unknown": {"b": 1, "a": 2.50}}),
+        json!({"preStop": {"sleep": {"seconds": 0}}}),
+        json!({"preStop": {"sleep": {"seconds": 45}}}),
+        json!({"preStop": {"exec": {"command": ["sleep", "20"]}}}),
+        json!({"preStop": {"exec": {"command": ["sleep", "20s"]}}}),
+        json!({"preStop": {"exec": {"command": ["/bin/sh", "-c", "sleep 5; nginx -s quit"]}}}),
+        json!({"preStop": {"httpGet": {"port": 8080, "path": "/quit"}, "x-unknown": null}}),
+        json!({"preStop": {"tcpSocket": {"port": "http"}}}),
+    ]
+}
+
+fn probes() -> Vec<Value> {
+    vec![
+        json!({"httpGet": {"port": 80}}),
+        json!({"httpGet": {"port": 80}, "terminationGracePeriodSeconds": 5}),
+        json!({"terminationGracePeriodSeconds": 1000}),
+        json!(null),
+    ]
+}
+
+pub(super) fn metadata(
+    annotations: BoxedStrategy<Option<Value>>,
+    labels: BoxedStrategy<Option<Value>>,
+) -> Vec<Field> {
+    let owner = |kind: &str| json!([{"kind": kind, "name": "o", "controller": true}]);
+    let owners = vec![
+        owner("ReplicaSet"),
+        owner("StatefulSet"),
+        owner("ReplicaSet"),
+        owner("Job"),
+        owner("DaemonSet"),
+        json!(null),
+        json!([]),
+        json!([{"kind": "Job", "name": "o"}]),
+        json!([{"kind": "Job", "controller": false}, {"kind": "ReplicaSet", "controller": true}]),
+        json!([{"kind": "Node", "controller": true}, {"kind": "Job", "controller": true}]),
+        json!([null, {"kind": 5, "controller": true}, {"controller": "true"}]),
+        json!({"kind": "Job", "controller": true}),
+    ];
+    vec![
+        ("generateName", sometimes(50, vec![json!("web-")])),
+        ("labels", labels),
+        ("annotations", annotations),
+        ("ownerReferences", sometimes(30, owners)),
+        ("deletionTimestamp", sometimes(3, vec![json!(null), json!("2026-01-01T00:00:00Z")])),
+        ("x-unknown", unknown()),
+    ]
+}
+
+pub(super) fn valid_labels() -> BoxedStrategy<Option<Value>> {
+    let switch = |value: &str| json!({"prestop.dev/inject": value, "app": "web"});
+    let labels = vec![
+        json!({"app": "web"}),
+        json!(null),
+        json!({}),
+        switch("enabled"),
+        switch("True"),
+        switch("disabled"),
+        switch("FALSE"),
+        switch("no"),
+        json!({"prestop.dev/delay": "5s"}),
+        json!({"inject.prestop.dev/web": "enabled"}),
+    ];
+    sometimes(35, labels)
+}
+
+pub(super) fn hostile_labels() -> BoxedStrategy<Option<Value>> {
+    let labels = vec![
+        json!("labels"),
+        json!([]),
+        json!({"prestop.dev/inject": true}),
+        json!({"prestop.dev/inject": null}),
+        json!({"prestop.dev/inject": " enabled "}),
+        json!({"notprestop.dev/inject": "disabled", "prestop.dev": "x", "prestop.dev/": ""}),
+    ];
+    prop_oneof![4 => valid_labels(), 1 => sometimes(50, labels)].boxed()
+}
+
+/// No sleep is longer than the grace period: the API server would refuse the pod.
+pub(super) fn shorten_sleeps(spec: &mut Value) {
+    let grace = spec.get("terminationGracePeriodSeconds");
+    let grace = grace.and_then(Value::as_i64).unwrap_or(30);
+    let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten() {
+        if let Some(seconds) = container.pointer_mut("/lifecycle/preStop/sleep/seconds") {
+            *seconds = seconds.as_i64().unwrap_or(0).min(grace).into();
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Namespaces, and policies with a catalogue that has a profile of every sort.
+
+use std::collections::BTreeMap;
+
+use prestop::catalogue::{
+    Catalogue, ImagePattern, Profile, ProfileHook, Quit, QuitWhen, StopSignal,
+};
+use prestop::policy::{
+    KubernetesVersion, NamespaceRule, OwnerKind, Policy, QuitPolicy, SleepAction,
+};
+use proptest::option::weighted;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::annotations;
+use crate::model::Namespace;
+
+/// Namespaces; most of them are opted in.
+pub(crate) fn namespace() -> impl Strategy<Value = Namespace> {
+    let enabled = select(vec!["enabled", "true", "Enabled"]);
+    let other = select(vec!["disabled", "FALSE", "", "yes"]);
+    let switch = prop_oneof![
+        30 => enabled.prop_map(Some),
+        1 => Just(None),
+        1 => other.prop_map(Some),
+    ];
+    let unknown_label = weighted(0.03, Just("prestop.dev/delay"));
+    (switch, unknown_label, annotations::of_namespace()).prop_map(
+        |(switch, unknown_label, annotations)| {
+            let labels = [("prestop.dev/inject", switch), ("team", Some("a"))];
+            let labels = labels.into_iter().chain(unknown_label.map(|key| (key, Some("5s"))));
+            Namespace {
+                labels: labels
+                    .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+                    .collect(),
+                annotations: annotations.into_iter().collect::<BTreeMap<_, _>>(),
+            }
+        },
+    )
+}
+
+/// Policies as a checked configuration could make them.
+pub(crate) fn policy() -> impl Strategy<Value = Policy> {
+    let seconds = (
+        prop_oneof![3 => Just(600_i64), 1 => 30_i64..=3600, 1 => Just(30)],
+        prop_oneof![3 => Just(120_i64), 1 => 0_i64..3600],
+        prop_oneof![3 => Just(10_i64), 1 => 0_i64..120],
+        weighted(0.2, 0_i64..700),
+    );
+    let quit = select(vec![
+        QuitPolicy::Always,
+        QuitPolicy::Always,
+        QuitPolicy::WhenNeeded,
+        QuitPolicy::Never,
+    ]);
+    let sleep = select(vec![SleepAction::Auto, SleepAction::Always, SleepAction::Never]);
+    let version = select(vec![None, Some(32), Some(33), Some(37)]);
+    let namespaces = select(vec![NamespaceRule::Enabled, NamespaceRule::NotDisabled]);
+    let catalogues = select(vec![
+        test_catalogue(),
+        test_catalogue(),
+        test_catalogue(),
+        Catalogue::built_in().clone(),
+    ]);
+    let rules = (
+        quit,
+        sleep,
+        version,
+        prop::bool::weighted(0.8),
+        subsequence(OwnerKind::ALL.to_vec(), 0..=3),
+        namespaces,
+        catalogues,
+    );
+    (seconds, rules).prop_map(|(seconds, rules)| {
+        let (maximum_grace_period_seconds, delay, default_delay, quit_timeout) = seconds;
+        let (quit, sleep_action, minor, commands, skipped_owners, namespaces, catalogue) = rules;
+        // The default is at most the maximum, the maximum below the cap.
+        let maximum_delay_seconds = delay.min(maximum_grace_period_seconds - 1);
+        Policy {
+            default_delay_seconds: default_delay.min(maximum_delay_seconds),
+            maximum_delay_seconds,
+            default_quit_timeout_seconds: quit_timeout,
+            maximum_grace_period_seconds,
+            quit,
+            sleep_action,
+            kubernetes_version: minor.map(|minor| KubernetesVersion { major: 1, minor }),
+            allow_quit_command_annotation: commands,
+            skipped_owners,
+            namespaces,
+            catalogue,
+        }
+    })
+}
+
+/// A profile of every sort: left alone, delay, quit by command, by signal, by both, only when
+/// needed, sidecars, delays of their own, and one without images.
+pub(crate) fn test_catalogue() -> Catalogue {
+    let quit = |command: &[&str], signal: Option<&str>, when: QuitWhen| {
+        ProfileHook::Quit(Quit {
+            command: command.iter().map(|&argument| argument.to_owned()).collect(),
+            signal: signal.and_then(|name| name.parse().ok()),
+            process_names: vec!["server".to_owned(), "master".to_owned()],
+            when,
+        })
+    };
+    let nginx = quit(&["nginx", "-s", "quit"], Some("QUIT"), QuitWhen::Always);
+    let httpd = quit(&["apachectl", "graceful-stop"], Some("WINCH"), QuitWhen::Needed);
+    let haproxy = quit(&[], Some("USR1"), QuitWhen::Always);
+    let by_name = quit(&["/app/quit", ""], None, QuitWhen::Always);
+    let mut profiles = vec![
+        profile("ingress", &["*ingress-nginx/controller"], ProfileHook::LeaveAlone),
+        profile("rabbitmq", &["rabbitmq"], ProfileHook::LeaveAlone),
+        profile("nginx", &["nginx"], nginx),
+        profile("httpd", &["httpd"], httpd),
+        profile("haproxy", &["haproxy"], haproxy),
+        profile("by-name", &[], by_name),
+        profile("redis", &["redis"], ProfileHook::Delay),
+        profile("istio", &["istio/proxyv2"], ProfileHook::Delay),
+        profile("fluent-bit", &["fluent-bit"], ProfileHook::Delay),
+        profile("slow-proxy", &["slow-proxy"], ProfileHook::Delay),
+        profile("postgresql", &["bitnami*/postgresql"], ProfileHook::Delay),
+    ];
+    for profile in &mut profiles {
+        let (delay, margin) = match profile.name.as_str() {
+            "redis" => (Some(3), None),
+            "istio" => (None, Some(5)),
+            "fluent-bit" => (Some(0), Some(0)),
+            "slow-proxy" => (Some(700), Some(300)),
+            "postgresql" => (Some(650), None),
+            _ => (None, None),
+        };
+        profile.delay_seconds = delay;
+        profile.sidecar_margin_seconds = margin;
+        profile.stop_signals = match profile.name.as_str() {
+            "nginx" => vec![fact(Some(">=1.19.5"), true), fact(Some("<1.19.5"), false)],
+            "httpd" => vec![fact(None, true)],
+            "haproxy" => vec![fact(Some(">=2"), true), fact(None, false)],
+            _ => Vec::new(),
+        };
+    }
+    Catalogue::new(profiles)
+}
+
+fn profile(name: &str, images: &[&str], hook: ProfileHook) -> Profile {
+    let images = images.iter().map(|pattern| ImagePattern::parse(pattern));
+    Profile {
+        name: name.to_owned(),
+        images: images.filter_map(Result::ok).collect(),
+        hook,
+        delay_seconds: None,
+        sidecar_margin_seconds: None,
+        stop_signals: Vec::new(),
+        reason: "for the tests".to_owned(),
+        link: String::new(),
+    }
+}
+
+fn fact(tags: Option<&str>, graceful: bool) -> StopSignal {
+    let quit = "QUIT".parse();
+    StopSignal {
+        tags: tags.and_then(|range| range.parse().ok()),
+        signal: quit.unwrap_or_else(|error| panic!("{error}")),
+        graceful,
+    }
+}

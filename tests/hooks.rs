@@ -1,0 +1,111 @@
+//! The hook that is put into pods, run for real: its script under the shells that images have, and
+//! real servers as PID 1 of their own PID namespace, taken through the kubelet's termination with
+//! requests in flight.
+//!
+//! Needs Linux, root (for `unshare`), util-linux, dash, bash, busybox, nginx, Apache httpd and
+//! `HAProxy`. What is missing is skipped with a printed reason; with `PRESTOP_REQUIRE_HOOK_TESTS=1`
+//! in the environment it fails the test.
+
+mod container;
+mod download;
+mod guard;
+mod haproxy;
+mod httpd;
+mod nginx;
+mod script;
+mod server;
+mod shell;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use prestop::engine::hook::{Hook, QuitHook, Wait};
+
+/// How long something that happens in milliseconds may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The command of the preStop `exec` action, as the engine makes it: delay and wait in seconds (or
+/// `none`), the fallback signal (or nothing), accepted names of PID 1 with commas between (or
+/// nothing), the quit command (or nothing).
+fn hook_arguments(
+    delay: u32,
+    wait: &str,
+    signal: &str,
+    names: &str,
+    command: &[&str],
+) -> Vec<String> {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let names = owned(&names.split_terminator(',').collect::<Vec<_>>());
+    let hook = Hook::Quit(QuitHook {
+        delay_seconds: delay.into(),
+        wait: match wait {
+            "none" => Wait::No,
+            seconds => Wait::AtMost { seconds: seconds.parse().unwrap() },
+        },
+        signal: (!signal.is_empty()).then(|| signal.parse().unwrap()),
+        process_names: &names,
+        command: owned(command).into(),
+    });
+    let body = serde_json::to_value(&hook).unwrap();
+    serde_json::from_value(body["exec"]["command"].clone()).unwrap()
+}
+
+/// Whether these programs are there and PID namespaces can be made; if not, the test is to return.
+fn can_run_containers(programs: &[&str]) -> bool {
+    static NAMESPACES: OnceLock<Result<(), String>> = OnceLock::new();
+    let absent = ["unshare", "nsenter"].iter().chain(programs).find(|name| program(name).is_none());
+    let obstacle = match absent {
+        Some(name) => Err(format!("no {name} here")),
+        None => NAMESPACES.get_or_init(try_namespaces).clone(),
+    };
+    obstacle.map_err(|reason| skip(&reason)).is_ok()
+}
+
+fn try_namespaces() -> Result<(), String> {
+    let output = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc", "true"])
+        .output()
+        .map_err(|error| format!("no unshare: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("no PID namespace: {}", stderr.trim()))
+}
+
+/// Says why a test is not run, which is a failure where everything has to be there.
+fn skip(reason: &str) {
+    let required = env::var_os("PRESTOP_REQUIRE_HOOK_TESTS").is_some_and(|value| value == "1");
+    assert!(!required, "PRESTOP_REQUIRE_HOOK_TESTS=1, but {reason}");
+    println!("skipped: {reason}");
+}
+
+/// Where a program is: on `PATH`, or where servers live even if `PATH` leaves that out.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+}
+
+/// The text of a path; those of temporary folders and programs are UTF-8.
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Asks until there is an answer.
+fn eventually<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
+    let asked = Instant::now();
+    loop {
+        if let Some(answer) = question() {
+            return answer;
+        }
+        assert!(asked.elapsed() < PATIENCE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,82 @@
+//! A request that takes its time: in flight while the server is told to stop.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use super::PATIENCE;
+
+/// The size of what is downloaded.
+pub(crate) const BODY_BYTES: usize = 400_000;
+
+/// A download in a thread of its own, somewhere between its first byte and its last.
+pub(crate) struct Download {
+    client: JoinHandle<io::Result<Vec<u8>>>,
+}
+
+/// How a download ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The whole body, byte for byte.
+    Complete,
+    /// Less than that.
+    Cut,
+}
+
+/// What is served to be downloaded.
+pub(crate) fn body() -> Vec<u8> {
+    (0..=250).cycle().take(BODY_BYTES).collect()
+}
+
+impl Download {
+    /// Asks for a file; returns when the answer has begun.
+    pub(crate) fn begin(port: u16, path: &str) -> Self {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let (begun, has_begun) = mpsc::channel();
+        let client = thread::spawn(move || {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(request.as_bytes())?;
+            let head = read_head(&mut stream)?;
+            assert!(head.starts_with(b"HTTP/1.1 200 "), "not found");
+            let mut body = vec![0];
+            stream.read_exact(&mut body)?;
+            begun.send(()).unwrap();
+            // An error is an end as good as any: what has arrived until then is the answer.
+            let _ = stream.read_to_end(&mut body);
+            Ok(body)
+        });
+        has_begun.recv().expect("the download did not begin");
+        Self { client }
+    }
+
+    /// Waits for the end.
+    pub(crate) fn outcome(self) -> Outcome {
+        let received = self.client.join().unwrap().unwrap();
+        if received == body() { Outcome::Complete } else { Outcome::Cut }
+    }
+}
+
+/// Several downloads of the same file at a time.
+pub(crate) fn begin_several(port: u16, path: &str) -> Vec<Download> {
+    (0..4).map(|_| Download::begin(port, path)).collect()
+}
+
+/// The outcome of all, which must be the same.
+pub(crate) fn outcome_of_all(downloads: Vec<Download>) -> Outcome {
+    let outcomes: Vec<_> = downloads.into_iter().map(Download::outcome).collect();
+    assert!(outcomes.windows(2).all(|two| two[0] == two[1]), "{outcomes:?}");
+    outcomes[0]
+}
+
+fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    Ok(head)
+}

@@ -1,0 +1,176 @@
+//! The script's guard and its signal, in PID namespaces: PID 1 is a shell that notes the signals
+//! that it gets, or a program under an odd name.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::container::{Container, HookEnd};
+use super::server::{Folder, path_in};
+use super::shell::{Shell, in_each_shell};
+use super::{can_run_containers, eventually, hook_arguments, program, text};
+
+/// A PID 1 (named `sh`) that writes down its signals, and a quit command that leaves a mark.
+struct Witness {
+    container: Container,
+    // After the container, which writes into it.
+    folder: Folder,
+}
+
+impl Witness {
+    fn start() -> Self {
+        let folder = Folder::new();
+        let script = "trap 'echo QUIT >>signals' QUIT; cd \"$1\"; >ready
+            while :; do sleep 0.05; done";
+        let command = ["sh", "-c", script, "sh", text(folder.path())];
+        let container = Container::start(folder.path(), &command);
+        eventually("a trap", || fs::metadata(folder.path().join("ready")).ok());
+        Self { container, folder }
+    }
+
+    /// Runs a hook whose quit command ends with that status.
+    fn hook(&self, shell: &Shell, signal: &str, names: &str, status: &str) -> HookEnd {
+        let mark = path_in(&self.folder, "told");
+        let quit = ["sh", "-c", "echo told >\"$1\"; exit $2", "sh", &mark, status];
+        let hook = hook_arguments(0, "0", signal, names, &quit);
+        self.container.exec(&shell.run_by(&hook)).end()
+    }
+
+    fn was_told_by_command(&self) -> bool {
+        self.folder.path().join("told").exists()
+    }
+
+    fn signals(&self) -> String {
+        fs::read_to_string(self.folder.path().join("signals")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_signal_goes_to_pid_1_where_the_command_fails() {
+    if !can_run_containers(&[]) {
+        return;
+    }
+    in_each_shell(|shell| {
+        let witness = Witness::start();
+        let end = witness.hook(shell, "QUIT", "sh", "5");
+        assert_eq!(end.code(), Some(0), "{}: {}", shell.name(), end.stderr);
+        let expected = "prestop: sh failed with status 5\n";
+        assert_eq!(end.stderr, expected, "{}", shell.name());
+        eventually("the signal", || (witness.signals() == "QUIT\n").then_some(()));
+    });
+}
+
+#[test]
+fn a_signal_alone_is_enough_and_is_held() {
+    if !can_run_containers(&[]) {
+        return;
+    }
+    in_each_shell(|shell| {
+        let witness = Witness::start();
+        let hook = hook_arguments(0, "1", "QUIT", "", &[]);
+        let started = std::time::Instant::now();
+        let end = witness.container.exec(&shell.run_by(&hook)).end();
+        assert_eq!(end.code(), Some(0), "{}: {}", shell.name(), end.stderr);
+        assert!(started.elapsed().as_secs() >= 1, "{}", shell.name());
+        eventually("the signal", || (witness.signals() == "QUIT\n").then_some(()));
+    });
+}
+
+#[test]
+fn no_signal_follows_a_command_that_did_it() {
+    if !can_run_containers(&[]) {
+        return;
+    }
+    in_each_shell(|shell| {
+        let witness = Witness::start();
+        let end = witness.hook(shell, "QUIT", "sh", "0");
+        assert_eq!(end.code(), Some(0), "{}: {}", shell.name(), end.stderr);
+        assert!(witness.was_told_by_command(), "{}", shell.name());
+        // A later signal that has arrived shows that there was none before.
+        witness.hook(shell, "QUIT", "sh", "5");
+        eventually("the signal", || Some(witness.signals()).filter(|all| !all.is_empty()));
+        assert_eq!(witness.signals(), "QUIT\n", "{}", shell.name());
+    });
+}
+
+#[test]
+fn a_pid_1_of_another_name_is_told_nothing() {
+    if !can_run_containers(&[]) {
+        return;
+    }
+    in_each_shell(|shell| {
+        let witness = Witness::start();
+        for names in ["nginx", "nginx,nginx-debug", "s", "shell", "sh2,ash", "*", "[s]h"] {
+            let end = witness.hook(shell, "QUIT", names, "5");
+            let case = format!("{} {names}: {}", shell.name(), end.stderr);
+            assert_eq!(end.code(), Some(1), "{case}");
+            let message = format!("prestop: PID 1 is \"sh\", expected {names}: not told to quit\n");
+            assert_eq!(end.stderr, message, "{case}");
+        }
+        assert!(!witness.was_told_by_command(), "{}", shell.name());
+        witness.hook(shell, "QUIT", "", "5");
+        eventually("the signal", || Some(witness.signals()).filter(|all| !all.is_empty()));
+        assert_eq!(witness.signals(), "QUIT\n", "{}", shell.name());
+    });
+}
+
+#[test]
+fn each_of_the_names_is_accepted() {
+    if !can_run_containers(&[]) {
+        return;
+    }
+    in_each_shell(|shell| {
+        let witness = Witness::start();
+        for names in ["sh", "sh,nginx", "nginx,sh", "nginx,sh,httpd", ""] {
+            let end = witness.hook(shell, "", names, "0");
+            assert_eq!(end.code(), Some(0), "{} {names}", shell.name());
+        }
+    });
+}
+
+#[test]
+fn an_odd_name_of_pid_1_is_only_a_name() {
+    if !can_run_containers(&["sleep"]) {
+        return;
+    }
+    let sleep = program("sleep").unwrap();
+    for name in ["*", "?????", "[n]ginx", " nginx", "nginx ", "a\\b", "%s", "$(id)", "-n"] {
+        let folder = Folder::new();
+        let path = folder.path().join(name);
+        symlink(&sleep, &path).unwrap();
+        let container = Container::start(folder.path(), &[text(&path), "1000"]);
+        eventually("the odd name", || (container.process_name() == name).then_some(()));
+        in_each_shell(|shell| {
+            let refused = guarded(&container, shell, "nginx", folder.path());
+            let message =
+                format!("prestop: PID 1 is \"{name}\", expected nginx: not told to quit\n");
+            assert_eq!(refused.stderr, message, "{}", shell.name());
+            assert_eq!(refused.code(), Some(1), "{} {name}", shell.name());
+            let accepted = guarded(&container, shell, name, folder.path());
+            assert_eq!(accepted.code(), Some(0), "{} {name}: {}", shell.name(), accepted.stderr);
+        });
+    }
+}
+
+#[test]
+fn an_unreadable_name_is_none_of_the_expected() {
+    if !can_run_containers(&["mount"]) {
+        return;
+    }
+    let folder = Folder::new();
+    let script = "mount -t tmpfs none /proc && exec sleep 1000";
+    let container = Container::start(folder.path(), &["sh", "-c", script]);
+    eventually("sleep as PID 1", || (container.process_name() == "sleep").then_some(()));
+    in_each_shell(|shell| {
+        let end = guarded(&container, shell, "sleep", folder.path());
+        assert_eq!(end.code(), Some(1), "{}", shell.name());
+        let message = "prestop: PID 1 is \"\", expected sleep: not told to quit\n";
+        assert_eq!(end.stderr, message, "{}", shell.name());
+    });
+}
+
+/// Runs a hook with a command that does nothing, in a folder where `*` would match something.
+fn guarded(container: &Container, shell: &Shell, names: &str, folder: &Path) -> HookEnd {
+    let hook = hook_arguments(0, "0", "", names, &["test", "-d", text(folder)]);
+    container.exec(&shell.run_by(&hook)).end()
+}

@@ -1,0 +1,56 @@
+//! `HAProxy` in images whose stop signal is TERM, in front of a slow backend: TERM cuts, USR1 does
+//! not.
+
+use super::download::Outcome;
+use super::nginx::Nginx;
+use super::server::{Folder, Server, free_port, path_in};
+use super::{can_run_containers, hook_arguments, program, text};
+
+/// `HAProxy` as the official image runs it, and its backend; nothing if they are not here.
+fn start() -> Option<(Server, Server)> {
+    if !can_run_containers(&["haproxy", "nginx"]) {
+        return None;
+    }
+    let backend = Nginx::new().start();
+    let folder = Folder::new();
+    let port = free_port();
+    folder.write("haproxy.cfg", &configuration(port, backend.port));
+    let binary = program("haproxy").unwrap();
+    let configuration = path_in(&folder, "haproxy.cfg");
+    let command = [text(&binary), "-W", "-db", "-f", &configuration];
+    Some((Server::start(folder, port, &command), backend))
+}
+
+fn configuration(port: u16, backend_port: u16) -> String {
+    format!(
+        "defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+frontend web
+  bind 127.0.0.1:{port}
+  default_backend files
+backend files
+  server nginx 127.0.0.1:{backend_port}
+"
+    )
+}
+
+#[test]
+fn term_without_a_hook_cuts() {
+    let Some((mut haproxy, _backend)) = start() else {
+        return;
+    };
+    let stopped = haproxy.stop_under_load(None, "TERM");
+    assert_eq!(stopped.in_flight, Outcome::Cut);
+}
+
+#[test]
+fn term_after_delay_signal_and_wait_drops_nothing() {
+    let Some((mut haproxy, _backend)) = start() else {
+        return;
+    };
+    let hook = hook_arguments(1, "20", "USR1", "haproxy", &[]);
+    haproxy.stop_under_load(Some(&hook), "TERM").assert_graceful();
+}

@@ -1,0 +1,38 @@
+//! The shells that images have as `/bin/sh`.
+
+use std::thread;
+
+use super::{program, skip};
+
+/// A shell: the program, and the arguments that make it what it is as `/bin/sh`.
+pub(crate) struct Shell(&'static [&'static str]);
+
+/// Debian's; Red Hat's, as bash and as it behaves under the name `sh`; Alpine's.
+const SHELLS: [Shell; 4] =
+    [Shell(&["dash"]), Shell(&["bash"]), Shell(&["bash", "--posix"]), Shell(&["busybox", "sh"])];
+
+impl Shell {
+    /// The hook's arguments with this shell instead of `/bin/sh`.
+    pub(crate) fn run_by(&self, hook: &[String]) -> Vec<String> {
+        let shell = self.0.iter().map(|word| (*word).to_owned());
+        shell.chain(hook[1..].iter().cloned()).collect()
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.0.join(" ")
+    }
+}
+
+/// Does the same with each of the shells that are here, all at once.
+pub(crate) fn in_each_shell(test: impl Fn(&Shell) + Sync) {
+    thread::scope(|scope| {
+        for shell in &SHELLS {
+            match program(shell.0[0]) {
+                Some(_) => {
+                    scope.spawn(|| test(shell));
+                }
+                None => skip(&format!("no {} here", shell.0[0])),
+            }
+        }
+    });
+}

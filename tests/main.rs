@@ -1,0 +1,29 @@
+//! Tests of prestop as a whole; one binary, to link once. Each module says what it proves.
+
+// Helper functions of tests assert by panicking too; clippy's own exception is for `#[test]` only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    // Texts are put together where it reads best.
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::type_complexity,
+    clippy::single_char_pattern
+)]
+
+mod api_rules;
+mod catalogue;
+mod cli;
+mod config;
+mod documents;
+mod engine;
+mod generators;
+mod golden;
+mod hooks;
+mod layers;
+mod manifest;
+mod model;
+mod properties;

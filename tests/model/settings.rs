@@ -1,0 +1,314 @@
+//! Section 3 of the rules: what labels and annotations say, and which level decides.
+
+use std::collections::BTreeMap;
+
+use prestop::catalogue::{ImageReference, Profile, Signal};
+use prestop::duration;
+use prestop::policy::Policy;
+use serde_json::Value;
+
+use super::{Namespace, Problems, present};
+
+const DOMAIN: &str = "prestop.dev";
+const SETTINGS: [&str; 5] = ["delay", "profile", "quit-command", "quit-signal", "quit-timeout"];
+
+/// What `prestop.dev/inject` says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Switch {
+    On,
+    Off,
+    Unreadable,
+    Absent,
+}
+
+/// Where a container's quit comes from.
+pub(super) enum Source<'a> {
+    Author { command: Vec<String>, signal: Option<Signal> },
+    Profile(&'a Profile),
+    Nothing,
+}
+
+/// Everything that the author and the namespace said, read once.
+pub(super) struct Settings<'a> {
+    containers: Vec<Level<'a>>,
+    pod: Level<'a>,
+    namespace: Level<'a>,
+    main_container: usize,
+}
+
+/// The readable settings of one level.
+#[derive(Default)]
+struct Level<'a> {
+    delay: Option<i64>,
+    quit_timeout: Option<i64>,
+    command: Option<Vec<String>>,
+    signal: Option<Signal>,
+    profile: Option<Choice<'a>>,
+}
+
+/// A readable value of `prestop.dev/profile`.
+#[derive(Clone, Copy)]
+enum Choice<'a> {
+    Auto,
+    None,
+    Named(&'a Profile),
+}
+
+impl Switch {
+    pub(super) fn of_pod(pod: &Value) -> Self {
+        Self::read(pod.pointer("/metadata/labels/prestop.dev~1inject"))
+    }
+
+    pub(super) fn of_namespace(namespace: &Namespace) -> Self {
+        let label = namespace.labels.get("prestop.dev/inject");
+        Self::read(label.map(|text| Value::from(text.as_str())).as_ref())
+    }
+
+    fn read(label: Option<&Value>) -> Self {
+        let Some(label) = label.filter(|label| !label.is_null()) else {
+            return Self::Absent;
+        };
+        match label.as_str().map(str::to_ascii_lowercase).as_deref() {
+            Some("enabled" | "true") => Self::On,
+            Some("disabled" | "false") => Self::Off,
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+impl<'a> Settings<'a> {
+    pub(super) fn read(
+        pod: &Value,
+        containers: &[Value],
+        namespace: &Namespace,
+        policy: &'a Policy,
+        problems: &mut Problems,
+    ) -> Self {
+        if [Switch::of_namespace(namespace), Switch::of_pod(pod)].contains(&Switch::Unreadable) {
+            problems.insert("invalid-value");
+        }
+        namespace_keys(namespace, problems);
+        pod_keys(pod, containers, problems);
+
+        let of_namespace = |setting: &str| {
+            let allowed = ["delay", "profile", "quit-timeout"].contains(&setting);
+            let text = namespace.annotations.get(&format!("{DOMAIN}/{setting}"))?;
+            allowed.then(|| Value::from(text.as_str()))
+        };
+        let annotations = pod.pointer("/metadata/annotations");
+        let of_pod = |key: &str| annotations?.get(key).filter(|value| !value.is_null()).cloned();
+        let namespace = Level::read(of_namespace, policy, problems);
+        let level = Level::read(|setting| of_pod(&format!("{DOMAIN}/{setting}")), policy, problems);
+        let of_container = |container: &Value| match name(container) {
+            None => Level::default(),
+            Some(name) => Level::read(
+                |setting| of_pod(&format!("{setting}.{DOMAIN}/{name}")),
+                policy,
+                problems,
+            ),
+        };
+        let of_containers = containers.iter().map(of_container).collect();
+
+        let default = of_pod("kubectl.kubernetes.io/default-container");
+        let named = |container: &Value| {
+            default.is_some() && name(container) == default.as_ref().and_then(Value::as_str)
+        };
+        Self {
+            containers: of_containers,
+            pod: level,
+            namespace,
+            main_container: containers.iter().position(named).unwrap_or(0),
+        }
+    }
+
+    /// The delay of this container's own annotation.
+    pub(super) fn own_delay(&self, index: usize) -> Option<i64> {
+        self.containers[index].delay
+    }
+
+    pub(super) fn delay(&self, index: usize, profile: Option<&Profile>, policy: &Policy) -> i64 {
+        self.own_delay(index)
+            .or(self.pod.delay)
+            .or(self.namespace.delay)
+            .or(profile.and_then(|profile| profile.delay_seconds))
+            .unwrap_or(policy.default_delay_seconds)
+    }
+
+    pub(super) fn quit_timeout(&self, index: usize, policy: &Policy) -> Option<i64> {
+        self.containers[index]
+            .quit_timeout
+            .or(self.pod.quit_timeout)
+            .or(self.namespace.quit_timeout)
+            .or(policy.default_quit_timeout_seconds)
+    }
+
+    pub(super) fn source(&self, index: usize, container: &Value, policy: &'a Policy) -> Source<'a> {
+        let main = index == self.main_container;
+        let own = &self.containers[index];
+        let for_this = |choice: &Choice| main || !matches!(choice, Choice::Named(_));
+        let choice = if let Some(source) = own.author() {
+            return source;
+        } else if let Some(choice) = own.profile {
+            choice
+        } else if let Some(source) = self.pod.author().filter(|_| main) {
+            return source;
+        } else if let Some(choice) = self.pod.profile.filter(for_this) {
+            choice
+        } else if let Some(choice) = self.namespace.profile.filter(for_this) {
+            choice
+        } else {
+            Choice::Auto
+        };
+        let profile = match choice {
+            Choice::None => None,
+            Choice::Named(profile) => Some(profile),
+            Choice::Auto => image(container)
+                .and_then(|image| policy.catalogue.for_image(&image))
+                .map(|(profile, _)| profile),
+        };
+        profile.map_or(Source::Nothing, Source::Profile)
+    }
+}
+
+impl<'a> Level<'a> {
+    fn read(
+        mut get: impl FnMut(&str) -> Option<Value>,
+        policy: &'a Policy,
+        problems: &mut Problems,
+    ) -> Self {
+        let mut delay = get("delay").and_then(|value| seconds(&value, problems));
+        if delay > Some(policy.maximum_delay_seconds) {
+            problems.insert("delay-above-maximum");
+            delay = Some(policy.maximum_delay_seconds);
+        }
+        let command = get("quit-command");
+        let is_text = command.as_ref().is_some_and(Value::is_string);
+        let command = if is_text && !policy.allow_quit_command_annotation {
+            problems.insert("quit-command-not-allowed");
+            None
+        } else {
+            command.and_then(|value| told(quit_command(&value), "invalid-value", problems))
+        };
+        Self {
+            delay,
+            quit_timeout: get("quit-timeout").and_then(|value| seconds(&value, problems)),
+            command,
+            signal: get("quit-signal").and_then(|value| {
+                let signal = value.as_str().and_then(|text| text.parse().ok());
+                told(signal, "invalid-value", problems)
+            }),
+            profile: get("profile").and_then(|value| match value.as_str() {
+                None => told(None, "invalid-value", problems),
+                Some("auto") => Some(Choice::Auto),
+                Some("none") => Some(Choice::None),
+                Some(name) => {
+                    let profile = policy.catalogue.by_name(name).map(Choice::Named);
+                    told(profile, "unknown-profile", problems)
+                }
+            }),
+        }
+    }
+
+    fn author(&self) -> Option<Source<'a>> {
+        (self.command.is_some() || self.signal.is_some()).then(|| Source::Author {
+            command: self.command.clone().unwrap_or_default(),
+            signal: self.signal,
+        })
+    }
+}
+
+/// The image of a container, if it has one that could be pulled.
+pub(super) fn image(container: &Value) -> Option<ImageReference<'_>> {
+    ImageReference::parse(container.get("image")?.as_str()?)
+}
+
+pub(super) fn name(container: &Value) -> Option<&str> {
+    container.get("name")?.as_str()
+}
+
+fn told<T>(value: Option<T>, problem: &'static str, problems: &mut Problems) -> Option<T> {
+    if value.is_none() {
+        problems.insert(problem);
+    }
+    value
+}
+
+fn seconds(value: &Value, problems: &mut Problems) -> Option<i64> {
+    let parsed = value.as_str().and_then(|text| duration::parse(text).ok());
+    let parsed = told(parsed, "invalid-value", problems)?;
+    if parsed.rounded_up {
+        problems.insert("rounded-up");
+    }
+    Some(parsed.seconds)
+}
+
+/// A JSON array of strings that the kernel could run.
+fn quit_command(value: &Value) -> Option<Vec<String>> {
+    let command: Vec<String> = serde_json::from_str(value.as_str()?).ok()?;
+    let runnable = command.first().is_some_and(|program| !program.is_empty())
+        && !command.iter().any(|argument| argument.contains('\0'));
+    runnable.then_some(command)
+}
+
+/// A key of ours: what stands before and behind the slash, without the domain.
+fn of_ours(key: &str) -> Option<(&str, &str)> {
+    let (prefix, rest) = key.split_once('/')?;
+    let setting = prefix.strip_suffix(DOMAIN)?;
+    if setting.is_empty() {
+        return Some(("", rest));
+    }
+    let setting = setting.strip_suffix('.')?;
+    (!setting.is_empty()).then_some((setting, rest))
+}
+
+fn namespace_keys(namespace: &Namespace, problems: &mut Problems) {
+    label_keys(namespace.labels.keys(), problems);
+    for key in namespace.annotations.keys() {
+        match of_ours(key) {
+            None | Some(("", "delay" | "profile" | "quit-timeout")) => {}
+            Some(("", "quit-command" | "quit-signal")) => {
+                problems.insert("not-for-namespaces");
+            }
+            Some(("", "inject")) => {
+                problems.insert("inject-is-a-label");
+            }
+            Some(_) => {
+                problems.insert("unknown-key");
+            }
+        }
+    }
+}
+
+fn pod_keys(pod: &Value, containers: &[Value], problems: &mut Problems) {
+    let entries = |map: &str| {
+        let map = present(pod.get("metadata")).and_then(|metadata| metadata.get(map));
+        let map = map.and_then(Value::as_object).cloned().unwrap_or_default();
+        map.into_iter().collect::<BTreeMap<_, _>>()
+    };
+    label_keys(entries("labels").keys(), problems);
+    for key in entries("annotations").keys() {
+        match of_ours(key) {
+            None | Some(("", "status")) => {}
+            Some(("", "inject")) => {
+                problems.insert("inject-is-a-label");
+            }
+            Some(("", setting)) if SETTINGS.contains(&setting) => {}
+            Some((setting, wanted)) if SETTINGS.contains(&setting) => {
+                if !containers.iter().any(|container| name(container) == Some(wanted)) {
+                    problems.insert("no-such-container");
+                }
+            }
+            Some(_) => {
+                problems.insert("unknown-key");
+            }
+        }
+    }
+}
+
+fn label_keys<'k>(keys: impl Iterator<Item = &'k String>, problems: &mut Problems) {
+    for key in keys {
+        if of_ours(key).is_some_and(|parts| parts != ("", "inject")) {
+            problems.insert("unknown-key");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Sections 8 and 9 of the rules: what an earlier pass left, and the pod written anew.
+
+use prestop::policy::Policy;
+use serde_json::{Map, Value, json};
+
+use super::hook::hook_of_ours;
+use super::settings::name;
+use super::{INJECTED, Plan, Problems, STATUS, containers, grace_seconds, own_hook};
+
+/// What a status annotation says that is believed.
+pub(super) struct Earlier {
+    pub(super) before: i64,
+    delays: Map<String, Value>,
+}
+
+pub(super) fn believed_status(pod: &Value, problems: &mut Problems) -> Option<Earlier> {
+    let status = pod.pointer("/metadata/annotations/prestop.dev~1status")?;
+    if status.is_null() {
+        return None;
+    }
+    let earlier = read_status(status, pod);
+    if earlier.is_none() {
+        problems.insert("status-not-trusted");
+    }
+    earlier
+}
+
+fn read_status(status: &Value, pod: &Value) -> Option<Earlier> {
+    let status: Value = serde_json::from_str(status.as_str()?).ok()?;
+    let before = status.pointer("/grace/before")?.as_i64()?;
+    let after = status.pointer("/grace/after")?.as_i64()?;
+    let delays = status.get("containers")?.as_object()?;
+    let holds = |(wanted, entry): (&String, &Value)| {
+        containers(pod).iter().any(|container| {
+            name(container) == Some(wanted)
+                && own_hook(container)
+                    .and_then(hook_of_ours)
+                    .is_some_and(|delay| entry.get("delay") == Some(&delay.into()))
+        })
+    };
+    let believed = status.get("version") == Some(&json!(1))
+        && (1..=after).contains(&before)
+        && after == grace_seconds(pod)
+        && delays.iter().all(holds);
+    believed.then(|| Earlier { before, delays: delays.clone() })
+}
+
+pub(super) fn rewritten(
+    pod: &Value,
+    plans: &[Plan<'_>],
+    policy: &Policy,
+    (grace, after): (i64, i64),
+    earlier: Option<Earlier>,
+) -> Value {
+    let mut result = pod.clone();
+    let mut delays = earlier.map(|earlier| earlier.delays).unwrap_or_default();
+    for (index, plan) in plans.iter().enumerate() {
+        if plan.code != INJECTED {
+            continue;
+        }
+        let container = &mut result["spec"]["containers"][index];
+        // Indexing makes an object of what is null or missing.
+        container["lifecycle"]["preStop"] = plan.hook(policy);
+        if let Some(name) = name(container) {
+            delays.insert(name.to_owned(), json!({"delay": plan.delay}));
+        }
+    }
+    if after != grace_seconds(pod) {
+        result["spec"]["terminationGracePeriodSeconds"] = after.into();
+    }
+    let status = json!({
+        "version": 1,
+        "grace": {"before": grace, "after": after},
+        "containers": delays,
+    });
+    result["metadata"]["annotations"][STATUS] = status.to_string().into();
+    result
+}
