@@ -8,11 +8,14 @@
 //! - [`catalogue`]: what is known about applications and their images
 //! - [`policy`]: validated rules, what the engine believes
 //! - [`engine`]: a pod, its namespace and a policy in; a decision and a JSON patch out
+//! - [`admission`]: reviews of the API server: bytes in, bytes out
+//! - [`serving`]: how the server runs: validated settings
 //! - [`config`]: the configuration file, to a policy
 //! - [`manifest`]: manifests as text: documents, values, edits that keep comments
 //! - [`report`]: decisions for readers
 //! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
 
+pub mod admission;
 pub mod catalogue;
 pub mod cli;
 pub mod commands;
@@ -22,4 +25,5 @@ pub mod engine;
 pub mod manifest;
 pub mod policy;
 pub mod report;
+pub mod serving;
 pub mod view;

@@ -169,12 +169,14 @@ impl<'de> Deserialize<'de> for Key<'de> {
 
 /// Declares a view of an object: its fields, and the keys that they are read from.
 macro_rules! view {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal,)* }) => {
+    ($(#[$doc:meta])* $visibility:vis $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
-        pub struct $name<'a> {
-            $($(#[$field_doc])* pub $field: $crate::view::Shape<$type>,)*
-            phantom: std::marker::PhantomData<&'a ()>,
+        // Kubernetes' own names.
+        #[allow(clippy::struct_field_names)]
+        $visibility struct $name<'a> {
+            $($(#[$field_doc])* $visibility $field: $crate::view::Shape<$type>,)*
+            pub(crate) phantom: std::marker::PhantomData<&'a ()>,
         }
 
         impl<'a> $crate::view::FromJson<'a> for $name<'a> {

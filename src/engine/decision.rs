@@ -115,7 +115,9 @@ pub enum Source {
 }
 
 impl Decision<'_> {
-    pub(super) fn skipped(reason: SkipReason, problems: Vec<Problem>) -> Self {
+    /// A pod that is left alone as a whole.
+    #[must_use]
+    pub const fn skipped(reason: SkipReason, problems: Vec<Problem>) -> Self {
         Self { outcome: Outcome::Skipped(reason), containers: Vec::new(), problems }
     }
 

@@ -135,13 +135,29 @@ impl fmt::Display for Wait {
 /// The delay of a hook of ours, in any of its forms; `None` for hooks of others.
 #[must_use]
 pub fn recognised_delay(hook: &PreStop<'_>) -> Option<i64> {
+    plain_delay(hook).or_else(|| Some(delay_and_wait(hook)?.0))
+}
+
+/// How long a hook of ours can take, the quit command's own time not counted; `None` for hooks of
+/// others.
+#[must_use]
+pub fn recognised_length(hook: &PreStop<'_>) -> Option<i64> {
     plain_delay(hook).or_else(|| {
-        let command = hook.exec.value()?.command.value()?;
-        let ["/bin/sh", "-c", code, NAME, delay, _, _, _, ..] = texts(command)?[..] else {
-            return None;
-        };
-        if code == script() { whole(delay) } else { None }
+        let (delay, wait) = delay_and_wait(hook)?;
+        delay.checked_add(wait)
     })
+}
+
+fn delay_and_wait(hook: &PreStop<'_>) -> Option<(i64, i64)> {
+    let command = hook.exec.value()?.command.value()?;
+    let ["/bin/sh", "-c", code, NAME, delay, wait, _, _, ..] = texts(command)?[..] else {
+        return None;
+    };
+    if code != script() {
+        return None;
+    }
+    // What is not a number is no wait: the script takes it so.
+    Some((whole(delay)?, whole(wait).unwrap_or(0)))
 }
 
 /// The delay of a hook that does nothing else, whoever wrote it.

@@ -9,7 +9,7 @@ use crate::view::{Anything, FromJson, Key, Shape, Text, TextLength, view};
 
 view! {
     /// A pod, or the pod template of a workload.
-    Pod {
+    pub Pod {
         /// `metadata`.
         metadata: Metadata<'a> = "metadata",
         /// `spec`.
@@ -19,7 +19,11 @@ view! {
 
 view! {
     /// A pod's metadata.
-    Metadata {
+    pub Metadata {
+        /// `name`; absent while the API server has yet to make one.
+        name: Text<'a> = "name",
+        /// `generateName`, what the API server makes a name from.
+        generate_name: Text<'a> = "generateName",
         /// `labels`.
         labels: Keys<'a> = "labels",
         /// `annotations`.
@@ -33,7 +37,7 @@ view! {
 
 view! {
     /// One owner of a pod.
-    OwnerReference {
+    pub OwnerReference {
         /// `kind`.
         kind: Text<'a> = "kind",
         /// `controller`.
@@ -43,7 +47,7 @@ view! {
 
 view! {
     /// A pod's spec.
-    Spec {
+    pub Spec {
         /// `containers`.
         containers: Vec<Shape<Container<'a>>> = "containers",
         /// `terminationGracePeriodSeconds`.
@@ -63,7 +67,7 @@ view! {
 
 view! {
     /// `spec.os`.
-    OperatingSystem {
+    pub OperatingSystem {
         /// `name`.
         name: Text<'a> = "name",
     }
@@ -71,7 +75,7 @@ view! {
 
 view! {
     /// `spec.nodeSelector`, as far as it tells the operating system.
-    NodeSelector {
+    pub NodeSelector {
         /// `kubernetes.io/os`.
         os: Text<'a> = "kubernetes.io/os",
     }
@@ -79,7 +83,7 @@ view! {
 
 view! {
     /// A regular container.
-    Container {
+    pub Container {
         /// `name`.
         name: Text<'a> = "name",
         /// `image`.
@@ -97,7 +101,7 @@ view! {
 
 view! {
     /// A probe, as far as it ends containers.
-    Probe {
+    pub Probe {
         /// `terminationGracePeriodSeconds`.
         grace_period_seconds: i64 = "terminationGracePeriodSeconds",
     }
@@ -105,7 +109,7 @@ view! {
 
 view! {
     /// A container's lifecycle.
-    Lifecycle {
+    pub Lifecycle {
         /// `preStop`.
         pre_stop: PreStop<'a> = "preStop",
     }
@@ -113,7 +117,7 @@ view! {
 
 view! {
     /// A hook that is there already.
-    PreStop {
+    pub PreStop {
         /// `sleep`.
         sleep: Sleep<'a> = "sleep",
         /// `exec`.
@@ -123,7 +127,7 @@ view! {
 
 view! {
     /// Kubernetes' own sleep action.
-    Sleep {
+    pub Sleep {
         /// `seconds`.
         seconds: i64 = "seconds",
     }
@@ -131,7 +135,7 @@ view! {
 
 view! {
     /// A program run in the container.
-    Exec {
+    pub Exec {
         /// `command`.
         command: Vec<Shape<Text<'a>>> = "command",
     }

@@ -18,6 +18,8 @@ pub struct Explanation {
 /// Why a pod is left as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SkipReason {
+    /// The request is not the creation of a pod.
+    NotAPodCreation,
     /// No object with a spec.
     NotAPod,
     /// Containers, grace period or metadata of a wrong type.
@@ -117,7 +119,8 @@ pub struct Problem {
 
 impl SkipReason {
     /// Every reason, in the order in which they are looked for.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
+        Self::NotAPodCreation,
         Self::NotAPod,
         Self::Malformed,
         Self::OptedOut,
@@ -150,6 +153,11 @@ impl SkipReason {
     #[must_use]
     pub const fn explanation(self) -> Explanation {
         match self {
+            Self::NotAPodCreation => explain(
+                "not-a-pod-creation",
+                "The request is for another operation, kind or subresource than the creation of a pod.",
+                "Nothing; narrow the webhook's rules if there are many of them.",
+            ),
             Self::NotAPod => explain(
                 "not-a-pod",
                 "The object is not a pod with a spec.",

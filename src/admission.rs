@@ -1,0 +1,176 @@
+//! Admission reviews (`admission.k8s.io`): bytes in, bytes out, pure.
+//!
+//! No answer of this module refuses a pod: `allowed` is a constant. A patch is checked against the
+//! pod before it is sent, because a patch that does not apply makes the API server refuse the pod,
+//! whatever the webhook's failure policy says; in doubt there is no patch.
+//!
+//! - `request`: the borrowed view of a review;
+//! - `check`: a patch against its pod;
+//! - `answer`: the review that goes back.
+
+mod answer;
+mod check;
+mod request;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use self::answer::{Answer, Audit};
+use self::request::Review;
+use crate::engine::patch::Patch;
+use crate::engine::pod::Pod;
+use crate::engine::reason::SkipReason;
+use crate::engine::settings::NamespaceSettings;
+use crate::engine::{self, Decision};
+use crate::policy::Policy;
+
+pub use self::request::Operation;
+
+/// What is known about namespaces, from memory.
+pub trait Namespaces: Send + Sync {
+    /// The settings of a namespace; `None` where it is not known, and the defaults hold.
+    fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>>;
+}
+
+/// One answered review, for logs and counters.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The review's uid.
+    pub uid: &'a str,
+    /// What is done to the object.
+    pub operation: Operation,
+    /// The namespace of the request; empty where there is none.
+    pub namespace: &'a str,
+    /// The pod's name, or what the API server will make one from; may be empty.
+    pub name: &'a str,
+    /// The kind of the pod's controlling owner.
+    pub owner_kind: Option<&'a str>,
+    /// Nothing will be stored.
+    pub is_dry_run: bool,
+    /// What was answered.
+    pub verdict: Verdict<'a>,
+}
+
+/// What was answered to a review.
+#[derive(Debug, Clone, Copy)]
+pub enum Verdict<'a> {
+    /// What the engine said.
+    Decided(&'a Decision<'a>),
+    /// The engine's patch was held back because it does not fit the pod: a fault of prestop.
+    SelfCheckFailed(&'static str),
+}
+
+/// Why a pod is allowed without having been looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unchanged {
+    /// More is being served than the limits allow.
+    Overloaded,
+    /// The caller's time is nearly over.
+    Deadline,
+    /// Something panicked: a fault of prestop.
+    Panic,
+}
+
+/// Why there is no answer: nobody knows the uid that it would have to bear.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// The body can't be read.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// There is no uid.
+    #[error("the body is not an AdmissionReview: it has no request with a uid")]
+    NoUid,
+}
+
+/// Answers a review. `observe` is told what was decided, once, before the answer is sent.
+///
+/// # Errors
+/// When the body is not JSON in UTF-8 or has no uid; the API server sends neither. Parts of a review
+/// that nothing depends on are passed over, not checked.
+pub fn review(
+    body: &[u8],
+    namespaces: &dyn Namespaces,
+    policy: &Policy,
+    observe: &mut dyn FnMut(&Event<'_>),
+) -> Result<Vec<u8>, Refusal> {
+    let text = str::from_utf8(body).map_err(|error| Refusal::NotJson(error.to_string()))?;
+    let review = Review::from_json(text).map_err(|error| Refusal::NotJson(error.to_string()))?;
+    let request = review.request.value().ok_or(Refusal::NoUid)?;
+    let uid = request.uid.value().filter(|uid| !uid.is_empty()).ok_or(Refusal::NoUid)?;
+    let namespace = request.namespace.value().map_or("", AsRef::as_ref);
+    let nothing = Pod::default();
+    let pod = if review.is_known() { request.created_pod(&nothing) } else { None };
+    let settings = pod.and_then(|_| namespaces.settings(namespace)).unwrap_or_default();
+    let decision = pod.map_or_else(
+        || Decision::skipped(SkipReason::NotAPodCreation, Vec::new()),
+        |pod| engine::decide(pod, &settings, policy),
+    );
+    let patch = Patch::of(&decision, "").map(|patch| checked(&patch, pod.unwrap_or(&nothing)));
+    let (patch, verdict) = match patch {
+        None => (None, Verdict::Decided(&decision)),
+        Some(Ok(patch)) => (Some(patch), Verdict::Decided(&decision)),
+        Some(Err(fault)) => (None, Verdict::SelfCheckFailed(fault)),
+    };
+    observe(&Event {
+        uid,
+        operation: request.operation(),
+        namespace,
+        name: pod.and_then(name_of).or(request.name.value()).map_or("", AsRef::as_ref),
+        owner_kind: pod.and_then(Pod::owner_kind),
+        is_dry_run: request.dry_run.value() == Some(&true),
+        verdict,
+    });
+    let audit = match verdict {
+        Verdict::Decided(decision) => Audit::of(decision),
+        Verdict::SelfCheckFailed(_) => Audit::skipped("selfcheck_failed"),
+    };
+    let warnings = answer::warnings(&decision);
+    let answer = Answer {
+        api_version: review.answer_version(),
+        uid,
+        patch: patch.as_deref(),
+        warnings,
+        audit,
+    };
+    Ok(answer.to_json())
+}
+
+/// The answer to a review that nobody had the time to read: the pod is allowed as it is. `body` can
+/// be the first part of a body only. `None` where no uid is in it.
+#[must_use]
+pub fn allow_unchanged(body: &[u8], why: Unchanged) -> Option<Vec<u8>> {
+    let (version, uid) = request::version_and_uid(body)?;
+    let audit = Audit::skipped(why.code());
+    let answer =
+        Answer { api_version: version, uid: &uid, patch: None, warnings: Vec::new(), audit };
+    Some(answer.to_json())
+}
+
+impl Unchanged {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Overloaded, Self::Deadline, Self::Panic];
+
+    /// A stable word.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Deadline => "deadline",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// The patch as JSON, if it fits.
+fn checked(patch: &Patch<'_>, pod: &Pod<'_>) -> Result<Vec<u8>, &'static str> {
+    let json = serde_json::to_vec(patch).map_err(|_| "not written")?;
+    check::fits(&json, pod)?;
+    Ok(json)
+}
+
+fn name_of<'a>(pod: &'a Pod<'_>) -> Option<&'a std::borrow::Cow<'a, str>> {
+    let metadata = pod.metadata.value()?;
+    let name = metadata.name.value().filter(|name| !name.is_empty());
+    name.or(metadata.generate_name.value())
+}

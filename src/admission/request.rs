@@ -1,0 +1,217 @@
+//! The borrowed view of an `AdmissionReview`.
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::engine::pod::Pod;
+use crate::view::{Key, Shape, Text, view};
+
+const V1: &str = "admission.k8s.io/v1";
+const V1_BETA_1: &str = "admission.k8s.io/v1beta1";
+
+view! {
+    /// A review as the API server sends it.
+    pub(super) Review {
+        /// `apiVersion`.
+        api_version: Text<'a> = "apiVersion",
+        /// `kind`.
+        kind: Text<'a> = "kind",
+        /// `request`.
+        request: Request<'a> = "request",
+    }
+}
+
+view! {
+    /// What the review is about.
+    pub(super) Request {
+        /// `uid`, echoed in the answer.
+        uid: Text<'a> = "uid",
+        /// `kind` of the object, after conversion to what the webhook asked for.
+        kind: GroupKind<'a> = "kind",
+        /// `resource` that is written to.
+        resource: Resource<'a> = "resource",
+        /// `subResource`; absent for the object itself.
+        sub_resource: Text<'a> = "subResource",
+        /// `name`; absent where the API server is to make one.
+        name: Text<'a> = "name",
+        /// `namespace`.
+        namespace: Text<'a> = "namespace",
+        /// `operation`.
+        operation: Text<'a> = "operation",
+        /// `dryRun`.
+        dry_run: bool = "dryRun",
+        /// `object`, as it is to be.
+        object: Pod<'a> = "object",
+    }
+}
+
+view! {
+    /// A kind of objects; the version does not matter.
+    pub(super) GroupKind {
+        /// `group`, empty for the core group.
+        group: Text<'a> = "group",
+        /// `kind`.
+        kind: Text<'a> = "kind",
+    }
+}
+
+view! {
+    /// A resource; the version does not matter.
+    pub(super) Resource {
+        /// `group`, empty for the core group.
+        group: Text<'a> = "group",
+        /// `resource`.
+        resource: Text<'a> = "resource",
+    }
+}
+
+/// What is done to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `CREATE`: the only one that changes anything.
+    Create,
+    /// `UPDATE`.
+    Update,
+    /// `DELETE`.
+    Delete,
+    /// `CONNECT`.
+    Connect,
+    /// Any other word, or none.
+    Unknown,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 5] =
+        [Self::Create, Self::Update, Self::Delete, Self::Connect, Self::Unknown];
+
+    /// The word in reviews, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Connect => "connect",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl<'a> Review<'a> {
+    /// Reads a body.
+    pub(super) fn from_json(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<Shape<Self>>(text).map(|shape| match shape {
+            Shape::Value(review) => review,
+            Shape::Absent | Shape::Wrong => Self::default(),
+        })
+    }
+
+    /// Whether it is a review of a version whose meaning is known.
+    pub(super) fn is_known(&self) -> bool {
+        let version = self.api_version.value().map(AsRef::as_ref);
+        self.kind.value().is_some_and(|kind| kind == "AdmissionReview")
+            && matches!(version, Some(V1 | V1_BETA_1))
+    }
+
+    /// The version of the answer.
+    pub(super) fn answer_version(&self) -> &'static str {
+        answer_version(self.api_version.value().map(AsRef::as_ref))
+    }
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn operation(&self) -> Operation {
+        match self.operation.value().map(AsRef::as_ref) {
+            Some("CREATE") => Operation::Create,
+            Some("UPDATE") => Operation::Update,
+            Some("DELETE") => Operation::Delete,
+            Some("CONNECT") => Operation::Connect,
+            _ => Operation::Unknown,
+        }
+    }
+
+    /// The pod that is being created: `nothing` where there should be one, `None` where the request
+    /// is about anything else.
+    pub(super) fn created_pod(&'a self, nothing: &'a Pod<'a>) -> Option<&'a Pod<'a>> {
+        let is_core = |group: &Shape<Text<'_>>| group.value().is_none_or(|group| group.is_empty());
+        let is_pod = self.kind.value().is_some_and(|kind| {
+            is_core(&kind.group) && kind.kind.value().is_some_and(|kind| kind == "Pod")
+        });
+        let is_pods = self.resource.value().is_some_and(|resource| {
+            is_core(&resource.group)
+                && resource.resource.value().is_some_and(|resource| resource == "pods")
+        });
+        // Bindings and ephemeral containers are created under pods too.
+        let is_whole = match &self.sub_resource {
+            Shape::Absent => true,
+            Shape::Value(name) => name.is_empty(),
+            Shape::Wrong => false,
+        };
+        let is_creation = is_pod && is_pods && is_whole && self.operation() == Operation::Create;
+        is_creation.then(|| self.object.value().unwrap_or(nothing))
+    }
+}
+
+/// The version of the answer, and the uid, of as much of a body as there is. The API server writes
+/// both before the object.
+pub(super) fn version_and_uid(body: &[u8]) -> Option<(&'static str, String)> {
+    let mut found = Found::default();
+    // The rest of the body may be missing or wrong.
+    let _ = Envelope(&mut found).deserialize(&mut serde_json::Deserializer::from_slice(body));
+    let uid = found.uid.filter(|uid| !uid.is_empty())?;
+    Some((answer_version(found.version.as_deref()), uid))
+}
+
+fn answer_version(version: Option<&str>) -> &'static str {
+    if version == Some(V1_BETA_1) { V1_BETA_1 } else { V1 }
+}
+
+/// What was found before the text ended.
+#[derive(Default)]
+struct Found {
+    version: Option<String>,
+    uid: Option<String>,
+}
+
+/// The outer object.
+struct Envelope<'f>(&'f mut Found);
+/// The object under `request`.
+struct Inner<'f>(&'f mut Found);
+
+fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
+    Ok(map.next_value::<Shape<Text<'de>>>()?.value().map(|text| text.clone().into_owned()))
+}
+
+macro_rules! seed {
+    ($name:ident, $self:ident, $map:ident, $($key:literal => $read:expr,)*) => {
+        impl<'de> DeserializeSeed<'de> for $name<'_> {
+            type Value = ();
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+                deserializer.deserialize_map(self)
+            }
+        }
+        impl<'de> Visitor<'de> for $name<'_> {
+            type Value = ();
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>($self, mut $map: A) -> Result<(), A::Error> {
+                while let Some(Key(key)) = $map.next_key()? {
+                    match key.as_ref() {
+                        $($key => $read,)*
+                        _ => { $map.next_value::<IgnoredAny>()?; }
+                    }
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+seed!(Envelope, self, map,
+    "apiVersion" => self.0.version = text(&mut map)?,
+    "request" => map.next_value_seed(Inner(self.0))?,
+);
+seed!(Inner, self, map,
+    "uid" => self.0.uid = text(&mut map)?,
+);

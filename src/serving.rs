@@ -1,0 +1,165 @@
+//! How `prestop serve` runs: validated settings, with the defaults of a fresh installation.
+//! Whoever makes them (the configuration file, a test) has checked them.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// Everything about the server that is not a rule for pods.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Serving {
+    /// Threads, draining, limits.
+    pub server: ServerSettings,
+    /// The TLS port.
+    pub tls: TlsSettings,
+    /// Log lines.
+    pub log: LogSettings,
+    /// Metrics.
+    pub metrics: MetricsSettings,
+}
+
+/// Threads and draining.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Threads that serve requests. One serves tens of thousands of requests a second; more than
+    /// there are cores make the slowest requests slower.
+    pub workers: NonZeroUsize,
+    /// From the first SIGTERM on, how long requests are still taken, while the pod's address is
+    /// withdrawn from the Service.
+    pub drain_delay: Duration,
+    /// After that, how long requests that have begun may take to end.
+    pub drain_timeout: Duration,
+    /// What one client, or all together, can take.
+    pub limits: Limits,
+}
+
+/// What one client, or all together, can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest request body. The API server takes objects of 3 MiB.
+    pub body_bytes: usize,
+    /// Bytes of unfinished bodies together; pods beyond that are allowed without being looked at.
+    pub bodies_in_flight_bytes: usize,
+    /// Open connections; beyond that the one that has been idle longest is closed for a new one.
+    pub connections: usize,
+    /// For the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// From the handshake to the head of the first request.
+    pub first_request_timeout: Duration,
+    /// From the head of a request to the end of its body.
+    pub body_timeout: Duration,
+    /// Between two requests. The API server keeps idle connections for 90 s: whoever closes first
+    /// cuts a request now and then.
+    pub idle_timeout: Duration,
+}
+
+/// The TLS port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The oldest version that is spoken.
+    pub minimum_version: TlsVersion,
+    /// Who may connect; `None`: anybody.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Versions of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+/// Clients that have to show a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// A PEM file with the authorities that sign them.
+    pub authorities_file: String,
+    /// Common names or DNS names, one of which the certificate must have; empty: any.
+    pub allowed_names: Vec<String>,
+}
+
+/// Log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Their form.
+    pub format: LogFormat,
+    /// The least important that are written. Can change while the server runs.
+    pub level: LogLevel,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Faults of prestop, and what keeps it from working.
+    Error,
+    /// What will keep it from working.
+    Warn,
+    /// Each pod that was changed or has a problem; starts, stops, reloads.
+    Info,
+    /// Every request.
+    Debug,
+    /// Every connection.
+    Trace,
+}
+
+/// Metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Whether decisions are also counted for each namespace.
+    pub by_namespace: bool,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            workers: NonZeroUsize::MIN,
+            drain_delay: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(5),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 7 << 20,
+            bodies_in_flight_bytes: 64 << 20,
+            connections: 1024,
+            handshake_timeout: Duration::from_secs(5),
+            first_request_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self { minimum_version: TlsVersion::V1_3, clients: None }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: LogLevel::Info }
+    }
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { by_namespace: true }
+    }
+}
