@@ -13,17 +13,25 @@
 //! - [`config`]: the configuration file, to a policy
 //! - [`manifest`]: manifests as text: documents, values, edits that keep comments
 //! - [`report`]: decisions for readers
+//! - [`server`]: the servers; [`metrics`], [`telemetry`]: what they count and tell
+//! - [`certificates`], [`reload`], [`shutdown`]: what changes while they run
 //! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
 
 pub mod admission;
 pub mod catalogue;
+pub mod certificates;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod duration;
 pub mod engine;
 pub mod manifest;
+pub mod metrics;
 pub mod policy;
+pub mod reload;
 pub mod report;
+pub mod server;
 pub mod serving;
+pub mod shutdown;
+pub mod telemetry;
 pub mod view;

@@ -1,125 +1,137 @@
-//! A request's body, read in bounds of size, memory and time.
+//! Request bodies: bounded in length, in time, and all together in memory.
 
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use thiserror::Error;
-use tokio::sync::SemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::limits::Share;
+use axum::body::{Body, Bytes};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// So much of a body is kept where there is no room for all of it. The API server writes the uid
-/// within the first hundred bytes.
-const HEAD_BYTES: usize = 16 * 1024;
-/// So much room is made for a body on the word of its sender.
-const TRUSTED_BYTES: usize = 256 * 1024;
+/// How long a body waits for memory before its pod is let through without being looked at.
+const WAIT_FOR_MEMORY: Duration = Duration::from_millis(100);
+/// The uid of a review is in the first few hundred bytes.
+const KEPT_BYTES: usize = 4096;
+/// Most bodies are smaller; larger ones grow as they arrive.
+const FIRST_CAPACITY_BYTES: usize = 64 * 1024;
 
-/// What was read of a body.
-#[derive(Debug)]
-pub(super) enum Body<'a> {
-    /// All of it.
-    Whole(Bytes, Option<SemaphorePermit<'a>>),
-    /// There was no room for it: its head, and nothing was kept of the rest.
-    Head(Bytes),
+/// Memory for bodies that are being read.
+#[derive(Clone)]
+pub(super) struct BodyMemory(Arc<Semaphore>);
+
+/// A body, and the memory that it takes.
+pub(super) struct ReadBody {
+    pub(super) bytes: Bytes,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
-/// A body could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+/// Why there is no body.
 pub(super) enum BodyError {
-    #[error("the body is too large")]
+    /// Longer than the limit.
     TooLarge,
-    #[error("the body did not come in time")]
-    Late,
-    #[error("the body broke off")]
+    /// It did not arrive in time; what did.
+    Late(Bytes),
+    /// There is no memory for it; how it begins.
+    NoMemory(Bytes),
+    /// The client went away, or broke the protocol.
     Broken,
 }
 
-/// How a body is read.
-#[derive(Debug)]
-pub(super) struct Reading<'a> {
-    /// In bytes.
-    pub(super) limit: usize,
+/// What is to be read, and under which bounds.
+pub(super) struct BodyReader<'a> {
+    pub(super) memory: &'a BodyMemory,
+    pub(super) most_bytes: usize,
     pub(super) deadline: Instant,
-    /// What all bodies share, in bytes; `None` where this one is to have none of it.
-    pub(super) room: Option<&'a Share>,
 }
 
-impl<'a> Reading<'a> {
-    pub(super) async fn read(self, body: axum::body::Body) -> Result<Body<'a>, BodyError> {
-        let deadline = self.deadline;
-        timeout_at(deadline, self.collect(body)).await.unwrap_or(Err(BodyError::Late))
+impl BodyMemory {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
-    async fn collect(mut self, mut body: axum::body::Body) -> Result<Body<'a>, BodyError> {
-        let announced = http_body::Body::size_hint(&body).exact();
-        let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-        if announced > self.limit {
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).ok()?;
+        let take = self.0.clone().acquire_many_owned(bytes);
+        timeout(WAIT_FOR_MEMORY, take).await.ok()?.ok()
+    }
+}
+
+impl BodyReader<'_> {
+    /// Reads a body of which the client says that it has `announced` bytes.
+    pub(super) async fn read(
+        &self,
+        mut body: Body,
+        announced: Option<usize>,
+    ) -> Result<ReadBody, BodyError> {
+        if announced.is_some_and(|announced| announced > self.most_bytes) {
             return Err(BodyError::TooLarge);
         }
-        let mut kept = Kept::default();
-        let mut permit: Option<SemaphorePermit<'a>> = None;
-        let mut length = 0_usize;
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
-            length = length.saturating_add(data.len());
-            if length > self.limit {
+        let mut read = Growing::default();
+        loop {
+            let frame = match timeout_at(self.deadline, body.frame()).await {
+                Err(_) => return Err(BodyError::Late(read.finish().bytes)),
+                Ok(None) => return Ok(read.finish()),
+                Ok(Some(Err(_))) => return Err(BodyError::Broken),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            if read.length() + data.len() > self.most_bytes {
                 return Err(BodyError::TooLarge);
             }
-            // By what has come and not by what was announced: to take room away from others, one has
-            // to send.
-            let more = match self.room {
-                Some(room) => room.take(data.len()).await,
-                None => None,
+            let Some(memory) = self.memory.take(data.len()).await else {
+                let mut start = read.start();
+                start.extend_from_slice(data.get(..KEPT_BYTES.min(data.len())).unwrap_or(&data));
+                drop(read);
+                self.discard(body).await;
+                return Err(BodyError::NoMemory(start.into()));
             };
-            match (more, &mut permit) {
-                (Some(more), Some(permit)) => permit.merge(more),
-                (Some(more), None) => permit = Some(more),
-                (None, _) => {
-                    self.room = None;
-                    permit = None;
-                }
-            }
-            kept.push(data, announced);
-            if self.room.is_none() {
-                kept.truncate(HEAD_BYTES);
-            }
+            read.push(data, memory, announced);
         }
-        let bytes = kept.into_bytes();
-        // What fits into the head is whole; it is still not worked on, as others wait.
-        Ok(if self.room.is_some() { Body::Whole(bytes, permit) } else { Body::Head(bytes) })
+    }
+
+    /// Takes the rest from the wire, so that the client is ready for the answer.
+    async fn discard(&self, mut body: Body) {
+        while let Ok(Some(Ok(_))) = timeout_at(self.deadline, body.frame()).await {}
     }
 }
 
-/// Most bodies come in one piece, which is then not copied.
-#[derive(Debug, Default)]
-struct Kept {
-    first: Bytes,
-    all: Vec<u8>,
+/// A body that is being read. What arrives in one piece is not copied.
+#[derive(Default)]
+struct Growing {
+    whole: Option<Bytes>,
+    pieces: Vec<u8>,
+    memory: Option<OwnedSemaphorePermit>,
 }
 
-impl Kept {
-    fn push(&mut self, data: Bytes, announced: usize) {
-        if self.all.is_empty() && self.first.is_empty() {
-            self.first = data;
+impl Growing {
+    fn length(&self) -> usize {
+        self.whole.as_ref().map_or(self.pieces.len(), Bytes::len)
+    }
+
+    fn push(&mut self, data: Bytes, memory: OwnedSemaphorePermit, announced: Option<usize>) {
+        match &mut self.memory {
+            Some(taken) => taken.merge(memory),
+            None => self.memory = Some(memory),
+        }
+        if self.length() == 0 {
+            self.whole = Some(data);
             return;
         }
-        if self.all.is_empty() {
-            self.all.reserve(announced.min(TRUSTED_BYTES));
-            self.all.extend_from_slice(&self.first);
-            self.first = Bytes::new();
+        if let Some(first) = self.whole.take() {
+            let capacity = announced.unwrap_or(0).min(FIRST_CAPACITY_BYTES);
+            self.pieces.reserve(capacity.max(first.len() + data.len()));
+            self.pieces.extend_from_slice(&first);
         }
-        self.all.extend_from_slice(&data);
+        self.pieces.extend_from_slice(&data);
     }
 
-    fn truncate(&mut self, length: usize) {
-        self.first.truncate(length);
-        if self.all.len() > length {
-            self.all.truncate(length);
-            self.all.shrink_to_fit();
-        }
+    fn start(&self) -> Vec<u8> {
+        let all = self.whole.as_deref().unwrap_or(&self.pieces);
+        all.get(..KEPT_BYTES.min(all.len())).unwrap_or(all).to_vec()
     }
 
-    fn into_bytes(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { Bytes::from(self.all) }
+    fn finish(self) -> ReadBody {
+        let bytes = self.whole.unwrap_or_else(|| self.pieces.into());
+        ReadBody { bytes, _memory: self.memory }
     }
 }

@@ -1,0 +1,85 @@
+//! The server's certificate: where it comes from, and the place from which every handshake takes
+//! the one that is valid now.
+//!
+//! - `issue`: authorities and the certificates that they sign; pure;
+//! - `files`: pairs that somebody else renews.
+
+mod files;
+mod issue;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use thiserror::Error;
+
+pub use self::files::{Pair, authorities, read_pair};
+pub use self::issue::{Authority, Leaf};
+
+/// What can go wrong with certificates.
+#[derive(Debug, Error)]
+pub enum CertificateError {
+    /// The text has no certificate or key, or not as PEM.
+    #[error("{what}: {reason}")]
+    NotPem {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The certificate can't be read.
+    #[error("the certificate can't be read: {0}")]
+    NotX509(String),
+    /// The key does not belong to the certificate, or is of an unknown type.
+    #[error("the key and the certificate don't go together: {0}")]
+    NoPair(#[source] rustls::Error),
+    /// It could not be made.
+    #[error("a certificate could not be made: {0}")]
+    NotMade(#[from] rcgen::Error),
+}
+
+/// The certificate of new connections. Connections that are open keep theirs.
+#[derive(Debug, Default)]
+pub struct ServedCertificate(ArcSwapOption<CertifiedKey>);
+
+impl ServedCertificate {
+    /// No certificate yet: handshakes fail.
+    #[must_use]
+    pub fn none() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// From now on this one.
+    pub fn serve(&self, certificate: Arc<CertifiedKey>) {
+        self.0.store(Some(certificate));
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
+
+impl ResolvesServerCert for ServedCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+}
+
+/// The names of a server that only this machine can reach.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// Longer than anybody leaves a development server running.
+const EPHEMERAL_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// An authority and a certificate for this machine, both in memory only.
+///
+/// # Errors
+/// When the system gives no random numbers.
+pub fn ephemeral(now: SystemTime) -> Result<(Authority, Leaf), CertificateError> {
+    let authority = Authority::generate(now, EPHEMERAL_LIFETIME)?;
+    let leaf = authority.issue(&LOCAL_NAMES, now, EPHEMERAL_LIFETIME)?;
+    Ok((authority, leaf))
+}

@@ -1,0 +1,117 @@
+//! The words of labels that are not the engine's.
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// By the client, or after an answer that said so.
+    Finished,
+    /// In the middle of something.
+    Error,
+    /// The handshake took too long.
+    HandshakeTimeout,
+    /// No request came.
+    FirstRequestTimeout,
+    /// No further request came.
+    IdleTimeout,
+    /// Its place was needed.
+    Evicted,
+    /// The server stops.
+    Drained,
+}
+
+/// Why a handshake failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeError {
+    /// It took too long.
+    Timeout,
+    /// The two have no version, cipher or protocol in common, or the client broke the rules.
+    Protocol,
+    /// The client has no certificate that is accepted.
+    ClientCertificate,
+    /// What came was not TLS.
+    NotTls,
+    /// The client went away.
+    Closed,
+}
+
+/// Certificates whose end matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificate {
+    /// The one that clients see.
+    Serving,
+    /// The one that signed it, where that is known.
+    ServingAuthority,
+    /// The first to end of those that sign clients' certificates.
+    ClientAuthority,
+}
+
+/// What was read anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// The configuration file.
+    Configuration,
+    /// The certificate and its key.
+    Certificate,
+    /// The authorities of clients.
+    ClientAuthority,
+    /// The namespaces file.
+    Namespaces,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// It holds from now on.
+    Changed,
+    /// It can't be used; the last good one still holds.
+    Failed,
+}
+
+macro_rules! words {
+    ($type:ident: $($variant:ident = $word:literal,)*) => {
+        impl $type {
+            /// Every one.
+            pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
+
+            /// A stable word.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+    };
+}
+
+words!(ConnectionEnd:
+    Finished = "finished",
+    Error = "error",
+    HandshakeTimeout = "handshake_timeout",
+    FirstRequestTimeout = "first_request_timeout",
+    IdleTimeout = "idle_timeout",
+    Evicted = "evicted",
+    Drained = "drained",
+);
+words!(HandshakeError:
+    Timeout = "timeout",
+    Protocol = "protocol",
+    ClientCertificate = "client_certificate",
+    NotTls = "not_tls",
+    Closed = "closed",
+);
+words!(Certificate:
+    Serving = "serving",
+    ServingAuthority = "serving_authority",
+    ClientAuthority = "client_authority",
+);
+words!(Reload:
+    Configuration = "configuration",
+    Certificate = "certificate",
+    ClientAuthority = "client_authority",
+    Namespaces = "namespaces",
+);
+words!(ReloadResult:
+    Changed = "changed",
+    Failed = "failed",
+);

@@ -1,0 +1,122 @@
+//! Files that change while the program runs. They are read again every few seconds and compared by
+//! content: a mounted `ConfigMap` or Secret is changed by swapping a symbolic link, which watches on
+//! a file's inode miss.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often files are read again, where nobody says otherwise.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Larger files are none of ours.
+const LARGEST_FILE_BYTES: u64 = 16 << 20;
+
+/// Files that belong together, and what was in them when they were last looked at.
+#[derive(Debug)]
+pub struct Files {
+    paths: Vec<PathBuf>,
+    last: Option<Result<Vec<Vec<u8>>, String>>,
+}
+
+impl Files {
+    /// Files of these paths, not yet looked at.
+    #[must_use]
+    pub fn new(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
+        let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        Self { paths, last: None }
+    }
+
+    /// What is in the files, in the order of their paths, if that is not what was there before.
+    ///
+    /// # Errors
+    /// When one can't be read; told once, until the reason changes.
+    pub fn changed(&mut self) -> Option<Result<&[Vec<u8>], &str>> {
+        let now = self.read();
+        if self.last.as_ref() == Some(&now) {
+            return None;
+        }
+        let last = self.last.insert(now);
+        Some(last.as_ref().map(Vec::as_slice).map_err(String::as_str))
+    }
+
+    /// All files as they are at one moment: if one changed while the others were read, all are read
+    /// anew.
+    fn read(&self) -> Result<Vec<Vec<u8>>, String> {
+        let mut contents = self.read_each()?;
+        for _ in 0..3 {
+            let again = self.read_each()?;
+            if again == contents {
+                break;
+            }
+            contents = again;
+        }
+        Ok(contents)
+    }
+
+    fn read_each(&self) -> Result<Vec<Vec<u8>>, String> {
+        self.paths
+            .iter()
+            .map(|path| read(path).map_err(|error| format!("{}: {error}", path.display())))
+            .collect()
+    }
+}
+
+/// Calls `look` every now and then, for ever. The first time is one interval from now.
+pub async fn poll(every: Duration, mut look: impl FnMut()) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        look();
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let length = fs::metadata(path)?.len();
+    if length > LARGEST_FILE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));
+    }
+    fs::read(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+        let mut files = Files::new([&first, &second]);
+        assert!(files.changed().unwrap().unwrap_err().contains("a: No such file"));
+        assert!(files.changed().is_none());
+        fs::write(&first, "1").unwrap();
+        assert!(files.changed().unwrap().unwrap_err().contains("b: No such file"));
+        fs::write(&second, "2").unwrap();
+        assert_eq!(files.changed(), Some(Ok(&[b"1".to_vec(), b"2".to_vec()][..])));
+        assert!(files.changed().is_none());
+        fs::write(&first, "1").unwrap();
+        assert!(files.changed().is_none(), "the content is the same");
+    }
+
+    #[test]
+    fn swapped_links_are_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (version, text) in [("1", "old"), ("2", "new")] {
+            fs::create_dir(path(version)).unwrap();
+            fs::write(path(version).join("tls.crt"), text).unwrap();
+        }
+        std::os::unix::fs::symlink("1", path("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/tls.crt", path("tls.crt")).unwrap();
+        let mut files = Files::new([path("tls.crt")]);
+        assert_eq!(files.changed(), Some(Ok(&[b"old".to_vec()][..])));
+        std::os::unix::fs::symlink("2", path("..data_tmp")).unwrap();
+        fs::rename(path("..data_tmp"), path("..data")).unwrap();
+        assert_eq!(files.changed(), Some(Ok(&[b"new".to_vec()][..])));
+    }
+}

@@ -1,0 +1,54 @@
+//! Whether requests should come here: a list of checks by name, as Kubernetes' own servers have
+//! them. None of them asks the network.
+
+use std::fmt::Write as _;
+
+/// One thing that has to be so.
+pub struct Check {
+    name: &'static str,
+    is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    otherwise: &'static str,
+}
+
+/// Everything that has to be so.
+#[derive(Default)]
+pub struct Readiness(Vec<Check>);
+
+impl Readiness {
+    /// Nothing has to be so.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One thing more; `otherwise` says what is missing while it is not so.
+    #[must_use]
+    pub fn with(
+        mut self,
+        name: &'static str,
+        otherwise: &'static str,
+        is_ready: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.0.push(Check { name, is_ready: Box::new(is_ready), otherwise });
+        self
+    }
+
+    /// Each check on a line of its own, or why not all are fulfilled.
+    ///
+    /// # Errors
+    /// With the same text when something is missing.
+    pub fn report(&self) -> Result<String, String> {
+        let mut text = String::new();
+        let mut is_ready = true;
+        for check in &self.0 {
+            // Writing to a String never fails.
+            let _ = if (check.is_ready)() {
+                writeln!(text, "[+]{} ok", check.name)
+            } else {
+                is_ready = false;
+                writeln!(text, "[-]{} failed: {}", check.name, check.otherwise)
+            };
+        }
+        if is_ready { Ok(text) } else { Err(text) }
+    }
+}

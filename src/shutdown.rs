@@ -1,0 +1,110 @@
+//! How the server ends: which phase it is in, and the signals that move it on.
+//!
+//! SIGTERM comes at the moment when the pod's address begins to be withdrawn, so requests keep
+//! coming: the server says that it is not ready, keeps serving, and asks every client to connect
+//! anew. Ctrl-C is a person who waits: what has begun is finished, nothing more. A second signal of
+//! either kind ends at once.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// What the server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It takes requests.
+    Serving,
+    /// It takes requests, is not ready, and asks clients to connect elsewhere.
+    Draining,
+    /// It takes no more connections and finishes the requests that have begun.
+    Stopping,
+}
+
+/// The phase, for those who have to know it.
+#[derive(Debug, Clone)]
+pub struct Shutdown(watch::Receiver<Phase>);
+
+/// How the wait for signals ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The drain delay is over.
+    Drained,
+    /// A second signal came.
+    AtOnce,
+}
+
+/// The signals that end the server.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    phase: watch::Sender<Phase>,
+}
+
+impl Shutdown {
+    /// The phase now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.0.borrow()
+    }
+
+    /// Waits until the phase is at least this one.
+    pub async fn reached(&mut self, phase: Phase) {
+        // Without a sender the program is ending anyway.
+        let _ = self.0.wait_for(|now| *now >= phase).await;
+    }
+}
+
+impl Signals {
+    /// Takes over SIGTERM and SIGINT of the process.
+    ///
+    /// # Errors
+    /// When the system does not give the signals.
+    pub fn take() -> io::Result<(Self, Shutdown)> {
+        let (phase, receiver) = watch::channel(Phase::Serving);
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok((Self { terminate, interrupt, phase }, Shutdown(receiver)))
+    }
+
+    /// Waits for the first signal, then goes through the phases. `told` is called at each step.
+    pub async fn drain(&mut self, delay: Duration, told: impl Fn(Phase)) -> Ending {
+        let delay = tokio::select! {
+            _ = self.terminate.recv() => delay,
+            _ = self.interrupt.recv() => Duration::ZERO,
+        };
+        if !delay.is_zero() {
+            self.move_to(Phase::Draining, &told);
+            let end = Instant::now() + delay;
+            tokio::select! {
+                () = sleep_until(end) => {}
+                () = self.next() => return Ending::AtOnce,
+            }
+        }
+        self.move_to(Phase::Stopping, &told);
+        Ending::Drained
+    }
+
+    /// Waits for another signal.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    fn move_to(&self, phase: Phase, told: &impl Fn(Phase)) {
+        self.phase.send_replace(phase);
+        told(phase);
+    }
+}
+
+/// A phase that is moved by hand, for tests and for servers inside of other programs.
+#[must_use]
+pub fn by_hand() -> (watch::Sender<Phase>, Shutdown) {
+    let (sender, receiver) = watch::channel(Phase::Serving);
+    (sender, Shutdown(receiver))
+}

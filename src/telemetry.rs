@@ -1,0 +1,172 @@
+//! Log lines: how they are written, and the one line that each decision gets.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use tracing::{Level, debug, enabled, error, info};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt as lines, reload};
+
+use crate::admission::{Event, Verdict};
+use crate::engine::hook::{Hook, QuitHook, Wait};
+use crate::engine::reason::printable;
+use crate::engine::{ContainerOutcome, Decision, Outcome};
+use crate::serving::{LogFormat, LogLevel, LogSettings};
+
+/// Names of Kubernetes are shorter.
+const LONGEST_NAME: usize = 256;
+/// For the containers, and the problems, of one pod.
+const LONGEST_LIST: usize = 1024;
+
+/// Changes the level while the program runs.
+#[derive(Debug, Clone)]
+pub struct LevelHandle(reload::Handle<LevelFilter, Registry>);
+
+/// Sends log lines to standard error from now on. `None` when somebody else has done that already.
+#[must_use]
+pub fn start(settings: LogSettings) -> Option<LevelHandle> {
+    let (filter, handle) = reload::Layer::new(filter(settings.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let is_text = match settings.format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+    };
+    let started = if is_text {
+        let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let lines = lines::layer().with_writer(io::stderr).with_target(false).with_ansi(colours);
+        registry.with(lines).try_init()
+    } else {
+        let lines =
+            lines::layer().json().flatten_event(true).with_writer(io::stderr).with_target(false);
+        registry.with(lines).try_init()
+    };
+    started.ok().map(|()| LevelHandle(handle))
+}
+
+impl LevelHandle {
+    /// Only lines of at least this importance are written from now on.
+    pub fn set(&self, level: LogLevel) {
+        // The subscriber lives as long as the process.
+        let _ = self.0.modify(|now| *now = filter(level));
+    }
+}
+
+const fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// One line a decision: what changed a pod or found a problem at `info`, the rest at `debug`.
+/// No text of a pod but names, and those escaped.
+pub fn decided(event: &Event<'_>, duration: Duration) {
+    let decision = match event.verdict {
+        Verdict::Decided(decision) => decision,
+        Verdict::SelfCheckFailed(fault) => {
+            let (uid, pod) = (printable(event.uid, LONGEST_NAME), pod(event));
+            error!(%uid, %pod, fault, "patch held back: please report this");
+            return;
+        }
+    };
+    let is_noteworthy = decision.is_injected() || !decision.problems.is_empty();
+    // Writing a line costs as much as half of the request.
+    if is_noteworthy && enabled!(Level::INFO) {
+        let line = Line::new(event, decision, duration);
+        info!(
+            pod = %line.pod, owner = %line.owner, decision = line.decision, reason = line.reason,
+            containers = %line.containers, grace_before_seconds = line.grace.map(|grace| grace.0),
+            grace_after_seconds = line.grace.map(|grace| grace.1), problems = %line.problems,
+            dry_run = event.is_dry_run, duration_microseconds = line.duration_microseconds,
+            "pod"
+        );
+    } else if enabled!(Level::DEBUG) {
+        let line = Line::new(event, decision, duration);
+        debug!(
+            pod = %line.pod, owner = %line.owner, decision = line.decision, reason = line.reason,
+            operation = event.operation.name(), duration_microseconds = line.duration_microseconds,
+            "pod"
+        );
+    }
+}
+
+/// What a line says.
+struct Line {
+    pod: String,
+    owner: String,
+    decision: &'static str,
+    reason: &'static str,
+    containers: String,
+    /// Before and after, in seconds.
+    grace: Option<(i64, i64)>,
+    problems: String,
+    duration_microseconds: u64,
+}
+
+impl Line {
+    fn new(event: &Event<'_>, decision: &Decision<'_>, duration: Duration) -> Self {
+        let (outcome, reason, grace) = match decision.outcome {
+            Outcome::Injected(injection) => {
+                let grace = injection.grace;
+                ("injected", "", Some((grace.before_seconds, grace.after_seconds)))
+            }
+            Outcome::Skipped(reason) => ("skipped", reason.code(), None),
+        };
+        Self {
+            pod: pod(event),
+            owner: printable(event.owner_kind.unwrap_or_default(), LONGEST_NAME),
+            decision: outcome,
+            reason,
+            containers: printable(&Containers(decision).to_string(), LONGEST_LIST),
+            grace,
+            problems: printable(&problems(decision), LONGEST_LIST),
+            duration_microseconds: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// `namespace/name`.
+fn pod(event: &Event<'_>) -> String {
+    printable(&format!("{}/{}", event.namespace, event.name), LONGEST_NAME)
+}
+
+fn problems(decision: &Decision<'_>) -> String {
+    let mut text = String::new();
+    for problem in &decision.problems {
+        let separator = if text.is_empty() { "" } else { "; " };
+        // Writing to a String never fails.
+        let _ = write!(text, "{separator}{problem}");
+    }
+    text
+}
+
+/// `web quit 10s wait 25s, proxy sleep 15s, log own-hook`.
+struct Containers<'a>(&'a Decision<'a>);
+
+impl fmt::Display for Containers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, container) in self.0.containers.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{} ", container.name)?;
+            match &container.outcome {
+                ContainerOutcome::Injected(injected) => {
+                    let hook = &injected.hook;
+                    write!(f, "{} {}s", hook.form(), hook.delay_seconds())?;
+                    if let Hook::Quit(QuitHook { wait: Wait::AtMost { seconds }, .. }) = hook {
+                        write!(f, " wait {seconds}s")?;
+                    }
+                }
+                ContainerOutcome::Earlier(_) => f.write_str("earlier-pass")?,
+                ContainerOutcome::LeftAlone(reason) => f.write_str(reason.code())?,
+            }
+        }
+        Ok(())
+    }
+}
