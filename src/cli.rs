@@ -3,6 +3,7 @@
 // The comments of this file are help texts: no back-ticks around the names of kinds.
 #![allow(clippy::doc_markdown)]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -27,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Inject hooks into manifests: files, folders or standard input.
     Inject(InjectArguments),
+    /// Serve the admission webhook.
+    Serve(ServeArguments),
     /// List what is known about applications, or say what one image gets and why.
     Catalogue(CatalogueArguments),
     /// Work with the configuration file.
@@ -107,6 +110,49 @@ pub enum OutputForm {
     Report,
     /// The report for machines.
     Json,
+}
+
+/// Serve the admission webhook: reviews of pods over TLS, probes and metrics in plain HTTP.
+///
+/// Without arguments it serves this machine only, with a certificate made in memory. No pod is ever
+/// refused; in doubt a pod stays as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Signals: SIGTERM drains and exits with 0; Ctrl-C finishes what has begun; a second one ends at once.
+
+Exit status: 0 drained, 1 ended by a second signal, 2 wrong usage, 3 a file that can't be used.")]
+pub struct ServeArguments {
+    /// The configuration file; read again when it changes.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where reviews are served: POST /mutate.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10250")]
+    pub listen: SocketAddr,
+    /// Where /livez, /readyz, /metrics and /version are served.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10251")]
+    pub admin_listen: SocketAddr,
+    /// The server's certificate and those that signed it, as PEM; read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Where to write the authority of the certificate that is made in memory, for clients.
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_cert")]
+    pub ca_out: Option<PathBuf>,
+    /// Manifests of Namespaces whose labels and annotations hold; read again when they change.
+    #[arg(long, value_name = "FILE")]
+    pub namespaces_file: Option<PathBuf>,
+    /// The version of the API server [default: unknown, which means that delays use the image's own
+    /// sleep].
+    #[arg(long, value_name = "VERSION")]
+    pub kubernetes_version: Option<KubernetesVersion>,
+    /// How often files are looked at, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub poll_interval: u64,
+    /// Print a review as the API server sends it, to try the server with, and exit.
+    #[arg(long)]
+    pub print_example_review: bool,
 }
 
 /// When to use colours.

@@ -5,6 +5,7 @@ mod catalogue;
 mod completions;
 mod config;
 mod inject;
+mod serve;
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,6 +25,8 @@ enum Exit {
     Done,
     /// `--check` found something.
     Found,
+    /// A second signal ended the server.
+    AtOnce,
     /// Wrong usage: files that contradict the arguments, a configuration that can't be read.
     Usage,
     /// Some input could not be understood.
@@ -35,6 +38,7 @@ enum Exit {
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inject(arguments) => inject::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),
         Command::Config(ConfigCommand::Schema) => config::schema(),
@@ -52,7 +56,7 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     ExitCode::from(match exit {
         Exit::Done => 0,
-        Exit::Found => 1,
+        Exit::Found | Exit::AtOnce => 1,
         Exit::Usage => 2,
         Exit::BadInput => 3,
     })

@@ -1,4 +1,5 @@
-//! The configuration file `prestop.yaml`: its text in, a [`Policy`] out, or everything that is
+//! The configuration file `prestop.yaml`: its text in, a [`Policy`] and
+//! [`Serving`] out, or everything that is
 //! wrong with it. See `docs/configuration.md` for the fields.
 //!
 //! Three steps, each with all of its errors at once: the text becomes a tree (`document`), the
@@ -8,6 +9,7 @@ mod document;
 mod error;
 mod format;
 mod rules;
+mod serving;
 mod shape;
 
 use std::sync::LazyLock;
@@ -18,6 +20,7 @@ use self::document::Node;
 use self::error::Finding;
 use self::format::ConfigurationFile;
 use crate::policy::Policy;
+use crate::serving::Serving;
 
 pub use self::error::{ConfigError, Problem};
 pub use self::format::json_schema;
@@ -26,6 +29,7 @@ pub use self::format::json_schema;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     policy: Policy,
+    serving: Serving,
 }
 
 impl Config {
@@ -35,8 +39,8 @@ impl Config {
     /// When it is not one YAML document of at most 1 MiB, when something in it is unknown or of a
     /// wrong type, or when values are out of bounds or don't go together.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        match policy(text) {
-            Ok(policy) => Ok(Self { policy }),
+        match read(text) {
+            Ok((policy, serving)) => Ok(Self { policy, serving }),
             Err(findings) => Err(ConfigError::new(text, findings)),
         }
     }
@@ -47,14 +51,20 @@ impl Config {
     pub fn into_policy(self) -> Policy {
         self.policy
     }
+
+    /// The same, and how the server runs.
+    #[must_use]
+    pub fn into_parts(self) -> (Policy, Serving) {
+        (self.policy, self.serving)
+    }
 }
 
-fn policy(text: &str) -> Result<Policy, Vec<Finding>> {
+fn read(text: &str) -> Result<(Policy, Serving), Vec<Finding>> {
     static SCHEMA: LazyLock<Value> = LazyLock::new(json_schema);
     let document = document::read(text).map_err(|finding| vec![finding])?;
     check_shape(&document, &SCHEMA)?;
     let file = document::read_as::<ConfigurationFile>(text, &document);
-    rules::policy(file.map_err(|finding| vec![finding])?)
+    rules::check(file.map_err(|finding| vec![finding])?)
 }
 
 fn check_shape(document: &Node, schema: &Value) -> Result<(), Vec<Finding>> {

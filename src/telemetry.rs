@@ -44,7 +44,13 @@ pub fn start(settings: LogSettings) -> Option<LevelHandle> {
             lines::layer().json().flatten_event(true).with_writer(io::stderr).with_target(false);
         registry.with(lines).try_init()
     };
-    started.ok().map(|()| LevelHandle(handle))
+    started.ok()?;
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or_default();
+        error!(place, message = printable(message, LONGEST_LIST), "panic");
+    }));
+    Some(LevelHandle(handle))
 }
 
 impl LevelHandle {

@@ -8,6 +8,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{env, fs};
 
 use prestop::catalogue::format::DURATION_PATTERN;
@@ -15,6 +16,10 @@ use prestop::catalogue::{Catalogue, ImageReference};
 use prestop::config::{Config, ConfigError, json_schema};
 use prestop::duration::{self, DurationError};
 use prestop::policy::{OwnerKind, Policy, QuitPolicy, SleepAction};
+use prestop::serving::{
+    ClientCertificates, Limits, LogFormat, LogLevel, LogSettings, MetricsSettings, ServerSettings,
+    Serving, TlsSettings, TlsVersion,
+};
 use proptest::prelude::*;
 use proptest::string::string_regex;
 use serde_json::Value;
@@ -270,6 +275,55 @@ fn bounds_themselves_are_allowed() {
     }
 }
 
+fn serving_with(rest: &str) -> Serving {
+    let text = format!("{HEADER}{rest}");
+    Config::parse(&text).unwrap_or_else(|error| panic!("{error}")).into_parts().1
+}
+
+#[test]
+fn each_field_of_the_server_sets_its_setting() {
+    let read = serving_with(
+        "server: {workers: 64, drainDelay: 0, drainTimeout: 10m, maximumBodyBytes: 65536,
+  maximumBodiesInFlightBytes: 65536, maximumConnections: 16, handshakeTimeout: 1s,
+  firstRequestTimeout: 1m, bodyTimeout: 30s, idleTimeout: 91s}
+tls: {minVersion: '1.2', clientCA: /ca.crt, allowedNames: [kube-apiserver]}
+log: {format: json, level: debug}
+metrics: {byNamespace: false}
+",
+    );
+    let expected = Serving {
+        server: ServerSettings {
+            workers: 64.try_into().unwrap(),
+            drain_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(600),
+            limits: Limits {
+                body_bytes: 65536,
+                bodies_in_flight_bytes: 65536,
+                connections: 16,
+                handshake_timeout: Duration::from_secs(1),
+                first_request_timeout: Duration::from_secs(60),
+                body_timeout: Duration::from_secs(30),
+                idle_timeout: Duration::from_secs(91),
+            },
+        },
+        tls: TlsSettings {
+            minimum_version: TlsVersion::V1_2,
+            clients: Some(ClientCertificates {
+                authorities_file: "/ca.crt".to_owned(),
+                allowed_names: vec!["kube-apiserver".to_owned()],
+            }),
+        },
+        log: LogSettings { format: LogFormat::Json, level: LogLevel::Debug },
+        metrics: MetricsSettings { by_namespace: false },
+    };
+    assert_eq!(read, expected);
+    assert_eq!(serving_with(""), Serving::default());
+    let largest = serving_with(
+        "server: {maximumBodyBytes: 67108864, maximumBodiesInFlightBytes: 4294967296}\n",
+    );
+    assert_eq!(largest.server.limits.bodies_in_flight_bytes, 4 << 30);
+}
+
 const OWN_PROFILES: &str = "
   entries:
     - {name: shop, images: [registry.local/shop/web], hook: delay}
@@ -334,7 +388,8 @@ fn the_published_schema_is_current() {
 #[test]
 fn the_example_names_every_field_with_its_default() {
     let text = fs::read_to_string(repository("examples/prestop.yaml")).unwrap();
-    assert_eq!(policy(&text), Policy::built_in());
+    let (policy, serving) = Config::parse(&text).unwrap().into_parts();
+    assert_eq!((policy, serving), (Policy::built_in(), Serving::default()));
     for field in fields(&json_schema(), "") {
         let name = field.rsplit('.').next().unwrap();
         let shown = text.lines().any(|line| {
@@ -358,7 +413,8 @@ fn the_defaults_in_the_schema_are_the_built_in_ones() {
             .iter()
             .fold(String::new(), |text, (name, value)| format!("{text}{name}: {value}\n"),)
     );
-    assert_eq!(policy(&text), Policy::built_in());
+    let (policy, serving) = Config::parse(&text).unwrap().into_parts();
+    assert_eq!((policy, serving), (Policy::built_in(), Serving::default()));
     let owners = json_schema()["properties"]["skipOwners"]["items"]["oneOf"].clone();
     let known: Vec<&str> =
         owners.as_array().unwrap().iter().map(|kind| kind["const"].as_str().unwrap()).collect();

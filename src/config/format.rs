@@ -3,6 +3,8 @@
 //! [`crate::policy::Policy::built_in`]; the defaults in the schema are for editors, and a test
 //! compares them.
 
+pub(super) mod serving;
+
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
@@ -10,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use self::serving::{LogSection, MetricsSection, ServerSection, TlsSection};
 use crate::catalogue::format::{DurationText, ProfileEntry};
 use crate::policy::{OwnerKind, QuitPolicy, SleepAction};
 
@@ -52,6 +55,18 @@ pub(super) struct ConfigurationFile {
     #[serde(default)]
     #[schemars(with = "ProfilesSection")]
     pub(super) profiles: Option<ProfilesSection>,
+    /// Threads, draining and limits of `prestop serve`.
+    #[serde(default)]
+    pub(super) server: ServerSection,
+    /// The TLS port of `prestop serve`.
+    #[serde(default)]
+    pub(super) tls: TlsSection,
+    /// Log lines of `prestop serve`.
+    #[serde(default)]
+    pub(super) log: LogSection,
+    /// Metrics of `prestop serve`.
+    #[serde(default)]
+    pub(super) metrics: MetricsSection,
 }
 
 /// Versions of the format.

@@ -1,4 +1,4 @@
-//! From a file of the right shape to a [`Policy`]: durations, bounds, and what goes together.
+//! From a file of the right shape to a [`Policy`] and [`Serving`]: durations, bounds, and what goes together.
 //! Every rule is tried, so that all that is wrong is told together.
 
 use serde_saphyr::Spanned;
@@ -8,10 +8,12 @@ use super::format::{
     ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerSetting,
     ProfilesMode, ProfilesSection,
 };
+use super::serving::{self, Sections};
 use crate::catalogue::format::{self, DurationText, ProfileEntry, ProfileError};
 use crate::catalogue::{Catalogue, Profile};
 use crate::duration::HumanSeconds;
 use crate::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
+use crate::serving::Serving;
 
 /// A longer delay is a typing error: no load balancer needs an hour.
 const MOST_MAXIMUM_DELAY_SECONDS: i64 = 3600;
@@ -22,7 +24,7 @@ const MOST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 24 * 3600;
 const ENTRIES: &str = "profiles.entries";
 
 /// Checks a file.
-pub(super) fn policy(file: ConfigurationFile) -> Result<Policy, Vec<Finding>> {
+pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Finding>> {
     // Exhaustive, so that a new field or a new version of the format can't be forgotten here.
     let ConfigurationFile {
         api_version: ApiVersion::V1Alpha1,
@@ -34,7 +36,12 @@ pub(super) fn policy(file: ConfigurationFile) -> Result<Policy, Vec<Finding>> {
         allow_quit_command_annotation,
         skip_owners,
         profiles,
+        server,
+        tls,
+        log,
+        metrics,
     } = file;
+    let serving = serving::serving(Sections { server, tls, log, metrics });
     let built_in = Policy::built_in();
     let mut rules = Rules::default();
     let durations = rules.durations(&defaults, &limits, &built_in);
@@ -43,15 +50,17 @@ pub(super) fn policy(file: ConfigurationFile) -> Result<Policy, Vec<Finding>> {
         let longest = durations.maximum_delay;
         rules.catalogue(&section, longest.map(|setting| setting.seconds))
     });
-    let (Some(delay), Some(maximum_delay), Some(maximum_grace_period), []) = (
+    let serving = serving.map_err(|findings| rules.findings.extend(findings)).ok();
+    let (Some(delay), Some(maximum_delay), Some(maximum_grace_period), Some(serving), []) = (
         durations.delay,
         durations.maximum_delay,
         durations.maximum_grace_period,
+        serving,
         rules.findings.as_slice(),
     ) else {
         return Err(rules.findings);
     };
-    Ok(Policy {
+    let policy = Policy {
         default_delay_seconds: delay.seconds,
         maximum_delay_seconds: maximum_delay.seconds,
         default_quit_timeout_seconds: durations.quit_timeout.map(|setting| setting.seconds),
@@ -64,7 +73,8 @@ pub(super) fn policy(file: ConfigurationFile) -> Result<Policy, Vec<Finding>> {
         skipped_owners: skipped_owners.unwrap_or(built_in.skipped_owners),
         namespaces: built_in.namespaces,
         catalogue: cut_to(&catalogue, maximum_delay.seconds),
-    })
+    };
+    Ok((policy, serving))
 }
 
 /// The durations that could be read.

@@ -180,6 +180,7 @@ fn expected(schema: &Schema) -> String {
         ["object"] => "a mapping of fields",
         ["array"] => "a list",
         ["boolean"] => "true or false",
+        ["integer"] => "a whole number",
         _ => {
             let title = schema.get("title").and_then(Schema::as_str);
             title.unwrap_or("text")

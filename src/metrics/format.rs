@@ -1,5 +1,7 @@
 //! The two text formats that scrapers ask for.
 
+use std::fmt::Write as _;
+
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
@@ -58,8 +60,8 @@ fn as_prometheus(all: &str) -> String {
             let suffix = if kind == "counter" { "_total" } else { "" };
             let told = help.strip_prefix("# HELP ").and_then(|help| help.strip_prefix(name));
             let told = told.unwrap_or_default();
-            result
-                .push_str(&format!("# HELP {name}{suffix}{told}\n# TYPE {name}{suffix} {kind}\n"));
+            // Writing to a String never fails.
+            let _ = writeln!(result, "# HELP {name}{suffix}{told}\n# TYPE {name}{suffix} {kind}");
         } else if line != "# EOF" {
             result.push_str(line);
             result.push('\n');

@@ -13,7 +13,7 @@ pub(super) fn time_for_body(query: Option<&str>, limit: Duration) -> Duration {
         let value = query.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
         go_duration(value).filter(|timeout| !timeout.is_zero())
     });
-    timeout.map_or(limit, |timeout| limit.min(timeout - RESERVE.min(timeout / 2)))
+    timeout.map_or(limit, |timeout| limit.min(timeout.saturating_sub(RESERVE.min(timeout / 2))))
 }
 
 /// A sum of decimal numbers with units: `1m0.5s`.

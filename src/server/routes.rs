@@ -54,7 +54,6 @@ struct Reviews {
 }
 
 /// The paths of the TLS port.
-#[must_use]
 pub fn webhook(webhook: Webhook) -> Router {
     let memory = BodyMemory::new(webhook.limits.bodies_in_flight_bytes);
     Router::new()
@@ -64,7 +63,6 @@ pub fn webhook(webhook: Webhook) -> Router {
 }
 
 /// The paths of the administration port.
-#[must_use]
 pub fn administration(administration: Administration) -> Router {
     Router::new()
         .route("/livez", get(|| async { ([(CONTENT_TYPE, TEXT)], "ok\n") }))
@@ -104,7 +102,7 @@ impl Reviews {
         match reader.read(body, announced_length(&head.headers)).await {
             Ok(body) => self.review(&body.bytes, began),
             Err(BodyError::TooLarge) => {
-                refused(StatusCode::PAYLOAD_TOO_LARGE, "longer than server.limits.maximumBodyBytes")
+                refused(StatusCode::PAYLOAD_TOO_LARGE, "longer than server.maximumBodyBytes")
             }
             Err(BodyError::Late(start)) => closing(self.unchanged(
                 &start,

@@ -1,0 +1,316 @@
+//! `prestop serve`: puts the server together out of its parts, and takes it apart again.
+
+mod files;
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tracing::{info, warn};
+
+use self::files::{CertificateFiles, ClientFile, ConfigurationFile, NamespacesFile};
+use super::{Exit, tell};
+use crate::certificates::{ServedCertificate, ephemeral};
+use crate::cli::ServeArguments;
+use crate::metrics::{ByNamespace, Certificate, Metrics};
+use crate::policy::{KubernetesVersion, NamespaceRule, Policy};
+use crate::reload;
+use crate::server::readiness::Readiness;
+use crate::server::routes::{self, Administration, Webhook};
+use crate::server::tls::{Acceptor, Terms};
+use crate::server::{Server, Transport};
+use crate::serving::{Limits, Serving};
+use crate::shutdown::{Ending, Phase, Shutdown, Signals};
+use crate::telemetry::{self, LevelHandle};
+
+/// A pod of a `ReplicaSet` as an API server sends it.
+const EXAMPLE_REVIEW: &str = include_str!("../../examples/admission-review.json");
+
+/// Serves until a signal ends it.
+pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
+    if arguments.print_example_review {
+        io::stdout().write_all(EXAMPLE_REVIEW.as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    let mut configuration = ConfigurationFile::new(arguments.config.as_deref());
+    let (policy, serving) = match configuration.first() {
+        Ok(parts) => parts,
+        Err(error) => {
+            tell(&format!("error: {error}"));
+            return Ok(Exit::BadInput);
+        }
+    };
+    let log = telemetry::start(serving.log);
+    let runtime = runtime(&serving)?;
+    let parts = match runtime.block_on(Parts::new(arguments, policy, &serving, configuration, log))
+    {
+        Ok(parts) => parts,
+        Err(error) => {
+            tell(&format!("error: {error:#}"));
+            return Ok(Exit::BadInput);
+        }
+    };
+    let ending = runtime.block_on(parts.run(&serving));
+    // Nothing that is still open is waited for.
+    runtime.shutdown_background();
+    Ok(match ending {
+        Ending::Drained => Exit::Done,
+        Ending::AtOnce => Exit::AtOnce,
+    })
+}
+
+fn runtime(serving: &Serving) -> anyhow::Result<Runtime> {
+    let mut builder = match serving.server.workers.get() {
+        // The fastest on one core, and enough for any cluster.
+        1 => Builder::new_current_thread(),
+        workers => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(workers);
+            builder
+        }
+    };
+    builder.enable_io().enable_time().build().context("threads")
+}
+
+/// Everything, ready to run.
+struct Parts {
+    signals: Signals,
+    shutdown: Shutdown,
+    reviews: (Server, TcpListener),
+    administration: (Server, TcpListener),
+    reloads: Reloads,
+    poll_interval: Duration,
+}
+
+/// What is read again while the server runs.
+struct Reloads {
+    configuration: ConfigurationFile,
+    certificate: Option<CertificateFiles>,
+    clients: Option<ClientFile>,
+    namespaces: Option<NamespacesFile>,
+    targets: Targets,
+}
+
+/// Where it goes.
+struct Targets {
+    policy: Arc<ArcSwap<Policy>>,
+    kubernetes_version: Option<KubernetesVersion>,
+    certificate: Arc<ServedCertificate>,
+    acceptor: Arc<Acceptor>,
+    metrics: Arc<Metrics>,
+    log: Option<LevelHandle>,
+}
+
+impl Parts {
+    async fn new(
+        arguments: &ServeArguments,
+        policy: Policy,
+        serving: &Serving,
+        configuration: ConfigurationFile,
+        log: Option<LevelHandle>,
+    ) -> anyhow::Result<Self> {
+        let by_namespace = if serving.metrics.by_namespace {
+            ByNamespace::Counted
+        } else {
+            ByNamespace::NotCounted
+        };
+        let profiles = policy.catalogue.profiles().iter().map(|profile| profile.name.as_str());
+        let metrics = Arc::new(Metrics::new(by_namespace, profiles));
+        let served = ServedCertificate::none();
+        let certificate = certificate(arguments, &served, &metrics)?;
+        let mut clients = ClientFile::new(&serving.tls);
+        let terms = match &mut clients {
+            None => Terms::new(serving.tls.minimum_version, served.clone(), None)?,
+            Some(file) => file.first(served.clone(), &metrics)?,
+        };
+        let acceptor = Arc::new(Acceptor::new(terms));
+        let mut namespaces = arguments.namespaces_file.as_deref().map(NamespacesFile::new);
+        let known = namespaces
+            .as_mut()
+            .map_or_else(|| Ok(files::no_namespaces()), NamespacesFile::first)?;
+        let policy =
+            Arc::new(ArcSwap::from_pointee(for_server(policy, arguments.kubernetes_version)));
+        let (signals, shutdown) = Signals::take().context("signals")?;
+        let reviews = Server {
+            transport: Transport::Tls(acceptor.clone()),
+            router: routes::webhook(Webhook {
+                policy: policy.clone(),
+                namespaces: known,
+                metrics: metrics.clone(),
+                limits: serving.server.limits,
+            }),
+            limits: serving.server.limits,
+            metrics: Some(metrics.clone()),
+        };
+        let administration = Server {
+            transport: Transport::Plain,
+            router: routes::administration(Administration {
+                readiness: readiness(&served, &shutdown),
+                metrics: metrics.clone(),
+            }),
+            limits: Limits { connections: ADMINISTRATION_CONNECTIONS, ..serving.server.limits },
+            metrics: None,
+        };
+        let parts = Self {
+            signals,
+            shutdown,
+            reviews: (reviews, bind(arguments.listen, "--listen").await?),
+            administration: (administration, bind(arguments.admin_listen, "--admin-listen").await?),
+            reloads: Reloads {
+                configuration,
+                certificate,
+                clients,
+                namespaces,
+                targets: Targets {
+                    policy,
+                    kubernetes_version: arguments.kubernetes_version,
+                    certificate: served,
+                    acceptor,
+                    metrics,
+                    log,
+                },
+            },
+            poll_interval: Duration::from_secs(arguments.poll_interval),
+        };
+        parts.tell(arguments)?;
+        Ok(parts)
+    }
+
+    fn tell(&self, arguments: &ServeArguments) -> anyhow::Result<()> {
+        let address = self.reviews.1.local_addr()?;
+        let administration = self.administration.1.local_addr()?;
+        info!(
+            %address, %administration, version = env!("CARGO_PKG_VERSION"),
+            "serving"
+        );
+        if arguments.tls_cert.is_none() {
+            let trust = arguments
+                .ca_out
+                .as_deref()
+                .map_or_else(|| "--insecure".to_owned(), |ca| format!("--cacert {}", ca.display()));
+            tell(&format!(
+                "The certificate is made in memory, for this machine only. To see what a pod would get:\n  \
+                 prestop serve --print-example-review | curl --silent {trust} \
+                 --header 'Content-Type: application/json' --data-binary @- https://localhost:{}/mutate",
+                address.port()
+            ));
+        }
+        Ok(())
+    }
+
+    async fn run(self, serving: &Serving) -> Ending {
+        let Self { mut signals, shutdown, reviews, administration, mut reloads, poll_interval } =
+            self;
+        let (delay, timeout) = (serving.server.drain_delay, serving.server.drain_timeout);
+        let reviews = tokio::spawn(reviews.0.serve(reviews.1, shutdown.clone(), timeout));
+        let administration =
+            tokio::spawn(administration.0.serve(administration.1, shutdown, timeout));
+        let polling = tokio::spawn(async move {
+            reload::poll(poll_interval, || reloads.look()).await;
+        });
+        let told = |phase| match phase {
+            Phase::Serving => {}
+            Phase::Draining => {
+                info!(seconds = delay.as_secs(), "draining: requests are still taken");
+            }
+            Phase::Stopping => info!("stopping: requests that have begun are finished"),
+        };
+        if signals.drain(delay, told).await == Ending::AtOnce {
+            warn!("a second signal: ending at once");
+            return Ending::AtOnce;
+        }
+        let ending = tokio::select! {
+            // Probes are answered as long as reviews are.
+            _ = reviews => Ending::Drained,
+            () = signals.next() => Ending::AtOnce,
+        };
+        administration.abort();
+        polling.abort();
+        info!("ended");
+        ending
+    }
+}
+
+/// Probes, and a scraper or two.
+const ADMINISTRATION_CONNECTIONS: usize = 64;
+
+/// The certificate of files, or one made in memory.
+fn certificate(
+    arguments: &ServeArguments,
+    served: &Arc<ServedCertificate>,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<CertificateFiles>> {
+    if let (Some(chain), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
+        let mut files = CertificateFiles::new(chain, key);
+        files.first(served, metrics)?;
+        return Ok(Some(files));
+    }
+    let (authority, leaf) = ephemeral(SystemTime::now())?;
+    if let Some(path) = &arguments.ca_out {
+        write_whole(path, &authority.certificate_pem())
+            .with_context(|| format!("--ca-out {}", path.display()))?;
+    }
+    metrics.certificate_expires(Certificate::Serving, leaf.not_after);
+    metrics.certificate_expires(Certificate::ServingAuthority, authority.not_after());
+    served.serve(leaf.certified);
+    Ok(None)
+}
+
+/// Whoever waits for the file never sees half of it.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    // Nothing in it is secret.
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(file.path(), permissions)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
+}
+
+fn readiness(served: &Arc<ServedCertificate>, shutdown: &Shutdown) -> Readiness {
+    let (served, shutdown) = (served.clone(), shutdown.clone());
+    Readiness::new()
+        .with("certificate", "there is no certificate yet", move || served.is_there())
+        .with("shutdown", "the server is draining", move || shutdown.phase() == Phase::Serving)
+}
+
+/// The rules of a file, as they hold where the API server itself selects the namespaces.
+fn for_server(policy: Policy, kubernetes_version: Option<KubernetesVersion>) -> Policy {
+    Policy { kubernetes_version, namespaces: NamespaceRule::NotDisabled, ..policy }
+}
+
+impl Reloads {
+    /// Looks at every file once.
+    fn look(&mut self) {
+        let targets = &self.targets;
+        if let Some((policy, serving)) = self.configuration.changed(&targets.metrics) {
+            targets.policy.store(Arc::new(for_server(policy, targets.kubernetes_version)));
+            if let Some(log) = &targets.log {
+                log.set(serving.log.level);
+            }
+        }
+        if let Some(files) = &mut self.certificate {
+            files.look(&targets.certificate, &targets.metrics);
+        }
+        if let Some(file) = &mut self.clients
+            && let Some(terms) = file.changed(targets.certificate.clone(), &targets.metrics)
+        {
+            targets.acceptor.set(terms);
+        }
+        if let Some(file) = &mut self.namespaces {
+            file.look(&targets.metrics);
+        }
+    }
+}

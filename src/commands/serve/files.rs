@@ -1,0 +1,236 @@
+//! The files that `prestop serve` reads: each once at the start, where a mistake is an error, and
+//! again when it changes, where a mistake is told and counted and the last good one still holds.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use tracing::{error, info, warn};
+
+use crate::admission::Namespaces;
+use crate::certificates::{self, ServedCertificate};
+use crate::config::Config;
+use crate::engine::settings::NamespaceSettings;
+use crate::engine::template;
+use crate::manifest::Documents;
+use crate::metrics::{Certificate, Metrics, Reload, ReloadResult};
+use crate::policy::Policy;
+use crate::reload::Files;
+use crate::server::tls::{Clients, Terms};
+use crate::serving::{ClientCertificates, Serving, TlsSettings, TlsVersion};
+
+/// What a file holds, or why it can't be used.
+type Content<T> = anyhow::Result<T>;
+
+/// The configuration file; without one the built-in values hold.
+pub(super) struct ConfigurationFile {
+    file: Option<(PathBuf, Files)>,
+    /// What the running server was started with.
+    started_with: Serving,
+}
+
+impl ConfigurationFile {
+    pub(super) fn new(path: Option<&Path>) -> Self {
+        let file = path.map(|path| (path.to_owned(), Files::new([path])));
+        Self { file, started_with: Serving::default() }
+    }
+
+    pub(super) fn first(&mut self) -> Content<(Policy, Serving)> {
+        let parts = self.read().unwrap_or_else(|| Ok((Policy::built_in(), Serving::default())))?;
+        self.started_with = parts.1.clone();
+        Ok(parts)
+    }
+
+    pub(super) fn changed(&mut self, metrics: &Metrics) -> Option<(Policy, Serving)> {
+        let (policy, serving) = told(self.read()?, Reload::Configuration, metrics)?;
+        let mut but_for_the_level = serving.clone();
+        but_for_the_level.log.level = self.started_with.log.level;
+        if but_for_the_level != self.started_with {
+            warn!("server, tls, log.format and metrics hold from the next start on");
+        }
+        Some((policy, serving))
+    }
+
+    fn read(&mut self) -> Option<Content<(Policy, Serving)>> {
+        let (path, files) = self.file.as_mut()?;
+        let name = path.display().to_string();
+        let contents = files.changed()?.map_err(|error| anyhow!("configuration {error}"));
+        Some(contents.and_then(|contents| {
+            let text = str::from_utf8(only(contents))
+                .map_err(|error| anyhow!("configuration {name}: not UTF-8: {error}"))?;
+            let config = Config::parse(text).map_err(|error| {
+                anyhow!("configuration can't be used\n{}", error.in_file(&name))
+            })?;
+            Ok(config.into_parts())
+        }))
+    }
+}
+
+/// A certificate and its key.
+pub(super) struct CertificateFiles(Files);
+
+impl CertificateFiles {
+    pub(super) fn new(chain: &Path, key: &Path) -> Self {
+        Self(Files::new([chain, key]))
+    }
+
+    pub(super) fn first(&mut self, served: &ServedCertificate, metrics: &Metrics) -> Content<()> {
+        let pair = self.read().unwrap_or_else(|| Err(anyhow!("nothing was read")))?;
+        take(pair, served, metrics);
+        Ok(())
+    }
+
+    pub(super) fn look(&mut self, served: &ServedCertificate, metrics: &Metrics) {
+        if let Some(pair) = self.read()
+            && let Some(pair) = told(pair, Reload::Certificate, metrics)
+        {
+            take(pair, served, metrics);
+        }
+    }
+
+    fn read(&mut self) -> Option<Content<certificates::Pair>> {
+        let contents = self.0.changed()?.map_err(|error| anyhow!("certificate {error}"));
+        Some(contents.and_then(|contents| match contents {
+            [chain, key] => certificates::read_pair(chain, key).context("--tls-cert and --tls-key"),
+            _ => Err(anyhow!("two files were to be read")),
+        }))
+    }
+}
+
+fn take(pair: certificates::Pair, served: &ServedCertificate, metrics: &Metrics) {
+    metrics.certificate_expires(Certificate::Serving, pair.not_after);
+    served.serve(pair.certified);
+}
+
+/// The authorities of clients.
+pub(super) struct ClientFile {
+    files: Files,
+    allowed_names: Vec<String>,
+    minimum_version: TlsVersion,
+}
+
+impl ClientFile {
+    pub(super) fn new(tls: &TlsSettings) -> Option<Self> {
+        let ClientCertificates { authorities_file, allowed_names } = tls.clients.clone()?;
+        let minimum_version = tls.minimum_version;
+        Some(Self { files: Files::new([authorities_file]), allowed_names, minimum_version })
+    }
+
+    pub(super) fn first(
+        &mut self,
+        served: Arc<ServedCertificate>,
+        metrics: &Metrics,
+    ) -> Content<Terms> {
+        self.read(served, metrics).unwrap_or_else(|| Err(anyhow!("nothing was read")))
+    }
+
+    pub(super) fn changed(
+        &mut self,
+        served: Arc<ServedCertificate>,
+        metrics: &Metrics,
+    ) -> Option<Terms> {
+        told(self.read(served, metrics)?, Reload::ClientAuthority, metrics)
+    }
+
+    fn read(
+        &mut self,
+        served: Arc<ServedCertificate>,
+        metrics: &Metrics,
+    ) -> Option<Content<Terms>> {
+        let contents = self.files.changed()?.map_err(|error| anyhow!("tls.clientCA {error}"));
+        Some(contents.and_then(|contents| {
+            let (authorities, first_end) =
+                certificates::authorities(only(contents)).context("tls.clientCA")?;
+            let clients = Clients { authorities, allowed_names: self.allowed_names.clone() };
+            let terms = Terms::new(self.minimum_version, served, Some(clients))?;
+            metrics.certificate_expires(Certificate::ClientAuthority, first_end);
+            Ok(terms)
+        }))
+    }
+}
+
+/// Namespaces by name.
+#[derive(Default)]
+pub(super) struct KnownNamespaces(ArcSwap<HashMap<String, Arc<NamespaceSettings>>>);
+
+impl Namespaces for KnownNamespaces {
+    fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>> {
+        self.0.load().get(namespace).cloned()
+    }
+}
+
+/// None at all: the configured defaults hold everywhere.
+pub(super) fn no_namespaces() -> Arc<dyn Namespaces> {
+    Arc::new(KnownNamespaces::default())
+}
+
+/// Manifests of Namespaces.
+pub(super) struct NamespacesFile {
+    name: String,
+    files: Files,
+    known: Arc<KnownNamespaces>,
+}
+
+impl NamespacesFile {
+    pub(super) fn new(path: &Path) -> Self {
+        let name = path.display().to_string();
+        Self { name, files: Files::new([path]), known: Arc::default() }
+    }
+
+    pub(super) fn first(&mut self) -> Content<Arc<dyn Namespaces>> {
+        let known = self.read().unwrap_or_else(|| Err(anyhow!("nothing was read")))?;
+        self.known.0.store(Arc::new(known));
+        Ok(self.known.clone())
+    }
+
+    pub(super) fn look(&mut self, metrics: &Metrics) {
+        if let Some(read) = self.read()
+            && let Some(known) = told(read, Reload::Namespaces, metrics)
+        {
+            self.known.0.store(Arc::new(known));
+        }
+    }
+
+    fn read(&mut self) -> Option<Content<HashMap<String, Arc<NamespaceSettings>>>> {
+        let contents = self.files.changed()?.map_err(|error| anyhow!("--namespaces-file {error}"));
+        Some(contents.and_then(|contents| {
+            let mut known = HashMap::new();
+            for document in Documents::new(Cursor::new(only(contents))) {
+                let value = document.and_then(|document| document.value());
+                let value =
+                    value.map_err(|error| anyhow!("--namespaces-file {}: {error}", self.name))?;
+                let found = value.iter().flat_map(template::namespaces);
+                known.extend(found.map(|(name, settings)| (name, Arc::new(settings))));
+            }
+            Ok(known)
+        }))
+    }
+}
+
+/// The one file that was asked for.
+fn only(contents: &[Vec<u8>]) -> &[u8] {
+    contents.first().map_or(&[], Vec::as_slice)
+}
+
+/// Says and counts what became of a file that changed.
+fn told<T>(content: Content<T>, what: Reload, metrics: &Metrics) -> Option<T> {
+    match content {
+        Ok(content) => {
+            info!(what = what.name(), "read anew");
+            metrics.reloaded(what, ReloadResult::Changed);
+            Some(content)
+        }
+        Err(error) => {
+            error!(
+                what = what.name(),
+                error = format!("{error:#}"),
+                "the last good one still holds"
+            );
+            metrics.reloaded(what, ReloadResult::Failed);
+            None
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The sections that `prestop serve` reads.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use crate::catalogue::format::DurationText;
+use crate::serving::{LogFormat, LogLevel, TlsVersion};
+
+/// Threads, draining and limits of `prestop serve`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(in crate::config) struct ServerSection {
+    /// Threads that serve requests, 1 to 64. One serves tens of thousands of requests a second.
+    #[serde(default)]
+    #[schemars(with = "u64", extend("default" = 1))]
+    pub(in crate::config) workers: Option<Spanned<u64>>,
+    /// From SIGTERM on, how long requests are still taken while the pod's address is withdrawn.
+    /// 0s to 10m.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "15s"))]
+    pub(in crate::config) drain_delay: Option<DurationText>,
+    /// After that, how long requests that have begun may take to end. 1s to 10m.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "5s"))]
+    pub(in crate::config) drain_timeout: Option<DurationText>,
+    /// The longest request body. The API server takes objects of 3 MiB. 64 KiB to 64 MiB.
+    #[serde(default)]
+    #[schemars(with = "u64", extend("default" = 7_340_032))]
+    pub(in crate::config) maximum_body_bytes: Option<Spanned<u64>>,
+    /// Unfinished bodies together; pods beyond that go through without being looked at. Not below
+    /// `maximumBodyBytes`, at most 4 GiB.
+    #[serde(default)]
+    #[schemars(with = "u64", extend("default" = 67_108_864))]
+    pub(in crate::config) maximum_bodies_in_flight_bytes: Option<Spanned<u64>>,
+    /// Open connections; beyond that the one that has been idle longest is closed for a new one.
+    /// 16 to 65536.
+    #[serde(default)]
+    #[schemars(with = "u64", extend("default" = 1024))]
+    pub(in crate::config) maximum_connections: Option<Spanned<u64>>,
+    /// For the TLS handshake. 1s to 1m.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "5s"))]
+    pub(in crate::config) handshake_timeout: Option<DurationText>,
+    /// From the handshake to the head of the first request. 1s to 1m.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "10s"))]
+    pub(in crate::config) first_request_timeout: Option<DurationText>,
+    /// From the head of a request to the end of its body. 1s to 30s.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "5s"))]
+    pub(in crate::config) body_timeout: Option<DurationText>,
+    /// Between two requests. The API server closes idle connections after 90s; whoever closes first
+    /// cuts a request now and then. 91s to 1h.
+    #[serde(default)]
+    #[schemars(with = "DurationText", extend("default" = "2m"))]
+    pub(in crate::config) idle_timeout: Option<DurationText>,
+}
+
+/// The TLS port.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(in crate::config) struct TlsSection {
+    /// The oldest version of TLS that is spoken.
+    #[serde(default)]
+    #[schemars(with = "TlsVersionSetting", extend("default" = "1.3"))]
+    pub(in crate::config) min_version: Option<TlsVersionSetting>,
+    /// A PEM file with the authorities of clients. With it only clients with a certificate of
+    /// theirs may connect. Read again when it changes.
+    #[serde(default, rename = "clientCA")]
+    #[schemars(with = "String")]
+    pub(in crate::config) client_ca: Option<Spanned<String>>,
+    /// Common names or DNS names of clients, one of which a certificate must have. Without: any
+    /// that `clientCA` signed.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(in crate::config) allowed_names: Option<Spanned<Vec<String>>>,
+}
+
+/// Versions of TLS.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(in crate::config) enum TlsVersionSetting {
+    /// TLS 1.2 and 1.3.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3 only.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// Log lines of `prestop serve`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(in crate::config) struct LogSection {
+    /// Their form.
+    #[serde(default)]
+    #[schemars(with = "LogFormatSetting", extend("default" = "auto"))]
+    pub(in crate::config) format: Option<LogFormatSetting>,
+    /// The least important that are written. Changes while the server runs.
+    #[serde(default)]
+    #[schemars(with = "LogLevelSetting", extend("default" = "info"))]
+    pub(in crate::config) level: Option<LogLevelSetting>,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::config) enum LogFormatSetting {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::config) enum LogLevelSetting {
+    /// Faults of prestop, and what keeps it from working.
+    Error,
+    /// What will keep it from working.
+    Warn,
+    /// Each pod that was changed or has a problem; starts, stops, reloads.
+    Info,
+    /// Every request.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Metrics of `prestop serve`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(in crate::config) struct MetricsSection {
+    /// Whether decisions are also counted for each namespace.
+    #[serde(default)]
+    #[schemars(with = "bool", extend("default" = true))]
+    pub(in crate::config) by_namespace: Option<bool>,
+}
+
+impl From<TlsVersionSetting> for TlsVersion {
+    fn from(setting: TlsVersionSetting) -> Self {
+        match setting {
+            TlsVersionSetting::V1_2 => Self::V1_2,
+            TlsVersionSetting::V1_3 => Self::V1_3,
+        }
+    }
+}
+
+impl From<LogFormatSetting> for LogFormat {
+    fn from(setting: LogFormatSetting) -> Self {
+        match setting {
+            LogFormatSetting::Auto => Self::Auto,
+            LogFormatSetting::Json => Self::Json,
+            LogFormatSetting::Text => Self::Text,
+        }
+    }
+}
+
+impl From<LogLevelSetting> for LogLevel {
+    fn from(setting: LogLevelSetting) -> Self {
+        match setting {
+            LogLevelSetting::Error => Self::Error,
+            LogLevelSetting::Warn => Self::Warn,
+            LogLevelSetting::Info => Self::Info,
+            LogLevelSetting::Debug => Self::Debug,
+            LogLevelSetting::Trace => Self::Trace,
+        }
+    }
+}
