@@ -27,3 +27,4 @@ mod layers;
 mod manifest;
 mod model;
 mod properties;
+mod serve;

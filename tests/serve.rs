@@ -1,0 +1,17 @@
+//! `prestop serve` as others meet it: over real sockets, with the program running.
+//!
+//! - `process`: the program, started and stopped;
+//! - `wire`: requests and answers, byte by byte where it matters;
+//! - the rest: what has to hold.
+
+mod agreement;
+mod certificates;
+mod drain;
+mod envelope;
+mod hostile;
+mod in_process;
+mod observing;
+mod pods;
+mod process;
+mod reload;
+mod wire;

@@ -1,0 +1,229 @@
+//! Certificates in files, renewed while the server runs; certificates of clients.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+
+use super::process::{Serve, configuration};
+use super::wire::{ClientTerms, Connection, body};
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+struct Signed {
+    certificate: String,
+    key: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority of a test");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn sign(&self, common_name: &str, names: &[&str]) -> Signed {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Signed { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    fn trusted(&self) -> Option<CertificateDer<'static>> {
+        Some(self.0.der().clone())
+    }
+}
+
+impl Signed {
+    fn for_clients(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
+        (vec![chain], PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
+    }
+}
+
+/// As the kubelet mounts a Secret: `tls.crt -> ..data/tls.crt`, `..data -> VERSION`.
+fn mount(folder: &Path, version: &str, pair: &Signed) {
+    let new = folder.join(version);
+    fs::create_dir(&new).unwrap();
+    fs::write(new.join("tls.crt"), &pair.certificate).unwrap();
+    fs::write(new.join("tls.key"), &pair.key).unwrap();
+    let _ = fs::remove_file(folder.join("..data_tmp"));
+    symlink(version, folder.join("..data_tmp")).unwrap();
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    for name in ["tls.crt", "tls.key"] {
+        let _ = symlink(format!("..data/{name}"), folder.join(name));
+    }
+}
+
+const FILES: [&str; 4] = ["--tls-cert", "{folder}/tls.crt", "--tls-key", "{folder}/tls.key"];
+const CHANGED: &str = "prestop_reloads_total{what=\"certificate\",result=\"changed\"}";
+const FAILED: &str = "prestop_reloads_total{what=\"certificate\",result=\"failed\"}";
+
+/// Whether a new connection is trusted by whoever trusts this authority.
+fn is_trusted(serve: &Serve, authority: &Authority) -> bool {
+    let mut connection =
+        Connection::begin(serve.address, authority.trusted(), ClientTerms::default());
+    if connection.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").is_err() {
+        return false;
+    }
+    connection.answer().is_ok()
+}
+
+#[test]
+fn a_certificate_is_renewed_by_swapping_a_link() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    mount(folder.path(), "1", &old.sign("prestop", &["localhost"]));
+    let serve = Serve::start_in(folder, &FILES);
+    assert!(is_trusted(&serve, &old) && !is_trusted(&serve, &new));
+    let mut open = Connection::begin(serve.address, old.trusted(), ClientTerms::default());
+    open.post(body()).response();
+    mount(serve.folder.path(), "2", &new.sign("prestop", &["localhost"]));
+    serve.wait_for_metric(CHANGED, 1.0);
+    assert!(is_trusted(&serve, &new) && !is_trusted(&serve, &old));
+    // Connections that are open go on.
+    open.post(body()).response();
+    assert_eq!(serve.metric(FAILED), 0.0);
+}
+
+#[test]
+fn a_broken_pair_keeps_the_old_one_and_is_told() {
+    let authority = Authority::new();
+    let pair = authority.sign("prestop", &["localhost"]);
+    let folder = tempfile::tempdir().unwrap();
+    mount(folder.path(), "1", &pair);
+    let mut serve = Serve::start_in(folder, &FILES);
+    let expiry = "prestop_certificate_expiry_timestamp_seconds{certificate=\"serving\"}";
+    assert!(serve.metric(expiry) > 1.8e9);
+    let other = authority.sign("prestop", &["localhost"]);
+    let path = serve.folder.path().to_owned();
+    let mut failures = 0.0;
+    for (name, text) in [
+        ("tls.key", other.key.as_str()),
+        ("tls.key", "no key"),
+        ("tls.crt", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n"),
+        ("tls.crt", ""),
+    ] {
+        fs::write(path.join("..data").join(name), text).unwrap();
+        failures += 1.0;
+        serve.wait_for_metric(FAILED, failures);
+        assert!(is_trusted(&serve, &authority), "{name}: {text}");
+    }
+    let line = serve.wait_for_line("the last good one still holds");
+    assert!(line["error"].as_str().unwrap().contains("--tls-cert and --tls-key"), "{line}");
+    fs::remove_file(path.join("..data/tls.crt")).unwrap();
+    serve.wait_for_metric(FAILED, failures + 1.0);
+    mount(&path, "2", &other);
+    serve.wait_for_metric(CHANGED, 1.0);
+    assert!(is_trusted(&serve, &authority));
+}
+
+#[test]
+fn only_clients_with_a_certificate_of_the_right_name_are_let_in() {
+    let (clients, strangers) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("clients.crt"), clients.0.pem()).unwrap();
+    let tls = format!(
+        "tls:\n  clientCA: {}/clients.crt\n  allowedNames: [kube-apiserver, api.example]\n",
+        folder.path().display()
+    );
+    fs::write(folder.path().join("prestop.yaml"), configuration(&tls)).unwrap();
+    let serve = Serve::start_in(folder, &["--config", "{folder}/prestop.yaml"]);
+    let is_served = |signed: Option<&Signed>| {
+        let certificate = signed.map(Signed::for_clients);
+        let terms = ClientTerms { certificate, ..ClientTerms::default() };
+        let mut connection = Connection::begin(serve.address, serve.authority.clone(), terms);
+        connection
+            .send([&super::wire::head("/mutate", body().len()).into_bytes()[..], &body()].concat())
+            .is_ok()
+            && connection.answer().is_ok_and(|answer| answer.response().get("patch").is_some())
+    };
+    assert!(is_served(Some(&clients.sign("kube-apiserver", &[]))));
+    assert!(is_served(Some(&clients.sign("x", &["other.example", "api.example"]))));
+    assert!(!is_served(Some(&clients.sign("somebody", &["kube-apiserver.example"]))));
+    assert!(!is_served(Some(&strangers.sign("kube-apiserver", &[]))));
+    assert!(!is_served(None));
+    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"client_certificate\"}", 3.0);
+    let expiry = "prestop_certificate_expiry_timestamp_seconds{certificate=\"client_authority\"}";
+    assert!(serve.metric(expiry) > 1.8e9);
+    // The authority is replaced: others are let in from now on.
+    fs::write(serve.folder.path().join("clients.crt"), strangers.0.pem()).unwrap();
+    serve.wait_for_metric(
+        "prestop_reloads_total{what=\"client_authority\",result=\"changed\"}",
+        1.0,
+    );
+    assert!(is_served(Some(&strangers.sign("kube-apiserver", &[]))));
+    assert!(!is_served(Some(&clients.sign("kube-apiserver", &[]))));
+}
+
+/// What the program says when it can't begin.
+fn refusal(folder: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
+    let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_prestop"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args(arguments.iter().map(|argument| path(argument)))
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn what_cannot_be_used_at_the_start_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Authority::new().sign("prestop", &["localhost"]);
+    let other = Authority::new().sign("prestop", &["localhost"]);
+    for (name, text) in [
+        ("tls.crt", pair.certificate.as_str()),
+        ("tls.key", &pair.key),
+        ("other.key", &other.key),
+        ("broken.yaml", "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\nsever: {}\n"),
+        ("clients.yaml", &configuration("tls: {clientCA: /nowhere/ca.crt}\n")),
+        ("namespaces.yaml", "kind: [\n"),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    for (arguments, status, part) in [
+        (
+            &["--tls-cert", "{folder}/tls.crt", "--tls-key", "{folder}/other.key"][..],
+            3,
+            "don't go together",
+        ),
+        (
+            &["--tls-cert", "{folder}/tls.crt", "--tls-key", "{folder}/none.key"],
+            3,
+            "none.key: No such file",
+        ),
+        (
+            &["--tls-cert", "{folder}/tls.key", "--tls-key", "{folder}/tls.key"],
+            3,
+            "no section BEGIN CERTIFICATE",
+        ),
+        (&["--tls-cert", "{folder}/tls.crt"], 2, "--tls-key"),
+        (&["--config", "{folder}/broken.yaml"], 3, "did you mean server?"),
+        (&["--config", "{folder}/none.yaml"], 3, "none.yaml: No such file"),
+        (&["--config", "{folder}/clients.yaml"], 3, "tls.clientCA"),
+        (&["--namespaces-file", "{folder}/namespaces.yaml"], 3, "namespaces.yaml"),
+        (&["--ca-out", "/nowhere/ca.crt"], 3, "--ca-out /nowhere/ca.crt"),
+        (&["--kubernetes-version", "new"], 2, "write for example 1.33"),
+    ] {
+        let (code, told) = refusal(&folder, arguments);
+        assert_eq!(code, Some(status), "{arguments:?}: {told}");
+        assert!(told.contains(part), "{arguments:?}: {told}");
+    }
+    let serve = Serve::start(&[]);
+    let taken = serve.address.to_string();
+    let (code, told) = refusal(&folder, &["--listen", &taken]);
+    assert!(code != Some(0) && told.contains(&taken), "{told}");
+}

@@ -1,0 +1,187 @@
+//! The program as a process of this test: on free ports of this machine, gone when the test ends.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Serve {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) administration: SocketAddr,
+    /// Whom clients trust.
+    pub(crate) authority: Option<CertificateDer<'static>>,
+    lines: Arc<Mutex<Vec<String>>>,
+    new_line: Receiver<()>,
+    pub(crate) folder: TempDir,
+}
+
+impl Serve {
+    /// With these further arguments. `{folder}` in them is a folder of the test's own.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    /// With a configuration that goes on like this.
+    pub(crate) fn configured(rest: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("prestop.yaml"), configuration(rest)).unwrap();
+        Self::start_in(folder, &["--config", "{folder}/prestop.yaml"])
+    }
+
+    pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(arguments.iter().map(|argument| path(argument)));
+        let has_own = arguments.contains(&"--tls-cert");
+        let authority = folder.path().join("ca.crt");
+        if !has_own {
+            command.arg("--ca-out").arg(&authority);
+        }
+        if !arguments.contains(&"--poll-interval") {
+            command.args(["--poll-interval", "1"]);
+        }
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (told, new_line) = channel();
+        let reader = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn({
+            let lines = lines.clone();
+            move || {
+                for line in reader.lines().map_while(Result::ok) {
+                    lines.lock().unwrap().push(line);
+                    if told.send(()).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut serve = Self {
+            child,
+            address: nowhere,
+            administration: nowhere,
+            authority: None,
+            lines,
+            new_line,
+            folder,
+        };
+        let line = serve.wait_for_line("serving");
+        let field = |name: &str| line[name].as_str().unwrap().parse().unwrap();
+        (serve.address, serve.administration) = (field("address"), field("administration"));
+        serve.authority = CertificateDer::from_pem_file(&authority).ok();
+        serve
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The first log line with this message, as soon as there is one.
+    pub(crate) fn wait_for_line(&mut self, message: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = self.line(message) {
+                return line;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if self.new_line.recv_timeout(left).is_err() {
+                panic!("no line {message:?} in\n{}", self.log());
+            }
+        }
+    }
+
+    /// The first log line with this message.
+    pub(crate) fn line(&self, message: &str) -> Option<Value> {
+        let lines = self.lines.lock().unwrap();
+        let mut parsed = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        parsed.find(|line| line["message"] == message)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+
+    /// A path of the administration port: status and text.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.administration).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// The value of a series, which has to be there: `prestop_panics_total`.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let (_, all) = self.get("/metrics");
+        let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no series {series} in\n{all}")).parse().unwrap()
+    }
+
+    /// Waits until a series has at least this value.
+    pub(crate) fn wait_for_metric(&self, series: &str, least: f64) {
+        wait_until(series, || self.metric(series) >= least);
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.id(), name);
+    }
+
+    /// Waits until the program has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "still running:\n{}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A configuration file that goes on like this after its first two lines.
+pub(crate) fn configuration(rest: &str) -> String {
+    format!("apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n{rest}")
+}
+
+pub(crate) fn signal(id: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &id.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -s {name} {id}");
+}
+
+/// Asks again and again until it is so.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}: did not come");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

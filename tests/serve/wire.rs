@@ -1,0 +1,277 @@
+//! Requests and answers over TLS.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use base64::Engine;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    StreamOwned, SupportedProtocolVersion,
+};
+use serde_json::{Value, json};
+
+use super::process::{PATIENCE, Serve};
+
+/// A connection to the TLS port.
+pub(crate) struct Connection {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    /// What was read and not yet used.
+    rest: Vec<u8>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// How a client connects.
+pub(crate) struct ClientTerms {
+    pub(crate) versions: Vec<&'static SupportedProtocolVersion>,
+    pub(crate) protocols: Vec<&'static str>,
+    pub(crate) certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+impl Default for ClientTerms {
+    fn default() -> Self {
+        Self {
+            versions: vec![&rustls::version::TLS13],
+            protocols: vec!["http/1.1"],
+            certificate: None,
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn open(serve: &Serve) -> Self {
+        Self::open_with(serve, ClientTerms::default()).unwrap()
+    }
+
+    pub(crate) fn open_with(serve: &Serve, terms: ClientTerms) -> io::Result<Self> {
+        let mut connection = Self::begin(serve.address, serve.authority.clone(), terms);
+        while connection.stream.conn.is_handshaking() {
+            let Self { stream, .. } = &mut connection;
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        // A refusal of the client's certificate comes after the client's part of the handshake.
+        Ok(connection)
+    }
+
+    /// Without the handshake.
+    pub(crate) fn begin(
+        address: SocketAddr,
+        authority: Option<CertificateDer<'static>>,
+        terms: ClientTerms,
+    ) -> Self {
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&terms.versions)
+            .unwrap();
+        let builder = match authority {
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority).unwrap();
+                builder.with_root_certificates(roots)
+            }
+            None => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustsAnybody)),
+        };
+        let mut config = match terms.certificate {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols =
+            terms.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self { stream: StreamOwned::new(connection, socket), rest: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())?;
+        self.stream.flush()
+    }
+
+    /// A review by `POST /mutate`.
+    pub(crate) fn post(&mut self, body: impl AsRef<[u8]>) -> Answer {
+        let body = body.as_ref();
+        self.send([&head("/mutate", body.len()).into_bytes()[..], body].concat()).unwrap();
+        self.answer().unwrap()
+    }
+
+    /// The next answer.
+    pub(crate) fn answer(&mut self) -> io::Result<Answer> {
+        let end = loop {
+            if let Some(end) = find(&self.rest, b"\r\n\r\n") {
+                break end;
+            }
+            self.read_more()?;
+        };
+        let head = String::from_utf8(self.rest[..end].to_vec()).unwrap().to_ascii_lowercase();
+        self.rest.drain(..end + 4);
+        let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        while self.rest.len() < length {
+            self.read_more()?;
+        }
+        let body = self.rest.drain(..length).collect();
+        Ok(Answer { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head, body })
+    }
+
+    fn read_more(&mut self) -> io::Result<()> {
+        let mut piece = [0; 4096];
+        let length = self.stream.read(&mut piece)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.rest.extend_from_slice(&piece[..length]);
+        Ok(())
+    }
+
+    /// Whether the server closes the connection, and sends nothing more before that.
+    pub(crate) fn is_closed_by_server(&mut self) -> bool {
+        match self.read_more() {
+            Ok(()) => false,
+            Err(error) => {
+                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+            }
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    /// The response of a review that allows, which is what every review says.
+    pub(crate) fn response(&self) -> Value {
+        let review = self.json();
+        assert_eq!(review["kind"], "AdmissionReview");
+        let response = review["response"].clone();
+        assert_eq!(response["allowed"], true);
+        assert_eq!(response.get("patch").is_some(), response.get("patchType").is_some());
+        if let Some(kind) = response.get("patchType") {
+            assert_eq!(kind, "JSONPatch");
+            assert!(!self.patch().as_array().unwrap().is_empty());
+        }
+        for warning in response["warnings"].as_array().into_iter().flatten() {
+            let warning = warning.as_str().unwrap();
+            assert!(warning.len() <= 120, "{warning}");
+            assert!(warning.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{warning:?}");
+        }
+        response
+    }
+
+    /// The operations; `null` where there are none.
+    pub(crate) fn patch(&self) -> Value {
+        match self.json()["response"]["patch"].as_str() {
+            None => Value::Null,
+            Some(text) => {
+                let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+                serde_json::from_slice(&bytes).unwrap()
+            }
+        }
+    }
+}
+
+/// The head of a request with a JSON body.
+pub(crate) fn head(path: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
+}
+
+/// A review that creates this pod.
+pub(crate) fn review(pod: &Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "0df28fbd-5f5f-11e8-bc74-36e6bb280816",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "requestKind": {"group": "", "version": "v1", "kind": "Pod"},
+            "name": "web",
+            "namespace": "shop",
+            "operation": "CREATE",
+            "userInfo": {"username": "somebody"},
+            "object": pod,
+            "oldObject": null,
+            "dryRun": false,
+        }
+    })
+}
+
+/// A pod that gets a hook.
+pub(crate) fn pod() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {
+            "terminationGracePeriodSeconds": 30,
+            "restartPolicy": "Always",
+            "containers": [{"name": "web", "image": "registry.example/web:1"}],
+        }
+    })
+}
+
+/// The review of that pod, as it is sent.
+pub(crate) fn body() -> Vec<u8> {
+    review(&pod()).to_string().into_bytes()
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// For servers whose certificate is not what a test is about.
+#[derive(Debug)]
+struct TrustsAnybody;
+
+impl ServerCertVerifier for TrustsAnybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
