@@ -41,8 +41,8 @@ impl Authority {
         Signed { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    fn trusted(&self) -> Option<CertificateDer<'static>> {
-        Some(self.0.der().clone())
+    fn trusted(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
     }
 }
 
@@ -74,7 +74,7 @@ const FAILED: &str = "prestop_reloads_total{what=\"certificate\",result=\"failed
 /// Whether a new connection is trusted by whoever trusts this authority.
 fn is_trusted(serve: &Serve, authority: &Authority) -> bool {
     let mut connection =
-        Connection::begin(serve.address, authority.trusted(), ClientTerms::default());
+        Connection::begin(serve.address, Some(authority.trusted()), ClientTerms::default());
     if connection.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").is_err() {
         return false;
     }
@@ -88,14 +88,14 @@ fn a_certificate_is_renewed_by_swapping_a_link() {
     mount(folder.path(), "1", &old.sign("prestop", &["localhost"]));
     let serve = Serve::start_in(folder, &FILES);
     assert!(is_trusted(&serve, &old) && !is_trusted(&serve, &new));
-    let mut open = Connection::begin(serve.address, old.trusted(), ClientTerms::default());
+    let mut open = Connection::begin(serve.address, Some(old.trusted()), ClientTerms::default());
     open.post(body()).response();
     mount(serve.folder.path(), "2", &new.sign("prestop", &["localhost"]));
-    serve.wait_for_metric(CHANGED, 1.0);
+    serve.wait_for_metric(CHANGED, 1);
     assert!(is_trusted(&serve, &new) && !is_trusted(&serve, &old));
     // Connections that are open go on.
     open.post(body()).response();
-    assert_eq!(serve.metric(FAILED), 0.0);
+    assert_eq!(serve.metric(FAILED), 0);
 }
 
 #[test]
@@ -106,10 +106,10 @@ fn a_broken_pair_keeps_the_old_one_and_is_told() {
     mount(folder.path(), "1", &pair);
     let mut serve = Serve::start_in(folder, &FILES);
     let expiry = "prestop_certificate_expiry_timestamp_seconds{certificate=\"serving\"}";
-    assert!(serve.metric(expiry) > 1.8e9);
+    assert!(serve.metric(expiry) > 1_800_000_000);
     let other = authority.sign("prestop", &["localhost"]);
     let path = serve.folder.path().to_owned();
-    let mut failures = 0.0;
+    let mut failures = 0;
     for (name, text) in [
         ("tls.key", other.key.as_str()),
         ("tls.key", "no key"),
@@ -117,16 +117,16 @@ fn a_broken_pair_keeps_the_old_one_and_is_told() {
         ("tls.crt", ""),
     ] {
         fs::write(path.join("..data").join(name), text).unwrap();
-        failures += 1.0;
+        failures += 1;
         serve.wait_for_metric(FAILED, failures);
         assert!(is_trusted(&serve, &authority), "{name}: {text}");
     }
     let line = serve.wait_for_line("the last good one still holds");
     assert!(line["error"].as_str().unwrap().contains("--tls-cert and --tls-key"), "{line}");
     fs::remove_file(path.join("..data/tls.crt")).unwrap();
-    serve.wait_for_metric(FAILED, failures + 1.0);
+    serve.wait_for_metric(FAILED, failures + 1);
     mount(&path, "2", &other);
-    serve.wait_for_metric(CHANGED, 1.0);
+    serve.wait_for_metric(CHANGED, 1);
     assert!(is_trusted(&serve, &authority));
 }
 
@@ -155,15 +155,12 @@ fn only_clients_with_a_certificate_of_the_right_name_are_let_in() {
     assert!(!is_served(Some(&clients.sign("somebody", &["kube-apiserver.example"]))));
     assert!(!is_served(Some(&strangers.sign("kube-apiserver", &[]))));
     assert!(!is_served(None));
-    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"client_certificate\"}", 3.0);
+    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"client_certificate\"}", 3);
     let expiry = "prestop_certificate_expiry_timestamp_seconds{certificate=\"client_authority\"}";
-    assert!(serve.metric(expiry) > 1.8e9);
+    assert!(serve.metric(expiry) > 1_800_000_000);
     // The authority is replaced: others are let in from now on.
     fs::write(serve.folder.path().join("clients.crt"), strangers.0.pem()).unwrap();
-    serve.wait_for_metric(
-        "prestop_reloads_total{what=\"client_authority\",result=\"changed\"}",
-        1.0,
-    );
+    serve.wait_for_metric("prestop_reloads_total{what=\"client_authority\",result=\"changed\"}", 1);
     assert!(is_served(Some(&strangers.sign("kube-apiserver", &[]))));
     assert!(!is_served(Some(&clients.sign("kube-apiserver", &[]))));
 }
@@ -172,7 +169,7 @@ fn only_clients_with_a_certificate_of_the_right_name_are_let_in() {
 fn refusal(folder: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
     let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_prestop"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args(["serve", "--admin-listen", "127.0.0.1:0"])
         .args(arguments.iter().map(|argument| path(argument)))
         .output()
         .unwrap();
@@ -218,7 +215,8 @@ fn what_cannot_be_used_at_the_start_is_an_error() {
         (&["--ca-out", "/nowhere/ca.crt"], 3, "--ca-out /nowhere/ca.crt"),
         (&["--kubernetes-version", "new"], 2, "write for example 1.33"),
     ] {
-        let (code, told) = refusal(&folder, arguments);
+        let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
+        let (code, told) = refusal(&folder, &arguments);
         assert_eq!(code, Some(status), "{arguments:?}: {told}");
         assert!(told.contains(part), "{arguments:?}: {told}");
     }

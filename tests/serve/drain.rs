@@ -83,7 +83,7 @@ fn a_request_that_has_begun_is_finished() {
     let body = body();
     connection.send(head("/mutate", body.len())).unwrap();
     connection.send(&body[..100]).unwrap();
-    serve.wait_for_metric("prestop_admission_in_flight", 1.0);
+    serve.wait_for_metric("prestop_admission_in_flight", 1);
     serve.signal("TERM");
     serve.wait_for_line("stopping: requests that have begun are finished");
     connection.send(&body[100..]).unwrap();
@@ -112,7 +112,7 @@ fn a_second_signal_ends_what_hangs() {
         Serve::configured("server: {drainDelay: 0, drainTimeout: 10m, bodyTimeout: 30s}\n");
     let mut stalled = Connection::open(&serve);
     stalled.send(head("/mutate", 1000)).unwrap();
-    serve.wait_for_metric("prestop_admission_in_flight", 1.0);
+    serve.wait_for_metric("prestop_admission_in_flight", 1);
     serve.signal("INT");
     serve.wait_for_line("stopping: requests that have begun are finished");
     assert!(!serve.has_ended());
@@ -126,7 +126,7 @@ fn what_hangs_is_given_up_at_the_end_of_the_drain_timeout() {
         Serve::configured("server: {drainDelay: 0, drainTimeout: 1s, bodyTimeout: 30s}\n");
     let mut stalled = Connection::open(&serve);
     stalled.send(head("/mutate", 1000)).unwrap();
-    serve.wait_for_metric("prestop_admission_in_flight", 1.0);
+    serve.wait_for_metric("prestop_admission_in_flight", 1);
     serve.signal("TERM");
     assert_eq!(serve.ended().code(), Some(0));
     assert!(serve.line("requests were still open at the end of the drain timeout").is_some());

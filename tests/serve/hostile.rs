@@ -40,9 +40,8 @@ fn silent_connections_are_closed() {
     is_served(&serve);
     assert!(is_closed(&mut silent) && is_closed(&mut half_hello));
     assert!(without_request.is_closed_by_server());
-    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"timeout\"}", 2.0);
-    serve
-        .wait_for_metric("prestop_connections_closed_total{reason=\"first_request_timeout\"}", 1.0);
+    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"timeout\"}", 2);
+    serve.wait_for_metric("prestop_connections_closed_total{reason=\"first_request_timeout\"}", 1);
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn bodies_that_stall_are_let_through_where_the_uid_is_known() {
         assert_eq!(answer.header("connection"), Some("close"));
         assert!(connection.is_closed_by_server());
     }
-    assert_eq!(serve.metric("prestop_shed_total"), 2.0);
+    assert_eq!(serve.metric("prestop_shed_total"), 2);
 }
 
 #[test]
@@ -106,7 +105,7 @@ fn bodies_that_are_too_long_are_not_read() {
     let answer = announced.answer().unwrap();
     assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
     let mut huge = Connection::open(&serve);
-    huge.send(head("/mutate", usize::MAX)).unwrap();
+    huge.send(head("/mutate", 1 << 40)).unwrap();
     assert_eq!(huge.answer().unwrap().status, 413);
     let mut chunked = Connection::open(&serve);
     let chunked_head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -145,7 +144,7 @@ fn pods_beyond_the_memory_go_through_unchanged() {
     let answer = third.post(&padded);
     assert_eq!(answer.response()["auditAnnotations"]["reason"], "overloaded");
     assert_eq!(answer.patch(), serde_json::Value::Null);
-    assert!(serve.metric("prestop_shed_total") >= 1.0);
+    assert!(serve.metric("prestop_shed_total") >= 1);
     for connection in &mut holding {
         connection.send(" ").unwrap();
         // One was told that there is no memory, the other has its patch.
@@ -168,8 +167,8 @@ fn idle_connections_keep_nobody_out() {
         })
         .collect();
     is_served(&serve);
-    assert!(serve.metric("prestop_connections_closed_total{reason=\"evicted\"}") > 300.0);
-    assert!(serve.metric("prestop_connections") <= 128.0);
+    assert!(serve.metric("prestop_connections_closed_total{reason=\"evicted\"}") > 300);
+    assert!(serve.metric("prestop_connections") <= 128);
     drop((busy, half_handshakes));
     is_served(&serve);
 }
@@ -180,15 +179,15 @@ fn what_is_not_our_tls_is_closed_and_counted() {
     let mut plain = TcpStream::connect(serve.address).unwrap();
     plain.write_all(b"POST /mutate HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     assert!(is_closed(&mut plain));
-    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"not_tls\"}", 1.0);
+    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"not_tls\"}", 1);
     let old = ClientTerms { versions: vec![&TLS12], ..ClientTerms::default() };
     assert!(Connection::open_with(&serve, old).is_err());
     let other_protocol = ClientTerms { protocols: vec!["h2"], ..ClientTerms::default() };
     assert!(Connection::open_with(&serve, other_protocol).is_err());
-    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"protocol\"}", 2.0);
+    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"protocol\"}", 2);
     let gone = TcpStream::connect(serve.address).unwrap();
     gone.shutdown(Shutdown::Both).unwrap();
-    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"closed\"}", 1.0);
+    serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"closed\"}", 1);
     let without_protocol = ClientTerms { protocols: vec![], ..ClientTerms::default() };
     assert!(Connection::open_with(&serve, without_protocol).unwrap().post(body()).status == 200);
     is_served(&serve);
@@ -263,10 +262,10 @@ fn requests_of_unclear_length_are_refused() {
         connection.send(request).unwrap();
         match connection.answer() {
             Ok(answer) => {
-                assert!((400..500).contains(&answer.status), "{headers:?}: {}", answer.status)
+                assert!((400..500).contains(&answer.status), "{headers:?}: {}", answer.status);
             }
             Err(error) => {
-                assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{headers:?}")
+                assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{headers:?}");
             }
         }
         assert!(connection.is_closed_by_server(), "{headers:?}: something came after it");

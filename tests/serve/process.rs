@@ -79,9 +79,10 @@ impl Serve {
             new_line,
             folder,
         };
-        let line = serve.wait_for_line("serving");
-        let field = |name: &str| line[name].as_str().unwrap().parse().unwrap();
-        (serve.address, serve.administration) = (field("address"), field("administration"));
+        let line = serve
+            .wait_for("serving", |line| line.contains("administration").then(|| line.to_owned()));
+        (serve.address, serve.administration) =
+            (address(&line, "address"), address(&line, "administration"));
         serve.authority = CertificateDer::from_pem_file(&authority).ok();
         serve
     }
@@ -92,23 +93,25 @@ impl Serve {
 
     /// The first log line with this message, as soon as there is one.
     pub(crate) fn wait_for_line(&mut self, message: &str) -> Value {
+        self.wait_for(message, |line| with_message(line, message))
+    }
+
+    fn wait_for<T>(&mut self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
-            if let Some(line) = self.line(message) {
-                return line;
+            let found = self.lines.lock().unwrap().iter().find_map(|line| find(line));
+            if let Some(found) = found {
+                return found;
             }
             let left = until.saturating_duration_since(Instant::now());
-            if self.new_line.recv_timeout(left).is_err() {
-                panic!("no line {message:?} in\n{}", self.log());
-            }
+            let is_over = self.new_line.recv_timeout(left).is_err();
+            assert!(!is_over, "no line {what:?} in\n{}", self.log());
         }
     }
 
     /// The first log line with this message.
     pub(crate) fn line(&self, message: &str) -> Option<Value> {
-        let lines = self.lines.lock().unwrap();
-        let mut parsed = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        parsed.find(|line| line["message"] == message)
+        self.lines.lock().unwrap().iter().find_map(|line| with_message(line, message))
     }
 
     pub(crate) fn log(&self) -> String {
@@ -128,14 +131,14 @@ impl Serve {
     }
 
     /// The value of a series, which has to be there: `prestop_panics_total`.
-    pub(crate) fn metric(&self, series: &str) -> f64 {
+    pub(crate) fn metric(&self, series: &str) -> u64 {
         let (_, all) = self.get("/metrics");
         let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no series {series} in\n{all}")).parse().unwrap()
     }
 
     /// Waits until a series has at least this value.
-    pub(crate) fn wait_for_metric(&self, series: &str, least: f64) {
+    pub(crate) fn wait_for_metric(&self, series: &str, least: u64) {
         wait_until(series, || self.metric(series) >= least);
     }
 
@@ -165,6 +168,19 @@ impl Drop for Serve {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn with_message(line: &str, message: &str) -> Option<Value> {
+    serde_json::from_str(line).ok().filter(|line: &Value| line["message"] == message)
+}
+
+/// `name=…` of a line for people, `"name":"…"` of one for machines.
+fn address(line: &str, name: &str) -> SocketAddr {
+    let (_, rest) = line
+        .split_once(&format!("{name}="))
+        .or_else(|| line.split_once(&format!("{name}\":\"")))
+        .unwrap();
+    rest.split([' ', '"']).next().unwrap().parse().unwrap()
 }
 
 /// A configuration file that goes on like this after its first two lines.

@@ -23,7 +23,7 @@ fn rules_and_level_change_and_a_mistake_keeps_the_last_good_ones() {
     assert_eq!(delay(&mut connection), "5");
     let file = serve.folder.path().join("prestop.yaml");
     fs::write(&file, configuration("defaults: {delay: 7s}\nlog: {level: debug}\n")).unwrap();
-    serve.wait_for_metric(CHANGED, 1.0);
+    serve.wait_for_metric(CHANGED, 1);
     assert_eq!(delay(&mut connection), "7");
     // What is skipped is told at debug only.
     let mut skipped = pod();
@@ -31,15 +31,15 @@ fn rules_and_level_change_and_a_mistake_keeps_the_last_good_ones() {
     connection.post(review(&skipped).to_string());
     super::process::wait_until("a line at debug", || serve.log().contains("own-hooks"));
     fs::write(&file, configuration("defaults: {dealy: 9s}\n")).unwrap();
-    serve.wait_for_metric(FAILED, 1.0);
+    serve.wait_for_metric(FAILED, 1);
     assert_eq!(delay(&mut connection), "7");
     let line = serve.wait_for_line("the last good one still holds");
     assert!(line["error"].as_str().unwrap().contains("did you mean delay?"), "{line}");
     fs::remove_file(&file).unwrap();
-    serve.wait_for_metric(FAILED, 2.0);
+    serve.wait_for_metric(FAILED, 2);
     assert_eq!(delay(&mut connection), "7");
     fs::write(&file, configuration("defaults: {delay: 9s}\nserver: {workers: 2}\n")).unwrap();
-    serve.wait_for_metric(CHANGED, 2.0);
+    serve.wait_for_metric(CHANGED, 2);
     assert_eq!(delay(&mut connection), "9");
     serve.wait_for_line("server, tls, log.format and metrics hold from the next start on");
 }
@@ -59,10 +59,10 @@ fn namespaces_come_from_a_file_and_change_with_it() {
     assert_eq!(delay(&mut connection), "12");
     let changed = "prestop_reloads_total{what=\"namespaces\",result=\"changed\"}";
     fs::write(&file, namespaces("prestop.dev/delay: 13s", "enabled")).unwrap();
-    serve.wait_for_metric(changed, 1.0);
+    serve.wait_for_metric(changed, 1);
     assert_eq!(delay(&mut connection), "13");
     fs::write(&file, namespaces("", "disabled")).unwrap();
-    serve.wait_for_metric(changed, 2.0);
+    serve.wait_for_metric(changed, 2);
     let reason = connection.post(body()).response()["auditAnnotations"]["reason"].clone();
     assert_eq!(reason, "namespace-not-enabled");
 }
