@@ -10,7 +10,7 @@ test *arguments:
 lint:
     cargo fmt --all -- --check
     cargo clippy --all-targets --locked -- -D warnings
-    shellcheck .ci/run .ci/readme src/engine/hook.sh
+    shellcheck .ci/run .ci/readme .ci/image .ci/build-static certs/make-development-certificates src/engine/hook.sh
 
 deny:
     cargo deny check
@@ -23,8 +23,13 @@ update:
 properties cases="100000":
     PROPTEST_CASES={{cases}} cargo test --locked --release properties
 
+# The image file, its build, and its binary in an empty root (as root).
+image:
+    .ci/image
+
 bench:
     cargo bench --bench engine
+    cargo bench --bench serve
     cargo bench --bench stream
 
 readme:

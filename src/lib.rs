@@ -14,7 +14,7 @@
 //! - [`manifest`]: manifests as text: documents, values, edits that keep comments
 //! - [`report`]: decisions for readers
 //! - [`server`]: the servers; [`metrics`], [`telemetry`]: what they count and tell
-//! - [`certificates`], [`reload`], [`shutdown`]: what changes while they run
+//! - [`certificates`], [`reload`], [`shutdown`]: what changes while they run; [`memory`]
 //! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
 
 pub mod admission;
@@ -26,6 +26,7 @@ pub mod config;
 pub mod duration;
 pub mod engine;
 pub mod manifest;
+pub mod memory;
 pub mod metrics;
 pub mod policy;
 pub mod reload;

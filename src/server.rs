@@ -93,8 +93,9 @@ impl Server {
                     tokio::spawn(server.clone().connection(stream, slot, shutdown.clone()));
                 }
                 Err(error) => {
-                    // Nothing that the listener itself would not survive.
+                    // Most likely there are no file descriptors left.
                     warn!(%error, "a connection could not be accepted");
+                    connections.evict_one();
                     sleep(ACCEPT_AGAIN_AFTER).await;
                 }
             }

@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("metrics", &["admission", "engine", "catalogue"]),
     ("telemetry", &["admission", "engine", "serving"]),
     ("certificates", &[]),
+    ("memory", &[]),
     ("reload", &[]),
     ("shutdown", &[]),
     ("server", &["admission", "metrics", "telemetry", "shutdown", "serving", "policy"]),
@@ -81,6 +82,16 @@ fn every_module_has_its_place_on_the_map() {
             shell || MAY_IMPORT.iter().any(|(name, _)| *name == module),
             "{module} is not on the map"
         );
+    }
+}
+
+#[test]
+fn only_the_call_of_malloc_trim_is_unsafe() {
+    for (module, text) in sources() {
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let unsafe_lines =
+            lines.filter(|line| line.contains("unsafe {") || line.contains("unsafe fn")).count();
+        assert_eq!(unsafe_lines, usize::from(module == "memory"), "{module}");
     }
 }
 

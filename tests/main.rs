@@ -18,6 +18,7 @@ mod api_rules;
 mod catalogue;
 mod cli;
 mod config;
+mod development_certificates;
 mod documents;
 mod engine;
 mod generators;

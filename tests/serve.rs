@@ -12,6 +12,6 @@ mod hostile;
 mod in_process;
 mod observing;
 mod pods;
-mod process;
+pub(crate) mod process;
 mod reload;
-mod wire;
+pub(crate) mod wire;

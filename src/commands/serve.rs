@@ -19,6 +19,7 @@ use self::files::{CertificateFiles, ClientFile, ConfigurationFile, NamespacesFil
 use super::{Exit, tell};
 use crate::certificates::{ServedCertificate, ephemeral};
 use crate::cli::ServeArguments;
+use crate::memory::Memory;
 use crate::metrics::{ByNamespace, Certificate, Metrics};
 use crate::policy::{KubernetesVersion, NamespaceRule, Policy};
 use crate::reload;
@@ -48,6 +49,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         }
     };
     let log = telemetry::start(serving.log);
+    raise_file_limit();
     let runtime = runtime(&serving)?;
     let parts = match runtime.block_on(Parts::new(arguments, policy, &serving, configuration, log))
     {
@@ -64,6 +66,16 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         Ending::Drained => Exit::Done,
         Ending::AtOnce => Exit::AtOnce,
     })
+}
+
+/// As many files as the system allows: each connection is one, and the usual limit for programs is
+/// lower than ours for connections.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn runtime(serving: &Serving) -> anyhow::Result<Runtime> {
@@ -95,6 +107,7 @@ struct Reloads {
     certificate: Option<CertificateFiles>,
     clients: Option<ClientFile>,
     namespaces: Option<NamespacesFile>,
+    memory: Memory,
     targets: Targets,
 }
 
@@ -168,6 +181,7 @@ impl Parts {
                 certificate,
                 clients,
                 namespaces,
+                memory: Memory::default(),
                 targets: Targets {
                     policy,
                     kubernetes_version: arguments.kubernetes_version,
@@ -292,7 +306,7 @@ fn for_server(policy: Policy, kubernetes_version: Option<KubernetesVersion>) -> 
 }
 
 impl Reloads {
-    /// Looks at every file once.
+    /// Looks at every file once, and after the memory.
     fn look(&mut self) {
         let targets = &self.targets;
         if let Some((policy, serving)) = self.configuration.changed(&targets.metrics) {
@@ -312,5 +326,6 @@ impl Reloads {
         if let Some(file) = &mut self.namespaces {
             file.look(&targets.metrics);
         }
+        self.memory.look();
     }
 }

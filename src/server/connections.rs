@@ -85,7 +85,8 @@ impl Connections {
         Some(Slot { connections: self.clone(), id, evict, was_used })
     }
 
-    fn evict_one(&self) {
+    /// Closes the connection that has been idle longest.
+    pub(super) fn evict_one(&self) {
         let open = self.lock();
         let idle = open.places.values().filter_map(|place| Some((place.idle_since?, place)));
         if let Some((_, place)) = idle.min_by_key(|(since, _)| *since) {

@@ -153,12 +153,20 @@ fn pods_beyond_the_memory_go_through_unchanged() {
     assert!(third.post(&padded).response().get("patch").is_some());
 }
 
+/// More than there are places, so that each honest client needs one that somebody else holds.
 #[test]
-fn idle_connections_keep_nobody_out() {
-    let serve = Serve::configured("server: {maximumConnections: 128}\n");
-    let busy: Vec<_> = (0..500).map(|_| TcpStream::connect(serve.address).unwrap()).collect();
+fn a_thousand_idle_connections_and_two_thousand_half_handshakes_keep_nobody_out() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    if maximum.is_some_and(|most| most < 4096) {
+        println!("skipped: only {maximum:?} open files are allowed");
+        return;
+    }
+    let serve = Serve::configured("server: {maximumConnections: 512}\n");
+    let idle: Vec<_> = (0..1_000).map(|_| TcpStream::connect(serve.address).unwrap()).collect();
     is_served(&serve);
-    let half_handshakes: Vec<_> = (0..1_000)
+    let half_handshakes: Vec<_> = (0..2_000)
         .map(|_| {
             let mut stream = TcpStream::connect(serve.address).unwrap();
             // The first bytes of a ClientHello.
@@ -167,10 +175,27 @@ fn idle_connections_keep_nobody_out() {
         })
         .collect();
     is_served(&serve);
-    assert!(serve.metric("prestop_connections_closed_total{reason=\"evicted\"}") > 300);
-    assert!(serve.metric("prestop_connections") <= 128);
-    drop((busy, half_handshakes));
+    assert!(serve.metric("prestop_connections_closed_total{reason=\"evicted\"}") > 2_000);
+    assert!(serve.metric("prestop_connections") <= 512);
+    drop((idle, half_handshakes));
     is_served(&serve);
+}
+
+/// Where files run out before places do.
+#[test]
+fn without_file_descriptors_idle_connections_make_room() {
+    let serve = Serve::start(&[]);
+    let files = "--nofile=64:64";
+    let limited = std::process::Command::new("prlimit")
+        .args(["--pid", &serve.id().to_string(), files])
+        .status();
+    if !limited.is_ok_and(|status| status.success()) {
+        println!("skipped: prlimit is not there");
+        return;
+    }
+    let idle: Vec<_> = (0..200).map(|_| TcpStream::connect(serve.address).unwrap()).collect();
+    is_served(&serve);
+    drop(idle);
 }
 
 #[test]

@@ -1,0 +1,67 @@
+//! Gives memory back to the system after a burst. The allocator of glibc keeps what a thousand
+//! connections needed, tens of megabytes, for ever; `malloc_trim(3)` gives it back.
+//!
+//! The only unsafe code of the crate is the call in here.
+
+use std::fs;
+
+/// Less is not worth the work.
+const WORTHWHILE_PAGES: u64 = 1024;
+
+/// What was in use when memory was last given back.
+#[derive(Debug, Default)]
+pub struct Memory {
+    resident_pages: u64,
+}
+
+impl Memory {
+    /// Gives back what is not in use, if more is held than after the last time. To be called every
+    /// few seconds.
+    pub fn look(&mut self) {
+        let Some(now) = resident_pages() else { return };
+        if now < self.resident_pages + WORTHWHILE_PAGES {
+            return;
+        }
+        give_back();
+        self.resident_pages = resident_pages().unwrap_or(now);
+    }
+}
+
+/// Pages in memory (`proc_pid_statm(5)`); `None` where that is not told.
+fn resident_pages() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    text.split(' ').nth(1)?.parse().ok()
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn give_back() {
+    // SAFETY: `malloc_trim` may be called at any time, from any thread, with any argument.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Other allocators give memory back by themselves, or can't be asked.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_back() {}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_freed_is_given_back() {
+        let mut memory = Memory::default();
+        memory.look();
+        let mut pieces: Vec<_> = (0..20_000).map(|_| vec![1_u8; 4096]).collect();
+        // One that stays at the end keeps the allocator from giving back by itself.
+        let last = pieces.pop();
+        let held = resident_pages().unwrap();
+        drop(pieces);
+        memory.look();
+        let after = resident_pages().unwrap();
+        assert!(held - after > 10_000, "{held} pages, then {after}");
+        drop(last);
+    }
+}

@@ -1,0 +1,76 @@
+//! `certs/make-development-certificates`: what it makes, and that the server takes it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::serve::process::Serve;
+use crate::serve::wire::{ClientTerms, Connection, body};
+
+fn make(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/certs/make-development-certificates"))
+        .arg("--folder")
+        .arg(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn has_openssl() -> bool {
+    let has = Command::new("openssl").arg("version").output().is_ok();
+    assert!(has || std::env::var_os("PRESTOP_REQUIRE_TOOLS").is_none(), "openssl is missing");
+    if !has {
+        println!("skipped: openssl is not installed");
+    }
+    has
+}
+
+#[test]
+fn the_server_takes_what_the_script_makes() {
+    if !has_openssl() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let made = make(folder.path(), &["web.example", "10.1.2.3"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let key = folder.path().join("tls.key");
+    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let authority = CertificateDer::from_pem_file(folder.path().join("ca.crt")).unwrap();
+    let text = Command::new("openssl")
+        .args(["x509", "-noout", "-text", "-in"])
+        .arg(folder.path().join("tls.crt"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    for name in
+        ["DNS:localhost", "DNS:prestop.prestop.svc", "DNS:web.example", "IP Address:10.1.2.3"]
+    {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+    let serve = Serve::start_in(
+        folder,
+        &["--tls-cert", "{folder}/tls.crt", "--tls-key", "{folder}/tls.key"],
+    );
+    let mut connection = Connection::begin(serve.address, Some(authority), ClientTerms::default());
+    assert!(connection.post(body()).response().get("patch").is_some());
+}
+
+#[test]
+fn nothing_is_written_over_unless_asked_for() {
+    if !has_openssl() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(make(folder.path(), &[]).status.success());
+    let first = std::fs::read(folder.path().join("tls.crt")).unwrap();
+    let refused = make(folder.path(), &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("--force"));
+    assert_eq!(std::fs::read(folder.path().join("tls.crt")).unwrap(), first);
+    assert!(make(folder.path(), &["--force"]).status.success());
+    assert_ne!(std::fs::read(folder.path().join("tls.crt")).unwrap(), first);
+    assert_eq!(make(folder.path(), &["--unknown"]).status.code(), Some(2));
+}
