@@ -24,6 +24,7 @@ use crate::engine::reason::SkipReason;
 use crate::engine::settings::NamespaceSettings;
 use crate::engine::{self, Decision};
 use crate::policy::Policy;
+use crate::view::Text;
 
 pub use self::request::Operation;
 
@@ -94,6 +95,19 @@ pub fn review(
     policy: &Policy,
     observe: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Vec<u8>, Refusal> {
+    review_with(body, namespaces, policy, observe, check::fits)
+}
+
+/// Whether a patch, as JSON, fits a pod, or why not.
+type Check = fn(&[u8], &Pod<'_>) -> Result<(), &'static str>;
+
+fn review_with(
+    body: &[u8],
+    namespaces: &dyn Namespaces,
+    policy: &Policy,
+    observe: &mut dyn FnMut(&Event<'_>),
+    check: Check,
+) -> Result<Vec<u8>, Refusal> {
     let text = str::from_utf8(body).map_err(|error| Refusal::NotJson(error.to_string()))?;
     let review = Review::from_json(text).map_err(|error| Refusal::NotJson(error.to_string()))?;
     let request = review.request.value().ok_or(Refusal::NoUid)?;
@@ -106,7 +120,10 @@ pub fn review(
         || Decision::skipped(SkipReason::NotAPodCreation, Vec::new()),
         |pod| engine::decide(pod, &settings, policy),
     );
-    let patch = Patch::of(&decision, "").map(|patch| checked(&patch, pod.unwrap_or(&nothing)));
+    let patch = Patch::of(&decision, "").map(|patch| {
+        let json = serde_json::to_vec(&patch).map_err(|_| "the patch can't be written")?;
+        check(&json, pod.unwrap_or(&nothing)).map(|()| json)
+    });
     let (patch, verdict) = match patch {
         None => (None, Verdict::Decided(&decision)),
         Some(Ok(patch)) => (Some(patch), Verdict::Decided(&decision)),
@@ -162,15 +179,87 @@ impl Unchanged {
     }
 }
 
-/// The patch as JSON, if it fits.
-fn checked(patch: &Patch<'_>, pod: &Pod<'_>) -> Result<Vec<u8>, &'static str> {
-    let json = serde_json::to_vec(patch).map_err(|_| "not written")?;
-    check::fits(&json, pod)?;
-    Ok(json)
-}
-
-fn name_of<'a>(pod: &'a Pod<'_>) -> Option<&'a std::borrow::Cow<'a, str>> {
+fn name_of<'a>(pod: &'a Pod<'_>) -> Option<&'a Text<'a>> {
     let metadata = pod.metadata.value()?;
     let name = metadata.name.value().filter(|name| !name.is_empty());
     name.or(metadata.generate_name.value())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::NamespaceRule;
+
+    struct Nowhere;
+
+    impl Namespaces for Nowhere {
+        fn settings(&self, _: &str) -> Option<Arc<NamespaceSettings>> {
+            None
+        }
+    }
+
+    fn answer(check: Check) -> (Value, bool) {
+        let body = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "u", "operation": "CREATE", "namespace": "shop",
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "resource": {"group": "", "version": "v1", "resource": "pods"},
+                "object": {"metadata": {}, "spec": {"containers": [{"name": "web", "image": "x"}]}},
+            },
+        });
+        let policy = Policy { namespaces: NamespaceRule::NotDisabled, ..Policy::built_in() };
+        let mut has_failed = false;
+        let answer = review_with(
+            body.to_string().as_bytes(),
+            &Nowhere,
+            &policy,
+            &mut |event| {
+                assert_eq!((event.uid, event.namespace), ("u", "shop"));
+                has_failed = matches!(event.verdict, Verdict::SelfCheckFailed("odd"));
+            },
+            check,
+        );
+        (serde_json::from_slice(&answer.unwrap()).unwrap(), has_failed)
+    }
+
+    #[test]
+    fn a_patch_that_does_not_fit_is_held_back_and_told() {
+        let (good, has_failed) = answer(check::fits);
+        assert!(good["response"]["patch"].is_string() && !has_failed);
+        let (held_back, has_failed) = answer(|_, _| Err("odd"));
+        assert!(has_failed);
+        let audit = json!({"decision": "skipped", "reason": "selfcheck_failed"});
+        assert_eq!(
+            held_back["response"],
+            json!({"uid": "u", "allowed": true, "auditAnnotations": audit})
+        );
+    }
+
+    #[test]
+    fn the_uid_is_found_in_any_part_that_has_it() {
+        let whole = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","request":{"uid":"a\"b","object":{"x":[1,2]}}}"#;
+        let after_uid = whole.find(",\"object").unwrap();
+        for length in 0..=whole.len() {
+            let answer = allow_unchanged(&whole.as_bytes()[..length], Unchanged::Deadline);
+            assert_eq!(answer.is_some(), length >= after_uid, "{length}");
+            if let Some(answer) = answer {
+                let answer: Value = serde_json::from_slice(&answer).unwrap();
+                assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
+                assert_eq!(answer["response"]["uid"], "a\"b");
+                assert_eq!(answer["response"]["allowed"], true);
+            }
+        }
+        for odd in [
+            "",
+            "[]",
+            "{\"request\":[{\"uid\":\"x\"}]}",
+            "{\"request\":{\"uid\":7}}",
+            "{\"request\":{\"uid\":\"\"}}",
+        ] {
+            assert_eq!(allow_unchanged(odd.as_bytes(), Unchanged::Panic), None, "{odd}");
+        }
+    }
 }

@@ -28,4 +28,5 @@ mod layers;
 mod manifest;
 mod model;
 mod properties;
+mod reviews;
 mod serve;

@@ -1,0 +1,153 @@
+//! What holds for every review, whatever is in it: the answer allows, bears the uid, and its patch is
+//! the engine's and applies. Damaged bytes are refused or answered, never more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use prestop::admission::{self, Event, Namespaces, Operation, Unchanged, Verdict};
+use prestop::engine::patch::Patch as EnginePatch;
+use prestop::engine::pod::Pod;
+use prestop::engine::settings::NamespaceSettings;
+use prestop::engine::{Decision, decide};
+use prestop::metrics::{ByNamespace, Format, Metrics};
+use prestop::policy::Policy;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::generators::{any_pod, case, config};
+use crate::serve::wire::{pod, review};
+
+struct One(Arc<NamespaceSettings>);
+
+impl Namespaces for One {
+    fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>> {
+        (namespace == "shop").then(|| self.0.clone())
+    }
+}
+
+fn answer(body: &[u8], namespaces: &One, policy: &Policy) -> Option<Value> {
+    let answer = admission::review(body, namespaces, policy, &mut |event| {
+        assert!(matches!(event.verdict, Verdict::Decided(_)), "{:?}", event.verdict);
+    });
+    answer.ok().map(|bytes| serde_json::from_slice(&bytes).unwrap())
+}
+
+/// What the API server checks (`VerifyAdmissionResponse` of k8s.io/apiserver), and the promise.
+fn is_proper(answer: &Value, uid: &Value) {
+    assert_eq!(answer["kind"], "AdmissionReview");
+    assert!(
+        ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
+            .iter()
+            .any(|version| answer["apiVersion"] == *version)
+    );
+    let response = &answer["response"];
+    assert_eq!(&response["uid"], uid);
+    assert_eq!(response["allowed"], true);
+    assert_eq!(response.get("patch").is_some(), response.get("patchType").is_some());
+    for warning in response["warnings"].as_array().into_iter().flatten() {
+        let warning = warning.as_str().unwrap();
+        assert!(warning.len() <= 120 && warning.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+    }
+}
+
+fn patch(answer: &Value) -> Option<Value> {
+    let text = answer["response"]["patch"].as_str()?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+    Some(serde_json::from_slice(&bytes).unwrap())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// P1, P2, P3, P12, P13.
+    #[test]
+    fn every_pod_is_allowed_and_its_patch_is_the_engines(case in case(any_pod()), dry_run: bool) {
+        let settings = NamespaceSettings::read(
+            case.namespace.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())),
+            case.namespace.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())),
+        );
+        let namespaces = One(Arc::new(settings.clone()));
+        let mut review = review(&case.pod);
+        review["request"]["dryRun"] = json!(dry_run);
+        let body = review.to_string();
+        let answer = answer(body.as_bytes(), &namespaces, &case.policy).unwrap();
+        is_proper(&answer, &review["request"]["uid"]);
+        let text = case.pod.to_string();
+        let view = Pod::from_json(&text).unwrap();
+        let decision = decide(&view, &settings, &case.policy);
+        let expected = EnginePatch::of(&decision, "").map(|patch| json!(patch));
+        prop_assert_eq!(patch(&answer), expected.clone());
+        if let Some(operations) = expected {
+            let mut after = case.pod.clone();
+            let operations: json_patch::Patch = serde_json::from_value(operations).unwrap();
+            prop_assert!(json_patch::patch(&mut after, &operations).is_ok());
+            // The script, its arguments and the status, for each container; base64.
+            let containers = case.pod["spec"]["containers"].as_array().map_or(0, Vec::len);
+            prop_assert!(answer.to_string().len() <= 4096 + containers * 4096 + body.len() * 4);
+        }
+    }
+
+    /// Bytes changed, cut out, doubled: an answer still allows, and nothing panics.
+    #[test]
+    fn damaged_reviews_are_refused_or_allowed(
+        pod in any_pod(),
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..6),
+    ) {
+        let mut body = review(&pod).to_string().into_bytes();
+        for (place, byte, kind) in damages {
+            let place = place.index(body.len());
+            match kind {
+                0 => body[place] = byte,
+                1 if body.len() > 1 => { body.remove(place); }
+                2 => body.insert(place, byte),
+                _ => body.truncate(place.max(1)),
+            }
+        }
+        let namespaces = One(Arc::default());
+        let policy = Policy::built_in();
+        if let Some(answer) = answer(&body, &namespaces, &policy) {
+            let whole: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let uid = whole["request"]["uid"].clone();
+            // Parts that are passed over may be no JSON that everybody reads.
+            let uid = if uid.is_string() { uid } else { answer["response"]["uid"].clone() };
+            is_proper(&answer, &uid);
+        }
+        for why in Unchanged::ALL {
+            if let Some(answer) = admission::allow_unchanged(&body, why) {
+                let answer: Value = serde_json::from_slice(&answer).unwrap();
+                is_proper(&answer, &answer["response"]["uid"]);
+                assert_eq!(answer["response"].get("patch"), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_patch_that_was_held_back_is_counted() {
+    let metrics = Metrics::new(ByNamespace::Counted, std::iter::empty());
+    let event = |verdict| Event {
+        uid: "u",
+        operation: Operation::Create,
+        namespace: "shop",
+        name: "web",
+        owner_kind: None,
+        is_dry_run: false,
+        verdict,
+    };
+    metrics.answered(&event(Verdict::SelfCheckFailed("odd")), Duration::ZERO);
+    let text = pod().to_string();
+    let view = Pod::from_json(&text).unwrap();
+    let (settings, policy) = (NamespaceSettings::default(), Policy::built_in());
+    let decision: Decision<'_> = decide(&view, &settings, &policy);
+    metrics.answered(&event(Verdict::Decided(&decision)), Duration::ZERO);
+    let all = metrics.encode(Format::Prometheus);
+    for line in [
+        "prestop_selfcheck_failures_total 1",
+        "prestop_admission_requests_total{operation=\"create\",result=\"selfcheck_failed\"} 1",
+        "prestop_skipped_pods_total{reason=\"namespace-not-enabled\"} 1",
+        "prestop_admission_duration_seconds_count 2",
+    ] {
+        assert!(all.lines().any(|known| known == line), "{line} in\n{all}");
+    }
+}
