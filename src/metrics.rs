@@ -6,18 +6,21 @@
 
 mod format;
 mod labels;
+mod namespaces;
+mod profiles;
+mod series;
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use self::namespaces::Namespaces;
+use self::profiles::Injected;
+use self::series::{Fixed, Labels};
 use crate::admission::{Event, Operation, Unchanged, Verdict};
 use crate::engine::reason::{ContainerReason, ProblemCode, SkipReason};
 use crate::engine::{Decision, Outcome};
@@ -29,14 +32,21 @@ pub use self::labels::{Certificate, ConnectionEnd, HandshakeError, Reload, Reloa
 const BUCKETS: [f64; 12] =
     [50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 2.5];
 
-/// Namespaces that are counted by name; further ones are `other`.
-const MOST_NAMESPACES: usize = 1000;
+/// What has no series of its own.
 const OTHER: &str = "other";
-const NO_PROFILE: &str = "none";
-const HOOK_FORMS: [&str; 3] = ["sleep", "exec-sleep", "quit"];
-const REFUSED_STATUSES: [u16; 8] = [400, 404, 405, 408, 413, 415, 500, 503];
 
-type Counters<const N: usize> = Family<[(&'static str, &'static str); N], Counter>;
+/// Statuses of answers to what is no review, and their labels.
+const REFUSED_STATUSES: [(u16, &str); 9] = [
+    (400, "400"),
+    (404, "404"),
+    (405, "405"),
+    (408, "408"),
+    (413, "413"),
+    (415, "415"),
+    (500, "500"),
+    (503, "503"),
+    (0, OTHER),
+];
 
 /// Whether decisions are also counted for each namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,101 +61,81 @@ pub enum ByNamespace {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Counters<2>,
+    requests: Fixed<(Operation, Answered), 2>,
     duration: Histogram,
     in_flight: Gauge,
-    injected: Family<[(&'static str, String); 2], Counter>,
-    profiles: Vec<String>,
-    skipped_pods: Counters<1>,
-    skipped_containers: Counters<1>,
-    problems: Counters<1>,
+    injected: Injected,
+    skipped_pods: Fixed<SkipReason, 1>,
+    skipped_containers: Fixed<ContainerReason, 1>,
+    problems: Fixed<ProblemCode, 1>,
     namespaces: Option<Namespaces>,
     shed: Counter,
     panics: Counter,
     selfcheck_failures: Counter,
-    refused: Family<[(&'static str, u16); 1], Counter>,
+    refused: Fixed<u16, 1>,
     connections: Gauge,
-    connections_closed: Counters<1>,
-    handshake_errors: Counters<1>,
-    certificate_expiry: Family<[(&'static str, &'static str); 1], Gauge>,
-    reloads: Counters<2>,
+    connections_closed: Fixed<ConnectionEnd, 1>,
+    handshake_errors: Fixed<HandshakeError, 1>,
+    certificate_expiry: Family<Labels<1>, Gauge>,
+    reloads: Fixed<(Reload, ReloadResult), 2>,
+    last_reload_successful: Family<Labels<1>, Gauge>,
 }
 
-/// Decisions by namespace.
+/// A request is being answered; until this is dropped.
 #[derive(Debug)]
-struct Namespaces {
-    /// The series of each name: injected, skipped.
-    known: Mutex<HashMap<String, [Counter; 2]>>,
-    family: Family<[(&'static str, String); 2], Counter>,
+pub struct InFlight<'a>(&'a Gauge);
+
+/// What became of a review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Injected,
+    Skipped,
+    SelfCheckFailed,
+    Unchanged(Unchanged),
 }
 
 impl Metrics {
     /// All at zero. `profiles` are the names of profiles that are counted by name.
     pub fn new<'a>(by_namespace: ByNamespace, profiles: impl Iterator<Item = &'a str>) -> Self {
-        let mut registry = Registry::with_prefix("prestop");
+        let statuses = REFUSED_STATUSES.map(|(status, _)| status);
         let mut metrics = Self {
-            requests: Family::default(),
+            requests: Fixed::new(answers(), |(operation, answered)| {
+                [("operation", operation.name()), ("result", answered.name())]
+            }),
             duration: Histogram::new(BUCKETS),
             in_flight: Gauge::default(),
-            injected: Family::default(),
-            profiles: profiles.map(str::to_owned).collect(),
-            skipped_pods: Family::default(),
-            skipped_containers: Family::default(),
-            problems: Family::default(),
-            namespaces: (by_namespace == ByNamespace::Counted).then(Namespaces::new),
+            injected: Injected::new(profiles),
+            skipped_pods: Fixed::new(SkipReason::ALL, |reason| [("reason", reason.code())]),
+            skipped_containers: Fixed::new(ContainerReason::ALL, |reason| {
+                [("reason", reason.code())]
+            }),
+            problems: Fixed::new(ProblemCode::ALL, |code| [("code", code.code())]),
+            namespaces: (by_namespace == ByNamespace::Counted).then(Namespaces::default),
             shed: Counter::default(),
             panics: Counter::default(),
             selfcheck_failures: Counter::default(),
-            refused: Family::default(),
+            refused: Fixed::new(statuses, |status| [("status", status_label(status).1)]),
             connections: Gauge::default(),
-            connections_closed: Family::default(),
-            handshake_errors: Family::default(),
+            connections_closed: Fixed::new(ConnectionEnd::ALL, |end| [("reason", end.name())]),
+            handshake_errors: Fixed::new(HandshakeError::ALL, |why| [("reason", why.name())]),
             certificate_expiry: Family::default(),
-            reloads: Family::default(),
+            reloads: Fixed::new(
+                Reload::ALL
+                    .into_iter()
+                    .flat_map(|what| ReloadResult::ALL.map(|result| (what, result))),
+                |(what, result)| [("what", what.name()), ("result", result.name())],
+            ),
+            last_reload_successful: Family::default(),
             registry: Registry::default(),
         };
-        metrics.create_series();
+        // The server starts only with files that can be used.
+        for what in Reload::ALL {
+            metrics.last_reload_successful.get_or_create(&[("what", what.name())]).set(1);
+        }
+        let mut registry = Registry::with_prefix("prestop");
         metrics.register(&mut registry);
         metrics.registry = registry;
         metrics
-    }
-
-    /// Every series whose labels are known beforehand.
-    fn create_series(&self) {
-        for operation in Operation::ALL {
-            for result in ["injected", "skipped", "selfcheck_failed"] {
-                touch(&self.requests, &request(operation.name(), result));
-            }
-        }
-        for why in Unchanged::ALL {
-            touch(&self.requests, &request("unknown", why.code()));
-        }
-        for form in HOOK_FORMS {
-            touch(&self.injected, &[("form", form.to_owned()), ("profile", NO_PROFILE.to_owned())]);
-        }
-        for reason in SkipReason::ALL {
-            touch(&self.skipped_pods, &[("reason", reason.code())]);
-        }
-        for reason in ContainerReason::ALL {
-            touch(&self.skipped_containers, &[("reason", reason.code())]);
-        }
-        for code in ProblemCode::ALL {
-            touch(&self.problems, &[("code", code.code())]);
-        }
-        for status in REFUSED_STATUSES {
-            touch(&self.refused, &[("status", status)]);
-        }
-        for end in ConnectionEnd::ALL {
-            touch(&self.connections_closed, &[("reason", end.name())]);
-        }
-        for why in HandshakeError::ALL {
-            touch(&self.handshake_errors, &[("reason", why.name())]);
-        }
-        for what in Reload::ALL {
-            for result in ReloadResult::ALL {
-                touch(&self.reloads, &[("what", what.name()), ("result", result.name())]);
-            }
-        }
     }
 
     fn register(&self, registry: &mut Registry) {
@@ -180,7 +170,7 @@ impl Metrics {
             registry.register(
                 "namespace_decisions",
                 "Decisions on pods that are created, by namespace",
-                namespaces.family.clone(),
+                namespaces.clone(),
             );
         }
         registry.register(
@@ -224,24 +214,29 @@ impl Metrics {
             "Files read anew, by what they hold and result",
             self.reloads.clone(),
         );
-        let build: Family<[(&'static str, &'static str); 1], Gauge> = Family::default();
+        registry.register(
+            "last_reload_successful",
+            "Whether what a file holds now is in use: 1, or 0 where the last good one still holds",
+            self.last_reload_successful.clone(),
+        );
+        let build: Family<Labels<1>, Gauge> = Family::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build_info", "The version of this program; always 1", build);
     }
 
     /// A review was answered.
     pub fn answered(&self, event: &Event<'_>, duration: Duration) {
-        let result = match event.verdict {
+        let answered = match event.verdict {
             Verdict::Decided(decision) => {
                 self.decided(event, decision);
-                if decision.is_injected() { "injected" } else { "skipped" }
+                if decision.is_injected() { Answered::Injected } else { Answered::Skipped }
             }
             Verdict::SelfCheckFailed(_) => {
                 self.selfcheck_failures.inc();
-                "selfcheck_failed"
+                Answered::SelfCheckFailed
             }
         };
-        self.requests.get_or_create(&request(event.operation.name(), result)).inc();
+        self.requests.count((event.operation, answered));
         self.duration.observe(duration.as_secs_f64());
     }
 
@@ -249,31 +244,23 @@ impl Metrics {
         let is_pod = match decision.outcome {
             Outcome::Injected(_) => true,
             Outcome::Skipped(reason) => {
-                self.skipped_pods.get_or_create(&[("reason", reason.code())]).inc();
+                self.skipped_pods.count(reason);
                 reason != SkipReason::NotAPodCreation
             }
         };
         for container in &decision.containers {
             if let Some(injected) = container.injected() {
-                let profile = injected.profile.map_or(NO_PROFILE, |name| self.known_profile(name));
-                let form = injected.hook.form();
-                let labels = [("form", form.to_owned()), ("profile", profile.to_owned())];
-                self.injected.get_or_create(&labels).inc();
+                self.injected.count(injected.hook.form(), injected.profile);
             } else if let Some(reason) = container.reason() {
-                self.skipped_containers.get_or_create(&[("reason", reason.code())]).inc();
+                self.skipped_containers.count(reason);
             }
         }
         for problem in &decision.problems {
-            self.problems.get_or_create(&[("code", problem.code.code())]).inc();
+            self.problems.count(problem.code);
         }
         if let Some(namespaces) = self.namespaces.as_ref().filter(|_| is_pod) {
             namespaces.count(event.namespace, decision.is_injected());
         }
-    }
-
-    /// Profiles of a configuration that was read later are not counted by name.
-    fn known_profile<'a>(&self, name: &'a str) -> &'a str {
-        if self.profiles.iter().any(|known| known == name) { name } else { OTHER }
     }
 
     /// A pod was let through without being looked at.
@@ -282,24 +269,21 @@ impl Metrics {
             Unchanged::Overloaded | Unchanged::Deadline => self.shed.inc(),
             Unchanged::Panic => self.panics.inc(),
         };
-        self.requests.get_or_create(&request("unknown", why.code())).inc();
+        self.requests.count((Operation::Unknown, Answered::Unchanged(why)));
         self.duration.observe(duration.as_secs_f64());
     }
 
     /// A request was no review.
     pub fn refused(&self, status: u16) {
-        let status = if REFUSED_STATUSES.contains(&status) { status } else { 400 };
-        self.refused.get_or_create(&[("status", status)]).inc();
+        self.refused.count(status_label(status).0);
     }
 
-    /// A request begins.
-    pub fn request_begins(&self) {
+    /// A request begins. It ends when the result is dropped, also where the client went away and
+    /// nobody waits for an answer.
+    #[must_use]
+    pub fn request_begins(&self) -> InFlight<'_> {
         self.in_flight.inc();
-    }
-
-    /// A request ends.
-    pub fn request_ends(&self) {
-        self.in_flight.dec();
+        InFlight(&self.in_flight)
     }
 
     /// A connection begins.
@@ -310,12 +294,12 @@ impl Metrics {
     /// A connection ends.
     pub fn connection_closed(&self, why: ConnectionEnd) {
         self.connections.dec();
-        self.connections_closed.get_or_create(&[("reason", why.name())]).inc();
+        self.connections_closed.count(why);
     }
 
     /// A handshake failed.
     pub fn handshake_failed(&self, why: HandshakeError) {
-        self.handshake_errors.get_or_create(&[("reason", why.name())]).inc();
+        self.handshake_errors.count(why);
     }
 
     /// A certificate is in use from now on.
@@ -327,8 +311,9 @@ impl Metrics {
 
     /// A file changed and was read.
     pub fn reloaded(&self, what: Reload, result: ReloadResult) {
-        let labels = [("what", what.name()), ("result", result.name())];
-        self.reloads.get_or_create(&labels).inc();
+        self.reloads.count((what, result));
+        let is_in_use = i64::from(result == ReloadResult::Changed);
+        self.last_reload_successful.get_or_create(&[("what", what.name())]).set(is_in_use);
     }
 
     /// Everything, as text.
@@ -338,40 +323,34 @@ impl Metrics {
     }
 }
 
-impl Namespaces {
-    fn new() -> Self {
-        Self { known: Mutex::default(), family: Family::default() }
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
+}
 
-    fn count(&self, namespace: &str, is_injected: bool) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::from(!is_injected);
-        if let Some(counters) = known.get(namespace) {
-            counters.get(index).map(Counter::inc);
-            return;
-        }
-        let name = if known.len() < MOST_NAMESPACES { namespace } else { OTHER };
-        let counters = ["injected", "skipped"].map(|decision| {
-            let labels = [("namespace", name.to_owned()), ("decision", decision.to_owned())];
-            self.family.get_or_create_owned(&labels)
-        });
-        counters.get(index).map(Counter::inc);
-        if known.len() < MOST_NAMESPACES {
-            known.insert(name.to_owned(), counters);
+impl Answered {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Injected => "injected",
+            Self::Skipped => "skipped",
+            Self::SelfCheckFailed => "selfcheck_failed",
+            Self::Unchanged(why) => why.code(),
         }
     }
 }
 
-const fn request(
-    operation: &'static str,
-    result: &'static str,
-) -> [(&'static str, &'static str); 2] {
-    [("operation", operation), ("result", result)]
+/// Every pair that there can be: nobody knows the operation of a review that was not read.
+fn answers() -> impl Iterator<Item = (Operation, Answered)> {
+    let read = [Answered::Injected, Answered::Skipped, Answered::SelfCheckFailed];
+    let unread = Unchanged::ALL.map(|why| (Operation::Unknown, Answered::Unchanged(why)));
+    Operation::ALL
+        .into_iter()
+        .flat_map(move |operation| read.map(|answered| (operation, answered)))
+        .chain(unread)
 }
 
-fn touch<L>(family: &Family<L, Counter>, labels: &L)
-where
-    L: Clone + std::hash::Hash + Eq + EncodeLabelSet,
-{
-    drop(family.get_or_create(labels));
+/// The key and the label of a status.
+fn status_label(status: u16) -> (u16, &'static str) {
+    REFUSED_STATUSES.into_iter().find(|(known, _)| *known == status).unwrap_or((0, OTHER))
 }

@@ -26,6 +26,7 @@ mod golden;
 mod hooks;
 mod layers;
 mod manifest;
+mod metrics;
 mod model;
 mod properties;
 mod reviews;

@@ -56,9 +56,18 @@ struct Reviews {
 /// The paths of the TLS port.
 pub fn webhook(webhook: Webhook) -> Router {
     let memory = BodyMemory::new(webhook.limits.bodies_in_flight_bytes);
+    let other = |status: StatusCode| {
+        let metrics = webhook.metrics.clone();
+        move || async move {
+            metrics.refused(status.as_u16());
+            status
+        }
+    };
     Router::new()
         .route("/mutate", post(mutate))
         .route("/mutate/v1/pods", post(mutate))
+        .fallback(other(StatusCode::NOT_FOUND))
+        .method_not_allowed_fallback(other(StatusCode::METHOD_NOT_ALLOWED))
         .with_state(Arc::new(Reviews { webhook, memory }))
 }
 
@@ -75,9 +84,9 @@ pub fn administration(administration: Administration) -> Router {
 async fn mutate(State(reviews): State<Arc<Reviews>>, request: Request) -> Response {
     let began = Instant::now();
     let metrics = &reviews.webhook.metrics;
-    metrics.request_begins();
+    let in_flight = metrics.request_begins();
     let response = reviews.answer(request, began).await;
-    metrics.request_ends();
+    drop(in_flight);
     if !response.status().is_success() {
         metrics.refused(response.status().as_u16());
     }

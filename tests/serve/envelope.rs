@@ -39,6 +39,8 @@ fn only_posts_to_two_paths_are_reviews() {
     for path in ["/", "/metrics", "/livez", "/readyz", "/mutate/", "/mutate/v1", "/validate"] {
         assert_eq!(raw(&serve, &head(path, 0)).status, 404, "{path}");
     }
+    assert_eq!(serve.metric("prestop_refused_requests_total{status=\"405\"}"), 4);
+    assert_eq!(serve.metric("prestop_refused_requests_total{status=\"404\"}"), 7);
     for path in ["/mutate", "/", "/metrics/x"] {
         assert_eq!(serve.get(path).0, 404, "administration {path}");
     }

@@ -1,14 +1,15 @@
 //! Log lines and metrics.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
-use prestop::metrics::{ByNamespace, Format, Metrics};
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use super::process::Serve;
+use super::process::{PATIENCE, Serve, wait_until};
 use super::wire::{Connection, body, pod, review};
 
 #[test]
@@ -47,7 +48,7 @@ fn what_is_skipped_is_silent_unless_asked_for() {
     skipped["metadata"]["labels"] = json!({"prestop.dev/inject": "disabled"});
     connection.post(review(&skipped).to_string());
     connection.post(body());
-    super::process::wait_until("the second pod's line", || serve.log().contains("injected"));
+    wait_until("the second pod's line", || serve.log().contains("injected"));
     assert!(!serve.log().contains("opted-out"), "{}", serve.log());
     let chatty = Serve::configured("log: {level: debug, format: text}\n");
     assert!(chatty.log().contains(" INFO serving address=127.0.0.1:"), "{}", chatty.log());
@@ -105,85 +106,89 @@ fn namespaces_are_bounded() {
     );
 }
 
-/// Name, type and labels of each family.
-fn exported() -> BTreeMap<String, (String, String)> {
-    let metrics = Metrics::new(ByNamespace::Counted, std::iter::empty());
-    let mut families = BTreeMap::new();
-    let all = metrics.encode(Format::Prometheus);
-    for line in all.lines() {
-        if let Some(metric) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = metric.split_once(' ').unwrap();
-            families.insert(name.to_owned(), (kind.to_owned(), String::new()));
-        } else if let Some((series, _)) = line.split_once('{') {
-            let labels: Vec<_> = line[series.len() + 1..]
-                .split('}')
-                .next()
-                .unwrap()
-                .split(',')
-                .map(|label| label.split('=').next().unwrap())
-                .filter(|label| *label != "le")
-                .map(|label| format!("`{label}`"))
-                .collect();
-            let name = series.trim_end_matches("_bucket");
-            families.get_mut(name).unwrap().1 = labels.join(", ");
+/// A Prometheus server that scrapes another, on a free port of this machine.
+struct Prometheus {
+    process: Child,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Prometheus {
+    /// `None` where it is not installed.
+    fn start(target: SocketAddr) -> Option<Self> {
+        if Command::new("prometheus").arg("--version").output().is_err() {
+            assert!(std::env::var_os("PRESTOP_REQUIRE_TOOLS").is_none(), "prometheus is missing");
+            println!("skipped: prometheus is not installed");
+            return None;
         }
+        let folder = tempfile::tempdir().unwrap();
+        let scrape = json!({"job_name": "prestop", "scrape_interval": "1s",
+            "static_configs": [{"targets": [target.to_string()]}]});
+        // JSON is YAML too.
+        let configuration = json!({"scrape_configs": [scrape]});
+        fs::write(folder.path().join("prometheus.yml"), configuration.to_string()).unwrap();
+        let (process, address) = Self::spawn(folder.path());
+        let mut prometheus = Self { process, address, folder };
+        wait_until("Prometheus", || {
+            // It does not tell a port of its own choice, and another test may have taken this one.
+            if prometheus.process.try_wait().unwrap().is_some() {
+                (prometheus.process, prometheus.address) = Self::spawn(prometheus.folder.path());
+            }
+            prometheus.get("/api/v1/status/buildinfo").is_some()
+        });
+        Some(prometheus)
     }
-    families
+
+    fn spawn(folder: &Path) -> (Child, SocketAddr) {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let process = Command::new("prometheus")
+            .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        (process, address)
+    }
+
+    /// What it knows; `None` while it does not answer.
+    fn get(&self, path: &str) -> Option<Value> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        serde_json::from_str(body).ok()
+    }
 }
 
-#[test]
-fn the_reference_lists_what_is_exported() {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
-    let mut listed = BTreeMap::new();
-    for row in page.lines().filter(|line| line.starts_with("| `prestop_")) {
-        let cells: Vec<_> = row.split('|').map(str::trim).collect();
-        listed.insert(
-            cells[1].trim_matches('`').to_owned(),
-            (cells[2].to_owned(), cells[3].to_owned()),
-        );
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
-    let mut exported = exported();
-    // These have no series before something is known.
-    for (name, kind, labels) in [
-        ("prestop_namespace_decisions_total", "counter", "`namespace`, `decision`"),
-        ("prestop_certificate_expiry_timestamp_seconds", "gauge", "`certificate`"),
-    ] {
-        exported.insert(name.to_owned(), (kind.to_owned(), labels.to_owned()));
-    }
-    assert_eq!(listed, exported);
 }
 
+/// It asks for `OpenMetrics`; what `promtool` says to the other format is in `metrics`.
 #[test]
-fn prometheus_accepts_both_formats() {
-    if Command::new("promtool").arg("--version").output().is_err() {
-        assert!(std::env::var_os("PRESTOP_REQUIRE_TOOLS").is_none(), "promtool is missing");
-        println!("skipped: promtool is not installed");
-        return;
-    }
-    let metrics = Metrics::new(ByNamespace::Counted, ["nginx"].into_iter());
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let text = metrics.encode(Format::Prometheus);
-    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && told.is_empty(), "{told}");
-}
-
-#[test]
-fn scrapers_get_the_format_that_they_ask_for() {
-    assert_eq!(Format::accepted(None), Format::Prometheus);
-    assert_eq!(Format::accepted(Some("text/plain")), Format::Prometheus);
-    let prometheus = "application/openmetrics-text;version=1.0;q=0.5,text/plain;q=0.2";
-    assert_eq!(Format::accepted(Some(prometheus)), Format::OpenMetrics);
-    let metrics = Metrics::new(ByNamespace::NotCounted, std::iter::empty());
-    assert!(metrics.encode(Format::OpenMetrics).ends_with("# EOF\n"));
-    assert!(!metrics.encode(Format::Prometheus).contains("# EOF"));
+fn prometheus_scrapes_the_server() {
+    let serve = Serve::start(&[]);
+    Connection::open(&serve).post(body()).response();
+    let Some(prometheus) = Prometheus::start(serve.administration) else { return };
+    let query =
+        "/api/v1/query?query=prestop_admission_requests_total%7Bresult%3D%22injected%22%7D%3E0";
+    let mut result = Value::Null;
+    wait_until("a scrape", || {
+        result = prometheus.get(query).map_or(Value::Null, |mut all| all["data"]["result"].take());
+        result.as_array().is_some_and(|series| !series.is_empty())
+    });
+    assert_eq!(result[0]["metric"]["operation"], "create");
+    assert_eq!(result[0]["value"][1], "1");
+    let targets = prometheus.get("/api/v1/targets").unwrap();
+    assert_eq!(targets["data"]["activeTargets"][0]["lastError"], "");
+    let known = prometheus.get("/api/v1/metadata?metric=prestop_shed").unwrap();
+    assert_eq!(known["data"]["prestop_shed"][0]["type"], "counter", "not read as OpenMetrics");
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! Decisions by namespace: the only label whose values come from requests. Whoever can send requests
+//! can make up names, so both their number and their length are bounded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+
+use super::OTHER;
+
+/// Namespaces that are counted by name.
+const MOST_NAMESPACES: usize = 1000;
+/// The API server accepts no longer names: they are DNS labels (RFC 1123).
+const LONGEST_NAME_BYTES: usize = 63;
+
+/// Two counters for each namespace.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Namespaces {
+    known: Arc<Mutex<BTreeMap<Arc<str>, Counters>>>,
+    other: Counters,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Counters {
+    injected: Counter,
+    skipped: Counter,
+}
+
+impl Namespaces {
+    /// One more pod.
+    pub(super) fn count(&self, namespace: &str, is_injected: bool) {
+        let mut known = self.lock();
+        if let Some(counters) = known.get(namespace) {
+            counters.count(is_injected);
+        } else if known.len() < MOST_NAMESPACES && is_name(namespace) {
+            known.entry(namespace.into()).or_default().count(is_injected);
+        } else {
+            self.other.count(is_injected);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Counters>> {
+        // Nothing that holds the lock can leave it half done.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counters {
+    fn count(&self, is_injected: bool) {
+        if is_injected { &self.injected } else { &self.skipped }.inc();
+    }
+}
+
+impl EncodeMetric for Namespaces {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        // Requests don't wait until all the text is written.
+        let mut all: Vec<(Arc<str>, Counters)> =
+            self.lock().iter().map(|(name, counters)| (name.clone(), counters.clone())).collect();
+        all.push((OTHER.into(), self.other.clone()));
+        for (name, Counters { injected, skipped }) in &all {
+            for (decision, counter) in [("injected", injected), ("skipped", skipped)] {
+                let labels = [("namespace", &**name), ("decision", decision)];
+                counter.encode(encoder.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
+
+/// Whether a namespace can have this name. One that is called `other` is counted with the others.
+fn is_name(text: &str) -> bool {
+    (1..=LONGEST_NAME_BYTES).contains(&text.len())
+        && text != OTHER
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
