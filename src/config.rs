@@ -1,6 +1,5 @@
-//! The configuration file `prestop.yaml`: its text in, a [`Policy`] and
-//! [`Serving`] out, or everything that is
-//! wrong with it. See `docs/configuration.md` for the fields.
+//! The configuration file `prestop.yaml`: its text in, a [`Policy`] and [`Serving`] out, or
+//! everything that is wrong with it. See `docs/configuration.md` for the fields.
 //!
 //! Three steps, each with all of its errors at once: the text becomes a tree (`document`), the
 //! tree is held against the schema (`shape`), the values against the rules (`rules`).

@@ -322,6 +322,50 @@ metrics: {byNamespace: false}
         "server: {maximumBodyBytes: 67108864, maximumBodiesInFlightBytes: 4294967296}\n",
     );
     assert_eq!(largest.server.limits.bodies_in_flight_bytes, 4 << 30);
+    // The default of the one goes with the longest of the other.
+    let limits = serving_with("server: {maximumBodyBytes: 67108864}\n").server.limits;
+    assert!(limits.bodies_in_flight_bytes >= limits.body_bytes);
+}
+
+#[test]
+fn mistakes_in_all_sections_are_told_together() {
+    let error = error_of(&format!(
+        "{HEADER}defaults: {{delay: 5m}}
+server: {{workers: 0, idleTimeout: 1s}}
+tls: {{allowedNames: ['']}}
+"
+    ));
+    let expected = [
+        "3:19 defaults.delay",
+        "4:19 server.workers",
+        "4:35 server.idleTimeout",
+        "5:21 tls.allowedNames",
+        "5:22 tls.allowedNames[0]",
+    ];
+    assert_eq!(places(&error), expected);
+}
+
+#[test]
+fn the_schema_has_the_bounds_of_the_numbers() {
+    let schema = json_schema();
+    let server = &schema["properties"]["server"]["properties"];
+    let numbers = server.as_object().unwrap().iter();
+    let numbers: Vec<_> = numbers.filter(|(_, field)| field["type"] == "integer").collect();
+    assert_eq!(numbers.len(), 4);
+    for (name, field) in numbers {
+        let (least, most) =
+            (field["minimum"].as_i64().unwrap(), field["maximum"].as_i64().unwrap());
+        let path = format!("server.{name}");
+        let is_refused = |number: i64| {
+            // The shortest body, so that any number of bytes in flight goes with it.
+            let body = if name == "maximumBodyBytes" { "" } else { "maximumBodyBytes: 65536, " };
+            let text = format!("{HEADER}server: {{{body}{name}: {number}}}\n");
+            let error = Config::parse(&text).err();
+            error.is_some_and(|error| error.problems().iter().any(|problem| problem.path == path))
+        };
+        assert!(!is_refused(least) && !is_refused(most), "{name}");
+        assert!(is_refused(least - 1) && is_refused(most + 1), "{name}");
+    }
 }
 
 const OWN_PROFILES: &str = "

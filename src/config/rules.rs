@@ -1,5 +1,5 @@
-//! From a file of the right shape to a [`Policy`] and [`Serving`]: durations, bounds, and what goes together.
-//! Every rule is tried, so that all that is wrong is told together.
+//! From a file of the right shape to a [`Policy`] and [`Serving`]: durations, bounds, and what goes
+//! together. Every rule is tried, so that all that is wrong is told together.
 
 use serde_saphyr::Spanned;
 

@@ -6,12 +6,25 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 
 use super::error::{Finding, Place};
-use super::format::serving::{LogSection, MetricsSection, ServerSection, TlsSection};
+use super::format::serving::{
+    BODIES_IN_FLIGHT_BYTES, BODY_BYTES, CONNECTIONS, LogSection, MetricsSection, ServerSection,
+    TlsSection, WORKERS,
+};
 use crate::catalogue::format::DurationText;
 use crate::duration::HumanSeconds;
 use crate::serving::{
     ClientCertificates, Limits, LogSettings, MetricsSettings, ServerSettings, Serving, TlsSettings,
 };
+
+/// Go's client closes idle connections after 90 s; a server that closes first cuts a request now and
+/// then.
+const LEAST_IDLE_TIMEOUT_SECONDS: i64 = 91;
+const WHY_LONGER_THAN_THE_CLIENT: &str = ": the API server closes idle connections after 90s, and \
+                                          whoever closes first cuts a request now and then";
+
+/// The API server's `timeoutSeconds` is 30 at most.
+const MOST_BODY_TIMEOUT_SECONDS: i64 = 30;
+const WHY_NOT_LONGER_THAN_THE_CALLER: &str = ": the API server waits no longer";
 
 /// The sections of a file.
 pub(super) struct Sections {
@@ -61,29 +74,39 @@ impl Bounds {
             idle_timeout,
         } = section;
         let limits = &built_in.limits;
-        let workers = self.number("workers", workers.as_ref(), (1, 64), built_in.workers.get());
+        let workers = self.number("workers", workers.as_ref(), WORKERS, built_in.workers.get());
         let body_bytes = self.number(
             "maximumBodyBytes",
             maximum_body_bytes.as_ref(),
-            (64 << 10, 64 << 20),
+            BODY_BYTES,
             limits.body_bytes,
         );
         let bodies_in_flight_bytes = self.number(
             "maximumBodiesInFlightBytes",
             maximum_bodies_in_flight_bytes.as_ref(),
-            (64 << 10, 4 << 30),
+            BODIES_IN_FLIGHT_BYTES,
             limits.bodies_in_flight_bytes,
         );
-        if bodies_in_flight_bytes < body_bytes {
-            let place = [maximum_bodies_in_flight_bytes, maximum_body_bytes];
+        // Only where both are in their own bounds: one mistake is told once. By default as many
+        // bytes are in flight as the longest body may have, so this needs the field in the file.
+        if let (Some(body), Some(in_flight)) = (body_bytes, bodies_in_flight_bytes)
+            && let Some(value) = maximum_bodies_in_flight_bytes
+            && in_flight < body
+        {
+            let by_default = if maximum_body_bytes.is_none() { " by default" } else { "" };
             let message = format!(
-                "{bodies_in_flight_bytes} has to be at least server.maximumBodyBytes, which is {body_bytes}"
+                "{in_flight} has to be at least server.maximumBodyBytes, which is {body}{by_default}"
             );
-            let place = place.into_iter().flatten().next().map(|value| value.referenced.into());
-            self.find("server.maximumBodiesInFlightBytes", place, message);
+            self.find("server.maximumBodiesInFlightBytes", value.referenced.into(), message);
         }
+        let connections = self.number(
+            "maximumConnections",
+            maximum_connections.as_ref(),
+            CONNECTIONS,
+            limits.connections,
+        );
         ServerSettings {
-            workers: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
+            workers: workers.and_then(NonZeroUsize::new).unwrap_or(built_in.workers),
             drain_delay: self.duration(
                 "drainDelay",
                 drain_delay.as_ref(),
@@ -97,14 +120,10 @@ impl Bounds {
                 built_in.drain_timeout,
             ),
             limits: Limits {
-                body_bytes,
-                bodies_in_flight_bytes,
-                connections: self.number(
-                    "maximumConnections",
-                    maximum_connections.as_ref(),
-                    (16, 65_536),
-                    limits.connections,
-                ),
+                body_bytes: body_bytes.unwrap_or(limits.body_bytes),
+                bodies_in_flight_bytes: bodies_in_flight_bytes
+                    .unwrap_or(limits.bodies_in_flight_bytes),
+                connections: connections.unwrap_or(limits.connections),
                 handshake_timeout: self.duration(
                     "handshakeTimeout",
                     handshake_timeout.as_ref(),
@@ -117,18 +136,16 @@ impl Bounds {
                     (1, 60),
                     limits.first_request_timeout,
                 ),
-                // The API server waits 30 s at most (`timeoutSeconds`).
                 body_timeout: self.duration(
                     "bodyTimeout",
                     body_timeout.as_ref(),
-                    (1, 30),
+                    (1, MOST_BODY_TIMEOUT_SECONDS),
                     limits.body_timeout,
                 ),
-                // Go's client closes idle connections after 90 s.
                 idle_timeout: self.duration(
                     "idleTimeout",
                     idle_timeout.as_ref(),
-                    (91, 3600),
+                    (LEAST_IDLE_TIMEOUT_SECONDS, 3600),
                     limits.idle_timeout,
                 ),
             },
@@ -138,33 +155,40 @@ impl Bounds {
     fn clients(&mut self, section: &TlsSection) -> Option<ClientCertificates> {
         let TlsSection { min_version: _, client_ca, allowed_names } = section;
         if let Some(file) = client_ca.as_ref().filter(|file| file.value.trim().is_empty()) {
-            self.find("tls.clientCA", Some(file.referenced.into()), "expected a file".to_owned());
+            self.find("tls.clientCA", file.referenced.into(), "expected a file".to_owned());
         }
         if let (None, Some(names)) = (client_ca, allowed_names) {
             let message =
                 "only together with tls.clientCA: without it no client is asked".to_owned();
-            self.find("tls.allowedNames", Some(names.referenced.into()), message);
+            self.find("tls.allowedNames", names.referenced.into(), message);
         }
-        let names = allowed_names.as_ref().map(|names| names.value.clone()).unwrap_or_default();
+        let names = allowed_names.as_ref().map(|names| names.value.as_slice()).unwrap_or_default();
+        for (index, name) in names.iter().enumerate() {
+            if name.value.trim().is_empty() {
+                let message = "empty; no certificate has this name".to_owned();
+                self.find(&format!("tls.allowedNames[{index}]"), name.referenced.into(), message);
+            }
+        }
         client_ca.as_ref().map(|file| ClientCertificates {
             authorities_file: file.value.clone(),
-            allowed_names: names,
+            allowed_names: names.iter().map(|name| name.value.clone()).collect(),
         })
     }
 
     fn number(
         &mut self,
         name: &str,
-        value: Option<&Spanned<u64>>,
+        value: Option<&Spanned<i128>>,
         (least, most): (u64, u64),
         default: usize,
-    ) -> usize {
-        let Some(value) = value else { return default };
-        if !(least..=most).contains(&value.value) {
-            let message = format!("allowed are {least} to {most}");
-            self.find(&format!("server.{name}"), Some(value.referenced.into()), message);
+    ) -> Option<usize> {
+        let Some(value) = value else { return Some(default) };
+        if (i128::from(least)..=i128::from(most)).contains(&value.value) {
+            return usize::try_from(value.value).ok();
         }
-        usize::try_from(value.value).unwrap_or(default)
+        let message = format!("allowed are {least} to {most}");
+        self.find(&format!("server.{name}"), value.referenced.into(), message);
+        None
     }
 
     fn duration(
@@ -179,15 +203,21 @@ impl Bounds {
             Ok(seconds) if (least..=most).contains(&seconds) => {
                 return Duration::from_secs(seconds.unsigned_abs());
             }
-            Ok(_) => format!("allowed are {} to {}", HumanSeconds(least), HumanSeconds(most)),
+            Ok(seconds) => {
+                let why = match name {
+                    "idleTimeout" if seconds < least => WHY_LONGER_THAN_THE_CLIENT,
+                    "bodyTimeout" if seconds > most => WHY_NOT_LONGER_THAN_THE_CALLER,
+                    _ => "",
+                };
+                format!("allowed are {} to {}{why}", HumanSeconds(least), HumanSeconds(most))
+            }
             Err(cause) => cause.to_string(),
         };
-        self.find(&format!("server.{name}"), Some(text.location().into()), fault);
+        self.find(&format!("server.{name}"), text.location().into(), fault);
         default
     }
 
-    fn find(&mut self, path: &str, place: Option<Place>, message: String) {
-        let place = place.unwrap_or(Place::START);
+    fn find(&mut self, path: &str, place: Place, message: String) {
         self.0.push(Finding { path: path.to_owned(), place, message });
     }
 }

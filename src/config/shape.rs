@@ -51,7 +51,9 @@ impl Shape<'_> {
             }
             value if words.is_empty() && accepts(schema, type_of(value)) => {}
             value => {
-                let message = format!("expected {}, found {}", expected(schema), found(value));
+                let hint = quoting(value, &words);
+                let message =
+                    format!("expected {}, found {}{hint}", expected(schema), found(value));
                 self.find(path, node.place, message);
             }
         }
@@ -199,6 +201,16 @@ fn found(value: &Value) -> String {
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a mapping".to_owned(),
     }
+}
+
+/// How a word that looks like a number is written: YAML reads `1.3` as one.
+fn quoting(value: &Value, words: &[&str]) -> String {
+    let number = matches!(value, Value::Integer(_) | Value::Float(_));
+    if !number || !words.iter().any(|word| word.parse::<f64>().is_ok()) {
+        return String::new();
+    }
+    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    format!("; write {} in quotes", words.join(" or "))
 }
 
 /// The beginning of a text of the file.

@@ -7,14 +7,20 @@ use serde_saphyr::Spanned;
 use crate::catalogue::format::DurationText;
 use crate::serving::{LogFormat, LogLevel, TlsVersion};
 
+/// Least and most of the numbers, for the schema and the rules.
+pub(in crate::config) const WORKERS: (u64, u64) = (1, 64);
+pub(in crate::config) const BODY_BYTES: (u64, u64) = (64 << 10, 64 << 20);
+pub(in crate::config) const BODIES_IN_FLIGHT_BYTES: (u64, u64) = (64 << 10, 4 << 30);
+pub(in crate::config) const CONNECTIONS: (u64, u64) = (16, 65_536);
+
 /// Threads, draining and limits of `prestop serve`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(in crate::config) struct ServerSection {
     /// Threads that serve requests, 1 to 64. One serves tens of thousands of requests a second.
     #[serde(default)]
-    #[schemars(with = "u64", extend("default" = 1))]
-    pub(in crate::config) workers: Option<Spanned<u64>>,
+    #[schemars(with = "u64", range(min = WORKERS.0, max = WORKERS.1), extend("default" = 1))]
+    pub(in crate::config) workers: Option<Spanned<i128>>,
     /// From SIGTERM on, how long requests are still taken while the pod's address is withdrawn.
     /// 0s to 10m.
     #[serde(default)]
@@ -26,18 +32,30 @@ pub(in crate::config) struct ServerSection {
     pub(in crate::config) drain_timeout: Option<DurationText>,
     /// The longest request body. The API server takes objects of 3 MiB. 64 KiB to 64 MiB.
     #[serde(default)]
-    #[schemars(with = "u64", extend("default" = 7_340_032))]
-    pub(in crate::config) maximum_body_bytes: Option<Spanned<u64>>,
+    #[schemars(
+        with = "u64",
+        range(min = BODY_BYTES.0, max = BODY_BYTES.1),
+        extend("default" = 7_340_032)
+    )]
+    pub(in crate::config) maximum_body_bytes: Option<Spanned<i128>>,
     /// Unfinished bodies together; pods beyond that go through without being looked at. Not below
     /// `maximumBodyBytes`, at most 4 GiB.
     #[serde(default)]
-    #[schemars(with = "u64", extend("default" = 67_108_864))]
-    pub(in crate::config) maximum_bodies_in_flight_bytes: Option<Spanned<u64>>,
+    #[schemars(
+        with = "u64",
+        range(min = BODIES_IN_FLIGHT_BYTES.0, max = BODIES_IN_FLIGHT_BYTES.1),
+        extend("default" = 67_108_864)
+    )]
+    pub(in crate::config) maximum_bodies_in_flight_bytes: Option<Spanned<i128>>,
     /// Open connections; beyond that the one that has been idle longest is closed for a new one.
     /// 16 to 65536.
     #[serde(default)]
-    #[schemars(with = "u64", extend("default" = 1024))]
-    pub(in crate::config) maximum_connections: Option<Spanned<u64>>,
+    #[schemars(
+        with = "u64",
+        range(min = CONNECTIONS.0, max = CONNECTIONS.1),
+        extend("default" = 1024)
+    )]
+    pub(in crate::config) maximum_connections: Option<Spanned<i128>>,
     /// For the TLS handshake. 1s to 1m.
     #[serde(default)]
     #[schemars(with = "DurationText", extend("default" = "5s"))]
@@ -74,7 +92,7 @@ pub(in crate::config) struct TlsSection {
     /// that `clientCA` signed.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
-    pub(in crate::config) allowed_names: Option<Spanned<Vec<String>>>,
+    pub(in crate::config) allowed_names: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// Versions of TLS.
