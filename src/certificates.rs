@@ -2,10 +2,13 @@
 //! the one that is valid now.
 //!
 //! - `issue`: authorities and the certificates that they sign; pure;
-//! - `files`: pairs that somebody else renews.
+//! - `files`: pairs that somebody else renews;
+//! - [`rotation`]: the authority that the replicas of an installation share; pure.
 
 mod files;
 mod issue;
+
+pub mod rotation;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -30,4 +30,5 @@ mod metrics;
 mod model;
 mod properties;
 mod reviews;
+mod rotation;
 mod serve;

@@ -1,15 +1,17 @@
 //! Authorities and the certificates that they sign: ECDSA P-256. Pure but for the random numbers
 //! of keys and serial numbers; the time is an argument.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::CertificateError;
@@ -18,9 +20,9 @@ use super::CertificateError;
 const BACKDATED: Duration = Duration::from_secs(3600);
 
 /// A certificate authority with its key.
-#[derive(Debug)]
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
     not_before: SystemTime,
     not_after: SystemTime,
 }
@@ -34,25 +36,64 @@ pub struct Leaf {
     pub not_after: SystemTime,
 }
 
+impl fmt::Debug for Authority {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority")
+            .field("not_before", &self.not_before)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Authority {
     /// A new authority that is valid from an hour ago.
     ///
     /// # Errors
     /// When the system gives no random numbers.
     pub fn generate(now: SystemTime, lifetime: Duration) -> Result<Self, CertificateError> {
-        let (not_before, not_after) = (now - BACKDATED, now + lifetime);
-        let mut params = params(&[], not_before, not_after)?;
+        let mut params = params(&[], now - BACKDATED, now + lifetime)?;
         params.distinguished_name.push(DnType::CommonName, "prestop authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        Ok(Self { issuer, not_before, not_after })
+        let key = KeyPair::generate()?;
+        let certificate_pem = params.self_signed(&key)?.pem();
+        Self::of_parts(certificate_pem, key)
+    }
+
+    /// An authority that was kept as PEM.
+    ///
+    /// # Errors
+    /// When one of the two can't be read, or they don't go together.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, CertificateError> {
+        Self::of_parts(certificate.to_owned(), KeyPair::from_pem(key)?)
+    }
+
+    fn of_parts(certificate_pem: String, key: KeyPair) -> Result<Self, CertificateError> {
+        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|error| {
+            CertificateError::NotPem { what: "the authority", reason: error.to_string() }
+        })?;
+        let (not_before, not_after) = validity(&der, &key)?;
+        let issuer = Issuer::from_ca_cert_der(&der, key)?;
+        Ok(Self { issuer, certificate_pem, not_before, not_after })
     }
 
     /// Its certificate, for those who are to trust it.
     #[must_use]
-    pub fn certificate_pem(&self) -> String {
-        self.issuer.pem()
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Its key, to be kept in a Secret and nowhere else.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// From when on it is valid.
+    #[must_use]
+    pub const fn not_before(&self) -> SystemTime {
+        self.not_before
     }
 
     /// When it ends.
@@ -89,6 +130,21 @@ impl Authority {
     }
 }
 
+/// From when until when a certificate is valid, if the key is its own.
+fn validity(
+    der: &CertificateDer<'_>,
+    key: &KeyPair,
+) -> Result<(SystemTime, SystemTime), CertificateError> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(der)
+        .map_err(|error| CertificateError::NotX509(error.to_string()))?;
+    if parsed.public_key().subject_public_key.data != key.public_key_raw() {
+        return Err(CertificateError::NotX509("the key belongs to another one".to_owned()));
+    }
+    let validity = parsed.validity();
+    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    Ok((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())))
+}
+
 fn params(
     names: &[&str],
     not_before: SystemTime,
@@ -120,6 +176,29 @@ mod tests {
         let names = x509.subject_alternative_name().unwrap().unwrap();
         assert_eq!(names.value.general_names.len(), 1);
         assert!(!x509.is_ca());
+    }
+
+    #[test]
+    fn an_authority_survives_as_pem_and_signs_the_same() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let authority = Authority::generate(now, Duration::from_secs(600)).unwrap();
+        let kept = Authority::from_pem(authority.certificate_pem(), &authority.key_pem()).unwrap();
+        assert_eq!(kept.certificate_pem(), authority.certificate_pem());
+        assert_eq!(
+            (kept.not_before(), kept.not_after()),
+            (authority.not_before(), authority.not_after())
+        );
+        kept.issue(&["localhost"], now, Duration::from_secs(60)).unwrap();
+        assert!(!format!("{kept:?}").contains("PRIVATE"));
+        let other = Authority::generate(now, Duration::from_secs(600)).unwrap();
+        for (certificate, key) in [
+            (authority.certificate_pem(), other.key_pem()),
+            ("", authority.key_pem()),
+            (authority.certificate_pem(), String::new()),
+            (&authority.key_pem(), authority.key_pem()),
+        ] {
+            assert!(Authority::from_pem(certificate, &key).is_err());
+        }
     }
 
     #[test]

@@ -268,7 +268,7 @@ fn certificate(
     }
     let (authority, leaf) = ephemeral(SystemTime::now())?;
     if let Some(path) = &arguments.ca_out {
-        write_whole(path, &authority.certificate_pem())
+        write_whole(path, authority.certificate_pem())
             .with_context(|| format!("--ca-out {}", path.display()))?;
     }
     metrics.certificate_expires(Certificate::Serving, leaf.not_after);
