@@ -10,7 +10,12 @@ test *arguments:
 lint:
     cargo fmt --all -- --check
     cargo clippy --all-targets --locked -- -D warnings
-    shellcheck .ci/run .ci/readme .ci/image .ci/build-static certs/make-development-certificates src/engine/hook.sh
+    shellcheck .ci/run .ci/readme .ci/image .ci/build-static tests/tools/install certs/make-development-certificates src/engine/hook.sh
+
+# Tests with a real API server; builds it with Go the first time (about six minutes).
+control-plane:
+    tests/tools/install
+    PRESTOP_REQUIRE_CONTROL_PLANE=1 cargo test --locked control_plane
 
 deny:
     cargo deny check

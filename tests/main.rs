@@ -18,6 +18,7 @@ mod api_rules;
 mod catalogue;
 mod cli;
 mod config;
+mod control_plane;
 mod development_certificates;
 mod documents;
 mod engine;

@@ -4,7 +4,7 @@
 //! - `wire`: requests and answers, byte by byte where it matters;
 //! - the rest: what has to hold.
 
-mod agreement;
+pub(crate) mod agreement;
 mod certificates;
 mod drain;
 mod envelope;

@@ -16,7 +16,7 @@ use super::wire::{Connection, review};
 use crate::golden::cases;
 
 /// The values of a file's documents.
-fn documents(path: &Path) -> Vec<Value> {
+pub(crate) fn documents(path: &Path) -> Vec<Value> {
     let all = Documents::new(Cursor::new(fs::read(path).unwrap()));
     all.map(|document| document.unwrap().value().unwrap().unwrap_or_default()).collect()
 }

@@ -1,0 +1,246 @@
+//! The control plane as processes of a test, and a client for its API.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::serve::process::wait_until;
+
+const TOKEN: &str = "token-of-a-test";
+
+pub(super) struct ControlPlane {
+    etcd: Child,
+    server: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+/// The folder with the binaries, if they are there.
+fn binaries() -> Option<PathBuf> {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let program = Path::new(env!("CARGO_BIN_EXE_prestop"));
+    let built = program.ancestors().nth(2)?.join("tools/control-plane");
+    let has_all =
+        |folder: &PathBuf| ["etcd", "kube-apiserver"].iter().all(|name| folder.join(name).exists());
+    assets.into_iter().chain([built]).find(has_all)
+}
+
+/// A port that nobody has now. Whoever takes it in between makes the start fail, and it is tried again.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl ControlPlane {
+    /// `None` where the binaries are missing.
+    pub(super) fn start() -> Option<Self> {
+        let Some(binaries) = binaries() else {
+            let is_required = std::env::var_os("PRESTOP_REQUIRE_CONTROL_PLANE").is_some();
+            assert!(!is_required, "the control plane is missing; tests/tools/install builds it");
+            println!("skipped: no control plane; tests/tools/install builds it");
+            return None;
+        };
+        for _ in 0..3 {
+            if let Some(started) = Self::start_once(&binaries) {
+                return Some(started);
+            }
+        }
+        panic!("the control plane did not start");
+    }
+
+    fn start_once(binaries: &Path) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let [client, peer, port] = [free_port(), free_port(), free_port()];
+        let key = rcgen::KeyPair::generate().unwrap();
+        fs::write(path("sa.key"), key.serialize_pem()).unwrap();
+        fs::write(path("sa.pub"), key.public_key_pem()).unwrap();
+        fs::write(path("tokens.csv"), format!("{TOKEN},admin,1,system:masters\n")).unwrap();
+        let log = |name: &str| Stdio::from(fs::File::create(path(name)).unwrap());
+        let etcd = Command::new(binaries.join("etcd"))
+            .args(["--data-dir", &path("etcd"), "--unsafe-no-fsync", "--log-level", "error"])
+            .args(["--listen-client-urls", &format!("http://127.0.0.1:{client}")])
+            .args(["--advertise-client-urls", &format!("http://127.0.0.1:{client}")])
+            .args(["--listen-peer-urls", &format!("http://127.0.0.1:{peer}")])
+            .stdout(Stdio::null())
+            .stderr(log("etcd.log"))
+            .spawn()
+            .unwrap();
+        let server = Command::new(binaries.join("kube-apiserver"))
+            .args(["--etcd-servers", &format!("http://127.0.0.1:{client}")])
+            .args(["--secure-port", &port.to_string(), "--bind-address", "127.0.0.1"])
+            .args(["--cert-dir", &path("certs"), "--token-auth-file", &path("tokens.csv")])
+            .args(["--service-account-issuer", "https://kubernetes.default.svc"])
+            .args(["--service-account-key-file", &path("sa.pub")])
+            .args(["--service-account-signing-key-file", &path("sa.key")])
+            .args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"])
+            .args(["--disable-admission-plugins", "ServiceAccount"])
+            .stdout(Stdio::null())
+            .stderr(log("server.log"))
+            .spawn()
+            .unwrap();
+        let mut started = Self { etcd, server, port, folder };
+        let until = Instant::now() + Duration::from_secs(90);
+        while Instant::now() < until {
+            if started.try_request("GET", "/readyz", None).is_some_and(|(status, _)| status == 200)
+            {
+                return Some(started);
+            }
+            if started.server.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let log = fs::read_to_string(started.folder.path().join("server.log")).unwrap_or_default();
+        println!("the API server did not become ready:\n{log}");
+        None
+    }
+
+    /// Status and body.
+    pub(super) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let (status, text) = self.try_request(method, path, body).expect("no answer");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
+        let mut stream = self.connect()?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        // Of version 1.0: the answer is whole, and ends with the connection.
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        // Without the end mark of TLS the length has to do.
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    fn connect(&self) -> Option<StreamOwned<ClientConnection, TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        let file = self.folder.path().join("certs/apiserver.crt");
+        for certificate in rustls::pki_types::CertificateDer::pem_file_iter(file).ok()? {
+            // The last one signed the first.
+            let _ = roots.add(certificate.ok()?);
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("kubernetes").unwrap();
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let socket = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port))).ok()?;
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Some(StreamOwned::new(connection, socket))
+    }
+
+    /// A namespace with these labels.
+    pub(super) fn namespace(&self, name: &str, labels: &Value) {
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
+        });
+        let (status, answer) = self.request("POST", "/api/v1/namespaces", Some(&namespace));
+        assert_eq!(status, 201, "{answer}");
+    }
+
+    /// A pod: status and what came of it.
+    pub(super) fn pod(&self, namespace: &str, pod: &Value) -> (u16, Value) {
+        self.request("POST", &format!("/api/v1/namespaces/{namespace}/pods"), Some(pod))
+    }
+
+    /// A webhook on the creation of pods in namespaces that are opted in.
+    pub(super) fn webhook(&self, webhook: &Webhook<'_>) {
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": webhook.name},
+            "webhooks": [{
+                "name": format!("{}.prestop.dev", webhook.name),
+                "clientConfig": {
+                    "url": format!("https://127.0.0.1:{}/mutate", webhook.port),
+                    "caBundle": STANDARD.encode(webhook.authority_pem),
+                },
+                "rules": [{
+                    "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"],
+                    "resources": ["pods"], "scope": "Namespaced",
+                }],
+                "namespaceSelector": {"matchLabels": {"prestop.dev/inject": "enabled"}},
+                "objectSelector": {"matchExpressions": [
+                    {"key": "prestop.dev/inject", "operator": "NotIn", "values": ["disabled", "false"]},
+                ]},
+                "failurePolicy": "Ignore",
+                "timeoutSeconds": 2,
+                "reinvocationPolicy": "IfNeeded",
+                "sideEffects": "None",
+                "matchPolicy": "Equivalent",
+                "admissionReviewVersions": ["v1"],
+            }],
+        });
+        let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+        let (status, answer) = self.request("POST", path, Some(&configuration));
+        assert_eq!(status, 201, "{answer}");
+    }
+
+    /// Waits until pods of this namespace come back with this annotation, or with a container of this
+    /// name: the API server takes about a second to see a new webhook.
+    pub(super) fn wait_for_effect(&self, namespace: &str, is_there: impl Fn(&Value) -> bool) {
+        let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+        wait_until("the webhook's effect", || {
+            let (_, pod) = self.request("POST", &path, Some(&marker()));
+            is_there(&pod)
+        });
+    }
+
+    /// A counter of the API server, summed over its series that hold these texts.
+    pub(super) fn metric(&self, name: &str, parts: &[&str]) -> u64 {
+        let (status, text) = self.try_request("GET", "/metrics", None).unwrap();
+        assert_eq!(status, 200);
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        let lines = lines.filter(|line| parts.iter().all(|part| line.contains(part)));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+}
+
+/// A webhook of a test.
+pub(super) struct Webhook<'a> {
+    pub(super) name: &'a str,
+    pub(super) port: u16,
+    pub(super) authority_pem: &'a str,
+}
+
+fn marker() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "marker"},
+        "spec": {"containers": [{"name": "web", "image": "registry.example/marker:1"}]},
+    })
+}
+
+/// Whether prestop was there.
+pub(super) fn has_status(pod: &Value) -> bool {
+    pod["metadata"]["annotations"].get("prestop.dev/status").is_some()
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        for child in [&mut self.server, &mut self.etcd] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
