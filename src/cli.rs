@@ -117,6 +117,8 @@ pub enum OutputForm {
 /// Without arguments it serves this machine only, with a certificate made in memory. No pod is ever
 /// refused; in doubt a pod stays as it is.
 #[derive(Debug, Args)]
+// Flags are booleans; each is looked at in one place.
+#[allow(clippy::struct_excessive_bools)]
 #[command(after_help = "\
 Signals: SIGTERM drains and exits with 0; Ctrl-C finishes what has begun; a second one ends at once.
 
@@ -143,8 +145,12 @@ pub struct ServeArguments {
     /// Manifests of Namespaces whose labels and annotations hold; read again when they change.
     #[arg(long, value_name = "FILE")]
     pub namespaces_file: Option<PathBuf>,
-    /// The version of the API server [default: unknown, which means that delays use the image's own
-    /// sleep].
+    /// Watch the namespaces of the cluster that the pod's service account belongs to, or of the current
+    /// kubeconfig, and read its API server's version.
+    #[arg(long, conflicts_with = "namespaces_file")]
+    pub cluster: bool,
+    /// The version of the API server [default: the cluster's, if there is one; else unknown, which
+    /// means that delays use the image's own sleep].
     #[arg(long, value_name = "VERSION")]
     pub kubernetes_version: Option<KubernetesVersion>,
     /// How often files are looked at, in seconds.

@@ -14,6 +14,7 @@
 //! - [`manifest`]: manifests as text: documents, values, edits that keep comments
 //! - [`report`]: decisions for readers
 //! - [`server`]: the servers; [`metrics`], [`telemetry`]: what they count and tell
+//! - [`cluster`]: namespaces by watch, the API server's version
 //! - [`certificates`], [`reload`], [`shutdown`]: what changes while they run; [`memory`]
 //! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
 
@@ -21,6 +22,7 @@ pub mod admission;
 pub mod catalogue;
 pub mod certificates;
 pub mod cli;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod duration;

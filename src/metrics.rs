@@ -79,6 +79,7 @@ pub struct Metrics {
     certificate_expiry: Family<Labels<1>, Gauge>,
     reloads: Fixed<(Reload, ReloadResult), 2>,
     last_reload_successful: Family<Labels<1>, Gauge>,
+    namespaces_failing_since: Gauge,
 }
 
 /// A request is being answered; until this is dropped.
@@ -126,6 +127,7 @@ impl Metrics {
                 |(what, result)| [("what", what.name()), ("result", result.name())],
             ),
             last_reload_successful: Family::default(),
+            namespaces_failing_since: Gauge::default(),
             registry: Registry::default(),
         };
         // The server starts only with files that can be used.
@@ -219,6 +221,11 @@ impl Metrics {
             "Whether what a file holds now is in use: 1, or 0 where the last good one still holds",
             self.last_reload_successful.clone(),
         );
+        registry.register(
+            "namespaces_failing_since_timestamp_seconds",
+            "Since when namespaces can't be watched, in seconds since 1970; 0 where they can",
+            self.namespaces_failing_since.clone(),
+        );
         let build: Family<Labels<1>, Gauge> = Family::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build_info", "The version of this program; always 1", build);
@@ -304,9 +311,7 @@ impl Metrics {
 
     /// A certificate is in use from now on.
     pub fn certificate_expires(&self, which: Certificate, at: SystemTime) {
-        let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        self.certificate_expiry.get_or_create(&[("certificate", which.name())]).set(seconds);
+        self.certificate_expiry.get_or_create(&[("certificate", which.name())]).set(seconds(at));
     }
 
     /// A file changed and was read.
@@ -314,6 +319,11 @@ impl Metrics {
         self.reloads.count((what, result));
         let is_in_use = i64::from(result == ReloadResult::Changed);
         self.last_reload_successful.get_or_create(&[("what", what.name())]).set(is_in_use);
+    }
+
+    /// Since when namespaces can't be watched; `None`: they can, or nobody wants to.
+    pub fn namespaces_failing_since(&self, since: Option<SystemTime>) {
+        self.namespaces_failing_since.set(since.map_or(0, seconds));
     }
 
     /// Everything, as text.
@@ -353,4 +363,10 @@ fn answers() -> impl Iterator<Item = (Operation, Answered)> {
 /// The key and the label of a status.
 fn status_label(status: u16) -> (u16, &'static str) {
     REFUSED_STATUSES.into_iter().find(|(known, _)| *known == status).unwrap_or((0, OTHER))
+}
+
+/// Seconds since 1970.
+fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
 }

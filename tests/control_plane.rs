@@ -6,5 +6,6 @@
 
 mod admission;
 mod api;
+mod cluster;
 mod failures;
 mod others;

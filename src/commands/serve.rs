@@ -1,6 +1,7 @@
 //! `prestop serve`: puts the server together out of its parts, and takes it apart again.
 
 mod files;
+mod watching;
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,12 +14,15 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use self::files::{CertificateFiles, ClientFile, ConfigurationFile, NamespacesFile};
+use self::watching::Cluster;
 use super::{Exit, tell};
 use crate::certificates::{ServedCertificate, ephemeral};
 use crate::cli::ServeArguments;
+use crate::cluster::WatchedNamespaces;
 use crate::memory::Memory;
 use crate::metrics::{ByNamespace, Certificate, Metrics};
 use crate::policy::{KubernetesVersion, NamespaceRule, Policy};
@@ -97,6 +101,7 @@ struct Parts {
     shutdown: Shutdown,
     reviews: (Server, TcpListener),
     administration: (Server, TcpListener),
+    cluster: Option<JoinSet<()>>,
     reloads: Reloads,
     poll_interval: Duration,
 }
@@ -107,6 +112,7 @@ struct Reloads {
     certificate: Option<CertificateFiles>,
     clients: Option<ClientFile>,
     namespaces: Option<NamespacesFile>,
+    watched: Option<Arc<WatchedNamespaces>>,
     memory: Memory,
     targets: Targets,
 }
@@ -114,7 +120,6 @@ struct Reloads {
 /// Where it goes.
 struct Targets {
     policy: Arc<ArcSwap<Policy>>,
-    kubernetes_version: Option<KubernetesVersion>,
     certificate: Arc<ServedCertificate>,
     acceptor: Arc<Acceptor>,
     metrics: Arc<Metrics>,
@@ -145,11 +150,25 @@ impl Parts {
         };
         let acceptor = Arc::new(Acceptor::new(terms));
         let mut namespaces = arguments.namespaces_file.as_deref().map(NamespacesFile::new);
-        let known = namespaces
-            .as_mut()
-            .map_or_else(|| Ok(files::no_namespaces()), NamespacesFile::first)?;
+        let cluster = if arguments.cluster { Some(Cluster::find().await?) } else { None };
+        let known = match (&cluster, &mut namespaces) {
+            (Some(cluster), _) => cluster.namespaces(),
+            (None, Some(file)) => file.first()?,
+            (None, None) => files::no_namespaces(),
+        };
         let policy =
             Arc::new(ArcSwap::from_pointee(for_server(policy, arguments.kubernetes_version)));
+        let watched = cluster.as_ref().map(Cluster::watched);
+        let fixed_version = arguments.kubernetes_version;
+        let cluster = match cluster {
+            None => None,
+            Some(cluster) => {
+                if fixed_version.is_none() {
+                    cluster.read_version_once(&policy).await;
+                }
+                Some(cluster.follow(policy.clone(), fixed_version))
+            }
+        };
         let (signals, shutdown) = Signals::take().context("signals")?;
         let reviews = Server {
             transport: Transport::Tls(acceptor.clone()),
@@ -165,7 +184,7 @@ impl Parts {
         let administration = Server {
             transport: Transport::Plain,
             router: routes::administration(Administration {
-                readiness: readiness(&served, &shutdown),
+                readiness: readiness(&served, &shutdown, watched.clone()),
                 metrics: metrics.clone(),
             }),
             limits: Limits { connections: ADMINISTRATION_CONNECTIONS, ..serving.server.limits },
@@ -176,20 +195,15 @@ impl Parts {
             shutdown,
             reviews: (reviews, bind(arguments.listen, "--listen").await?),
             administration: (administration, bind(arguments.admin_listen, "--admin-listen").await?),
+            cluster,
             reloads: Reloads {
                 configuration,
                 certificate,
                 clients,
                 namespaces,
+                watched,
                 memory: Memory::default(),
-                targets: Targets {
-                    policy,
-                    kubernetes_version: arguments.kubernetes_version,
-                    certificate: served,
-                    acceptor,
-                    metrics,
-                    log,
-                },
+                targets: Targets { policy, certificate: served, acceptor, metrics, log },
             },
             poll_interval: Duration::from_secs(arguments.poll_interval),
         };
@@ -220,8 +234,15 @@ impl Parts {
     }
 
     async fn run(self, serving: &Serving) -> Ending {
-        let Self { mut signals, shutdown, reviews, administration, mut reloads, poll_interval } =
-            self;
+        let Self {
+            mut signals,
+            shutdown,
+            reviews,
+            administration,
+            cluster,
+            mut reloads,
+            poll_interval,
+        } = self;
         let (delay, timeout) = (serving.server.drain_delay, serving.server.drain_timeout);
         let reviews = tokio::spawn(reviews.0.serve(reviews.1, shutdown.clone(), timeout));
         let administration =
@@ -247,6 +268,7 @@ impl Parts {
         };
         administration.abort();
         polling.abort();
+        drop(cluster);
         info!("ended");
         ending
     }
@@ -293,11 +315,23 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
 }
 
-fn readiness(served: &Arc<ServedCertificate>, shutdown: &Shutdown) -> Readiness {
+fn readiness(
+    served: &Arc<ServedCertificate>,
+    shutdown: &Shutdown,
+    watched: Option<Arc<WatchedNamespaces>>,
+) -> Readiness {
     let (served, shutdown) = (served.clone(), shutdown.clone());
-    Readiness::new()
+    let readiness = Readiness::new()
         .with("certificate", "there is no certificate yet", move || served.is_there())
-        .with("shutdown", "the server is draining", move || shutdown.phase() == Phase::Serving)
+        .with("shutdown", "the server is draining", move || shutdown.phase() == Phase::Serving);
+    match watched {
+        None => readiness,
+        Some(watched) => readiness.telling(
+            "namespaces",
+            "not read yet; the configured defaults hold",
+            move || watched.is_synced(),
+        ),
+    }
 }
 
 /// The rules of a file, as they hold where the API server itself selects the namespaces.
@@ -310,7 +344,8 @@ impl Reloads {
     fn look(&mut self) {
         let targets = &self.targets;
         if let Some((policy, serving)) = self.configuration.changed(&targets.metrics) {
-            targets.policy.store(Arc::new(for_server(policy, targets.kubernetes_version)));
+            let kubernetes_version = targets.policy.load().kubernetes_version;
+            targets.policy.store(Arc::new(for_server(policy, kubernetes_version)));
             if let Some(log) = &targets.log {
                 log.set(serving.log.level);
             }
@@ -325,6 +360,9 @@ impl Reloads {
         }
         if let Some(file) = &mut self.namespaces {
             file.look(&targets.metrics);
+        }
+        if let Some(watched) = &self.watched {
+            targets.metrics.namespaces_failing_since(watched.failing_since());
         }
         self.memory.look();
     }

@@ -6,8 +6,18 @@ use std::fmt::Write as _;
 /// One thing that has to be so.
 pub struct Check {
     name: &'static str,
-    is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    is_so: Box<dyn Fn() -> bool + Send + Sync>,
     otherwise: &'static str,
+    weight: Weight,
+}
+
+/// What follows when something is not so.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// No requests should come here.
+    Needed,
+    /// It is told, nothing more.
+    Told,
 }
 
 /// Everything that has to be so.
@@ -24,12 +34,27 @@ impl Readiness {
     /// One thing more; `otherwise` says what is missing while it is not so.
     #[must_use]
     pub fn with(
-        mut self,
+        self,
         name: &'static str,
         otherwise: &'static str,
-        is_ready: impl Fn() -> bool + Send + Sync + 'static,
+        is_so: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.0.push(Check { name, is_ready: Box::new(is_ready), otherwise });
+        self.add(Check { name, is_so: Box::new(is_so), otherwise, weight: Weight::Needed })
+    }
+
+    /// One thing that is told and does not keep requests away.
+    #[must_use]
+    pub fn telling(
+        self,
+        name: &'static str,
+        otherwise: &'static str,
+        is_so: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.add(Check { name, is_so: Box::new(is_so), otherwise, weight: Weight::Told })
+    }
+
+    fn add(mut self, check: Check) -> Self {
+        self.0.push(check);
         self
     }
 
@@ -42,8 +67,10 @@ impl Readiness {
         let mut is_ready = true;
         for check in &self.0 {
             // Writing to a String never fails.
-            let _ = if (check.is_ready)() {
+            let _ = if (check.is_so)() {
                 writeln!(text, "[+]{} ok", check.name)
+            } else if check.weight == Weight::Told {
+                writeln!(text, "[!]{}: {}", check.name, check.otherwise)
             } else {
                 is_ready = false;
                 writeln!(text, "[-]{} failed: {}", check.name, check.otherwise)

@@ -207,6 +207,46 @@ impl ControlPlane {
         });
     }
 
+    /// A kubeconfig for a service account with exactly these rights in the whole cluster.
+    pub(super) fn kubeconfig(&self, account: &str, rules: &Value) -> PathBuf {
+        let metadata = json!({"name": account});
+        let subject = json!({"kind": "ServiceAccount", "name": account, "namespace": "default"});
+        let rbac = "/apis/rbac.authorization.k8s.io/v1";
+        let role_ref = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account});
+        for (path, object) in [
+            (
+                "/api/v1/namespaces/default/serviceaccounts".to_owned(),
+                json!({"metadata": metadata}),
+            ),
+            (format!("{rbac}/clusterroles"), json!({"metadata": metadata, "rules": rules})),
+            (
+                format!("{rbac}/clusterrolebindings"),
+                json!({"metadata": metadata, "subjects": [subject], "roleRef": role_ref}),
+            ),
+        ] {
+            let (status, answer) = self.request("POST", &path, Some(&object));
+            assert_eq!(status, 201, "{answer}");
+        }
+        let path = format!("/api/v1/namespaces/default/serviceaccounts/{account}/token");
+        let wanted =
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let (status, answer) = self.request("POST", &path, Some(&wanted));
+        assert_eq!(status, 201, "{answer}");
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {
+                "server": format!("https://127.0.0.1:{}", self.port),
+                "tls-server-name": "kubernetes",
+                "certificate-authority": self.folder.path().join("certs/apiserver.crt"),
+            }}],
+            "users": [{"name": "test", "user": {"token": answer["status"]["token"]}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        });
+        let file = self.folder.path().join(format!("{account}.kubeconfig"));
+        fs::write(&file, kubeconfig.to_string()).unwrap();
+        file
+    }
+
     /// A counter of the API server, summed over its series that hold these texts.
     pub(super) fn metric(&self, name: &str, parts: &[&str]) -> u64 {
         let (status, text) = self.try_request("GET", "/metrics", None).unwrap();

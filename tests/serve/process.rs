@@ -42,8 +42,18 @@ impl Serve {
     }
 
     pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        Self::launch(folder, &[], arguments)
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), environment, arguments)
+    }
+
+    fn launch(folder: TempDir, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+        command.envs(environment.iter().copied());
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.args(arguments.iter().map(|argument| path(argument)));
         let has_own = arguments.contains(&"--tls-cert");

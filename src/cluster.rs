@@ -1,0 +1,163 @@
+//! What the server knows of the cluster it serves, without asking between a request and its answer:
+//! the labels and annotations of namespaces, kept by a watch, and the API server's version.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::SystemTime;
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt};
+use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::admission::Namespaces;
+use crate::engine::settings::NamespaceSettings;
+use crate::policy::KubernetesVersion;
+
+/// What can't be had of the cluster.
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    /// Nobody says where it is, or who asks.
+    #[error("no cluster is known: {0}")]
+    Configuration(#[from] kube::config::InferConfigError),
+    /// It does not answer, or refuses.
+    #[error("the API server: {0}")]
+    Request(#[from] kube::Error),
+    /// Its version is none that is known.
+    #[error("the API server's version is {0:?}")]
+    Version(String),
+}
+
+/// Namespaces as the watch last saw them. Only those that say something are kept: ten thousand that do
+/// not cost nothing.
+#[derive(Debug, Default)]
+pub struct WatchedNamespaces(RwLock<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    known: HashMap<String, Arc<NamespaceSettings>>,
+    /// While a list is read anew, what was read of it.
+    incoming: HashMap<String, Arc<NamespaceSettings>>,
+    is_synced: bool,
+    failing_since: Option<SystemTime>,
+}
+
+/// A client of the cluster that the service account of the pod belongs to, or the current context of
+/// the kubeconfig.
+///
+/// # Errors
+/// When there is neither.
+pub async fn client() -> Result<Client, ClusterError> {
+    let config = kube::Config::infer().await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// The API server's version.
+///
+/// # Errors
+/// When it does not answer, or its version can't be read.
+pub async fn version(client: &Client) -> Result<KubernetesVersion, ClusterError> {
+    let info = client.apiserver_version().await?;
+    let text = format!("{}.{}", info.major, info.minor);
+    text.parse().map_err(|_| ClusterError::Version(text))
+}
+
+impl WatchedNamespaces {
+    /// Keeps the namespaces up to date, for ever. `now` is asked when something fails.
+    pub async fn watch(self: Arc<Self>, client: Client, now: impl Fn() -> SystemTime) {
+        // Of each namespace only the metadata.
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+        let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.take(event),
+                Err(error) => self.failed(&error, now()),
+            }
+        }
+    }
+
+    /// Whether the namespaces have ever been read as a whole.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.read().is_synced
+    }
+
+    /// Since when what is known may be old.
+    #[must_use]
+    pub fn failing_since(&self) -> Option<SystemTime> {
+        self.read().failing_since
+    }
+
+    fn take(&self, event: Event<PartialObjectMeta<Namespace>>) {
+        let mut state = self.write();
+        let state = &mut *state;
+        match event {
+            Event::Init => state.incoming.clear(),
+            Event::InitApply(namespace) => keep(&mut state.incoming, &namespace),
+            Event::InitDone => {
+                state.known = std::mem::take(&mut state.incoming);
+                state.known.shrink_to_fit();
+                if state.failing_since.take().is_some() || !state.is_synced {
+                    info!(settings = state.known.len(), "namespaces are known");
+                }
+                state.is_synced = true;
+            }
+            Event::Apply(namespace) => {
+                state.failing_since = None;
+                keep(&mut state.known, &namespace);
+            }
+            Event::Delete(namespace) => {
+                state.failing_since = None;
+                state.known.remove(&namespace.name_any());
+            }
+        }
+    }
+
+    fn failed(&self, error: &watcher::Error, now: SystemTime) {
+        let mut state = self.write();
+        // Told once; it is tried again for as long as it takes.
+        if state.failing_since.is_none() {
+            warn!(%error, "namespaces can't be watched; what was known still holds");
+            state.failing_since = Some(now);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        // Nothing that holds the lock can leave it half done.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Namespaces for WatchedNamespaces {
+    fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>> {
+        self.read().known.get(namespace).cloned()
+    }
+}
+
+fn keep(
+    known: &mut HashMap<String, Arc<NamespaceSettings>>,
+    namespace: &PartialObjectMeta<Namespace>,
+) {
+    let settings = NamespaceSettings::read(
+        namespace.labels().iter().map(|(key, value)| (key.as_str(), value.as_str())),
+        namespace.annotations().iter().map(|(key, value)| (key.as_str(), value.as_str())),
+    );
+    let entry = known.entry(namespace.name_any());
+    if settings == NamespaceSettings::default() {
+        if let Entry::Occupied(entry) = entry {
+            entry.remove();
+        }
+    } else {
+        entry.insert_entry(Arc::new(settings));
+    }
+}

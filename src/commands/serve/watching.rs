@@ -1,0 +1,91 @@
+//! The cluster, while `prestop serve` runs: its namespaces and its version.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use kube::Client;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::admission::Namespaces;
+use crate::cluster::{self, WatchedNamespaces};
+use crate::policy::{KubernetesVersion, Policy};
+
+/// Clusters are upgraded while we run.
+const READ_VERSION_EVERY: Duration = Duration::from_secs(600);
+/// While it is not known.
+const TRY_VERSION_EVERY: Duration = Duration::from_secs(10);
+/// At the start: the first pods are to have the right hooks, but not to wait for long.
+const WAIT_FOR_VERSION: Duration = Duration::from_secs(3);
+
+/// The cluster that is served.
+pub(super) struct Cluster {
+    client: Client,
+    namespaces: Arc<WatchedNamespaces>,
+}
+
+impl Cluster {
+    pub(super) async fn find() -> anyhow::Result<Self> {
+        // The API client needs one for its own connections.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = cluster::client().await.context("--cluster")?;
+        Ok(Self { client, namespaces: Arc::default() })
+    }
+
+    pub(super) fn namespaces(&self) -> Arc<dyn Namespaces> {
+        self.namespaces.clone()
+    }
+
+    pub(super) fn watched(&self) -> Arc<WatchedNamespaces> {
+        self.namespaces.clone()
+    }
+
+    /// Begins to watch. The version is followed unless the arguments fix it.
+    pub(super) fn follow(
+        self,
+        policy: Arc<ArcSwap<Policy>>,
+        fixed: Option<KubernetesVersion>,
+    ) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let Self { client, namespaces } = self;
+        if fixed.is_none() {
+            let client = client.clone();
+            tasks.spawn(async move {
+                loop {
+                    let is_known = read_version(&client, &policy).await;
+                    sleep(if is_known { READ_VERSION_EVERY } else { TRY_VERSION_EVERY }).await;
+                }
+            });
+        }
+        tasks.spawn(namespaces.watch(client, SystemTime::now));
+        tasks
+    }
+
+    /// Reads the version, and gives up soon: [`Cluster::follow`] tries again.
+    pub(super) async fn read_version_once(&self, policy: &ArcSwap<Policy>) {
+        let _ = timeout(WAIT_FOR_VERSION, read_version(&self.client, policy)).await;
+    }
+}
+
+/// Whether the version is known now.
+async fn read_version(client: &Client, policy: &ArcSwap<Policy>) -> bool {
+    match cluster::version(client).await {
+        Ok(version) => {
+            if policy.load().kubernetes_version != Some(version) {
+                info!(%version, "the API server's version");
+                policy.rcu(|policy| Policy {
+                    kubernetes_version: Some(version),
+                    ..Policy::clone(policy)
+                });
+            }
+            true
+        }
+        Err(error) => {
+            warn!(%error, "the API server's version is not known; what was known still holds");
+            policy.load().kubernetes_version.is_some()
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `prestop serve --cluster`: what it learns of the cluster, with the rights that it needs and no
+//! others.
+
+use serde_json::{Value, json};
+
+use super::api::ControlPlane;
+use crate::serve::process::{Serve, wait_until};
+use crate::serve::wire::{Connection, pod, review};
+
+/// All that is needed.
+fn rules() -> Value {
+    json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}])
+}
+
+fn start(control_plane: &ControlPlane, account: &str, rules: &Value) -> Serve {
+    let kubeconfig = control_plane.kubeconfig(account, rules);
+    Serve::start_with(&[("KUBECONFIG", kubeconfig.to_str().unwrap())], &["--cluster"])
+}
+
+/// The hook that a pod of this namespace gets.
+fn hook(serve: &Serve, namespace: &str) -> Value {
+    let mut review = review(&pod());
+    review["request"]["namespace"] = json!(namespace);
+    Connection::open(serve).post(review.to_string()).patch()[0]["value"]["preStop"].clone()
+}
+
+fn delay(seconds: u32) -> Value {
+    json!({"sleep": {"seconds": seconds}})
+}
+
+#[test]
+fn namespaces_and_version_are_those_of_the_cluster() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let namespace = |name: &str, annotations: &Value| {
+        let object = json!({"metadata": {"name": name, "annotations": annotations}});
+        control_plane.request("POST", "/api/v1/namespaces", Some(&object));
+    };
+    namespace("early", &json!({"prestop.dev/delay": "12s", "other.example/x": "y"}));
+    let serve = start(&control_plane, "prestop", &rules());
+    wait_until("the namespaces", || serve.get("/readyz?verbose").1.contains("[+]namespaces ok"));
+    // The version is new enough for Kubernetes' own sleep.
+    assert_eq!(hook(&serve, "early"), delay(12));
+    assert_eq!(hook(&serve, "other"), delay(10));
+    namespace("late", &json!({"prestop.dev/delay": "13s"}));
+    wait_until("a new namespace", || hook(&serve, "late") == delay(13));
+    let change = json!({"metadata": {"name": "late", "annotations": {"prestop.dev/delay": "14s"}}});
+    let path = "/api/v1/namespaces/late";
+    assert_eq!(control_plane.request("PUT", path, Some(&change)).0, 200);
+    wait_until("a changed namespace", || hook(&serve, "late") == delay(14));
+    let change = json!({"metadata": {"name": "late"}});
+    assert_eq!(control_plane.request("PUT", path, Some(&change)).0, 200);
+    wait_until("an annotation that is gone", || hook(&serve, "late") == delay(10));
+    let disabled =
+        json!({"metadata": {"name": "late", "labels": {"prestop.dev/inject": "disabled"}}});
+    assert_eq!(control_plane.request("PUT", path, Some(&disabled)).0, 200);
+    wait_until("a label", || hook(&serve, "late").is_null());
+    assert_eq!(serve.metric("prestop_namespaces_failing_since_timestamp_seconds"), 0);
+}
+
+/// The API server is away: what was known still holds, nobody waits, and it is told.
+#[test]
+fn what_was_known_holds_while_the_api_server_is_away() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let object = json!({"metadata": {"name": "shop", "annotations": {"prestop.dev/delay": "12s"}}});
+    control_plane.request("POST", "/api/v1/namespaces", Some(&object));
+    let serve = start(&control_plane, "prestop", &rules());
+    wait_until("the namespaces", || hook(&serve, "shop") == delay(12));
+    drop(control_plane);
+    wait_until("the failure is told", || {
+        serve.metric("prestop_namespaces_failing_since_timestamp_seconds") > 1_700_000_000
+    });
+    assert_eq!(hook(&serve, "shop"), delay(12));
+    assert_eq!(serve.get("/readyz").0, 200);
+    assert!(serve.log().contains("what was known still holds"), "{}", serve.log());
+}
+
+/// Without the right to see namespaces the defaults hold, and that is told.
+#[test]
+fn without_the_right_the_defaults_hold() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let none = json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}]);
+    let mut serve = start(&control_plane, "nobody", &none);
+    serve.wait_for_line("namespaces can't be watched; what was known still holds");
+    assert_eq!(hook(&serve, "shop"), delay(10));
+    let (status, text) = serve.get("/readyz?verbose");
+    assert_eq!(status, 200);
+    assert!(text.contains("[!]namespaces: not read yet; the configured defaults hold"), "{text}");
+}
+
+#[test]
+fn without_a_cluster_the_program_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_prestop"))
+        .args(["serve", "--cluster", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .env("KUBECONFIG", folder.path().join("none"))
+        .env("HOME", folder.path())
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("--cluster: no cluster is known"), "{told}");
+}
