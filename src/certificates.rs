@@ -3,12 +3,14 @@
 //!
 //! - `issue`: authorities and the certificates that they sign; pure;
 //! - `files`: pairs that somebody else renews;
-//! - [`rotation`]: the authority that the replicas of an installation share; pure.
+//! - [`rotation`]: the authority that the replicas of an installation share; pure;
+//! - [`store`]: the same in the cluster: the Secret, the webhook configuration.
 
 mod files;
 mod issue;
 
 pub mod rotation;
+pub mod store;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -57,6 +59,12 @@ impl ServedCertificate {
     /// From now on this one.
     pub fn serve(&self, certificate: Arc<CertifiedKey>) {
         self.0.store(Some(certificate));
+    }
+
+    /// The one that new connections get.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
     }
 
     /// Whether there is one.

@@ -6,6 +6,7 @@
 
 mod admission;
 mod api;
+mod authority;
 mod cluster;
 mod failures;
 mod others;

@@ -164,6 +164,12 @@ impl ControlPlane {
         self.request("POST", &format!("/api/v1/namespaces/{namespace}/pods"), Some(pod))
     }
 
+    /// An object of this path is made.
+    pub(super) fn create(&self, path: &str, object: &Value) {
+        let (status, answer) = self.request("POST", path, Some(object));
+        assert_eq!(status, 201, "{answer}");
+    }
+
     /// A webhook on the creation of pods in namespaces that are opted in.
     pub(super) fn webhook(&self, webhook: &Webhook<'_>) {
         let configuration = json!({

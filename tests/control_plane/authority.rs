@@ -1,0 +1,235 @@
+//! The shared authority in a real cluster: replicas of a test look at the same Secret and webhook
+//! configuration, with the rights that an installation has and no others.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use prestop::certificates::ServedCertificate;
+use prestop::certificates::rotation::Lifetimes;
+use prestop::certificates::store::{Looked, Names, Store, StoreError};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::api::ControlPlane;
+
+const SECRET: &str = "/api/v1/namespaces/prestop/secrets/prestop-authority";
+const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
+const LIFETIMES: Lifetimes = Lifetimes {
+    authority: Duration::from_secs(56 * 86_400),
+    leaf: Duration::from_secs(7 * 86_400),
+    overlap: Duration::from_secs(600),
+};
+
+/// All that an installation may do.
+fn rules() -> Value {
+    json!([
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["prestop-authority"],
+         "verbs": ["get", "update"]},
+        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
+         "resourceNames": ["prestop"], "verbs": ["get", "patch"]},
+    ])
+}
+
+struct Installation {
+    control_plane: ControlPlane,
+    runtime: Runtime,
+    client: Client,
+}
+
+struct Replica {
+    store: Store,
+    served: Arc<ServedCertificate>,
+}
+
+impl Installation {
+    /// An empty Secret and a webhook configuration without `caBundle`, as the chart brings them.
+    fn start() -> Option<Self> {
+        let control_plane = ControlPlane::start()?;
+        control_plane.namespace("prestop", &json!({}));
+        let secret = json!({"metadata": {"name": "prestop-authority"}, "type": "Opaque"});
+        control_plane.create("/api/v1/namespaces/prestop/secrets", &secret);
+        control_plane.create(WEBHOOK.rsplit_once('/').unwrap().0, &configuration());
+        let kubeconfig = control_plane.kubeconfig("prestop", &rules());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = runtime.block_on(async {
+            let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+            let options = KubeConfigOptions::default();
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+            Client::try_from(config).unwrap()
+        });
+        Some(Self { control_plane, runtime, client })
+    }
+
+    fn replica(&self) -> Replica {
+        let names = Names {
+            namespace: "prestop".to_owned(),
+            secret: "prestop-authority".to_owned(),
+            service: "prestop".to_owned(),
+            webhook: "prestop".to_owned(),
+        };
+        // The client's own work needs the runtime.
+        let _guard = self.runtime.enter();
+        let store = Store::new(self.client.clone(), names, LIFETIMES);
+        Replica { store, served: ServedCertificate::none() }
+    }
+
+    fn look(&self, replica: &mut Replica, now: SystemTime) -> Result<Looked, StoreError> {
+        self.runtime.block_on(replica.store.look(&replica.served, now))
+    }
+
+    /// Looks until there is nothing more to do.
+    fn settle(&self, replica: &mut Replica, now: SystemTime) -> Looked {
+        for _ in 0..10 {
+            let looked = self.look(replica, now).unwrap();
+            if looked.is_settled {
+                return looked;
+            }
+        }
+        panic!("there is no end to it");
+    }
+
+    fn bundle(&self) -> String {
+        let (_, configuration) = self.control_plane.request("GET", WEBHOOK, None);
+        let text =
+            configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str().unwrap_or_default();
+        String::from_utf8(STANDARD.decode(text).unwrap()).unwrap()
+    }
+
+    fn set(&self, path: &str, change: impl FnOnce(&mut Value)) {
+        let (_, mut object) = self.control_plane.request("GET", path, None);
+        change(&mut object);
+        let (status, answer) = self.control_plane.request("PUT", path, Some(&object));
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Whether the API server would trust what a replica serves now.
+    fn trusts(&self, replica: &Replica, now: SystemTime) -> bool {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(self.bundle().as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let Ok(verifier) =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()
+        else {
+            return false;
+        };
+        let Some(certified) = replica.served.current() else { return false };
+        let name = ServerName::try_from("prestop.prestop.svc").unwrap();
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let now = UnixTime::since_unix_epoch(since);
+        verifier.verify_server_cert(&certified.cert[0], &[], &name, &[], now).is_ok()
+    }
+}
+
+fn configuration() -> Value {
+    json!({
+        "metadata": {"name": "prestop"},
+        "webhooks": [{
+            "name": "pods.prestop.dev",
+            "clientConfig": {"service": {"namespace": "prestop", "name": "prestop", "path": "/mutate"}},
+            "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+            "namespaceSelector": {"matchLabels": {"prestop.dev/inject": "enabled"}},
+            "failurePolicy": "Ignore", "sideEffects": "None", "timeoutSeconds": 2,
+            "admissionReviewVersions": ["v1"],
+        }],
+    })
+}
+
+#[test]
+fn twenty_replicas_that_start_at_once_agree() {
+    let Some(installation) = Installation::start() else { return };
+    let now = SystemTime::now();
+    let mut replicas: Vec<_> = (0..20).map(|_| installation.replica()).collect();
+    for _ in 0..4 {
+        let looks = replicas.iter_mut().map(|replica| replica.store.look(&replica.served, now));
+        let looked = installation.runtime.block_on(futures_util::future::join_all(looks));
+        assert!(looked.iter().all(Result::is_ok), "{looked:?}");
+    }
+    let generations: Vec<_> =
+        replicas.iter_mut().map(|replica| installation.settle(replica, now).generation).collect();
+    assert!(generations.iter().all(|generation| *generation == 1), "{generations:?}");
+    assert!(replicas.iter().all(|replica| installation.trusts(replica, now)));
+    let (_, secret) = installation.control_plane.request("GET", SECRET, None);
+    assert_eq!(secret["data"]["ca.crt"], json!(STANDARD.encode(installation.bundle())));
+    // Of the configuration nothing else was touched.
+    let (_, mut seen) = installation.control_plane.request("GET", WEBHOOK, None);
+    assert_eq!(seen["metadata"]["annotations"], json!({"prestop.dev/ca-generation": "1"}));
+    seen["webhooks"][0]["clientConfig"].as_object_mut().unwrap().shift_remove("caBundle");
+    let service =
+        json!({"namespace": "prestop", "name": "prestop", "path": "/mutate", "port": 443});
+    assert_eq!(seen["webhooks"][0]["clientConfig"], json!({"service": service}));
+}
+
+/// Two months in virtual time, against the real API: the authority changes without a gap.
+#[test]
+fn the_authority_changes_without_a_gap() {
+    let Some(installation) = Installation::start() else { return };
+    let mut now = SystemTime::now();
+    let mut replicas = [installation.replica(), installation.replica()];
+    for replica in &mut replicas {
+        installation.settle(replica, now);
+    }
+    let first = installation.bundle();
+    let end = now + Duration::from_secs(60 * 86_400);
+    while now < end {
+        now += Duration::from_secs(2 * 86_400);
+        for _ in 0..3 {
+            now += Duration::from_secs(700);
+            for replica in &mut replicas {
+                installation.look(replica, now).unwrap();
+            }
+            for replica in &replicas {
+                assert!(installation.trusts(replica, now), "not trusted");
+            }
+        }
+    }
+    let last = installation.bundle();
+    assert_ne!(first, last);
+    assert!(!last.contains(first.trim_end()), "the first authority is still published");
+}
+
+#[test]
+fn what_others_break_heals() {
+    let Some(installation) = Installation::start() else { return };
+    let now = SystemTime::now();
+    let mut replica = installation.replica();
+    let before = installation.settle(&mut replica, now).generation;
+    let bundle = installation.bundle();
+    // A foreign bundle, and none.
+    for text in ["bm90IG91cnM=", ""] {
+        installation.set(WEBHOOK, |configuration| {
+            configuration["webhooks"][0]["clientConfig"]["caBundle"] = json!(text);
+        });
+        installation.settle(&mut replica, now);
+        assert_eq!(installation.bundle(), bundle);
+        assert!(installation.trusts(&replica, now));
+    }
+    // The Secret emptied, and filled with garbage: a new authority, and nothing falls.
+    let mut generation = before;
+    for data in [json!({}), json!({"state.json": STANDARD.encode("garbage")})] {
+        installation.set(SECRET, |secret| secret["data"] = data);
+        let looked = installation.settle(&mut replica, now);
+        assert!(looked.generation > generation && looked.is_trusted);
+        generation = looked.generation;
+        assert!(installation.trusts(&replica, now));
+    }
+    // The Secret gone: told, and what is served stays.
+    assert_eq!(installation.control_plane.request("DELETE", SECRET, None).0, 200);
+    assert!(matches!(installation.look(&mut replica, now), Err(StoreError::NoSecret(_))));
+    assert!(installation.trusts(&replica, now));
+}
