@@ -142,6 +142,20 @@ pub struct ServeArguments {
     /// Where to write the authority of the certificate that is made in memory, for clients.
     #[arg(long, value_name = "FILE", conflicts_with = "tls_cert")]
     pub ca_out: Option<PathBuf>,
+    /// The Secret in which all replicas keep the authority that they share; each signs its own
+    /// certificate with it, in memory. Needs --cluster.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["tls_cert", "ca_out"],
+        requires_all = ["cluster", "webhook", "service", "namespace"])]
+    pub authority_secret: Option<String>,
+    /// The MutatingWebhookConfiguration whose caBundle is kept up to date.
+    #[arg(long, value_name = "NAME", requires = "authority_secret")]
+    pub webhook: Option<String>,
+    /// The Service that API servers connect to: the certificate is for its name.
+    #[arg(long, value_name = "NAME", requires = "authority_secret")]
+    pub service: Option<String>,
+    /// The namespace of Secret and Service.
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    pub namespace: Option<String>,
     /// Manifests of Namespaces whose labels and annotations hold; read again when they change.
     #[arg(long, value_name = "FILE")]
     pub namespaces_file: Option<PathBuf>,

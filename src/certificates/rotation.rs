@@ -135,6 +135,16 @@ struct WrittenRetired {
     until: u64,
 }
 
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            authority: Duration::from_secs(365 * 86_400),
+            leaf: Duration::from_secs(7 * 86_400),
+            overlap: Duration::from_secs(600),
+        }
+    }
+}
+
 impl Lifetimes {
     /// Whether two thirds of a time are over.
     #[must_use]

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -150,7 +151,7 @@ impl Parts {
         };
         let acceptor = Arc::new(Acceptor::new(terms));
         let mut namespaces = arguments.namespaces_file.as_deref().map(NamespacesFile::new);
-        let cluster = if arguments.cluster { Some(Cluster::find().await?) } else { None };
+        let cluster = if arguments.cluster { Some(Cluster::find(arguments).await?) } else { None };
         let known = match (&cluster, &mut namespaces) {
             (Some(cluster), _) => cluster.namespaces(),
             (None, Some(file)) => file.first()?,
@@ -159,6 +160,7 @@ impl Parts {
         let policy =
             Arc::new(ArcSwap::from_pointee(for_server(policy, arguments.kubernetes_version)));
         let watched = cluster.as_ref().map(Cluster::watched);
+        let trust = cluster.as_ref().and_then(Cluster::trust);
         let fixed_version = arguments.kubernetes_version;
         let cluster = match cluster {
             None => None,
@@ -166,7 +168,7 @@ impl Parts {
                 if fixed_version.is_none() {
                     cluster.read_version_once(&policy).await;
                 }
-                Some(cluster.follow(policy.clone(), fixed_version))
+                Some(cluster.follow(policy.clone(), fixed_version, served.clone(), metrics.clone()))
             }
         };
         let (signals, shutdown) = Signals::take().context("signals")?;
@@ -184,7 +186,7 @@ impl Parts {
         let administration = Server {
             transport: Transport::Plain,
             router: routes::administration(Administration {
-                readiness: readiness(&served, &shutdown, watched.clone()),
+                readiness: readiness(&served, &shutdown, watched.clone(), trust),
                 metrics: metrics.clone(),
             }),
             limits: Limits { connections: ADMINISTRATION_CONNECTIONS, ..serving.server.limits },
@@ -218,7 +220,7 @@ impl Parts {
             %address, %administration, version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
-        if arguments.tls_cert.is_none() {
+        if arguments.tls_cert.is_none() && arguments.authority_secret.is_none() {
             let trust = arguments
                 .ca_out
                 .as_deref()
@@ -288,6 +290,9 @@ fn certificate(
         files.first(served, metrics)?;
         return Ok(Some(files));
     }
+    if arguments.authority_secret.is_some() {
+        return Ok(None);
+    }
     let (authority, leaf) = ephemeral(SystemTime::now())?;
     if let Some(path) = &arguments.ca_out {
         write_whole(path, authority.certificate_pem())
@@ -319,11 +324,16 @@ fn readiness(
     served: &Arc<ServedCertificate>,
     shutdown: &Shutdown,
     watched: Option<Arc<WatchedNamespaces>>,
+    trust: Option<Arc<AtomicBool>>,
 ) -> Readiness {
     let (served, shutdown) = (served.clone(), shutdown.clone());
-    let readiness = Readiness::new()
+    let mut readiness = Readiness::new()
         .with("certificate", "there is no certificate yet", move || served.is_there())
         .with("shutdown", "the server is draining", move || shutdown.phase() == Phase::Serving);
+    if let Some(trust) = trust {
+        let otherwise = "the webhook configuration does not hold our authority yet";
+        readiness = readiness.with("trust", otherwise, move || trust.load(Ordering::Relaxed));
+    }
     match watched {
         None => readiness,
         Some(watched) => readiness.telling(

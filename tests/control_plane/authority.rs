@@ -19,7 +19,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::api::ControlPlane;
+use super::api::{ControlPlane, has_status};
+use crate::serve::process::{Serve, wait_until};
 
 const SECRET: &str = "/api/v1/namespaces/prestop/secrets/prestop-authority";
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
@@ -201,6 +202,57 @@ fn the_authority_changes_without_a_gap() {
     let last = installation.bundle();
     assert_ne!(first, last);
     assert!(!last.contains(first.trim_end()), "the first authority is still published");
+}
+
+/// The whole of it: two replicas of the program, an API server that trusts what they published.
+#[test]
+fn pods_reach_replicas_that_keep_their_own_certificates() {
+    let Some(installation) = Installation::start() else { return };
+    let control_plane = &installation.control_plane;
+    let mut all = rules().as_array().unwrap().clone();
+    all.push(json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}));
+    let kubeconfig = control_plane.kubeconfig("serving", &json!(all));
+    let start = || {
+        Serve::start_with(
+            &[("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", "prestop")],
+            &[
+                "--cluster",
+                "--authority-secret",
+                "prestop-authority",
+                "--webhook",
+                "prestop",
+                "--service",
+                "prestop",
+            ],
+        )
+    };
+    let replicas = [start(), start()];
+    for serve in &replicas {
+        wait_until("ready", || serve.get("/readyz").0 == 200);
+        assert!(serve.get("/readyz?verbose").1.contains("[+]trust ok"));
+        assert!(
+            serve.metric("prestop_certificate_expiry_timestamp_seconds{certificate=\"serving\"}")
+                > 0
+        );
+    }
+    // A Service would be a cluster's; the URL stands for it. The authority stays as it was published.
+    control_plane.namespace("enabled", &json!({"prestop.dev/inject": "enabled"}));
+    for serve in &replicas {
+        installation.set(WEBHOOK, |configuration| {
+            let client = configuration["webhooks"][0]["clientConfig"].as_object_mut().unwrap();
+            client.shift_remove("service");
+            let url = format!("https://127.0.0.1:{}/mutate", serve.address.port());
+            client.insert("url".to_owned(), json!(url));
+        });
+        let before = serve.metric("prestop_admission_duration_seconds_count");
+        control_plane.wait_for_effect("enabled", has_status);
+        wait_until("a review", || {
+            control_plane.wait_for_effect("enabled", has_status);
+            serve.metric("prestop_admission_duration_seconds_count") > before
+        });
+    }
+    let failed = control_plane.metric("apiserver_admission_webhook_fail_open_count", &["prestop"]);
+    assert_eq!(failed, 0);
 }
 
 #[test]

@@ -56,7 +56,8 @@ impl Serve {
         command.envs(environment.iter().copied());
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.args(arguments.iter().map(|argument| path(argument)));
-        let has_own = arguments.contains(&"--tls-cert");
+        let has_own =
+            ["--tls-cert", "--authority-secret"].iter().any(|own| arguments.contains(own));
         let authority = folder.path().join("ca.crt");
         if !has_own {
             command.arg("--ca-out").arg(&authority);

@@ -1,6 +1,7 @@
 //! The cluster, while `prestop serve` runs: its namespaces and its version.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -11,7 +12,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::admission::Namespaces;
+use crate::certificates::ServedCertificate;
+use crate::certificates::rotation::Lifetimes;
+use crate::certificates::store::{Names, Store};
+use crate::cli::ServeArguments;
 use crate::cluster::{self, WatchedNamespaces};
+use crate::metrics::{Certificate, Metrics};
 use crate::policy::{KubernetesVersion, Policy};
 
 /// Clusters are upgraded while we run.
@@ -21,18 +27,43 @@ const TRY_VERSION_EVERY: Duration = Duration::from_secs(10);
 /// At the start: the first pods are to have the right hooks, but not to wait for long.
 const WAIT_FOR_VERSION: Duration = Duration::from_secs(3);
 
+/// How often the shared authority is looked at, more or less: replicas should not all come at once.
+const LOOK_EVERY: Duration = Duration::from_secs(21);
+const LOOK_LATER_BY_AT_MOST: Duration = Duration::from_secs(18);
+/// After something changed.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// After something failed.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// The cluster that is served.
 pub(super) struct Cluster {
     client: Client,
     namespaces: Arc<WatchedNamespaces>,
+    authority: Option<Authority>,
+}
+
+/// The authority that this replica shares with others.
+pub(super) struct Authority {
+    store: Store,
+    is_trusted: Arc<AtomicBool>,
 }
 
 impl Cluster {
-    pub(super) async fn find() -> anyhow::Result<Self> {
+    pub(super) async fn find(arguments: &ServeArguments) -> anyhow::Result<Self> {
         // The API client needs one for its own connections.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = cluster::client().await.context("--cluster")?;
-        Ok(Self { client, namespaces: Arc::default() })
+        let authority = names(arguments).map(|names| Authority {
+            store: Store::new(client.clone(), names, Lifetimes::default()),
+            is_trusted: Arc::default(),
+        });
+        Ok(Self { client, namespaces: Arc::default(), authority })
+    }
+
+    /// Whether API servers trust what is served, by what was last read; `None` where that is not for
+    /// us to know.
+    pub(super) fn trust(&self) -> Option<Arc<AtomicBool>> {
+        self.authority.as_ref().map(|authority| authority.is_trusted.clone())
     }
 
     pub(super) fn namespaces(&self) -> Arc<dyn Namespaces> {
@@ -48,9 +79,14 @@ impl Cluster {
         self,
         policy: Arc<ArcSwap<Policy>>,
         fixed: Option<KubernetesVersion>,
+        served: Arc<ServedCertificate>,
+        metrics: Arc<Metrics>,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let Self { client, namespaces } = self;
+        let Self { client, namespaces, authority } = self;
+        if let Some(authority) = authority {
+            tasks.spawn(authority.keep(served, metrics));
+        }
         if fixed.is_none() {
             let client = client.clone();
             tasks.spawn(async move {
@@ -68,6 +104,56 @@ impl Cluster {
     pub(super) async fn read_version_once(&self, policy: &ArcSwap<Policy>) {
         let _ = timeout(WAIT_FOR_VERSION, read_version(&self.client, policy)).await;
     }
+}
+
+impl Authority {
+    /// Keeps the authority, what is published of it, and this replica's certificate up to date.
+    async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
+        let mut is_failing = false;
+        loop {
+            let now = SystemTime::now();
+            let wait = match self.store.look(&served, now).await {
+                Ok(looked) => {
+                    is_failing = false;
+                    self.is_trusted.store(looked.is_trusted, Ordering::Relaxed);
+                    metrics
+                        .certificate_expires(Certificate::ServingAuthority, looked.authority_end);
+                    if let Some(end) = looked.leaf_end {
+                        metrics.certificate_expires(Certificate::Serving, end);
+                    }
+                    if looked.is_settled { LOOK_EVERY + jitter(now) } else { LOOK_AGAIN_AFTER }
+                }
+                Err(error) => {
+                    // Told once; it is tried again for as long as it takes.
+                    if !is_failing {
+                        warn!(
+                            error = format!("{:#}", anyhow::Error::from(error)),
+                            "the shared authority; what is served stays"
+                        );
+                    }
+                    is_failing = true;
+                    TRY_AGAIN_AFTER
+                }
+            };
+            sleep(wait).await;
+        }
+    }
+}
+
+/// Some part of [`LOOK_LATER_BY_AT_MOST`].
+fn jitter(now: SystemTime) -> Duration {
+    let nanoseconds =
+        now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    LOOK_LATER_BY_AT_MOST.mul_f64(f64::from(nanoseconds) / 1e9)
+}
+
+fn names(arguments: &ServeArguments) -> Option<Names> {
+    Some(Names {
+        namespace: arguments.namespace.clone()?,
+        secret: arguments.authority_secret.clone()?,
+        service: arguments.service.clone()?,
+        webhook: arguments.webhook.clone()?,
+    })
 }
 
 /// Whether the version is known now.
