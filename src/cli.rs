@@ -27,8 +27,17 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Inject hooks into manifests: files, folders or standard input.
+    ///
+    /// Pods, and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets,
+    /// ReplicationControllers, Jobs, CronJobs, Argo Rollouts and Lists of them are decided on exactly
+    /// as the webhook would decide on their pods. Everything else passes through unchanged, and so do
+    /// comments, the order of keys, quotes and blank lines.
     Inject(InjectArguments),
     /// Serve the admission webhook.
+    ///
+    /// Reviews of pods over TLS, probes and metrics in plain HTTP. Without arguments it serves this
+    /// machine only, with a certificate made in memory. No pod is ever refused; in doubt a pod stays
+    /// as it is.
     Serve(ServeArguments),
     /// List what is known about applications, or say what one image gets and why.
     Catalogue(CatalogueArguments),
@@ -44,12 +53,7 @@ pub enum Command {
     Man,
 }
 
-/// Inject hooks into manifests: files, folders or standard input.
-///
-/// Pods, and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets,
-/// ReplicationControllers, Jobs, CronJobs, Argo Rollouts and Lists of them are decided on exactly as
-/// the webhook would decide on their pods. Everything else passes through unchanged, and so do
-/// comments, the order of keys, quotes and blank lines.
+/// What `prestop inject` is told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -112,10 +116,7 @@ pub enum OutputForm {
     Json,
 }
 
-/// Serve the admission webhook: reviews of pods over TLS, probes and metrics in plain HTTP.
-///
-/// Without arguments it serves this machine only, with a certificate made in memory. No pod is ever
-/// refused; in doubt a pod stays as it is.
+/// What `prestop serve` is told.
 #[derive(Debug, Args)]
 // Flags are booleans; each is looked at in one place.
 #[allow(clippy::struct_excessive_bools)]

@@ -255,6 +255,17 @@ fn config_check_says_what_is_wrong_and_where() {
 }
 
 #[test]
+fn long_help_says_what_a_command_does() {
+    for (command, part) in
+        [("inject", "exactly as the webhook would decide"), ("serve", "No pod is ever refused")]
+    {
+        let help =
+            stdout(&run(&[command, "--help"])).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(part), "{command}: {help}");
+    }
+}
+
+#[test]
 fn completions_and_the_manual_are_there() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = stdout(&run(&["completions", shell]));
