@@ -12,10 +12,10 @@ lint:
     cargo clippy --all-targets --locked -- -D warnings
     shellcheck .ci/run .ci/readme .ci/image .ci/build-static tests/tools/install certs/make-development-certificates src/engine/hook.sh
 
-# Tests with a real API server; builds it with Go the first time (about six minutes).
-control-plane:
-    tests/tools/install
-    PRESTOP_REQUIRE_CONTROL_PLANE=1 cargo test --locked control_plane
+# Tests with a real API server of 1.37 or 1.33; builds it with Go the first time (about six minutes).
+control-plane version="1.37":
+    tests/tools/install {{version}}
+    KUBEBUILDER_ASSETS="${CARGO_TARGET_DIR:-$PWD/target}/tools/control-plane-{{version}}" PRESTOP_REQUIRE_CONTROL_PLANE=1 cargo test --locked control_plane
 
 deny:
     cargo deny check

@@ -16,6 +16,7 @@
 
 mod api_rules;
 mod catalogue;
+mod chart;
 mod cli;
 mod config;
 mod control_plane;

@@ -1,11 +1,15 @@
 //! Pods created for real, with prestop serving.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
+use prestop::engine::template;
 use serde_json::{Value, json};
 
 use super::api::{ControlPlane, Webhook, has_status};
 use crate::golden::cases;
+use crate::serve::agreement;
 use crate::serve::process::Serve;
 
 /// prestop behind the webhook `prestop`, in effect for the namespace `enabled`.
@@ -23,12 +27,23 @@ pub(super) fn prestop(control_plane: &ControlPlane) -> Serve {
     serve
 }
 
+/// This server behind a webhook for one new namespace, both of this name; in effect.
+fn prestop_in(control_plane: &ControlPlane, serve: &Serve, namespace: &str) {
+    let authority = fs::read_to_string(serve.folder.path().join("ca.crt")).unwrap();
+    control_plane.namespace(namespace, &json!({"prestop.dev/inject": "enabled"}));
+    let webhook =
+        Webhook { name: namespace, port: serve.address.port(), authority_pem: &authority };
+    control_plane.webhook_for(&webhook, &json!({"kubernetes.io/metadata.name": namespace}));
+    // Not every configuration changes every pod.
+    control_plane.wait_for_effect(namespace, |_| reviews(serve) > 0);
+}
+
 fn reviews(serve: &Serve) -> u64 {
     serve.metric("prestop_admission_duration_seconds_count")
 }
 
 fn failed_open(control_plane: &ControlPlane) -> u64 {
-    control_plane.metric("apiserver_admission_webhook_fail_open_count", &["prestop"])
+    control_plane.metric("apiserver_admission_webhook_fail_open_count", &[".prestop.dev"])
 }
 
 /// A pod as a controller makes it of a template.
@@ -69,28 +84,30 @@ fn annotations(pod: &Value) -> Value {
     annotations
 }
 
-/// Every golden pod: created through prestop it is what the golden result is when that is created
-/// where prestop is not asked.
-#[test]
-fn golden_pods_are_accepted_and_equal_their_results() {
-    use prestop::engine::template;
-    let Some(control_plane) = ControlPlane::start() else { return };
-    let serve = prestop(&control_plane);
-    let (mut created, mut refused) = (0, Vec::new());
+/// A golden pod: what `prestop inject` was given and what came of it.
+struct GoldenPod {
+    case: PathBuf,
+    before: Value,
+    after: Value,
+}
+
+/// The golden pods that somebody can create, by the arguments of the server that they are for.
+fn golden_pods() -> BTreeMap<Vec<String>, Vec<GoldenPod>> {
+    let mut pods: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for case in cases() {
-        let is_simple =
-            ["exit", "arguments", "config.yaml"].iter().all(|name| !case.join(name).exists());
-        let (input, expected) = (case.join("input.yaml"), case.join("expected.yaml"));
-        if !is_simple || !expected.exists() {
+        let kind = if case.join("input.json").exists() { "json" } else { "yaml" };
+        let (input, expected) =
+            (case.join(format!("input.{kind}")), case.join(format!("expected.{kind}")));
+        if case.join("exit").exists() || !expected.exists() {
             continue;
         }
-        let (input, expected) = (
-            crate::serve::agreement::documents(&input),
-            crate::serve::agreement::documents(&expected),
-        );
+        let Some(arguments) = agreement::arguments(&case) else { continue };
+        let (input, expected) = (agreement::documents(&input), agreement::documents(&expected));
+        // Those pods belong to namespaces with settings.
         if input.iter().any(|document| !template::namespaces(document).is_empty()) {
             continue;
         }
+        let group = pods.entry(arguments).or_default();
         for (before, after) in input.iter().zip(&expected) {
             for workload in template::workloads(before, &[]) {
                 let place = format!("{}{}", workload.pointer, workload.template);
@@ -99,36 +116,71 @@ fn golden_pods_are_accepted_and_equal_their_results() {
                 else {
                     continue;
                 };
-                // Nobody can create a pod that is being deleted already; a grace period below 0
-                // is made 1 before webhooks are asked.
-                let is_deleted = !template["metadata"]["deletionTimestamp"].is_null();
-                let grace = template["spec"]["terminationGracePeriodSeconds"].as_i64();
-                if grace.is_some_and(|seconds| seconds < 0) {
+                if !can_be_created(template) {
                     continue;
                 }
-                if !template["spec"].is_object() || template["metadata"].is_array() || is_deleted {
-                    continue;
-                }
-                let name = format!("pod-{}", created + refused.len());
                 let owner = workload.owner_kind.as_deref();
-                let (status, pod) = control_plane.pod("enabled", &pod_of(template, &name, owner));
-                let (expected_status, wanted) =
-                    control_plane.pod("plain", &pod_of(result, &name, owner));
-                assert_eq!(status, expected_status, "{}: {pod} {wanted}", case.display());
-                if status != 201 {
-                    refused.push(format!("{}: {}", case.display(), wanted["message"]));
-                    continue;
-                }
-                created += 1;
-                assert_eq!(pod["spec"], wanted["spec"], "{}", case.display());
-                assert_eq!(annotations(&pod), annotations(&wanted), "{}", case.display());
+                let pod = |template| pod_of(template, "named-later", owner);
+                let (before, after) = (pod(template), pod(result));
+                group.push(GoldenPod { case: case.clone(), before, after });
             }
         }
     }
-    println!("{created} pods were created; refused with and without prestop: {refused:#?}");
-    assert!(created >= 80, "only {created} pods were created");
+    pods
+}
+
+/// Nobody can create a pod that is being deleted already, and a grace period below 0 is made 1
+/// before webhooks are asked.
+fn can_be_created(template: &Value) -> bool {
+    let grace = template["spec"]["terminationGracePeriodSeconds"].as_i64();
+    template["spec"].is_object()
+        && !template["metadata"].is_array()
+        && template["metadata"]["deletionTimestamp"].is_null()
+        && grace.is_none_or(|seconds| seconds >= 0)
+}
+
+/// Every golden pod: created through prestop it is what the golden result is when that is created
+/// where prestop is not asked.
+#[test]
+fn golden_pods_are_accepted_and_equal_their_results() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    control_plane.namespace("plain", &json!({}));
+    let (mut created, mut servers, mut refused) = (0, 0, Vec::new());
+    for (arguments, pods) in golden_pods() {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let serve = Serve::start(&arguments);
+        let namespace = format!("golden-{servers}");
+        servers += 1;
+        prestop_in(&control_plane, &serve, &namespace);
+        for GoldenPod { case, mut before, mut after } in pods {
+            let name = format!("pod-{}", created + refused.len());
+            for pod in [&mut before, &mut after] {
+                pod["metadata"]["name"] = json!(name);
+            }
+            let (status, pod) = control_plane.pod(&namespace, &before);
+            let (expected_status, wanted) = control_plane.pod("plain", &after);
+            assert_eq!(status, expected_status, "{}: {pod} {wanted}", case.display());
+            if status != 201 {
+                refused.push(format!("{}: {}", case.display(), wanted["message"]));
+                continue;
+            }
+            created += 1;
+            let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+            let (_, pod) = control_plane.request("GET", &path, None);
+            assert_eq!(pod["spec"], wanted["spec"], "{}", case.display());
+            assert_eq!(annotations(&pod), annotations(&wanted), "{}", case.display());
+        }
+        assert_eq!(serve.metric("prestop_selfcheck_failures_total"), 0);
+        // Its server goes now.
+        control_plane.delete_webhook(&namespace);
+    }
+    let version = control_plane.version();
+    println!(
+        "{created} pods were created in {version} through {servers} servers; refused with and without prestop: {refused:#?}"
+    );
+    assert!(created >= 90, "only {created} pods were created");
+    assert!(servers >= 10, "only {servers} servers");
     assert_eq!(failed_open(&control_plane), 0);
-    assert_eq!(serve.metric("prestop_selfcheck_failures_total"), 0);
 }
 
 #[test]

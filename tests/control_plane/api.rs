@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::serve::process::wait_until;
 
 const TOKEN: &str = "token-of-a-test";
+const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 pub(super) struct ControlPlane {
     etcd: Child,
@@ -31,7 +32,7 @@ pub(super) struct ControlPlane {
 fn binaries() -> Option<PathBuf> {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let program = Path::new(env!("CARGO_BIN_EXE_prestop"));
-    let built = program.ancestors().nth(2)?.join("tools/control-plane");
+    let built = program.ancestors().nth(2)?.join("tools/control-plane-1.37");
     let has_all =
         |folder: &PathBuf| ["etcd", "kube-apiserver"].iter().all(|name| folder.join(name).exists());
     assets.into_iter().chain([built]).find(has_all)
@@ -172,6 +173,11 @@ impl ControlPlane {
 
     /// A webhook on the creation of pods in namespaces that are opted in.
     pub(super) fn webhook(&self, webhook: &Webhook<'_>) {
+        self.webhook_for(webhook, &json!({"prestop.dev/inject": "enabled"}));
+    }
+
+    /// A webhook on the creation of pods in namespaces with these labels.
+    pub(super) fn webhook_for(&self, webhook: &Webhook<'_>, labels: &Value) {
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
@@ -186,7 +192,7 @@ impl ControlPlane {
                     "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"],
                     "resources": ["pods"], "scope": "Namespaced",
                 }],
-                "namespaceSelector": {"matchLabels": {"prestop.dev/inject": "enabled"}},
+                "namespaceSelector": {"matchLabels": labels},
                 "objectSelector": {"matchExpressions": [
                     {"key": "prestop.dev/inject", "operator": "NotIn", "values": ["disabled", "false"]},
                 ]},
@@ -198,9 +204,18 @@ impl ControlPlane {
                 "admissionReviewVersions": ["v1"],
             }],
         });
-        let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-        let (status, answer) = self.request("POST", path, Some(&configuration));
-        assert_eq!(status, 201, "{answer}");
+        self.create(WEBHOOKS, &configuration);
+    }
+
+    pub(super) fn delete_webhook(&self, name: &str) {
+        let (status, answer) = self.request("DELETE", &format!("{WEBHOOKS}/{name}"), None);
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// As in `v1.37.2`.
+    pub(super) fn version(&self) -> String {
+        let (_, version) = self.request("GET", "/version", None);
+        version["gitVersion"].as_str().unwrap().to_owned()
     }
 
     /// Waits until pods of this namespace come back with this annotation, or with a container of this

@@ -48,7 +48,7 @@ fn served(connection: &mut Connection, workload: &Workload<'_>, template: &Value
 }
 
 /// The further arguments of a case, if a server can have the same.
-fn arguments(case: &Path) -> Option<Vec<String>> {
+pub(crate) fn arguments(case: &Path) -> Option<Vec<String>> {
     let text = fs::read_to_string(case.join("arguments")).unwrap_or_default();
     let mut lines = text.lines();
     let mut arguments = Vec::new();

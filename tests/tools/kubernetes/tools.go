@@ -1,6 +1,9 @@
 //go:build tools
 
-// Keeps the command that tests/tools/install builds in go.mod.
+// Keeps the commands that tests/tools/install builds in go.mod.
 package tools
 
-import _ "k8s.io/kubernetes/cmd/kube-apiserver"
+import (
+	_ "k8s.io/kubernetes/cmd/kube-apiserver"
+	_ "k8s.io/kubernetes/cmd/kubectl"
+)

@@ -1,0 +1,56 @@
+//! Values that can't work are refused with a sentence, before anything reaches a cluster.
+
+use super::helm::{Tools, text};
+
+/// Arguments, and what helm has to say.
+const REFUSED: &[(&[&str], &str)] = &[
+    (&["--set", "replicaz=3"], "'replicaz' not allowed"),
+    (&["--set", "replicaCount=0"], "/replicaCount"),
+    (&["--set", "webhook.failurePolicy=Sometimes"], "/webhook/failurePolicy"),
+    (&["--set", "webhook.timeoutSeconds=31"], "/webhook/timeoutSeconds"),
+    (&["--set", "certificates.mode=magic"], "/certificates/mode"),
+    (&["--set", "image.digest=123"], "/image/digest"),
+    (&["--set", "config.defaults.delai=3s"], "'delai' not allowed"),
+    (&["--set", "config.defaults.delay=soon"], "/config/defaults/delay"),
+    (&["--set", "config.apiVersion=v1"], "'apiVersion' not allowed"),
+    (&["--set", "hostNetwork=true"], "10250 of the node is the kubelet's. Set securePort"),
+    (&["--set", "adminPort=10250"], "securePort and adminPort are the same port"),
+    (
+        &["--set", "certificates.mode=secret"],
+        "certificates.secret.name is needed, a Secret with tls.crt and tls.key",
+    ),
+    (
+        &["--set", "certificates.mode=secret,certificates.secret.name=mine"],
+        "Set certificates.secret.caBundle (base64 of PEM)",
+    ),
+    (&["--set", "podDisruptionBudget.minAvailable=1"], "exclude each other"),
+    (&["--set", "podDisruptionBudget.maxUnavailable="], "is needed"),
+    (&["--set", "serviceMonitor.enabled=true,metricsService.enabled=false"], "take podMonitor"),
+    (&["--set", "preStopSleepSeconds=60"], "less than terminationGracePeriodSeconds"),
+    (
+        &["--set", "namespaces.watch=false,certificates.mode=cert-manager"],
+        "needs kubernetesVersion",
+    ),
+    (
+        &["--set", "prometheusRule.enabled=true,prometheusRule.renderMode=failIfMissing"],
+        "(monitoring.coreos.com/v1) are not installed",
+    ),
+    (&["--kube-version", "1.29.3"], "incompatible with Kubernetes v1.29.3"),
+];
+
+#[test]
+fn values_that_cannot_work_are_refused() {
+    let Some(tools) = Tools::find() else { return };
+    for (arguments, expected) in REFUSED {
+        let output = tools.try_template(arguments);
+        let told = text(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?} was taken");
+        assert!(told.contains(expected), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn the_chart_can_be_a_part_of_another_one() {
+    let Some(tools) = Tools::find() else { return };
+    tools.template(&["--set", "global.imageRegistry=registry.example,enabled=true"]);
+}

@@ -1,0 +1,247 @@
+//! What the chart renders keeps its promises, whatever the values.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::helm::{NAMESPACE, Tools, documents, feed, object, root, text, values_files};
+
+#[test]
+fn every_file_of_values_renders_without_a_warning() {
+    let Some(tools) = Tools::find() else { return };
+    for file in values_files() {
+        let lint = tools
+            .command("helm")
+            .args(["lint", "--strict", "charts/prestop", "--values", &file])
+            .output()
+            .unwrap();
+        assert!(lint.status.success(), "{file}: {}{}", text(&lint.stdout), text(&lint.stderr));
+        assert!(!tools.render(&["--values", &file]).is_empty(), "{file}");
+    }
+}
+
+/// Namespaces that nobody opted in, the cluster's own, and the release's: none of them can be hurt.
+#[test]
+fn the_webhook_reaches_nobody_who_did_not_ask_for_it() {
+    let Some(tools) = Tools::find() else { return };
+    for file in values_files() {
+        let objects = tools.render(&["--values", &file]);
+        let webhook = objects.iter().find(|o| o["kind"] == "MutatingWebhookConfiguration").unwrap();
+        let hooks = webhook["webhooks"].as_array().unwrap();
+        assert_eq!(hooks.len(), 1);
+        let hook = &hooks[0];
+        assert_eq!(
+            hook["rules"],
+            json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"],
+                    "resources": ["pods"], "scope": "Namespaced"}])
+        );
+        for (field, value) in [
+            ("sideEffects", "None"),
+            ("matchPolicy", "Equivalent"),
+            ("failurePolicy", if file.contains("everything") { "Fail" } else { "Ignore" }),
+        ] {
+            assert_eq!(hook[field], value, "{file}");
+        }
+        let excluded = hook["namespaceSelector"]["matchExpressions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|expression| expression["key"] == "kubernetes.io/metadata.name")
+            .unwrap();
+        assert_eq!(excluded["operator"], "NotIn");
+        let names = excluded["values"].as_array().unwrap();
+        for name in ["kube-system", NAMESPACE] {
+            assert!(names.contains(&json!(name)), "{file}: {name}");
+        }
+        assert_eq!(hook["matchConditions"][0]["name"], "not-a-mirror-pod", "{file}");
+        let has_bundle = hook["clientConfig"].get("caBundle").is_some();
+        assert_eq!(has_bundle, file.contains("secret-values"), "{file}");
+    }
+    let hook = &object(&tools.render(&[]), "MutatingWebhookConfiguration", "prestop")["webhooks"]
+        [0]
+    .clone();
+    assert_eq!(
+        (&hook["timeoutSeconds"], &hook["reinvocationPolicy"]),
+        (&json!(2), &json!("IfNeeded"))
+    );
+    let selectors = hook["namespaceSelector"]["matchExpressions"].as_array().unwrap();
+    let opted_in = json!({"key": "prestop.dev/inject", "operator": "In", "values": ["enabled"]});
+    assert!(selectors.contains(&opted_in), "{selectors:?}");
+}
+
+fn deployment(objects: &[Value]) -> &Value {
+    objects.iter().find(|object| object["kind"] == "Deployment").unwrap()
+}
+
+/// prestop takes its own medicine: a hook, a grace period that covers it, no replica fewer.
+#[test]
+fn the_pods_of_prestop_carry_what_it_preaches() {
+    let Some(tools) = Tools::find() else { return };
+    for file in values_files() {
+        let objects = tools.render(&["--values", &file]);
+        let deployment = deployment(&objects);
+        let template = &deployment["spec"]["template"];
+        assert_eq!(template["metadata"]["labels"]["prestop.dev/inject"], "disabled", "{file}");
+        let spec = &template["spec"];
+        let sleep = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64();
+        let grace = spec["terminationGracePeriodSeconds"].as_u64();
+        assert!(sleep >= Some(10) && grace > sleep.map(|sleep| sleep + 20), "{file}");
+        let rolling = &deployment["spec"]["strategy"]["rollingUpdate"];
+        assert_eq!(rolling["maxUnavailable"], 0, "{file}");
+        assert!(objects.iter().any(|object| object["kind"] == "PodDisruptionBudget"), "{file}");
+        let context = &spec["containers"][0]["securityContext"];
+        assert_eq!(
+            (&context["readOnlyRootFilesystem"], &context["allowPrivilegeEscalation"]),
+            (&json!(true), &json!(false)),
+            "{file}"
+        );
+        // The engine agrees: there is nothing left to inject.
+        let mut check = Command::new(env!("CARGO_BIN_EXE_prestop"));
+        let output = feed(check.args(["inject", "--check", "-"]), &deployment.to_string());
+        assert_eq!(output.status.code(), Some(0), "{file}: {}", text(&output.stderr));
+    }
+}
+
+/// What the Deployment says to the program is what this program understands, and the file that it
+/// mounts too.
+#[test]
+fn the_program_understands_what_the_chart_tells_it() {
+    let Some(tools) = Tools::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for file in values_files() {
+        let objects = tools.render(&["--values", &file]);
+        let arguments =
+            deployment(&objects)["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        let arguments: Vec<String> = serde_json::from_value(arguments).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
+            .args(&arguments)
+            .arg("--print-example-review")
+            .env("POD_NAMESPACE", NAMESPACE)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{file}: {}", text(&output.stderr));
+        let test = objects.iter().find(|o| o["kind"] == "Pod").unwrap();
+        let arguments: Vec<String> =
+            serde_json::from_value(test["spec"]["containers"][0]["args"].clone()).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
+            .args(&arguments)
+            .arg("--help")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{file}: {}", text(&output.stderr));
+        let map = objects.iter().find(|o| o["data"].get("prestop.yaml").is_some()).unwrap();
+        let path = folder.path().join("prestop.yaml");
+        fs::write(&path, map["data"]["prestop.yaml"].as_str().unwrap()).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
+            .args(["config", "check"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{file}: {}", text(&output.stderr));
+    }
+}
+
+/// Without self-managed certificates and the watch of namespaces nothing in the pod can talk to the
+/// API server.
+#[test]
+fn who_needs_no_rights_has_none() {
+    let Some(tools) = Tools::find() else { return };
+    let objects = tools.render(&["--values", "charts/prestop/ci/cert-manager-issuer-values.yaml"]);
+    let spec = &deployment(&objects)["spec"]["template"]["spec"];
+    assert_eq!(spec["automountServiceAccountToken"], false);
+    let own = objects.iter().filter(|object| object["metadata"]["name"] == "prestop");
+    assert_eq!(own.filter(|object| object["kind"].as_str().unwrap().contains("Role")).count(), 0);
+    let mut kinds: Vec<_> = tools.render(&[]).iter().map(|o| o["kind"].clone()).collect();
+    kinds.retain(|kind| kind.as_str().unwrap().contains("Role"));
+    // Its own four, and the two of `helm test`.
+    assert_eq!(kinds.len(), 6, "{kinds:?}");
+}
+
+/// A rule changes while prestop runs; what needs a start begins one.
+#[test]
+fn only_settings_that_need_a_start_restart_the_pods() {
+    let Some(tools) = Tools::find() else { return };
+    let checksum = |set: &str| {
+        let objects = tools.render(&["--set", set]);
+        deployment(&objects)["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
+            .clone()
+    };
+    let before = checksum("config.defaults.delay=10s");
+    assert_eq!(checksum("config.defaults.delay=11s"), before);
+    assert_ne!(checksum("config.server.drainDelay=16s"), before);
+}
+
+/// What `helm install` prints: the next commands, and what is risky about these values.
+fn notes(tools: &Tools, sets: &str) -> String {
+    let mut command = tools.command("helm");
+    command.args(["install", "prestop", "charts/prestop", "--namespace", NAMESPACE]);
+    command.args(["--dry-run=client", "--set", sets]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let all = text(&output.stdout);
+    all.split_once("NOTES:").expect("no notes").1.to_owned()
+}
+
+#[test]
+fn the_notes_give_the_next_commands_and_the_warnings() {
+    let Some(tools) = Tools::find() else { return };
+    let calm = notes(&tools, "replicaCount=2");
+    for command in [
+        "kubectl --namespace prestop-system rollout status deployment/prestop",
+        "kubectl label namespace default prestop.dev/inject=enabled",
+        "rollout restart deployment",
+        "helm test prestop --namespace prestop-system",
+    ] {
+        assert!(calm.contains(command), "{command}: {calm}");
+    }
+    assert!(!calm.contains("WARNING"), "{calm}");
+    for (sets, warning) in [
+        ("replicaCount=1", "get no hook"),
+        ("webhook.failurePolicy=Fail", "no pod of the selected namespaces can be created"),
+        ("webhook.timeoutSeconds=20", "takes that much longer"),
+        ("serviceMonitor.enabled=true", "serviceMonitor was left out"),
+        (
+            "podDisruptionBudget.minAvailable=2,podDisruptionBudget.maxUnavailable=",
+            "can't be drained",
+        ),
+    ] {
+        let notes = notes(&tools, sets);
+        assert!(notes.contains("WARNING") && notes.contains(warning), "{sets}: {notes}");
+    }
+}
+
+/// The file for those without Helm is what the chart renders.
+#[test]
+fn install_yaml_is_current() {
+    let Some(tools) = Tools::find() else { return };
+    let rendered = tools.template(&["--skip-tests"]);
+    let expected = format!(
+        "# prestop with the chart's defaults: kubectl apply --filename install.yaml\n\
+         # Made of charts/prestop by `UPDATE_GENERATED=1 cargo test chart`; don't change it by hand.\n\
+         apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n{rendered}"
+    );
+    let path = root().join("charts/manifests/install.yaml");
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text == expected, "install.yaml: run UPDATE_GENERATED=1 cargo test chart");
+}
+
+#[test]
+fn the_kustomization_builds_on_it() {
+    let Some(tools) = Tools::find() else { return };
+    let output =
+        tools.command("kubectl").args(["kustomize", "examples/kustomize"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let objects = documents(&text(&output.stdout));
+    let plain =
+        documents(&fs::read_to_string(root().join("charts/manifests/install.yaml")).unwrap());
+    assert_eq!(objects.len(), plain.len());
+    assert_eq!(deployment(&objects)["spec"]["replicas"], 3);
+    let image = deployment(&objects)["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert_eq!(image, "registry.example.com/mirror/prestop:0.1.0");
+    let configuration = &object(&objects, "ConfigMap", "prestop")["data"]["prestop.yaml"];
+    assert!(configuration.as_str().unwrap().contains("delay: 15s"), "{configuration}");
+}
