@@ -4,11 +4,14 @@
 //! - `issue`: authorities and the certificates that they sign; pure;
 //! - `files`: pairs that somebody else renews;
 //! - [`rotation`]: the authority that the replicas of an installation share; pure;
+//! - [`outlook`]: when what will happen to it; [`certificates_in`]: certificates as people read them;
 //! - [`store`]: the same in the cluster: the Secret, the webhook configuration.
 
+mod describe;
 mod files;
 mod issue;
 
+pub mod outlook;
 pub mod rotation;
 pub mod store;
 
@@ -20,6 +23,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
+pub use self::describe::{Described, certificates_in};
 pub use self::files::{Pair, authorities, read_pair};
 pub use self::issue::{Authority, Leaf};
 

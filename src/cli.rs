@@ -39,6 +39,12 @@ pub enum Command {
     /// machine only, with a certificate made in memory. No pod is ever refused; in doubt a pod stays
     /// as it is.
     Serve(ServeArguments),
+    /// Check an installation in the cluster of the current kubeconfig: what works, what does not, and what
+    /// to do about it.
+    Check(CheckArguments),
+    /// Look after the certificates of an installation.
+    #[command(subcommand)]
+    Certificates(CertificatesCommand),
     /// List what is known about applications, or say what one image gets and why.
     Catalogue(CatalogueArguments),
     /// Work with the configuration file.
@@ -174,6 +180,64 @@ pub struct ServeArguments {
     /// Print a review as the API server sends it, to try the server with, and exit.
     #[arg(long)]
     pub print_example_review: bool,
+}
+
+/// What `prestop check` is told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is changed: the pod that shows whether hooks arrive is created as a server-side dry run.
+What you may not see is a warning.
+
+Exit status: 0 no failure, 1 a failure, 2 wrong usage, 3 no cluster can be reached.")]
+pub struct CheckArguments {
+    /// The MutatingWebhookConfiguration; the chart gives it the release's name.
+    #[arg(long, value_name = "NAME", default_value = "prestop")]
+    pub webhook: String,
+    /// Where the pod is tried [default: the first namespace that is opted in].
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Connect to the Service too, as the API server does; from inside of the cluster.
+    #[arg(long)]
+    pub connect: bool,
+    /// Where to connect to instead of the Service, such as the end of a kubectl port-forward.
+    #[arg(long, value_name = "HOST:PORT", requires = "connect")]
+    pub address: Option<String>,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = ReadingForm::Text)]
+    pub output: ReadingForm,
+}
+
+/// For whom something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReadingForm {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Look after the certificates of an installation.
+#[derive(Debug, Subcommand)]
+pub enum CertificatesCommand {
+    /// Print what API servers trust, what signs, and when what will happen next. Never a key.
+    Status(CertificatesStatusArguments),
+}
+
+/// What `prestop certificates status` is told.
+#[derive(Debug, Args)]
+pub struct CertificatesStatusArguments {
+    /// The MutatingWebhookConfiguration; the chart gives it the release's name.
+    #[arg(long, value_name = "NAME", default_value = "prestop")]
+    pub webhook: String,
+    /// The Secret with the authority [default: the webhook's name and -authority].
+    #[arg(long, value_name = "NAME")]
+    pub secret: Option<String>,
+    /// The Secret's namespace [default: that of the webhook's Service].
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = ReadingForm::Text)]
+    pub output: ReadingForm,
 }
 
 /// When to use colours.

@@ -2,6 +2,8 @@
 //! the environment. What they decide with is in the pure modules.
 
 mod catalogue;
+mod certificates;
+mod check;
 mod completions;
 mod config;
 mod inject;
@@ -14,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::cli::{Cli, Command, ConfigCommand};
+use crate::cli::{CertificatesCommand, Cli, Command, ConfigCommand};
 use crate::config::Config;
 use crate::policy::Policy;
 
@@ -23,7 +25,7 @@ use crate::policy::Policy;
 enum Exit {
     /// Done.
     Done,
-    /// `--check` found something.
+    /// `--check`, or `check`, found something.
     Found,
     /// A second signal ended the server.
     AtOnce,
@@ -39,6 +41,10 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inject(arguments) => inject::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Certificates(CertificatesCommand::Status(arguments)) => {
+            certificates::status(&arguments)
+        }
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),
         Command::Config(ConfigCommand::Schema) => config::schema(),

@@ -15,12 +15,14 @@
 //! - [`report`]: decisions for readers
 //! - [`server`]: the servers; [`metrics`], [`telemetry`]: what they count and tell
 //! - [`cluster`]: namespaces by watch, the API server's version
+//! - [`checks`]: whether an installation works, from what was read of it
 //! - [`certificates`], [`reload`], [`shutdown`]: what changes while they run; [`memory`]
 //! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
 
 pub mod admission;
 pub mod catalogue;
 pub mod certificates;
+pub mod checks;
 pub mod cli;
 pub mod cluster;
 pub mod commands;

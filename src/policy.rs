@@ -165,7 +165,7 @@ impl KubernetesVersion {
 
     /// From here on the oldest kubelet that may serve the API server (three versions older) has the
     /// sleep action on: KEP-3960 turned it on in 1.30.
-    const EVERY_KUBELET_SLEEPS: Self = Self { major: 1, minor: 33 };
+    pub const EVERY_KUBELET_SLEEPS: Self = Self { major: 1, minor: 33 };
 }
 
 impl fmt::Display for KubernetesVersion {

@@ -7,6 +7,8 @@
 mod admission;
 mod api;
 mod authority;
+mod chart;
+mod check;
 mod cluster;
 mod failures;
 mod others;

@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("metrics", &["admission", "engine", "catalogue"]),
     ("telemetry", &["admission", "engine", "serving"]),
     ("certificates", &[]),
+    ("checks", &["certificates", "policy"]),
     ("cluster", &["admission", "engine", "policy"]),
     ("memory", &[]),
     ("reload", &[]),

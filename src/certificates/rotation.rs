@@ -149,8 +149,13 @@ impl Lifetimes {
     /// Whether two thirds of a time are over.
     #[must_use]
     pub fn is_due(from: SystemTime, until: SystemTime, now: SystemTime) -> bool {
-        let lifetime = until.duration_since(from).unwrap_or_default();
-        now >= from + lifetime * 2 / 3
+        now >= Self::due_at(from, until)
+    }
+
+    /// When two thirds of a time are over.
+    #[must_use]
+    pub fn due_at(from: SystemTime, until: SystemTime) -> SystemTime {
+        from + until.duration_since(from).unwrap_or_default() * 2 / 3
     }
 
     /// The latest end of a certificate that is signed now, by a replica whose clock may be ahead.

@@ -19,11 +19,11 @@ use super::rotation::{Lifetimes, Published, Shared};
 use super::{CertificateError, Leaf, ServedCertificate};
 
 /// Where the Secret keeps the state, with the keys.
-const STATE_KEY: &str = "state.json";
+pub const STATE_KEY: &str = "state.json";
 /// Where it keeps what is to be trusted, for people.
 const BUNDLE_KEY: &str = "ca.crt";
 /// On the webhook configuration: which generation its `caBundle` is of.
-const GENERATION_ANNOTATION: &str = "prestop.dev/ca-generation";
+pub const GENERATION_ANNOTATION: &str = "prestop.dev/ca-generation";
 
 /// What can go wrong; each is tried again at the next look.
 #[derive(Debug, Error)]

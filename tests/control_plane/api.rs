@@ -248,11 +248,25 @@ impl ControlPlane {
             let (status, answer) = self.request("POST", &path, Some(&object));
             assert_eq!(status, 201, "{answer}");
         }
-        let path = format!("/api/v1/namespaces/default/serviceaccounts/{account}/token");
+        self.kubeconfig_of("default", account)
+    }
+
+    /// A kubeconfig for a service account that is there.
+    pub(super) fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let wanted =
             json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
         let (status, answer) = self.request("POST", &path, Some(&wanted));
         assert_eq!(status, 201, "{answer}");
+        self.kubeconfig_with(account, &answer["status"]["token"])
+    }
+
+    /// A kubeconfig for somebody who may do everything.
+    pub(super) fn administrator(&self) -> PathBuf {
+        self.kubeconfig_with("administrator", &json!(TOKEN))
+    }
+
+    fn kubeconfig_with(&self, name: &str, token: &Value) -> PathBuf {
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {
@@ -260,10 +274,10 @@ impl ControlPlane {
                 "tls-server-name": "kubernetes",
                 "certificate-authority": self.folder.path().join("certs/apiserver.crt"),
             }}],
-            "users": [{"name": "test", "user": {"token": answer["status"]["token"]}}],
+            "users": [{"name": "test", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         });
-        let file = self.folder.path().join(format!("{account}.kubeconfig"));
+        let file = self.folder.path().join(format!("{name}.kubeconfig"));
         fs::write(&file, kubeconfig.to_string()).unwrap();
         file
     }

@@ -177,11 +177,11 @@ fn the_example_review_is_like_a_real_one() {
     assert!(missing.is_empty() && more.is_empty(), "missing {missing:?}, not sent {more:?}");
 }
 
-/// The path of each field; items of lists are alike.
+/// The path of each field; items of lists are alike. Older servers write some fields without a value.
 fn keys(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            for (name, value) in fields {
+            for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
                 let path = format!("{path}/{name}");
                 found.push(path.clone());
                 keys(value, &path, found);

@@ -1,0 +1,72 @@
+//! When what will happen to a shared authority, if nobody interferes. Pure.
+
+use std::time::SystemTime;
+
+use super::rotation::{Change, Lifetimes, Shared};
+
+/// A change that is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coming {
+    /// When it is due. In the past: at the next look of any replica.
+    pub at: SystemTime,
+    /// What.
+    pub change: Change,
+}
+
+/// The changes to come, the next one first.
+#[must_use]
+pub fn outlook(shared: &Shared, lifetimes: &Lifetimes, now: SystemTime) -> Vec<Coming> {
+    let current = &shared.current;
+    let mut coming = vec![match &shared.next {
+        None => Coming {
+            at: Lifetimes::due_at(current.not_before(), current.not_after()),
+            change: Change::Prepare,
+        },
+        Some(next) => match next.published_at {
+            None => Coming { at: now, change: Change::Seen },
+            Some(at) => Coming { at: at + lifetimes.overlap, change: Change::Switch },
+        },
+    }];
+    coming.extend(
+        shared.retired.iter().map(|retired| Coming { at: retired.until, change: Change::Retire }),
+    );
+    coming.sort_by_key(|coming| coming.at);
+    coming
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::rotation::Published;
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// What is foretold is what happens.
+    #[test]
+    fn the_next_change_is_due_when_it_is_foretold() {
+        let lifetimes = Lifetimes::default();
+        let mut now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let nobody = Published { bundle: "", generation: 0 };
+        let mut shared = Shared::changed(None, Change::Begin, &nobody, now, &lifetimes).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..8 {
+            let bundle = shared.bundle();
+            let published = Published { bundle: &bundle, generation: shared.generation };
+            let next = outlook(&shared, &lifetimes, now)[0];
+            let before = next.at - Duration::from_secs(2);
+            if before > now {
+                assert_eq!(Shared::due(Some(&shared), &published, before, &lifetimes), None);
+            }
+            now = now.max(next.at + Duration::from_secs(1));
+            assert_eq!(Shared::due(Some(&shared), &published, now, &lifetimes), Some(next.change));
+            shared =
+                Shared::changed(Some(shared), next.change, &published, now, &lifetimes).unwrap();
+            seen.push(next.change);
+        }
+        let round = [Change::Prepare, Change::Seen, Change::Switch, Change::Retire];
+        assert_eq!(seen, [round, round].concat());
+        assert!(outlook(&shared, &lifetimes, now)[0].at > now + 200 * DAY);
+    }
+}

@@ -1,0 +1,291 @@
+//! `prestop certificates status`: what API servers trust, what signs, and when what will happen next.
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use anyhow::{Context, anyhow};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::runtime::Builder;
+
+use super::{Exit, tell};
+use crate::certificates::outlook::outlook;
+use crate::certificates::rotation::{Change, Lifetimes, Shared};
+use crate::certificates::store::{GENERATION_ANNOTATION, STATE_KEY};
+use crate::certificates::{Authority, Described, certificates_in};
+use crate::cli::{CertificatesStatusArguments, ReadingForm};
+use crate::cluster;
+
+/// Of the form for machines.
+const FORM_VERSION: u32 = 1;
+const DAY_SECONDS: u64 = 86_400;
+
+/// What was read of the cluster.
+struct Seen {
+    webhook: String,
+    bundle: String,
+    /// Of what was published.
+    generation: Option<String>,
+    /// Or why it can't be seen.
+    shared: Result<Shared, String>,
+}
+
+/// Prints it.
+pub(super) fn status(arguments: &CertificatesStatusArguments) -> anyhow::Result<Exit> {
+    let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
+    // The API client needs one for its own connections.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let seen = match runtime.block_on(read(arguments)) {
+        Ok(seen) => seen,
+        Err(error) => {
+            tell(&format!("error: {error:#}"));
+            return Ok(Exit::BadInput);
+        }
+    };
+    let now = SystemTime::now();
+    let mut out = io::stdout().lock();
+    match arguments.output {
+        ReadingForm::Json => writeln!(out, "{:#}", for_machines(&seen, now))?,
+        ReadingForm::Text => write!(out, "{}", for_people(&seen, now))?,
+    }
+    Ok(Exit::Done)
+}
+
+async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
+    let client = cluster::client().await?;
+    let webhooks: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let name = &arguments.webhook;
+    let found = webhooks.get_opt(name).await.context("the webhook configuration")?;
+    let found = found.ok_or_else(|| {
+        anyhow!("there is no webhook configuration {name}; say --webhook NAME (kubectl get mutatingwebhookconfigurations)")
+    })?;
+    let generation = found.annotations().get(GENERATION_ANNOTATION).cloned();
+    let client_config =
+        found.webhooks.unwrap_or_default().into_iter().next().map(|webhook| webhook.client_config);
+    let client_config = client_config.unwrap_or_default();
+    let bundle = client_config.ca_bundle.map(|ByteString(pem)| pem).unwrap_or_default();
+    let service_namespace = client_config.service.map(|service| service.namespace);
+    let shared = match arguments.namespace.clone().or(service_namespace) {
+        None => Err("the webhook has no Service; say --namespace NAME".to_owned()),
+        Some(namespace) => {
+            let secret = arguments.secret.clone().unwrap_or_else(|| format!("{name}-authority"));
+            shared(&client, &namespace, &secret).await
+        }
+    };
+    let bundle = String::from_utf8_lossy(&bundle).into_owned();
+    Ok(Seen { webhook: name.clone(), bundle, generation, shared })
+}
+
+async fn shared(client: &Client, namespace: &str, name: &str) -> Result<Shared, String> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = match secrets.get_opt(name).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => {
+            return Err(format!(
+                "there is no Secret {namespace}/{name}: not self-managed, or not by that name"
+            ));
+        }
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Err(format!("you may not see the Secret {namespace}/{name}"));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let data = secret.data.unwrap_or_default();
+    let Some(ByteString(state)) = data.get(STATE_KEY) else {
+        return Err(format!(
+            "the Secret {namespace}/{name} is empty: no replica has filled it yet"
+        ));
+    };
+    Shared::from_json(state).map_err(|error| error.to_string())
+}
+
+fn for_people(seen: &Seen, now: SystemTime) -> String {
+    let mut lines = Vec::new();
+    let generation =
+        seen.generation.as_deref().map_or(String::new(), |it| format!(", generation {it}"));
+    lines.push(format!("trusted by API servers (caBundle of {}{generation}):", seen.webhook));
+    let trusted = certificates_in(seen.bundle.as_bytes());
+    if trusted.is_empty() {
+        lines.push("  nothing: no call to prestop succeeds".to_owned());
+    }
+    lines.extend(trusted.iter().map(|known| format!("  {}", line(known, now))));
+    match &seen.shared {
+        Err(why) => lines.push(format!("\nthe shared authority: {why}")),
+        Ok(shared) => {
+            lines.push(format!("\nthe shared authority, generation {}:", shared.generation));
+            lines.push(format!("  signs     {}", line_of(&shared.current, now)));
+            if let Some(next) = &shared.next {
+                let since = next.published_at.map_or_else(
+                    || "not published yet".to_owned(),
+                    |at| format!("published since {}", moment(at, now)),
+                );
+                lines.push(format!("  next      {}; {since}", line_of(&next.authority, now)));
+            }
+            lines.extend(shared.retired.iter().map(|retired| {
+                let known = certificates_in(retired.certificate_pem.as_bytes());
+                let serial = known.first().map_or("", |known| known.serial.as_str());
+                format!("  retired   serial {serial}, trusted until {}", moment(retired.until, now))
+            }));
+            lines.push(if is_published(seen, shared) {
+                "  published as it is in the Secret".to_owned()
+            } else {
+                "  NOT published as it is in the Secret; the next look of a replica does that"
+                    .to_owned()
+            });
+            lines.push("\nwhat comes:".to_owned());
+            lines.extend(coming(shared, now).iter().map(|(at, what)| format!("  {at}: {what}")));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn for_machines(seen: &Seen, now: SystemTime) -> Value {
+    let trusted: Vec<_> = certificates_in(seen.bundle.as_bytes()).iter().map(described).collect();
+    let mut status = json!({
+        "version": FORM_VERSION, "webhook": seen.webhook, "publishedGeneration": seen.generation,
+        "trusted": trusted,
+    });
+    let authority = match &seen.shared {
+        Err(why) => json!({"unknown": why}),
+        Ok(shared) => json!({
+            "generation": shared.generation,
+            "isPublished": is_published(seen, shared),
+            "signs": described_authority(&shared.current),
+            "next": shared.next.as_ref().map(|next| json!({
+                "certificate": described_authority(&next.authority),
+                "publishedAt": next.published_at.map(stamp),
+            })),
+            "retired": shared.retired.iter().map(|retired| json!({
+                "certificate": certificates_in(retired.certificate_pem.as_bytes()).first().map(described),
+                "until": stamp(retired.until),
+            })).collect::<Vec<_>>(),
+            "coming": outlook(shared, &Lifetimes::default(), now).iter().map(|coming| json!({
+                "at": stamp(coming.at), "change": words(coming.change),
+            })).collect::<Vec<_>>(),
+        }),
+    };
+    if let Some(fields) = status.as_object_mut() {
+        fields.insert("authority".to_owned(), authority);
+    }
+    status
+}
+
+/// Whether what API servers trust is what the Secret says, however it is wrapped.
+fn is_published(seen: &Seen, shared: &Shared) -> bool {
+    certificates_in(seen.bundle.as_bytes()) == certificates_in(shared.bundle().as_bytes())
+}
+
+fn coming(shared: &Shared, now: SystemTime) -> Vec<(String, &'static str)> {
+    let coming = outlook(shared, &Lifetimes::default(), now);
+    coming.iter().map(|coming| (moment(coming.at, now), words(coming.change))).collect()
+}
+
+const fn words(change: Change) -> &'static str {
+    match change {
+        Change::Begin => "a first authority is made",
+        Change::Prepare => "a successor is made, and published before it signs",
+        Change::Seen => "the successor is published; its time of overlap begins",
+        Change::Switch => "the successor signs",
+        Change::Retire => "a retired authority is trusted no more",
+        Change::Replace => "the authority has ended: a new one is made",
+    }
+}
+
+fn line_of(authority: &Authority, now: SystemTime) -> String {
+    let known = certificates_in(authority.certificate_pem().as_bytes());
+    known.first().map_or_else(String::new, |known| line(known, now))
+}
+
+fn line(known: &Described, now: SystemTime) -> String {
+    let Described { subject, serial, not_before, not_after } = known;
+    format!(
+        "{subject}, serial {serial}, from {} until {}",
+        stamp(*not_before),
+        moment(*not_after, now)
+    )
+}
+
+fn described_authority(authority: &Authority) -> Option<Value> {
+    certificates_in(authority.certificate_pem().as_bytes()).first().map(described)
+}
+
+fn described(known: &Described) -> Value {
+    json!({
+        "subject": known.subject, "serial": known.serial,
+        "notBefore": stamp(known.not_before), "notAfter": stamp(known.not_after),
+    })
+}
+
+/// `2027-07-25T12:00:00Z (in 243 days)`.
+fn moment(at: SystemTime, now: SystemTime) -> String {
+    let distance = |seconds: u64| match seconds {
+        0..3600 => format!("{} minutes", seconds / 60),
+        3600..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / DAY_SECONDS),
+    };
+    let relation = match at.duration_since(now) {
+        Ok(left) => format!("in {}", distance(left.as_secs())),
+        Err(over) => format!("{} ago", distance(over.duration().as_secs())),
+    };
+    format!("{} ({relation})", stamp(at))
+}
+
+/// RFC 3339, in UTC and whole seconds.
+fn stamp(at: SystemTime) -> String {
+    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let timestamp = i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok());
+    timestamp.map_or_else(String::new, |timestamp| timestamp.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::certificates::rotation::Published;
+
+    fn seen(now: SystemTime) -> Seen {
+        let nobody = Published { bundle: "", generation: 0 };
+        let shared =
+            Shared::changed(None, Change::Begin, &nobody, now, &Lifetimes::default()).unwrap();
+        Seen {
+            webhook: "prestop".to_owned(),
+            bundle: shared.bundle(),
+            generation: Some("1".to_owned()),
+            shared: Ok(shared),
+        }
+    }
+
+    #[test]
+    fn a_fresh_installation_is_told_with_its_next_change() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let text = for_people(&seen(now), now);
+        for part in [
+            "trusted by API servers (caBundle of prestop, generation 1):\n  CN=prestop authority, serial ",
+            "until 2028-01-15T08:00:00Z (in 365 days)",
+            "published as it is in the Secret",
+            "(in 243 days): a successor is made, and published before it signs",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("NOT"), "{text}");
+        let machines = for_machines(&seen(now), now).to_string();
+        assert!(!machines.contains("PRIVATE") && machines.contains("\"isPublished\":true"));
+    }
+
+    #[test]
+    fn what_is_not_published_or_not_to_be_seen_is_told() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mut foreign = seen(now);
+        foreign.bundle = String::new();
+        let text = for_people(&foreign, now);
+        assert!(text.contains("nothing: no call to prestop succeeds"), "{text}");
+        assert!(text.contains("NOT published"), "{text}");
+        foreign.shared = Err("you may not see it".to_owned());
+        assert!(for_people(&foreign, now).contains("the shared authority: you may not see it"));
+    }
+}

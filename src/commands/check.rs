@@ -1,0 +1,237 @@
+//! `prestop check`: reads what an installation is made of, and tells what [`crate::checks`] thinks of it.
+//! Nothing is changed.
+
+mod connect;
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, ServiceReference,
+};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use super::{Exit, tell};
+use crate::checks::{self, Check, Right, Status};
+use crate::cli::{CheckArguments, ReadingForm};
+use crate::cluster;
+
+/// For the first answer of the API server.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of the form for machines.
+const FORM_VERSION: u32 = 1;
+
+/// Checks, and prints what was found.
+pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
+    let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
+    // The API client needs one for its own connections.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let checks = match runtime.block_on(check(arguments, SystemTime::now())) {
+        Ok(checks) => checks,
+        Err(error) => {
+            tell(&format!("error: {error:#}"));
+            return Ok(Exit::BadInput);
+        }
+    };
+    print(&checks, arguments.output, &mut io::stdout().lock())?;
+    let has_failed = checks.iter().any(|check| check.status == Status::Failure);
+    Ok(if has_failed { Exit::Found } else { Exit::Done })
+}
+
+fn print(checks: &[Check], form: ReadingForm, out: &mut impl Write) -> io::Result<()> {
+    if form == ReadingForm::Json {
+        let report = json!({"version": FORM_VERSION, "checks": checks});
+        return writeln!(out, "{report:#}");
+    }
+    for check in checks {
+        let sign = match check.status {
+            Status::Ok => '√',
+            Status::Warning => '‼',
+            Status::Failure => '×',
+        };
+        writeln!(out, "{sign} {}", check.message)?;
+        if let Some(advice) = &check.advice {
+            writeln!(out, "    {advice}")?;
+        }
+    }
+    let count = |status| checks.iter().filter(|check| check.status == status).count();
+    let (warnings, failures) = (count(Status::Warning), count(Status::Failure));
+    writeln!(out, "\n{} checks, {warnings} warning(s), {failures} failure(s)", checks.len())
+}
+
+/// An error where no cluster can be reached.
+async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Vec<Check>> {
+    let client = cluster::client().await?;
+    let version = timeout(PATIENCE, cluster::version(&client)).await;
+    let version = version.context("the API server does not answer")??;
+    let mut checks = vec![checks::version(version)];
+    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let found = match api.get_opt(&arguments.webhook).await {
+        Ok(found) => found.and_then(|it| it.webhooks?.into_iter().next()),
+        Err(error) => {
+            checks.push(unseen("webhook-configuration", "the webhook configuration", &error));
+            return Ok(checks);
+        }
+    };
+    let Some(webhook) = found else {
+        checks.push(Check::failure(
+            "webhook-configuration",
+            format!("there is no webhook configuration {}", arguments.webhook),
+            "install the chart, or say --webhook NAME (kubectl get mutatingwebhookconfigurations)",
+        ));
+        return Ok(checks);
+    };
+    checks.extend(checks::webhook(&arguments.webhook, &webhook));
+    let bundle = webhook.client_config.ca_bundle.as_ref().map(|ByteString(pem)| pem.as_slice());
+    let bundle = bundle.unwrap_or_default();
+    checks.push(checks::bundle(bundle, now));
+    if arguments.connect {
+        checks.push(connect::check(&webhook.client_config, bundle, arguments).await);
+    }
+    if let Some(service) = &webhook.client_config.service {
+        checks.extend(installation(&client, service, &arguments.webhook).await);
+    }
+    checks.extend(injection(&client, &webhook, arguments).await);
+    Ok(checks)
+}
+
+/// What can't be seen: a warning where the user has no right to, else a failure.
+fn unseen(id: &'static str, what: &str, error: &kube::Error) -> Check {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            Check::warning(id, format!("{what}: you may not see it"), status.message.clone())
+        }
+        error => Check::failure(id, format!("{what}: {error}"), "see the log of the API server"),
+    }
+}
+
+/// The Deployment behind the Service, and what its service account may do.
+async fn installation(client: &Client, service: &ServiceReference, webhook: &str) -> Vec<Check> {
+    let services: Api<Service> = Api::namespaced(client.clone(), &service.namespace);
+    let selector = match services.get(&service.name).await {
+        Ok(service) => service.spec.and_then(|spec| spec.selector).unwrap_or_default(),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            return vec![Check::failure(
+                "service",
+                format!("the Service {}/{} is missing", service.namespace, service.name),
+                "install the chart anew, or delete the webhook configuration",
+            )];
+        }
+        Err(error) => return vec![unseen("service", "the Service", &error)],
+    };
+    let labels: Vec<_> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &service.namespace);
+    let deployments = match deployments.list(&ListParams::default().labels(&labels.join(","))).await
+    {
+        Ok(list) => list.items,
+        Err(error) => return vec![unseen("replicas", "the Deployment", &error)],
+    };
+    let mut checks = vec![checks::replicas(&deployments)];
+    let specs = deployments.iter().filter_map(|it| it.spec.as_ref()?.template.spec.as_ref());
+    for spec in specs {
+        let account = spec.service_account_name.as_deref().unwrap_or("default");
+        let arguments = spec.containers.iter().flat_map(|it| it.args.iter().flatten());
+        let arguments: Vec<String> = arguments.cloned().collect();
+        let needed = checks::rights(&arguments, webhook, &service.namespace);
+        checks.push(rights(client, &service.namespace, account, needed).await);
+    }
+    checks
+}
+
+async fn rights(client: &Client, namespace: &str, account: &str, needed: Vec<Right>) -> Check {
+    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+    let mut missing = Vec::new();
+    for right in needed {
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(format!("system:serviceaccount:{namespace}:{account}")),
+                groups: Some(vec!["system:serviceaccounts".to_owned()]),
+                resource_attributes: Some(ResourceAttributes {
+                    verb: Some(right.verb.to_owned()),
+                    group: Some(right.group.to_owned()),
+                    resource: Some(right.resource.to_owned()),
+                    name: right.name.clone(),
+                    namespace: right.namespace.clone(),
+                    ..ResourceAttributes::default()
+                }),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        match reviews.create(&PostParams::default(), &review).await {
+            Ok(answer) if answer.status.as_ref().is_some_and(|status| status.allowed) => {}
+            Ok(_) => missing.push(right),
+            Err(error) => return unseen("rights", "the rights of the service account", &error),
+        }
+    }
+    checks::missing_rights(account, &missing)
+}
+
+/// Which namespaces are taken, and whether a pod in one of them gets its hook.
+async fn injection(
+    client: &Client,
+    webhook: &MutatingWebhook,
+    arguments: &CheckArguments,
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let selector = checks::selector_text(webhook.namespace_selector.as_ref());
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let selected = match namespaces.list_metadata(&ListParams::default().labels(&selector)).await {
+        Ok(list) => {
+            let names: Vec<_> = list.items.iter().map(ResourceExt::name_any).collect();
+            checks.push(checks::namespaces(&names));
+            names
+        }
+        Err(error) => {
+            checks.push(unseen("namespaces", "the namespaces", &error));
+            Vec::new()
+        }
+    };
+    let Some(namespace) = arguments.namespace.as_ref().or(selected.first()) else { return checks };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    checks.push(match pods.create(&dry_run, &canary()).await {
+        Ok(pod) => checks::canary(namespace, &pod),
+        Err(kube::Error::Api(status)) => Check::warning(
+            "injection",
+            format!("a pod can't be tried in {namespace}"),
+            format!("{}; say --namespace NAME for another one", status.message),
+        ),
+        Err(error) => unseen("injection", "a pod", &error),
+    });
+    checks
+}
+
+/// A pod that the strictest Pod Security level lets in. Never created.
+fn canary() -> Pod {
+    let pod = json!({
+        "metadata": {"generateName": "prestop-check-"},
+        "spec": {
+            "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "check",
+                "image": "prestop-check",
+                "resources": {
+                    "requests": {"cpu": "1m", "memory": "1Mi"},
+                    "limits": {"cpu": "1m", "memory": "1Mi"},
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }],
+        },
+    });
+    serde_json::from_value(pod).unwrap_or_default()
+}

@@ -1,0 +1,105 @@
+//! The Service, connected to as the API server does: trusting `caBundle` and nothing else, by the name
+//! that the webhook configuration gives it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::checks::Check;
+use crate::cli::CheckArguments;
+
+/// For the connection and the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+const EXAMPLE_REVIEW: &str = include_str!("../../../examples/admission-review.json");
+
+/// Where the webhook is.
+struct Target {
+    host: String,
+    port: u16,
+    path: String,
+}
+
+pub(super) async fn check(
+    client: &WebhookClientConfig,
+    bundle: &[u8],
+    arguments: &CheckArguments,
+) -> Check {
+    let id = "connection";
+    let advice = "see whether prestop is ready (/readyz?verbose), its Service has endpoints, and no \
+                  NetworkPolicy or firewall is in between";
+    let Some(target) = target(client) else {
+        return Check::failure(id, "the webhook configuration says no address", advice);
+    };
+    let tried = timeout(PATIENCE, ask(&target, bundle, arguments.address.as_deref())).await;
+    match tried.unwrap_or_else(|_| Err(anyhow!("no answer within {PATIENCE:?}"))) {
+        Ok(()) => Check::ok(id, format!("{} is trusted, and answers with a patch", target.host)),
+        Err(error) => Check::failure(id, format!("{}: {error:#}", target.host), advice),
+    }
+}
+
+fn target(client: &WebhookClientConfig) -> Option<Target> {
+    if let Some(service) = &client.service {
+        return Some(Target {
+            host: format!("{}.{}.svc", service.name, service.namespace),
+            port: service.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(443),
+            path: service.path.clone().unwrap_or_else(|| "/".to_owned()),
+        });
+    }
+    let url: hyper::Uri = client.url.as_ref()?.parse().ok()?;
+    Some(Target {
+        host: url.host()?.to_owned(),
+        port: url.port_u16().unwrap_or(443),
+        path: url.path().to_owned(),
+    })
+}
+
+/// Asks for the patch of the example's pod.
+async fn ask(target: &Target, bundle: &[u8], address: Option<&str>) -> anyhow::Result<()> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle).flatten());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let address = address.map_or_else(|| format!("{}:{}", target.host, target.port), str::to_owned);
+    let socket = TcpStream::connect(&address).await.with_context(|| address.clone())?;
+    let name = ServerName::try_from(target.host.clone())?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.context("TLS")?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::post(&target.path)
+        .header("host", &target.host)
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from_static(EXAMPLE_REVIEW.as_bytes())))?;
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    connection.abort();
+    if !status.is_success() {
+        bail!("HTTP status {status}");
+    }
+    let review: Value = serde_json::from_slice(&body).context("the answer is not JSON")?;
+    let response = review.get("response").context("the answer is no review")?;
+    if response.get("allowed") != Some(&Value::Bool(true)) {
+        bail!("the answer does not allow the pod");
+    }
+    if response.get("patch").is_none() {
+        bail!("the answer has no patch for the example's pod");
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `prestop check` and `prestop certificates status` against real API servers, well and broken ones.
+
+use std::path::Path;
+use std::process::Command;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::admission::prestop;
+use super::api::ControlPlane;
+use crate::serve::process::wait_until;
+
+const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
+
+/// Exit status, and each check's status by its name.
+fn check(kubeconfig: &Path, arguments: &[&str]) -> (i32, Value) {
+    let (code, out, told) = run(kubeconfig, &[&["check", "--output", "json"], arguments].concat());
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{told}"));
+    assert_eq!(report["version"], 1);
+    let mut statuses = json!({});
+    for check in report["checks"].as_array().unwrap() {
+        statuses[check["id"].as_str().unwrap()] = check["status"].clone();
+    }
+    (code, statuses)
+}
+
+fn run(kubeconfig: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
+        .args(arguments)
+        .env("KUBECONFIG", kubeconfig)
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_working_installation_is_ok_and_a_broken_one_says_why() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let kubeconfig = control_plane.administrator();
+    assert_eq!(
+        check(&kubeconfig, &[]),
+        (1, json!({"kubernetes-version": "ok", "webhook-configuration": "failure"}))
+    );
+    let mut serve = prestop(&control_plane);
+    let all_ok = json!({
+        "kubernetes-version": "ok", "webhook-configuration": "ok", "ca-bundle": "ok",
+        "namespaces": "ok", "injection": "ok",
+    });
+    assert_eq!(check(&kubeconfig, &[]), (0, all_ok.clone()));
+    // As the API server connects.
+    let mut connected = all_ok.clone();
+    connected["connection"] = json!("ok");
+    assert_eq!(check(&kubeconfig, &["--connect"]), (0, connected));
+    let address = serve.address.to_string();
+    assert_eq!(check(&kubeconfig, &["--connect", "--address", &address]).0, 0);
+    let (_, out, _) = run(&kubeconfig, &["check"]);
+    assert!(out.contains("√ a pod in enabled gets its hook"), "{out}");
+    assert!(out.contains("0 warning(s), 0 failure(s)"), "{out}");
+    // Nothing was created.
+    let (_, pods) = control_plane.request("GET", "/api/v1/namespaces/enabled/pods", None);
+    assert_eq!(pods["items"], json!([]));
+    // A pod that nobody injects.
+    control_plane.namespace("other", &json!({}));
+    let (code, statuses) = check(&kubeconfig, &["--namespace", "other"]);
+    assert_eq!((code, &statuses["injection"]), (1, &json!("failure")));
+    // prestop away.
+    serve.signal("KILL");
+    serve.ended();
+    let (code, statuses) = check(&kubeconfig, &["--connect"]);
+    assert_eq!(
+        (code, &statuses["injection"], &statuses["connection"]),
+        (1, &json!("failure"), &json!("failure"))
+    );
+    // A certificate that nobody trusts.
+    let (_, mut webhook) = control_plane.request("GET", WEBHOOK, None);
+    webhook["webhooks"][0]["clientConfig"].as_object_mut().unwrap().shift_remove("caBundle");
+    assert_eq!(control_plane.request("PUT", WEBHOOK, Some(&webhook)).0, 200);
+    assert_eq!(check(&kubeconfig, &[]).1["ca-bundle"], "failure");
+    // Nobody opted in.
+    let path = "/api/v1/namespaces/enabled";
+    let namespace = json!({"metadata": {"name": "enabled", "labels": {}}});
+    assert_eq!(control_plane.request("PUT", path, Some(&namespace)).0, 200);
+    wait_until("nobody opted in", || check(&kubeconfig, &[]).1["namespaces"] == "warning");
+}
+
+/// With few rights: what can't be seen is a warning.
+#[test]
+fn what_one_may_not_see_is_a_warning() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let _serve = prestop(&control_plane);
+    let nothing = control_plane.kubeconfig("nobody", &json!([]));
+    let (code, statuses) = check(&nothing, &[]);
+    assert_eq!((code, &statuses["webhook-configuration"]), (0, &json!("warning")));
+    // What `helm test` has.
+    let rules = json!([{"apiGroups": ["admissionregistration.k8s.io"], "verbs": ["get"],
+        "resources": ["mutatingwebhookconfigurations"], "resourceNames": ["prestop"]}]);
+    let helm_test = control_plane.kubeconfig("helm-test", &rules);
+    let (code, statuses) = check(&helm_test, &["--connect"]);
+    assert_eq!(
+        (code, &statuses["connection"], &statuses["namespaces"]),
+        (0, &json!("ok"), &json!("warning"))
+    );
+}
+
+#[test]
+fn without_a_cluster_it_is_exit_status_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none");
+    for arguments in [&["check"][..], &["certificates", "status"]] {
+        let (code, out, told) = run(&none, arguments);
+        assert_eq!((code, out.as_str()), (3, ""), "{told}");
+        assert!(told.starts_with("error: "), "{told}");
+    }
+}
+
+#[test]
+fn certificates_of_files_have_a_status_too() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let kubeconfig = control_plane.administrator();
+    let (code, _, told) = run(&kubeconfig, &["certificates", "status"]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("there is no webhook configuration prestop"), "{told}");
+    let _serve = prestop(&control_plane);
+    let (code, out, _) = run(&kubeconfig, &["certificates", "status"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("CN=prestop authority"), "{out}");
+    assert!(out.contains("the webhook has no Service; say --namespace NAME"), "{out}");
+    control_plane.namespace("home", &json!({}));
+    let path = "/api/v1/namespaces/home/secrets";
+    for (name, data, expected) in [
+        ("empty", json!({}), "is empty: no replica has filled it yet"),
+        ("broken", json!({"state.json": STANDARD.encode("{")}), "the Secret's state can't be read"),
+    ] {
+        control_plane.create(path, &json!({"metadata": {"name": name}, "data": data}));
+        let arguments = ["certificates", "status", "--namespace", "home", "--secret", name];
+        let (_, out, _) = run(&kubeconfig, &arguments);
+        assert!(out.contains(expected), "{out}");
+    }
+}
