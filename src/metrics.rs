@@ -22,6 +22,7 @@ use self::namespaces::Namespaces;
 use self::profiles::Injected;
 use self::series::{Fixed, Labels};
 use crate::admission::{Event, Operation, Unchanged, Verdict};
+use crate::certificates::rotation::Change;
 use crate::engine::reason::{ContainerReason, ProblemCode, SkipReason};
 use crate::engine::{Decision, Outcome};
 
@@ -80,6 +81,9 @@ pub struct Metrics {
     reloads: Fixed<(Reload, ReloadResult), 2>,
     last_reload_successful: Family<Labels<1>, Gauge>,
     namespaces_failing_since: Gauge,
+    authority_generation: Gauge,
+    authority_changes: Fixed<Change, 1>,
+    authority_failures: Counter,
 }
 
 /// A request is being answered; until this is dropped.
@@ -128,6 +132,9 @@ impl Metrics {
             ),
             last_reload_successful: Family::default(),
             namespaces_failing_since: Gauge::default(),
+            authority_generation: Gauge::default(),
+            authority_changes: Fixed::new(Change::ALL, |change| [("change", change.name())]),
+            authority_failures: Counter::default(),
             registry: Registry::default(),
         };
         // The server starts only with files that can be used.
@@ -206,6 +213,14 @@ impl Metrics {
             "TLS handshakes that failed, by reason",
             self.handshake_errors.clone(),
         );
+        self.register_what_changes(registry);
+        let build: Family<Labels<1>, Gauge> = Family::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        registry.register("build_info", "The version of this program; always 1", build);
+    }
+
+    /// Certificates, files, namespaces: what changes while the server runs.
+    fn register_what_changes(&self, registry: &mut Registry) {
         registry.register(
             "certificate_expiry_timestamp_seconds",
             "When a certificate ends, in seconds since 1970",
@@ -226,9 +241,21 @@ impl Metrics {
             "Since when namespaces can't be watched, in seconds since 1970; 0 where they can",
             self.namespaces_failing_since.clone(),
         );
-        let build: Family<Labels<1>, Gauge> = Family::default();
-        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        registry.register("build_info", "The version of this program; always 1", build);
+        registry.register(
+            "authority_generation",
+            "How often what API servers are to trust has changed, of self-managed certificates",
+            self.authority_generation.clone(),
+        );
+        registry.register(
+            "authority_changes",
+            "Changes of the shared authority that this replica made, by change",
+            self.authority_changes.clone(),
+        );
+        registry.register(
+            "authority_failures",
+            "Looks at the shared authority that failed; what was served stays",
+            self.authority_failures.clone(),
+        );
     }
 
     /// A review was answered.
@@ -324,6 +351,19 @@ impl Metrics {
     /// Since when namespaces can't be watched; `None`: they can, or nobody wants to.
     pub fn namespaces_failing_since(&self, since: Option<SystemTime>) {
         self.namespaces_failing_since.set(since.map_or(0, seconds));
+    }
+
+    /// The shared authority was looked at.
+    pub fn authority(&self, generation: u64, change: Option<Change>) {
+        self.authority_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        if let Some(change) = change {
+            self.authority_changes.count(change);
+        }
+    }
+
+    /// The shared authority could not be looked at.
+    pub fn authority_failed(&self) {
+        self.authority_failures.inc();
     }
 
     /// Everything, as text.

@@ -15,6 +15,8 @@ pub struct Serving {
     pub log: LogSettings,
     /// Metrics.
     pub metrics: MetricsSettings,
+    /// Certificates that the replicas manage themselves.
+    pub certificates: CertificateSettings,
 }
 
 /// Threads and draining.
@@ -119,6 +121,30 @@ pub enum LogLevel {
 pub struct MetricsSettings {
     /// Whether decisions are also counted for each namespace.
     pub by_namespace: bool,
+}
+
+/// Certificates that the replicas manage themselves; each of the times down to seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateSettings {
+    /// How long the shared authority lives. Its successor is made when two thirds are over.
+    pub authority_lifetime: Duration,
+    /// How long a replica's own certificate lives. Renewed when two thirds are over.
+    pub lifetime: Duration,
+    /// How long an authority has been published before it signs.
+    pub overlap: Duration,
+    /// How often the Secret and the webhook configuration are read, more or less a third.
+    pub look_interval: Duration,
+}
+
+impl Default for CertificateSettings {
+    fn default() -> Self {
+        Self {
+            authority_lifetime: Duration::from_secs(365 * 86_400),
+            lifetime: Duration::from_secs(7 * 86_400),
+            overlap: Duration::from_secs(600),
+            look_interval: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Default for ServerSettings {

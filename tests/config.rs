@@ -17,8 +17,8 @@ use prestop::config::{Config, ConfigError, json_schema};
 use prestop::duration::{self, DurationError};
 use prestop::policy::{OwnerKind, Policy, QuitPolicy, SleepAction};
 use prestop::serving::{
-    ClientCertificates, Limits, LogFormat, LogLevel, LogSettings, MetricsSettings, ServerSettings,
-    Serving, TlsSettings, TlsVersion,
+    CertificateSettings, ClientCertificates, Limits, LogFormat, LogLevel, LogSettings,
+    MetricsSettings, ServerSettings, Serving, TlsSettings, TlsVersion,
 };
 use proptest::prelude::*;
 use proptest::string::string_regex;
@@ -289,6 +289,7 @@ fn each_field_of_the_server_sets_its_setting() {
 tls: {minVersion: '1.2', clientCA: /ca.crt, allowedNames: [kube-apiserver]}
 log: {format: json, level: debug}
 metrics: {byNamespace: false}
+certificates: {authorityLifetime: 20s, lifetime: 5s, overlap: 1s, lookInterval: 1s}
 ",
     );
     let expected = Serving {
@@ -315,6 +316,12 @@ metrics: {byNamespace: false}
         },
         log: LogSettings { format: LogFormat::Json, level: LogLevel::Debug },
         metrics: MetricsSettings { by_namespace: false },
+        certificates: CertificateSettings {
+            authority_lifetime: Duration::from_secs(20),
+            lifetime: Duration::from_secs(5),
+            overlap: Duration::from_secs(1),
+            look_interval: Duration::from_secs(1),
+        },
     };
     assert_eq!(read, expected);
     assert_eq!(serving_with(""), Serving::default());

@@ -7,8 +7,11 @@
 mod admission;
 mod api;
 mod authority;
+mod chaos;
 mod chart;
 mod check;
 mod cluster;
 mod failures;
 mod others;
+mod proxy;
+mod rotation;

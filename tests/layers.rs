@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("serving", &[]),
     ("config", &["policy", "serving", "catalogue", "duration"]),
     ("manifest", &[]),
-    ("metrics", &["admission", "engine", "catalogue"]),
+    ("metrics", &["admission", "engine", "catalogue", "certificates"]),
     ("telemetry", &["admission", "engine", "serving"]),
     ("certificates", &[]),
     ("checks", &["certificates", "policy"]),

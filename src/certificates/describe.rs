@@ -47,12 +47,12 @@ mod tests {
     #[test]
     fn a_bundle_is_described_and_the_rest_is_left_out() {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let authority = Authority::generate(now, Duration::from_secs(7200)).unwrap();
+        let authority = Authority::generate(now, Duration::from_secs(86_400)).unwrap();
         let bundle = format!("no PEM\n{0}{0}", authority.certificate_pem());
         let all = certificates_in(bundle.as_bytes());
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].subject, "CN=prestop authority");
-        assert_eq!(all[0].not_after, now + Duration::from_secs(7200));
+        assert_eq!(all[0].not_after, now + Duration::from_secs(86_400));
         assert_eq!(all[0].not_before, now - Duration::from_secs(3600));
         assert!(all[0].serial.contains(':'));
         assert!(certificates_in(b"").is_empty());

@@ -16,7 +16,8 @@ use rustls::sign::CertifiedKey;
 
 use super::CertificateError;
 
-/// Clocks of API servers may be behind ours by this much.
+/// Clocks of API servers may be behind ours by this much; by less where certificates live for less than
+/// ten times as long.
 const BACKDATED: Duration = Duration::from_secs(3600);
 
 /// A certificate authority with its key.
@@ -52,7 +53,7 @@ impl Authority {
     /// # Errors
     /// When the system gives no random numbers.
     pub fn generate(now: SystemTime, lifetime: Duration) -> Result<Self, CertificateError> {
-        let mut params = params(&[], now - BACKDATED, now + lifetime)?;
+        let mut params = params(&[], now - backdated(lifetime), now + lifetime)?;
         params.distinguished_name.push(DnType::CommonName, "prestop authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -113,7 +114,7 @@ impl Authority {
         now: SystemTime,
         lifetime: Duration,
     ) -> Result<Leaf, CertificateError> {
-        let not_before = self.not_before.max(now - BACKDATED);
+        let not_before = self.not_before.max(now - backdated(lifetime));
         let not_after = self.not_after.min(now + lifetime);
         let mut params = params(names, not_before, not_after)?;
         params.distinguished_name.push(DnType::CommonName, "prestop");
@@ -128,6 +129,10 @@ impl Authority {
             .map_err(CertificateError::NoPair)?;
         Ok(Leaf { certified: Arc::new(certified), not_after })
     }
+}
+
+fn backdated(lifetime: Duration) -> Duration {
+    BACKDATED.min(lifetime / 10)
 }
 
 /// From when until when a certificate is valid, if the key is its own.

@@ -135,6 +135,25 @@ struct WrittenRetired {
     until: u64,
 }
 
+impl Change {
+    /// Every one.
+    pub const ALL: [Self; 6] =
+        [Self::Begin, Self::Prepare, Self::Seen, Self::Switch, Self::Retire, Self::Replace];
+
+    /// A stable word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Prepare => "prepare",
+            Self::Seen => "seen",
+            Self::Switch => "switch",
+            Self::Retire => "retire",
+            Self::Replace => "replace",
+        }
+    }
+}
+
 impl Default for Lifetimes {
     fn default() -> Self {
         Self {

@@ -2,7 +2,7 @@
 //! published in the webhook configuration. What is to be done is decided in [`super::rotation`].
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,9 +13,10 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use thiserror::Error;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::rotation::{Lifetimes, Published, Shared};
+use super::rotation::{Change, Lifetimes, Published, Shared};
 use super::{CertificateError, Leaf, ServedCertificate};
 
 /// Where the Secret keeps the state, with the keys.
@@ -24,6 +25,9 @@ pub const STATE_KEY: &str = "state.json";
 const BUNDLE_KEY: &str = "ca.crt";
 /// On the webhook configuration: which generation its `caBundle` is of.
 pub const GENERATION_ANNOTATION: &str = "prestop.dev/ca-generation";
+
+/// For everything that one look asks of the API server; less where certificates live for minutes only.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What can go wrong; each is tried again at the next look.
 #[derive(Debug, Error)]
@@ -34,6 +38,9 @@ pub enum StoreError {
     /// The API server does not answer, or refuses.
     #[error("{0}: {1}")]
     Request(&'static str, #[source] kube::Error),
+    /// The API server takes too long.
+    #[error("the API server does not answer in time")]
+    TooLate,
     /// A certificate could not be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -59,6 +66,13 @@ pub struct Store {
     names: Names,
     lifetimes: Lifetimes,
     leaf: Option<Signed>,
+    known: Option<Known>,
+}
+
+/// What was last read: enough to go on while the API server is away.
+struct Known {
+    shared: Shared,
+    bundle: String,
 }
 
 /// What this replica serves.
@@ -73,6 +87,8 @@ struct Signed {
 pub struct Looked {
     /// Whether something changed, so that the next look should not wait.
     pub is_settled: bool,
+    /// What this replica changed in the Secret.
+    pub change: Option<Change>,
     /// Whether API servers trust what this replica serves, by the configuration that was read.
     pub is_trusted: bool,
     /// Of what is to be trusted.
@@ -98,14 +114,41 @@ impl Store {
     #[must_use]
     pub fn new(client: Client, names: Names, lifetimes: Lifetimes) -> Self {
         let secrets = Api::namespaced(client.clone(), &names.namespace);
-        Self { secrets, webhooks: Api::all(client), names, lifetimes, leaf: None }
+        let webhooks = Api::all(client);
+        Self { secrets, webhooks, names, lifetimes, leaf: None, known: None }
     }
 
     /// Does what is due: changes the Secret, publishes, signs. To be called every half minute or so.
     ///
     /// # Errors
-    /// When the API server is away or refuses; what is served stays.
+    /// When the API server is away or refuses. What is served stays, and is renewed as long as the
+    /// authority lives that was last read.
     pub async fn look(
+        &mut self,
+        served: &ServedCertificate,
+        now: SystemTime,
+    ) -> Result<Looked, StoreError> {
+        let patience = PATIENCE.min(self.lifetimes.leaf / 6);
+        let looked = timeout(patience, self.look_at_cluster(served, now)).await;
+        let looked = looked.unwrap_or(Err(StoreError::TooLate));
+        if looked.is_err()
+            && let Some(known) = self.known.take()
+        {
+            let published =
+                Published { bundle: &known.bundle, generation: known.shared.generation };
+            self.sign(&known.shared, &published, served, now)?;
+            self.known = Some(known);
+        }
+        looked
+    }
+
+    /// When this replica's certificate ends.
+    #[must_use]
+    pub fn leaf_end(&self) -> Option<SystemTime> {
+        self.leaf.as_ref().map(|signed| signed.leaf.not_after)
+    }
+
+    async fn look_at_cluster(
         &mut self,
         served: &ServedCertificate,
         now: SystemTime,
@@ -115,15 +158,17 @@ impl Store {
         let bundle = configuration.bundles.first().cloned().unwrap_or_default();
         let published = Published { bundle: &bundle, generation: configuration.generation };
         let mut shared = read_state(&secret);
-        let change = Shared::due(shared.as_ref(), &published, now, &self.lifetimes);
-        if let Some(change) = change {
+        let due = Shared::due(shared.as_ref(), &published, now, &self.lifetimes);
+        let mut done = None;
+        if let Some(change) = due {
             let changed = Shared::changed(shared, change, &published, now, &self.lifetimes)?;
             write_state(&mut secret, &changed);
             let replaced =
                 self.secrets.replace(&self.names.secret, &PostParams::default(), &secret).await;
             shared = match replaced {
                 Ok(_) => {
-                    info!(?change, generation = changed.generation, "the authority");
+                    info!(change = change.name(), generation = changed.generation, "the authority");
+                    done = Some(change);
                     Some(changed)
                 }
                 // Another replica was first: what it wrote holds.
@@ -140,13 +185,16 @@ impl Store {
         let is_new = self.sign(&shared, &published, served, now)?;
         let is_trusted =
             self.leaf.as_ref().is_some_and(|signed| bundle.contains(signed.issuer_pem.trim_end()));
-        Ok(Looked {
-            is_settled: change.is_none() && !was_published && !is_new && is_trusted,
+        let looked = Looked {
+            is_settled: due.is_none() && !was_published && !is_new && is_trusted,
+            change: done,
             is_trusted,
             generation: shared.generation,
             authority_end: shared.current.not_after(),
-            leaf_end: self.leaf.as_ref().map(|signed| signed.leaf.not_after),
-        })
+            leaf_end: self.leaf_end(),
+        };
+        self.known = Some(Known { shared, bundle });
+        Ok(looked)
     }
 
     async fn secret(&self) -> Result<Secret, StoreError> {

@@ -151,7 +151,11 @@ impl Parts {
         };
         let acceptor = Arc::new(Acceptor::new(terms));
         let mut namespaces = arguments.namespaces_file.as_deref().map(NamespacesFile::new);
-        let cluster = if arguments.cluster { Some(Cluster::find(arguments).await?) } else { None };
+        let cluster = if arguments.cluster {
+            Some(Cluster::find(arguments, &serving.certificates).await?)
+        } else {
+            None
+        };
         let known = match (&cluster, &mut namespaces) {
             (Some(cluster), _) => cluster.namespaces(),
             (None, Some(file)) => file.first()?,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use self::serving::{LogSection, MetricsSection, ServerSection, TlsSection};
+use self::serving::{CertificatesSection, LogSection, MetricsSection, ServerSection, TlsSection};
 use crate::catalogue::format::{DurationText, ProfileEntry};
 use crate::policy::{OwnerKind, QuitPolicy, SleepAction};
 
@@ -67,6 +67,9 @@ pub(super) struct ConfigurationFile {
     /// Metrics of `prestop serve`.
     #[serde(default)]
     pub(super) metrics: MetricsSection,
+    /// Certificates that the replicas of `prestop serve` manage themselves.
+    #[serde(default)]
+    pub(super) certificates: CertificatesSection,
 }
 
 /// Versions of the format.

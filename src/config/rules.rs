@@ -40,8 +40,9 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Fi
         tls,
         log,
         metrics,
+        certificates,
     } = file;
-    let serving = serving::serving(Sections { server, tls, log, metrics });
+    let serving = serving::serving(Sections { server, tls, log, metrics, certificates });
     let built_in = Policy::built_in();
     let mut rules = Rules::default();
     let durations = rules.durations(&defaults, &limits, &built_in);

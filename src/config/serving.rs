@@ -7,13 +7,14 @@ use serde_saphyr::Spanned;
 
 use super::error::{Finding, Place};
 use super::format::serving::{
-    BODIES_IN_FLIGHT_BYTES, BODY_BYTES, CONNECTIONS, LogSection, MetricsSection, ServerSection,
-    TlsSection, WORKERS,
+    BODIES_IN_FLIGHT_BYTES, BODY_BYTES, CONNECTIONS, CertificatesSection, LogSection,
+    MetricsSection, ServerSection, TlsSection, WORKERS,
 };
 use crate::catalogue::format::DurationText;
 use crate::duration::HumanSeconds;
 use crate::serving::{
-    ClientCertificates, Limits, LogSettings, MetricsSettings, ServerSettings, Serving, TlsSettings,
+    CertificateSettings, ClientCertificates, Limits, LogSettings, MetricsSettings, ServerSettings,
+    Serving, TlsSettings,
 };
 
 /// Go's client closes idle connections after 90 s; a server that closes first cuts a request now and
@@ -32,6 +33,7 @@ pub(super) struct Sections {
     pub(super) tls: TlsSection,
     pub(super) log: LogSection,
     pub(super) metrics: MetricsSection,
+    pub(super) certificates: CertificatesSection,
 }
 
 /// What was found wrong so far.
@@ -40,7 +42,7 @@ struct Bounds(Vec<Finding>);
 
 /// Checks the sections; everything wrong is told together.
 pub(super) fn serving(sections: Sections) -> Result<Serving, Vec<Finding>> {
-    let Sections { server, tls, log, metrics } = sections;
+    let Sections { server, tls, log, metrics, certificates } = sections;
     let built_in = Serving::default();
     let mut bounds = Bounds::default();
     let server = bounds.server(&server, &built_in.server);
@@ -55,7 +57,12 @@ pub(super) fn serving(sections: Sections) -> Result<Serving, Vec<Finding>> {
     };
     let by_namespace = metrics.by_namespace.unwrap_or(built_in.metrics.by_namespace);
     let metrics = MetricsSettings { by_namespace };
-    if bounds.0.is_empty() { Ok(Serving { server, tls, log, metrics }) } else { Err(bounds.0) }
+    let certificates = bounds.certificates(&certificates, built_in.certificates);
+    if bounds.0.is_empty() {
+        Ok(Serving { server, tls, log, metrics, certificates })
+    } else {
+        Err(bounds.0)
+    }
 }
 
 impl Bounds {
@@ -74,15 +81,16 @@ impl Bounds {
             idle_timeout,
         } = section;
         let limits = &built_in.limits;
-        let workers = self.number("workers", workers.as_ref(), WORKERS, built_in.workers.get());
+        let workers =
+            self.number("server.workers", workers.as_ref(), WORKERS, built_in.workers.get());
         let body_bytes = self.number(
-            "maximumBodyBytes",
+            "server.maximumBodyBytes",
             maximum_body_bytes.as_ref(),
             BODY_BYTES,
             limits.body_bytes,
         );
         let bodies_in_flight_bytes = self.number(
-            "maximumBodiesInFlightBytes",
+            "server.maximumBodiesInFlightBytes",
             maximum_bodies_in_flight_bytes.as_ref(),
             BODIES_IN_FLIGHT_BYTES,
             limits.bodies_in_flight_bytes,
@@ -100,7 +108,7 @@ impl Bounds {
             self.find("server.maximumBodiesInFlightBytes", value.referenced.into(), message);
         }
         let connections = self.number(
-            "maximumConnections",
+            "server.maximumConnections",
             maximum_connections.as_ref(),
             CONNECTIONS,
             limits.connections,
@@ -108,13 +116,13 @@ impl Bounds {
         ServerSettings {
             workers: workers.and_then(NonZeroUsize::new).unwrap_or(built_in.workers),
             drain_delay: self.duration(
-                "drainDelay",
+                "server.drainDelay",
                 drain_delay.as_ref(),
                 (0, 600),
                 built_in.drain_delay,
             ),
             drain_timeout: self.duration(
-                "drainTimeout",
+                "server.drainTimeout",
                 drain_timeout.as_ref(),
                 (1, 600),
                 built_in.drain_timeout,
@@ -125,31 +133,99 @@ impl Bounds {
                     .unwrap_or(limits.bodies_in_flight_bytes),
                 connections: connections.unwrap_or(limits.connections),
                 handshake_timeout: self.duration(
-                    "handshakeTimeout",
+                    "server.handshakeTimeout",
                     handshake_timeout.as_ref(),
                     (1, 60),
                     limits.handshake_timeout,
                 ),
                 first_request_timeout: self.duration(
-                    "firstRequestTimeout",
+                    "server.firstRequestTimeout",
                     first_request_timeout.as_ref(),
                     (1, 60),
                     limits.first_request_timeout,
                 ),
                 body_timeout: self.duration(
-                    "bodyTimeout",
+                    "server.bodyTimeout",
                     body_timeout.as_ref(),
                     (1, MOST_BODY_TIMEOUT_SECONDS),
                     limits.body_timeout,
                 ),
                 idle_timeout: self.duration(
-                    "idleTimeout",
+                    "server.idleTimeout",
                     idle_timeout.as_ref(),
                     (LEAST_IDLE_TIMEOUT_SECONDS, 3600),
                     limits.idle_timeout,
                 ),
             },
         }
+    }
+
+    fn certificates(
+        &mut self,
+        section: &CertificatesSection,
+        built_in: CertificateSettings,
+    ) -> CertificateSettings {
+        let CertificatesSection { authority_lifetime, lifetime, overlap, look_interval } = section;
+        let of = |bounds: &mut Self, name, text: &Option<DurationText>, range, default| {
+            bounds.duration(name, text.as_ref(), range, default)
+        };
+        let [year, day] = [8760 * 3600, 24 * 3600];
+        let names = ["certificates.lifetime", "certificates.overlap", "certificates.lookInterval"];
+        let [name_of_lifetime, name_of_overlap, name_of_interval] = names;
+        let settings = CertificateSettings {
+            authority_lifetime: of(
+                self,
+                "certificates.authorityLifetime",
+                authority_lifetime,
+                (20, 10 * year),
+                built_in.authority_lifetime,
+            ),
+            lifetime: of(self, name_of_lifetime, lifetime, (5, year), built_in.lifetime),
+            overlap: of(self, name_of_overlap, overlap, (1, day), built_in.overlap),
+            look_interval: of(
+                self,
+                name_of_interval,
+                look_interval,
+                (1, 600),
+                built_in.look_interval,
+            ),
+        };
+        // Told at the field that is in the file; the whole is the other one's default if it is not.
+        for (name, part, text, (of_what, whole), share) in [
+            (
+                name_of_lifetime,
+                settings.lifetime,
+                lifetime,
+                ("a quarter of certificates.authorityLifetime", settings.authority_lifetime),
+                4,
+            ),
+            (
+                name_of_overlap,
+                settings.overlap,
+                overlap,
+                ("a quarter of certificates.authorityLifetime", settings.authority_lifetime),
+                4,
+            ),
+            (
+                name_of_interval,
+                settings.look_interval,
+                look_interval,
+                ("a fifth of certificates.lifetime", settings.lifetime),
+                5,
+            ),
+        ] {
+            let most = whole / share;
+            let place = text.as_ref().or(lifetime.as_ref()).or(authority_lifetime.as_ref());
+            if let Some(place) = place.filter(|_| self.0.is_empty() && part > most) {
+                let [part, most] = [part, most].map(|it| {
+                    HumanSeconds(i64::try_from(it.as_secs()).unwrap_or(i64::MAX)).to_string()
+                });
+                let by_default = if text.is_none() { ", its default," } else { "" };
+                let message = format!("{part}{by_default} is more than {of_what}, which is {most}");
+                self.find(name, place.location().into(), message);
+            }
+        }
+        settings
     }
 
     fn clients(&mut self, section: &TlsSection) -> Option<ClientCertificates> {
@@ -187,7 +263,7 @@ impl Bounds {
             return usize::try_from(value.value).ok();
         }
         let message = format!("allowed are {least} to {most}");
-        self.find(&format!("server.{name}"), value.referenced.into(), message);
+        self.find(name, value.referenced.into(), message);
         None
     }
 
@@ -205,15 +281,15 @@ impl Bounds {
             }
             Ok(seconds) => {
                 let why = match name {
-                    "idleTimeout" if seconds < least => WHY_LONGER_THAN_THE_CLIENT,
-                    "bodyTimeout" if seconds > most => WHY_NOT_LONGER_THAN_THE_CALLER,
+                    "server.idleTimeout" if seconds < least => WHY_LONGER_THAN_THE_CLIENT,
+                    "server.bodyTimeout" if seconds > most => WHY_NOT_LONGER_THAN_THE_CALLER,
                     _ => "",
                 };
                 format!("allowed are {} to {}{why}", HumanSeconds(least), HumanSeconds(most))
             }
             Err(cause) => cause.to_string(),
         };
-        self.find(&format!("server.{name}"), text.location().into(), fault);
+        self.find(name, text.location().into(), fault);
         default
     }
 

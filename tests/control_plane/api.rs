@@ -178,33 +178,21 @@ impl ControlPlane {
 
     /// A webhook on the creation of pods in namespaces with these labels.
     pub(super) fn webhook_for(&self, webhook: &Webhook<'_>, labels: &Value) {
-        let configuration = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": webhook.name},
-            "webhooks": [{
-                "name": format!("{}.prestop.dev", webhook.name),
-                "clientConfig": {
-                    "url": format!("https://127.0.0.1:{}/mutate", webhook.port),
-                    "caBundle": STANDARD.encode(webhook.authority_pem),
-                },
-                "rules": [{
-                    "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"],
-                    "resources": ["pods"], "scope": "Namespaced",
-                }],
-                "namespaceSelector": {"matchLabels": labels},
-                "objectSelector": {"matchExpressions": [
-                    {"key": "prestop.dev/inject", "operator": "NotIn", "values": ["disabled", "false"]},
-                ]},
-                "failurePolicy": "Ignore",
-                "timeoutSeconds": 2,
-                "reinvocationPolicy": "IfNeeded",
-                "sideEffects": "None",
-                "matchPolicy": "Equivalent",
-                "admissionReviewVersions": ["v1"],
-            }],
-        });
+        self.create(WEBHOOKS, &configuration(webhook, labels));
+    }
+
+    /// The same without an authority: somebody else writes it.
+    pub(super) fn webhook_at(&self, name: &str, port: u16) {
+        let webhook = Webhook { name, port, authority_pem: "" };
+        let mut configuration = configuration(&webhook, &json!({"prestop.dev/inject": "enabled"}));
+        let client = configuration["webhooks"][0]["clientConfig"].as_object_mut().unwrap();
+        client.shift_remove("caBundle");
         self.create(WEBHOOKS, &configuration);
+    }
+
+    /// The API server's process.
+    pub(super) fn id(&self) -> u32 {
+        self.server.id()
     }
 
     pub(super) fn delete_webhook(&self, name: &str) {
@@ -297,6 +285,35 @@ pub(super) struct Webhook<'a> {
     pub(super) name: &'a str,
     pub(super) port: u16,
     pub(super) authority_pem: &'a str,
+}
+
+fn configuration(webhook: &Webhook<'_>, labels: &Value) -> Value {
+    json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": webhook.name},
+            "webhooks": [{
+                "name": format!("{}.prestop.dev", webhook.name),
+                "clientConfig": {
+                    "url": format!("https://127.0.0.1:{}/mutate", webhook.port),
+                    "caBundle": STANDARD.encode(webhook.authority_pem),
+                },
+                "rules": [{
+                    "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"],
+                    "resources": ["pods"], "scope": "Namespaced",
+                }],
+                "namespaceSelector": {"matchLabels": labels},
+                "objectSelector": {"matchExpressions": [
+                    {"key": "prestop.dev/inject", "operator": "NotIn", "values": ["disabled", "false"]},
+                ]},
+                "failurePolicy": "Ignore",
+                "timeoutSeconds": 2,
+                "reinvocationPolicy": "IfNeeded",
+                "sideEffects": "None",
+                "matchPolicy": "Equivalent",
+                "admissionReviewVersions": ["v1"],
+            }],
+    })
 }
 
 fn marker() -> Value {

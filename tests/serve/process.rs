@@ -24,7 +24,7 @@ pub(crate) struct Serve {
     /// Whom clients trust.
     pub(crate) authority: Option<CertificateDer<'static>>,
     lines: Arc<Mutex<Vec<String>>>,
-    new_line: Receiver<()>,
+    new_line: Mutex<Receiver<()>>,
     pub(crate) folder: TempDir,
 }
 
@@ -50,7 +50,11 @@ impl Serve {
         Self::launch(tempfile::tempdir().unwrap(), environment, arguments)
     }
 
-    fn launch(folder: TempDir, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+    pub(crate) fn launch(
+        folder: TempDir,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
         command.envs(environment.iter().copied());
@@ -87,7 +91,7 @@ impl Serve {
             administration: nowhere,
             authority: None,
             lines,
-            new_line,
+            new_line: Mutex::new(new_line),
             folder,
         };
         let line = serve
@@ -115,7 +119,7 @@ impl Serve {
                 return found;
             }
             let left = until.saturating_duration_since(Instant::now());
-            let is_over = self.new_line.recv_timeout(left).is_err();
+            let is_over = self.new_line.get_mut().unwrap().recv_timeout(left).is_err();
             assert!(!is_over, "no line {what:?} in\n{}", self.log());
         }
     }

@@ -19,6 +19,7 @@ use crate::cli::ServeArguments;
 use crate::cluster::{self, WatchedNamespaces};
 use crate::metrics::{Certificate, Metrics};
 use crate::policy::{KubernetesVersion, Policy};
+use crate::serving::CertificateSettings;
 
 /// Clusters are upgraded while we run.
 const READ_VERSION_EVERY: Duration = Duration::from_secs(600);
@@ -27,9 +28,6 @@ const TRY_VERSION_EVERY: Duration = Duration::from_secs(10);
 /// At the start: the first pods are to have the right hooks, but not to wait for long.
 const WAIT_FOR_VERSION: Duration = Duration::from_secs(3);
 
-/// How often the shared authority is looked at, more or less: replicas should not all come at once.
-const LOOK_EVERY: Duration = Duration::from_secs(21);
-const LOOK_LATER_BY_AT_MOST: Duration = Duration::from_secs(18);
 /// After something changed.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// After something failed.
@@ -46,16 +44,29 @@ pub(super) struct Cluster {
 pub(super) struct Authority {
     store: Store,
     is_trusted: Arc<AtomicBool>,
+    look_interval: Duration,
 }
 
 impl Cluster {
-    pub(super) async fn find(arguments: &ServeArguments) -> anyhow::Result<Self> {
+    pub(super) async fn find(
+        arguments: &ServeArguments,
+        settings: &CertificateSettings,
+    ) -> anyhow::Result<Self> {
         // The API client needs one for its own connections.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = cluster::client().await.context("--cluster")?;
         let authority = names(arguments).map(|names| Authority {
-            store: Store::new(client.clone(), names, Lifetimes::default()),
+            store: Store::new(
+                client.clone(),
+                names,
+                Lifetimes {
+                    authority: settings.authority_lifetime,
+                    leaf: settings.lifetime,
+                    overlap: settings.overlap,
+                },
+            ),
             is_trusted: Arc::default(),
+            look_interval: settings.look_interval,
         });
         Ok(Self { client, namespaces: Arc::default(), authority })
     }
@@ -116,12 +127,17 @@ impl Authority {
                 Ok(looked) => {
                     is_failing = false;
                     self.is_trusted.store(looked.is_trusted, Ordering::Relaxed);
+                    metrics.authority(looked.generation, looked.change);
                     metrics
                         .certificate_expires(Certificate::ServingAuthority, looked.authority_end);
                     if let Some(end) = looked.leaf_end {
                         metrics.certificate_expires(Certificate::Serving, end);
                     }
-                    if looked.is_settled { LOOK_EVERY + jitter(now) } else { LOOK_AGAIN_AFTER }
+                    if looked.is_settled {
+                        jittered(self.look_interval, now)
+                    } else {
+                        LOOK_AGAIN_AFTER
+                    }
                 }
                 Err(error) => {
                     // Told once; it is tried again for as long as it takes.
@@ -132,7 +148,11 @@ impl Authority {
                         );
                     }
                     is_failing = true;
-                    TRY_AGAIN_AFTER
+                    metrics.authority_failed();
+                    if let Some(end) = self.store.leaf_end() {
+                        metrics.certificate_expires(Certificate::Serving, end);
+                    }
+                    TRY_AGAIN_AFTER.min(self.look_interval)
                 }
             };
             sleep(wait).await;
@@ -140,11 +160,11 @@ impl Authority {
     }
 }
 
-/// Some part of [`LOOK_LATER_BY_AT_MOST`].
-fn jitter(now: SystemTime) -> Duration {
+/// The interval, more or less a third: replicas should not all come at once.
+fn jittered(interval: Duration, now: SystemTime) -> Duration {
     let nanoseconds =
         now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-    LOOK_LATER_BY_AT_MOST.mul_f64(f64::from(nanoseconds) / 1e9)
+    interval.mul_f64(2.0 / 3.0 * (1.0 + f64::from(nanoseconds) / 1e9))
 }
 
 fn names(arguments: &ServeArguments) -> Option<Names> {

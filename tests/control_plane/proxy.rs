@@ -1,0 +1,134 @@
+//! Stands for the Service: takes connections and passes them on to replicas that are ready, one after
+//! the other. As with kube-proxy, connections that are open stay where they are.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::serve::process::Serve;
+
+/// How often replicas are asked whether they are ready.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+pub(super) struct Proxy {
+    pub(super) port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where replicas serve reviews, and where they say whether they are ready.
+    replicas: Mutex<Vec<(SocketAddr, SocketAddr)>>,
+    ready: Mutex<Vec<SocketAddr>>,
+    turn: AtomicUsize,
+    open: Mutex<Vec<TcpStream>>,
+    is_over: AtomicBool,
+}
+
+impl Proxy {
+    pub(super) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state: Arc<State> = Arc::default();
+        thread::spawn({
+            let state = state.clone();
+            move || {
+                for client in listener.incoming() {
+                    if state.is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let (Ok(client), Some(replica)) = (client, state.next()) else { continue };
+                    // Nobody there: the client's connection ends with it.
+                    if let Ok(replica) = TcpStream::connect(replica) {
+                        state.join(&client, &replica);
+                    }
+                }
+            }
+        });
+        thread::spawn({
+            let state = state.clone();
+            move || {
+                while !state.is_over.load(Ordering::Relaxed) {
+                    let replicas = state.replicas.lock().unwrap().clone();
+                    let ready = replicas.iter().filter(|(_, admin)| is_ready(*admin));
+                    let ready: Vec<_> = ready.map(|(address, _)| *address).collect();
+                    *state.ready.lock().unwrap() = ready;
+                    thread::sleep(ASK_EVERY);
+                }
+            }
+        });
+        Self { port, state }
+    }
+
+    pub(super) fn add(&self, serve: &Serve) {
+        self.state.replicas.lock().unwrap().push((serve.address, serve.administration));
+    }
+
+    pub(super) fn remove(&self, serve: &Serve) {
+        self.state.replicas.lock().unwrap().retain(|(address, _)| *address != serve.address);
+    }
+
+    pub(super) fn ready(&self) -> usize {
+        self.state.ready.lock().unwrap().len()
+    }
+
+    /// Ends every connection. The caller sees to it that no request is under way.
+    pub(super) fn cut(&self) {
+        for connection in self.state.open.lock().unwrap().drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl State {
+    fn next(&self) -> Option<SocketAddr> {
+        let ready = self.ready.lock().unwrap();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        (!ready.is_empty()).then(|| ready[turn % ready.len()])
+    }
+
+    fn join(&self, client: &TcpStream, replica: &TcpStream) {
+        let twin = |stream: &TcpStream| stream.try_clone().unwrap();
+        self.open.lock().unwrap().extend([twin(client), twin(replica)]);
+        for (from, to) in [(twin(client), twin(replica)), (twin(replica), twin(client))] {
+            thread::spawn(move || pass(from, to));
+        }
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream) {
+    let mut bytes = [0; 16 << 10];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    // Whichever ends, the other one is told.
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+fn is_ready(administration: SocketAddr) -> bool {
+    let patience = Duration::from_millis(500);
+    let Ok(mut stream) = TcpStream::connect_timeout(&administration, patience) else {
+        return false;
+    };
+    let _ = stream.set_read_timeout(Some(patience));
+    let request = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let mut answer = String::new();
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200")
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.state.is_over.store(true, Ordering::Relaxed);
+        self.cut();
+        // Wakes the listener.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}

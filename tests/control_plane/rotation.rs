@@ -1,0 +1,206 @@
+//! Authorities that live for seconds: the one that signs changes again and again while pods are created
+//! over new connections. No call fails, every pod has its hook, and at no moment does a replica serve what the
+//! API server would not trust.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::json;
+
+use super::api::{ControlPlane, has_status};
+use super::proxy::Proxy;
+use crate::chart::helm::NAMESPACE;
+use crate::serve::process::{Serve, configuration, signal, wait_until};
+
+const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
+const SECONDS: &str =
+    "certificates: {authorityLifetime: 24s, lifetime: 6s, overlap: 2s, lookInterval: 1s}
+server: {drainDelay: 0}
+";
+const REPLICAS: usize = 3;
+/// Each is four changes of the Secret: prepare, seen, switch, retire.
+const ROTATIONS: u64 = 3;
+
+/// What the chart brings, and replicas with its rights behind a proxy.
+struct Installation {
+    control_plane: ControlPlane,
+    proxy: Proxy,
+    replicas: Vec<Serve>,
+}
+
+impl Installation {
+    fn start() -> Option<Self> {
+        let control_plane = ControlPlane::start()?;
+        let proxy = Proxy::start();
+        control_plane.namespace(NAMESPACE, &json!({}));
+        control_plane.namespace("enabled", &json!({"prestop.dev/inject": "enabled"}));
+        let secrets = format!("/api/v1/namespaces/{NAMESPACE}/secrets");
+        control_plane.create(&secrets, &json!({"metadata": {"name": "prestop-authority"}}));
+        control_plane.webhook_at("prestop", proxy.port);
+        let rules = json!([
+            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+            {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["prestop-authority"],
+             "verbs": ["get", "update"]},
+            {"apiGroups": ["admissionregistration.k8s.io"], "verbs": ["get", "patch"],
+             "resources": ["mutatingwebhookconfigurations"], "resourceNames": ["prestop"]},
+        ]);
+        let kubeconfig = control_plane.kubeconfig("prestop", &rules);
+        let mut installation = Self { control_plane, proxy, replicas: Vec::new() };
+        for _ in 0..REPLICAS {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("prestop.yaml"), configuration(SECONDS)).unwrap();
+            let replica = Serve::launch(
+                folder,
+                &[("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", NAMESPACE)],
+                &[
+                    "--config",
+                    "{folder}/prestop.yaml",
+                    "--cluster",
+                    "--authority-secret",
+                    "prestop-authority",
+                    "--webhook",
+                    "prestop",
+                    "--service",
+                    "prestop",
+                ],
+            );
+            installation.proxy.add(&replica);
+            installation.replicas.push(replica);
+        }
+        wait_until("ready replicas", || installation.proxy.ready() == REPLICAS);
+        installation.control_plane.wait_for_effect("enabled", has_status);
+        Some(installation)
+    }
+
+    fn bundle(&self) -> String {
+        let (_, configuration) = self.control_plane.request("GET", WEBHOOK, None);
+        let text = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str();
+        String::from_utf8(STANDARD.decode(text.unwrap_or_default()).unwrap()).unwrap()
+    }
+
+    fn generation(&self) -> u64 {
+        let of = |replica: &Serve| replica.metric("prestop_authority_generation");
+        self.replicas.iter().map(of).max().unwrap()
+    }
+
+    /// Whether what this replica serves now is trusted by what is published now. What is published may
+    /// change in between, once.
+    fn is_trusted(&self, address: SocketAddr) -> bool {
+        (0..2).any(|_| is_verified(address, &self.bundle()))
+    }
+
+    fn failed_open(&self) -> u64 {
+        self.control_plane.metric("apiserver_admission_webhook_fail_open_count", &["prestop"])
+    }
+}
+
+/// A handshake that trusts these authorities and no others.
+fn is_verified(address: SocketAddr, bundle: &str) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle.as_bytes()).flatten());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(format!("prestop.{NAMESPACE}.svc")).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let Ok(socket) = TcpStream::connect(address) else { return false };
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut stream = StreamOwned::new(connection, socket);
+    let request = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read(&mut [0; 16]).is_ok_and(|count| count > 0)
+}
+
+#[test]
+fn authorities_change_under_load_and_no_call_fails() {
+    let Some(installation) = Installation::start() else { return };
+    let before = installation.failed_open();
+    let first = installation.generation();
+    // Held by who creates a pod; whoever has it alone can cut connections without hurting a request.
+    let under_way = RwLock::new(());
+    let is_over = AtomicBool::new(false);
+    let [created, without, dials, untrusted] = [const { AtomicUsize::new(0) }; 4];
+    let installation = &installation;
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _held = under_way.read().unwrap();
+                    let pod = json!({"metadata": {"generateName": "web-"},
+                        "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]}});
+                    let (status, pod) = installation.control_plane.pod("enabled", &pod);
+                    assert_eq!(status, 201, "{pod}");
+                    created.fetch_add(1, Ordering::Relaxed);
+                    without.fetch_add(usize::from(!has_status(&pod)), Ordering::Relaxed);
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                for replica in &installation.replicas {
+                    dials.fetch_add(1, Ordering::Relaxed);
+                    let is_trusted = installation.is_trusted(replica.address);
+                    untrusted.fetch_add(usize::from(!is_trusted), Ordering::Relaxed);
+                }
+            }
+        });
+        let until = Instant::now() + Duration::from_secs(120);
+        // Generations grow with prepare, switch and retire.
+        while installation.generation() < first + 3 * ROTATIONS && Instant::now() < until {
+            thread::sleep(Duration::from_millis(200));
+            let _alone = under_way.write().unwrap();
+            installation.proxy.cut();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let [created, without, dials, untrusted] =
+        [created, without, dials, untrusted].map(AtomicUsize::into_inner);
+    println!(
+        "generations {first} to {}: {created} pods, {without} without a hook; {dials} dials, {untrusted} not trusted",
+        installation.generation()
+    );
+    assert!(installation.generation() >= first + 3 * ROTATIONS);
+    assert_eq!((without, untrusted), (0, 0));
+    assert!(created > 200 && dials > 100, "{created} {dials}");
+    assert_eq!(installation.failed_open(), before);
+}
+
+/// The API server stands still for longer than a certificate lives: replicas renew theirs with what they
+/// know, and go on when it is back.
+#[test]
+fn certificates_are_renewed_while_the_api_server_is_away() {
+    let Some(mut installation) = Installation::start() else { return };
+    let bundle = installation.bundle();
+    signal(installation.control_plane.id(), "STOP");
+    let began = Instant::now();
+    // A leaf lives for six seconds. The authority is not due before twelve more.
+    while began.elapsed() < Duration::from_secs(9) {
+        for replica in &installation.replicas {
+            assert!(is_verified(replica.address, &bundle), "after {:?}", began.elapsed());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    thread::sleep(Duration::from_secs(30).saturating_sub(began.elapsed()));
+    signal(installation.control_plane.id(), "CONT");
+    // By now the authority may have ended: a new one is published and served.
+    for replica in &mut installation.replicas {
+        replica.wait_for_line("the shared authority; what is served stays");
+    }
+    wait_until("trust", || {
+        installation.replicas.iter().all(|replica| installation.is_trusted(replica.address))
+    });
+    installation.control_plane.wait_for_effect("enabled", has_status);
+}
