@@ -17,6 +17,10 @@ control-plane version="1.37":
     tests/tools/install {{version}}
     KUBEBUILDER_ASSETS="${CARGO_TARGET_DIR:-$PWD/target}/tools/control-plane-{{version}}" PRESTOP_REQUIRE_CONTROL_PLANE=1 cargo test --locked control_plane
 
+# What is made of the chart: README, schema, install.yaml.
+chart:
+    UPDATE_GENERATED=1 cargo test --locked chart::
+
 deny:
     cargo deny check
 

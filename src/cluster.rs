@@ -20,6 +20,12 @@ use crate::admission::Namespaces;
 use crate::engine::settings::NamespaceSettings;
 use crate::policy::KubernetesVersion;
 
+/// Clusters have a few kinds of namespaces; comparing with more of them would cost more than it brings.
+const MOST_COMMON: usize = 64;
+
+/// What is read at once is in memory at once.
+const NAMESPACES_A_PAGE: u32 = 100;
+
 /// What can't be had of the cluster.
 #[derive(Debug, Error)]
 pub enum ClusterError {
@@ -42,6 +48,8 @@ pub struct WatchedNamespaces(RwLock<State>);
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<String, Arc<NamespaceSettings>>,
+    /// Settings that several namespaces have in common are kept once.
+    common: Vec<Arc<NamespaceSettings>>,
     /// While a list is read anew, what was read of it.
     incoming: HashMap<String, Arc<NamespaceSettings>>,
     is_synced: bool,
@@ -73,7 +81,8 @@ impl WatchedNamespaces {
     pub async fn watch(self: Arc<Self>, client: Client, now: impl Fn() -> SystemTime) {
         // Of each namespace only the metadata.
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-        let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+        let config = watcher::Config::default().page_size(NAMESPACES_A_PAGE);
+        let mut events = pin!(watcher(api, config).default_backoff());
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => self.take(event),
@@ -99,7 +108,7 @@ impl WatchedNamespaces {
         let state = &mut *state;
         match event {
             Event::Init => state.incoming.clear(),
-            Event::InitApply(namespace) => keep(&mut state.incoming, &namespace),
+            Event::InitApply(namespace) => keep(&mut state.incoming, &mut state.common, &namespace),
             Event::InitDone => {
                 state.known = std::mem::take(&mut state.incoming);
                 state.known.shrink_to_fit();
@@ -110,7 +119,7 @@ impl WatchedNamespaces {
             }
             Event::Apply(namespace) => {
                 state.failing_since = None;
-                keep(&mut state.known, &namespace);
+                keep(&mut state.known, &mut state.common, &namespace);
             }
             Event::Delete(namespace) => {
                 state.failing_since = None;
@@ -146,6 +155,7 @@ impl Namespaces for WatchedNamespaces {
 
 fn keep(
     known: &mut HashMap<String, Arc<NamespaceSettings>>,
+    common: &mut Vec<Arc<NamespaceSettings>>,
     namespace: &PartialObjectMeta<Namespace>,
 ) {
     let settings = NamespaceSettings::read(
@@ -158,6 +168,24 @@ fn keep(
             entry.remove();
         }
     } else {
-        entry.insert_entry(Arc::new(settings));
+        entry.insert_entry(shared(common, settings));
     }
+}
+
+/// The settings that somebody else has too, or these.
+fn shared(
+    common: &mut Vec<Arc<NamespaceSettings>>,
+    settings: NamespaceSettings,
+) -> Arc<NamespaceSettings> {
+    if let Some(known) = common.iter().find(|known| ***known == settings) {
+        return known.clone();
+    }
+    let settings = Arc::new(settings);
+    if common.len() >= MOST_COMMON {
+        common.retain(|known| Arc::strong_count(known) > 1);
+    }
+    if common.len() < MOST_COMMON {
+        common.push(settings.clone());
+    }
+    settings
 }

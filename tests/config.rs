@@ -289,7 +289,7 @@ fn each_field_of_the_server_sets_its_setting() {
 tls: {minVersion: '1.2', clientCA: /ca.crt, allowedNames: [kube-apiserver]}
 log: {format: json, level: debug}
 metrics: {byNamespace: false}
-certificates: {authorityLifetime: 20s, lifetime: 5s, overlap: 1s, lookInterval: 1s}
+certificates: {authorityLifetime: 40s, lifetime: 10s, overlap: 1s, lookInterval: 1s}
 ",
     );
     let expected = Serving {
@@ -317,8 +317,8 @@ certificates: {authorityLifetime: 20s, lifetime: 5s, overlap: 1s, lookInterval: 
         log: LogSettings { format: LogFormat::Json, level: LogLevel::Debug },
         metrics: MetricsSettings { by_namespace: false },
         certificates: CertificateSettings {
-            authority_lifetime: Duration::from_secs(20),
-            lifetime: Duration::from_secs(5),
+            authority_lifetime: Duration::from_secs(40),
+            lifetime: Duration::from_secs(10),
             overlap: Duration::from_secs(1),
             look_interval: Duration::from_secs(1),
         },

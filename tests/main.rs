@@ -30,6 +30,7 @@ mod layers;
 mod manifest;
 mod metrics;
 mod model;
+mod monitoring;
 mod properties;
 mod reviews;
 mod rotation;

@@ -115,7 +115,7 @@ impl Authority {
         lifetime: Duration,
     ) -> Result<Leaf, CertificateError> {
         let not_before = self.not_before.max(now - backdated(lifetime));
-        let not_after = self.not_after.min(now + lifetime);
+        let not_after = whole_seconds(self.not_after.min(now + lifetime));
         let mut params = params(names, not_before, not_after)?;
         params.distinguished_name.push(DnType::CommonName, "prestop");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -133,6 +133,12 @@ impl Authority {
 
 fn backdated(lifetime: Duration) -> Duration {
     BACKDATED.min(lifetime / 10)
+}
+
+/// What a certificate can say of a time; what is said of it elsewhere has to be the same.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
 /// From when until when a certificate is valid, if the key is its own.
@@ -181,6 +187,18 @@ mod tests {
         let names = x509.subject_alternative_name().unwrap().unwrap();
         assert_eq!(names.value.general_names.len(), 1);
         assert!(!x509.is_ca());
+    }
+
+    /// A certificate knows no fractions: whoever renews it by its end has to know the end that it says.
+    #[test]
+    fn the_end_of_a_leaf_is_what_its_certificate_says() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_900);
+        let authority = Authority::generate(now, Duration::from_secs(600)).unwrap();
+        let leaf = authority.issue(&["localhost"], now, Duration::from_secs(6)).unwrap();
+        let der = leaf.certified.cert.first().unwrap();
+        let (_, x509) = x509_parser::parse_x509_certificate(der).unwrap();
+        assert_eq!(x509.validity().not_after.timestamp(), 1_800_000_006);
+        assert_eq!(leaf.not_after, UNIX_EPOCH + Duration::from_secs(1_800_000_006));
     }
 
     #[test]

@@ -177,10 +177,10 @@ impl Bounds {
                 self,
                 "certificates.authorityLifetime",
                 authority_lifetime,
-                (20, 10 * year),
+                (40, 10 * year),
                 built_in.authority_lifetime,
             ),
-            lifetime: of(self, name_of_lifetime, lifetime, (5, year), built_in.lifetime),
+            lifetime: of(self, name_of_lifetime, lifetime, (10, year), built_in.lifetime),
             overlap: of(self, name_of_overlap, overlap, (1, day), built_in.overlap),
             look_interval: of(
                 self,
@@ -210,8 +210,8 @@ impl Bounds {
                 name_of_interval,
                 settings.look_interval,
                 look_interval,
-                ("a fifth of certificates.lifetime", settings.lifetime),
-                5,
+                ("a tenth of certificates.lifetime", settings.lifetime),
+                10,
             ),
         ] {
             let most = whole / share;

@@ -190,6 +190,13 @@ impl ControlPlane {
         self.create(WEBHOOKS, &configuration);
     }
 
+    /// What the API server says of calls that failed.
+    pub(super) fn failed_calls(&self) -> String {
+        let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("calling webhook")).collect();
+        lines.join("\n")
+    }
+
     /// The API server's process.
     pub(super) fn id(&self) -> u32 {
         self.server.id()

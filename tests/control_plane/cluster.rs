@@ -101,3 +101,44 @@ fn without_a_cluster_the_program_says_so() {
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("--cluster: no cluster is known"), "{told}");
 }
+
+/// Resident memory in KiB.
+fn resident(serve: &Serve) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", serve.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Ten thousand namespaces, each of which says something, beside a server that knows of none.
+#[test]
+fn ten_thousand_namespaces_cost_little_memory() {
+    const NAMESPACES: usize = 10_000;
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let is_synced = |serve: &Serve| serve.get("/readyz?verbose").1.contains("[+]namespaces ok");
+    let without = start(&control_plane, "before", &rules());
+    wait_until("the namespaces", || is_synced(&without));
+    let before = resident(&without);
+    drop(without);
+    let taken = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let next = || taken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                while let number @ 0..NAMESPACES = next() {
+                    let object = json!({"metadata": {
+                        "name": format!("team-{number}"),
+                        "labels": {"prestop.dev/inject": "enabled", "team": format!("team-{number}")},
+                        "annotations": {"prestop.dev/delay": "12s", "other.example/text": "x".repeat(200)},
+                    }});
+                    control_plane.create("/api/v1/namespaces", &object);
+                }
+            });
+        }
+    });
+    let serve = start(&control_plane, "after", &rules());
+    wait_until("the namespaces", || is_synced(&serve));
+    assert_eq!(hook(&serve, &format!("team-{}", NAMESPACES - 1)), delay(12));
+    let more = || resident(&serve).saturating_sub(before);
+    wait_until("memory given back", || more() < 5 * 1024);
+    println!("{NAMESPACES} namespaces: {} KiB more than none", more());
+}

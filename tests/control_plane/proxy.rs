@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::serve::process::Serve;
+use crate::serve::process::{Serve, wait_until};
 
 /// How often replicas are asked whether they are ready.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -25,6 +25,8 @@ struct State {
     ready: Mutex<Vec<SocketAddr>>,
     turn: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
+    /// Directions of connections that are open.
+    passing: AtomicUsize,
     is_over: AtomicBool,
 }
 
@@ -75,11 +77,13 @@ impl Proxy {
         self.state.ready.lock().unwrap().len()
     }
 
-    /// Ends every connection. The caller sees to it that no request is under way.
+    /// Ends every connection, and waits until both sides know. The caller sees to it that no request is
+    /// under way.
     pub(super) fn cut(&self) {
-        for connection in self.state.open.lock().unwrap().drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
+        wait_until("the end of the connections", || {
+            self.state.close();
+            self.state.passing.load(Ordering::Relaxed) == 0
+        });
     }
 }
 
@@ -90,11 +94,23 @@ impl State {
         (!ready.is_empty()).then(|| ready[turn % ready.len()])
     }
 
-    fn join(&self, client: &TcpStream, replica: &TcpStream) {
+    /// Says goodbye on every connection; they end when the other sides have said it too.
+    fn close(&self) {
+        for connection in self.open.lock().unwrap().drain(..) {
+            let _ = connection.shutdown(Shutdown::Write);
+        }
+    }
+
+    fn join(self: &Arc<Self>, client: &TcpStream, replica: &TcpStream) {
         let twin = |stream: &TcpStream| stream.try_clone().unwrap();
         self.open.lock().unwrap().extend([twin(client), twin(replica)]);
         for (from, to) in [(twin(client), twin(replica)), (twin(replica), twin(client))] {
-            thread::spawn(move || pass(from, to));
+            self.passing.fetch_add(1, Ordering::Relaxed);
+            let state = self.clone();
+            thread::spawn(move || {
+                pass(from, to);
+                state.passing.fetch_sub(1, Ordering::Relaxed);
+            });
         }
     }
 }
@@ -107,8 +123,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
         }
     }
     // Whichever ends, the other one is told.
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Write);
 }
 
 fn is_ready(administration: SocketAddr) -> bool {
@@ -127,7 +142,7 @@ fn is_ready(administration: SocketAddr) -> bool {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.state.is_over.store(true, Ordering::Relaxed);
-        self.cut();
+        self.state.close();
         // Wakes the listener.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }

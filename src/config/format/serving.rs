@@ -152,12 +152,12 @@ pub(in crate::config) enum LogLevelSetting {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(in crate::config) struct CertificatesSection {
-    /// How long the shared authority lives. Its successor is made when two thirds are over. 20s to
+    /// How long the shared authority lives. Its successor is made when two thirds are over. 40s to
     /// 87600h.
     #[serde(default)]
     #[schemars(with = "DurationText", extend("default" = "8760h"))]
     pub(in crate::config) authority_lifetime: Option<DurationText>,
-    /// How long a replica's own certificate lives. Renewed when two thirds are over. 5s to 8760h, and
+    /// How long a replica's own certificate lives. Renewed when two thirds are over. 10s to 8760h, and
     /// at most a quarter of `authorityLifetime`.
     #[serde(default)]
     #[schemars(with = "DurationText", extend("default" = "168h"))]
@@ -168,7 +168,7 @@ pub(in crate::config) struct CertificatesSection {
     #[schemars(with = "DurationText", extend("default" = "10m"))]
     pub(in crate::config) overlap: Option<DurationText>,
     /// How often the Secret and the webhook configuration are read, more or less a third. 1s to 10m, and
-    /// at most a fifth of `lifetime`.
+    /// at most a tenth of `lifetime`.
     #[serde(default)]
     #[schemars(with = "DurationText", extend("default" = "30s"))]
     pub(in crate::config) look_interval: Option<DurationText>,
