@@ -34,6 +34,10 @@ pub struct ImageReference<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImagePattern {
     text: String,
+    /// Where the last component begins.
+    last_from: usize,
+    /// The first and the last `*` of the last component, from its beginning.
+    last_stars: Option<(usize, usize)>,
 }
 
 /// Why a text is not a pattern for images.
@@ -88,6 +92,11 @@ impl<'a> ImageReference<'a> {
         if self.has_digest { None } else { self.tag }
     }
 
+    /// The last component of the path: `nginx` of `bitnami/nginx`.
+    pub(super) fn last_component(&self) -> &'a str {
+        self.repository.rsplit('/').next().unwrap_or_default()
+    }
+
     /// The path's components from the last to the first, the registry at the end. Docker Hub's
     /// short names have the `library` folder that they stand for.
     fn components_from_the_end(&self) -> impl Iterator<Item = &'a str> {
@@ -118,16 +127,33 @@ impl ImagePattern {
         if !text.bytes().all(allowed) {
             return Err(PatternError::Character);
         }
-        Ok(Self { text: text.to_owned() })
+        let last_from = text.len() - last.len();
+        Ok(Self { text: text.to_owned(), last_from, last_stars: stars(last) })
+    }
+
+    /// The last component of the path; no other one decides so much.
+    pub(super) fn last_component(&self) -> &str {
+        self.text.get(self.last_from..).unwrap_or_default()
+    }
+
+    /// Whether the last component of an image's path has to be the pattern's own, letter for letter.
+    pub(super) const fn ends_plainly(&self) -> bool {
+        self.last_stars.is_none()
+    }
+
+    /// Whether the last component matches, without which nothing does.
+    pub(super) fn last_matches(&self, component: &str) -> bool {
+        matches(self.last_component(), self.last_stars, component)
     }
 
     /// Whether the pattern's components are the last ones of the image's path.
     #[must_use]
     pub fn matches(&self, image: &ImageReference<'_>) -> bool {
         let mut components = image.components_from_the_end();
-        self.text
-            .rsplit('/')
-            .all(|pattern| components.next().is_some_and(|component| matches(pattern, component)))
+        self.text.rsplit('/').all(|pattern| {
+            let component = components.next();
+            component.is_some_and(|component| matches(pattern, stars(pattern), component))
+        })
     }
 }
 
@@ -137,23 +163,50 @@ impl fmt::Display for ImagePattern {
     }
 }
 
+/// The places of the first and the last `*`.
+fn stars(pattern: &str) -> Option<(usize, usize)> {
+    Some((pattern.find('*')?, pattern.rfind('*')?))
+}
+
 /// Whether `text` is `pattern`, where `*` stands for any characters. The earliest place for each
 /// literal part is always a right one, so nothing is ever tried twice.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
+fn matches(pattern: &str, stars: Option<(usize, usize)>, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let Some((first, last)) = stars else {
         return pattern == text;
     };
-    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
-    let Some(mut inner) = text.strip_prefix(head).and_then(|text| text.strip_suffix(tail)) else {
+    let head = pattern.get(..first).unwrap_or_default();
+    let tail = pattern.get(last + 1..).unwrap_or_default();
+    let inner = text.strip_prefix(head).and_then(|text| text.strip_suffix(tail));
+    let Some(mut inner) = inner else {
         return false;
     };
-    for literal in middle.split('*') {
-        match inner.split_once(literal) {
-            Some((_, after)) => inner = after,
+    let between = pattern.get(first + 1..last).unwrap_or_default();
+    for literal in between.split(|byte| *byte == b'*') {
+        match after(inner, literal) {
+            Some(rest) => inner = rest,
             None => return false,
         }
     }
     true
+}
+
+/// What follows the first place of `literal`. Both are short, so to prepare a search is not worth it.
+fn after<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
+    let Some((first, others)) = literal.split_first() else {
+        return Some(text);
+    };
+    let mut rest = text;
+    while rest.len() > others.len() {
+        let (byte, behind) = rest.split_first()?;
+        if byte == first
+            && let Some(after) = behind.strip_prefix(others)
+        {
+            return Some(after);
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// The first component is a registry if it could be no folder of the default one.
