@@ -15,6 +15,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+pub(crate) use self::reader::{Known, read_knowing};
 pub use self::reader::{read, read_certain};
 
 /// What stands in a field.

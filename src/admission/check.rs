@@ -4,7 +4,7 @@
 use serde::de::MapAccess;
 
 use crate::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
-use crate::engine::hook::recognised_length;
+use crate::engine::hook::{known_script, recognised_length};
 use crate::engine::pod::{Container, Exec, Pod, PreStop, Sleep, Spec};
 use crate::view::{self, FromJson, Shape, Text, view};
 
@@ -76,7 +76,7 @@ enum Effect {
 pub(super) fn fits(patch: &[u8], pod: &Pod<'_>) -> Result<(), &'static str> {
     let patch = str::from_utf8(patch).map_err(|_| "the patch can't be read")?;
     let operations: Shape<Vec<Shape<Operation<'_>>>> =
-        view::read(patch).map_err(|_| "the patch can't be read")?;
+        view::read_knowing(patch, known_script()).map_err(|_| "the patch can't be read")?;
     let operations = operations.value().ok_or("the patch is not a list")?;
     let spec = pod.spec.value().ok_or("the pod has no spec")?;
     let grace_before = spec.grace_period_seconds.value().copied();

@@ -13,7 +13,7 @@ use serde::ser::{Error as _, Serialize, Serializer};
 use crate::catalogue::Signal;
 
 use super::pod::PreStop;
-use crate::view::{Shape, Text};
+use crate::view::{Known, Shape, Text};
 
 /// The commented source of the script.
 const SOURCE: &str = include_str!("hook.sh");
@@ -153,14 +153,18 @@ pub fn recognised_length(hook: &PreStop<'_>) -> Option<i64> {
 
 fn delay_and_wait(hook: &PreStop<'_>) -> Option<(i64, i64)> {
     let command = hook.exec.value()?.command.value()?;
-    let ["/bin/sh", "-c", code, NAME, delay, wait, _, _, ..] = texts(command)?[..] else {
+    let [shell, option, code, name, delay, wait, _, _, ..] = &command[..] else {
         return None;
     };
-    if code != script() {
+    let is = |argument: &Shape<Text<'_>>, text: &str| {
+        argument.value().is_some_and(|argument| argument == text)
+    };
+    let is_ours = is(shell, "/bin/sh") && is(option, "-c") && is(name, NAME);
+    if !is_ours || !is(code, script()) || !are_texts(command) {
         return None;
     }
     // What is not a number is no wait: the script takes it so.
-    Some((whole(delay)?, whole(wait).unwrap_or(0)))
+    Some((whole(delay.value()?)?, whole(wait.value()?).unwrap_or(0)))
 }
 
 /// The delay of a hook that does nothing else, whoever wrote it.
@@ -168,8 +172,8 @@ fn delay_and_wait(hook: &PreStop<'_>) -> Option<(i64, i64)> {
 pub fn plain_delay(hook: &PreStop<'_>) -> Option<i64> {
     let seconds = match (hook.sleep.value(), hook.exec.value()) {
         (Some(sleep), None) => sleep.seconds.value().copied(),
-        (None, Some(exec)) => match texts(exec.command.value()?)?[..] {
-            ["sleep", seconds] => whole(seconds),
+        (None, Some(exec)) => match &exec.command.value()?[..] {
+            [Shape::Value(program), Shape::Value(seconds)] if program == "sleep" => whole(seconds),
             _ => None,
         },
         _ => None,
@@ -183,8 +187,8 @@ fn whole(text: &str) -> Option<i64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-fn texts<'a>(command: &'a [Shape<Text<'_>>]) -> Option<Vec<&'a str>> {
-    command.iter().map(|argument| argument.value().map(AsRef::as_ref)).collect()
+fn are_texts(command: &[Shape<Text<'_>>]) -> bool {
+    command.iter().all(|argument| argument.value().is_some())
 }
 
 impl Hook<'_> {
@@ -258,6 +262,11 @@ impl QuitHook<'_> {
 fn script_as_json() -> &'static str {
     static JSON: LazyLock<String> = LazyLock::new(|| serde_json::Value::from(script()).to_string());
     &JSON
+}
+
+/// The script, for readers of what was written here.
+pub(crate) fn known_script() -> Known {
+    Known { json: script_as_json(), value: script() }
 }
 
 /// Appends a value as JSON.

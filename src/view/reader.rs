@@ -20,6 +20,15 @@ const MOST_DIGITS: usize = 18;
 /// As long as the script of a hook.
 const USUAL_ESCAPED_BYTES: usize = 1_400;
 
+/// A text that is met often and takes long to unescape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    /// As it stands in JSON, with its quotes.
+    pub(crate) json: &'static str,
+    /// What that means.
+    pub(crate) value: &'static str,
+}
+
 /// Reads a value from a text that has nothing else in it.
 ///
 /// # Errors
@@ -31,10 +40,16 @@ pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, serde_json::E
 /// The same; `None` where `serde_json` has to decide.
 #[must_use]
 pub fn read_certain<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
-    let mut reader = Reader { text, rest: text.as_bytes(), depth_left: skip::DEEPEST };
-    let value = T::deserialize(&mut reader).ok()?;
-    let is_white = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
-    reader.rest.iter().all(is_white).then_some(value)
+    Reader::new(text, None).whole()
+}
+
+/// The same as [`read`]; a `known` text is looked up and not unescaped.
+pub(crate) fn read_knowing<'de, T: Deserialize<'de>>(
+    text: &'de str,
+    known: Known,
+) -> Result<T, serde_json::Error> {
+    let certain = Reader::new(text, Some(known)).whole();
+    certain.map_or_else(|| serde_json::from_str(text), Ok)
 }
 
 /// A text, and what is left of it.
@@ -43,6 +58,7 @@ struct Reader<'de> {
     rest: &'de [u8],
     /// How many objects and lists may still be opened.
     depth_left: u32,
+    known: Option<Known>,
 }
 
 /// It can't be said here what the text means.
@@ -64,6 +80,16 @@ impl de::Error for Doubt {
 }
 
 impl<'de> Reader<'de> {
+    const fn new(text: &'de str, known: Option<Known>) -> Self {
+        Self { text, rest: text.as_bytes(), depth_left: skip::DEEPEST, known }
+    }
+
+    fn whole<T: Deserialize<'de>>(mut self) -> Option<T> {
+        let value = T::deserialize(&mut self).ok()?;
+        let is_white = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
+        self.rest.iter().all(is_white).then_some(value)
+    }
+
     #[inline]
     fn token(&mut self) -> Result<u8, Doubt> {
         let (byte, rest) = skip::token(self.rest).ok_or(Doubt)?;
@@ -86,7 +112,20 @@ impl<'de> Reader<'de> {
             self.rest = rest;
             return Ok(Cow::Borrowed(text));
         }
-        self.escaped_string(found).map(Cow::Owned)
+        match self.known_string() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.escaped_string(found).map(Cow::Owned),
+        }
+    }
+
+    /// A text whose quote is behind us, if it is the known one.
+    #[cold]
+    #[inline(never)]
+    fn known_string(&mut self) -> Option<&'static str> {
+        let known = self.known?;
+        let without_quote = known.json.as_bytes().get(1..)?;
+        self.rest = self.rest.strip_prefix(without_quote)?;
+        Some(known.value)
     }
 
     /// The text from here until `rest`.
