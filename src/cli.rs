@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "manual")]
 use clap_complete::Shell;
 
 use crate::policy::KubernetesVersion;
@@ -51,11 +52,13 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print a completion script for a shell.
+    #[cfg(feature = "manual")]
     Completions {
         /// Which shell.
         shell: Shell,
     },
     /// Print the manual page.
+    #[cfg(feature = "manual")]
     Man,
 }
 

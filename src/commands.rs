@@ -4,6 +4,7 @@
 mod catalogue;
 mod certificates;
 mod check;
+#[cfg(feature = "manual")]
 mod completions;
 mod config;
 mod inject;
@@ -48,7 +49,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),
         Command::Config(ConfigCommand::Schema) => config::schema(),
+        #[cfg(feature = "manual")]
         Command::Completions { shell } => completions::completions(shell),
+        #[cfg(feature = "manual")]
         Command::Man => completions::man(),
     };
     let exit = match result {

@@ -32,6 +32,7 @@ mod metrics;
 mod model;
 mod monitoring;
 mod properties;
+mod reading;
 mod reviews;
 mod rotation;
 mod serve;
