@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::cluster::{Cluster, wait_at_most, wait_until};
 use super::creation::{self, Stream};
