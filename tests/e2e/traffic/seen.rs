@@ -11,6 +11,10 @@ use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 
+/// Warnings that have nothing to do with the end of a pod: a cluster without DNS, and readiness probes
+/// before a container listens or after it has stopped.
+const OF_OTHER_THINGS: [&str; 2] = ["MissingClusterDNS", "Unhealthy"];
+
 /// kubectl, watching the pods of a namespace.
 pub(crate) struct Watch<'a> {
     cluster: &'a Cluster,
@@ -106,6 +110,9 @@ impl Seen {
             self.statuses.iter().map(|(how, count)| format!("{count} {how}")).collect();
         let warnings = self.events.iter().filter_map(|(kind, (count, _))| {
             let reason = kind.strip_prefix("Warning ")?;
+            if OF_OTHER_THINGS.contains(&reason) {
+                return None;
+            }
             Some(format!("{count} {reason}"))
         });
         let warnings = warnings.collect::<Vec<_>>().join(", ");
