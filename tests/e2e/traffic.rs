@@ -90,15 +90,13 @@ fn compare(name: &'static str, server: Server, treatments: &[Treatment]) {
     installation::ensure(&cluster, &[]);
     let mut figures = Figures::new(name, &COLUMNS);
     let mut raw = json!({});
-    let rows: Vec<_> = treatments
-        .iter()
-        .map(|&treatment| {
-            let row = measure(&cluster, server, treatment);
-            figures.add(&row.cells(treatment));
-            raw[format!("{treatment:?}")] = json!({"load": row.load, "seen": row.seen});
-            row
-        })
-        .collect();
+    let mut rows = Vec::new();
+    for &treatment in treatments {
+        let row = measure_in_peace(&cluster, server, treatment);
+        figures.add(&row.cells(treatment));
+        raw[format!("{treatment:?}")] = json!({"load": row.load, "seen": row.seen});
+        rows.push(row);
+    }
     figures.save();
     save_raw(name, &raw);
     for (row, &treatment) in rows.iter().zip(treatments) {
@@ -142,6 +140,20 @@ impl Row {
             how,
         ]
     }
+}
+
+/// Losses where the client itself got no processor for a second say nothing: again, at most twice.
+fn measure_in_peace(cluster: &Cluster, server: Server, treatment: Treatment) -> Row {
+    let mut row = measure(cluster, server, treatment);
+    for _ in 0..2 {
+        let late = row.load["late_seconds"].as_f64().unwrap();
+        if row.load["failed"] == 0 || late < 1.0 {
+            break;
+        }
+        println!("again: the machine had no time for the client for {late:.1} s");
+        row = measure(cluster, server, treatment);
+    }
+    row
 }
 
 fn measure(cluster: &Cluster, server: Server, treatment: Treatment) -> Row {

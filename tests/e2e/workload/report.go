@@ -36,6 +36,7 @@ type report struct {
 	mutex    sync.Mutex
 	streams  map[string]*tally
 	failures []failure
+	late     time.Duration
 }
 
 func newReport() *report {
@@ -88,6 +89,7 @@ func (r *report) summary(seed uint64, sent time.Duration) map[string]any {
 	}
 	return map[string]any{
 		"seed": seed, "seconds": sent.Seconds(), "requests": requests, "failed": failed,
+		"late_seconds": r.late.Seconds(),
 		"streams": r.streams, "failures": r.failures,
 	}
 }
