@@ -26,6 +26,7 @@ mod engine;
 mod generators;
 mod golden;
 mod hooks;
+mod image;
 mod layers;
 mod manifest;
 mod metrics;
