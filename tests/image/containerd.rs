@@ -46,7 +46,8 @@ impl Containerd {
         let containerd = Self { child, folder };
         let until = Instant::now() + Duration::from_secs(60);
         while !containerd.ctr(&["version"]).status.success() {
-            assert!(Instant::now() < until, "{}", fs::read_to_string(path("log")).unwrap());
+            let log = || fs::read_to_string(containerd.path("log")).unwrap();
+            assert!(Instant::now() < until, "{}", log());
             std::thread::sleep(Duration::from_millis(100));
         }
         containerd
