@@ -10,7 +10,7 @@ test *arguments:
 lint:
     cargo fmt --all -- --check
     cargo clippy --all-targets --locked -- -D warnings
-    shellcheck .ci/run .ci/readme .ci/image .ci/build-static tests/tools/install certs/make-development-certificates src/engine/hook.sh
+    shellcheck .ci/run .ci/readme .ci/image .ci/build-static tests/tools/install certs/make-development-certificates src/engine/hook.sh tests/proof/applications/*/start*
 
 # Tests with a real API server of 1.37 or 1.33; builds it with Go the first time (about six minutes).
 control-plane version="1.37":
@@ -35,6 +35,10 @@ properties cases="100000":
 # The image file, its build, and its binary in an empty root (as root).
 image:
     .ci/image
+
+# Every application that can be installed here through a rollout, before and after (30 minutes, as root): docs/proof.md.
+proof *arguments:
+    tests/proof/run {{arguments}}
 
 bench:
     cargo bench --bench engine
