@@ -32,6 +32,8 @@ mod metrics;
 mod model;
 mod monitoring;
 mod properties;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod reviews;
 mod rotation;
 mod serve;
