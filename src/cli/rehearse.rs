@@ -73,6 +73,9 @@ pub struct RehearseArguments {
     /// How long the answer to that takes.
     #[arg(long, default_value = "3", value_name = "SECONDS", requires = "long_path")]
     pub long_seconds: Seconds,
+    /// How many of them are in flight on average. A server with few workers has no time for more.
+    #[arg(long, default_value_t = 2, value_name = "NUMBER", requires = "long_path", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub long_in_flight: u32,
     /// How long a client waits for an answer; long requests have their own time on top.
     #[arg(long, default_value = "5", value_name = "SECONDS")]
     pub timeout: Seconds,

@@ -19,9 +19,6 @@ use super::endpoints::{Endpoint, Endpoints};
 use super::plan::{Draw, Load, LongRequests, random};
 use super::recording::{Client, Ending, Sample};
 
-/// On average so many long requests are in flight.
-const LONG_IN_FLIGHT: f64 = 2.0;
-
 /// The Service as everybody sees it.
 #[derive(Clone, Default)]
 pub struct Service(Arc<RwLock<Endpoints>>);
@@ -173,11 +170,10 @@ fn choose(load: &Load, number: u64) -> Choice {
     Choice { client, random: [random.u64(..), random.u64(..)] }
 }
 
-/// The share of long requests that keeps about two of them in flight: more, and a server with few
-/// workers has no time for anything else.
+/// The share of long requests that keeps the wanted number of them in flight.
 fn long_share(long: &LongRequests, rate_per_second: u32) -> f64 {
     let seconds = long.takes.as_secs_f64().max(0.1);
-    (LONG_IN_FLIGHT / seconds / f64::from(rate_per_second.max(1))).min(0.5)
+    (f64::from(long.in_flight) / seconds / f64::from(rate_per_second.max(1))).min(0.5)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -197,6 +193,7 @@ mod tests {
             long: long_seconds.map(|seconds| LongRequests {
                 path: "/long".to_owned(),
                 takes: Duration::from_secs(seconds),
+                in_flight: 2,
             }),
             timeout: Duration::from_secs(5),
         }

@@ -71,6 +71,8 @@ pub struct LongRequests {
     pub path: String,
     /// How long the server takes.
     pub takes: Duration,
+    /// So many are in flight on average, over all replicas.
+    pub in_flight: u32,
 }
 
 /// One way of stopping a replica.

@@ -234,10 +234,11 @@ fn load(arguments: &RehearseArguments) -> Load {
         least_requests: arguments.requests,
         seed: arguments.seed,
         path: arguments.path.clone(),
-        long: arguments
-            .long_path
-            .clone()
-            .map(|path| LongRequests { path, takes: arguments.long_seconds.0 }),
+        long: arguments.long_path.clone().map(|path| LongRequests {
+            path,
+            takes: arguments.long_seconds.0,
+            in_flight: arguments.long_in_flight,
+        }),
         timeout: arguments.timeout.0,
     }
 }

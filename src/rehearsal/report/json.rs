@@ -39,6 +39,7 @@ pub fn report(rehearsal: &Rehearsal) -> Value {
             "timeoutSeconds": plan.load.timeout.as_secs_f64(),
             "longPath": long.map(|long| long.path.as_str()),
             "longSeconds": long.map(|long| long.takes.as_secs_f64()),
+            "longInFlight": long.map(|long| long.in_flight),
         },
         "unchanged": subject.unchanged,
         "asWritten": runs.first().map(run),
