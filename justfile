@@ -10,7 +10,7 @@ test *arguments:
 lint:
     cargo fmt --all -- --check
     cargo clippy --all-targets --locked -- -D warnings
-    shellcheck .ci/run .ci/readme .ci/image .ci/build-static tests/tools/install tests/e2e/run tests/e2e/images certs/make-development-certificates src/engine/hook.sh
+    .ci/shell-scripts
 
 # Tests with a real API server of 1.37 or 1.33; builds it with Go the first time (about six minutes).
 control-plane version="1.37":
@@ -39,6 +39,10 @@ image:
 # A real cluster of its own, as root: installing, load, outages, certificates, uninstalling (20 minutes).
 e2e *arguments:
     tests/e2e/run {{arguments}}
+
+# Every application that can be installed here through a rollout, before and after (30 minutes, as root): docs/proof.md.
+proof *arguments:
+    tests/proof/run {{arguments}}
 
 bench:
     cargo bench --bench engine

@@ -34,6 +34,8 @@ mod model;
 mod monitoring;
 mod properties;
 mod reading;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod reviews;
 mod rotation;
 mod serve;
