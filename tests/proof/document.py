@@ -20,14 +20,17 @@ class Row:
     """One rehearsal and what applications.toml says of it."""
 
     name: str
+    program: str
     why: str
+    note: str
     result: dict
 
     @classmethod
     def read(cls, row: dict, file: Path):
         if not file.exists():
             raise SystemExit(f"{row['name']}: not rehearsed yet ({row['manifest']}, {row['start']})")
-        return cls(row["name"], " ".join(row.get("why", "").split()), json.loads(file.read_text()))
+        why, note = (" ".join(row.get(key, "").split()) for key in ("why", "note"))
+        return cls(row["name"], row["version"], why, note, json.loads(file.read_text()))
 
     @property
     def report(self):
@@ -50,7 +53,9 @@ class Row:
         return self.report["asInjected"]["requests"]["dropped"]
 
     def summary(self):
-        return "; ".join(f"{words}: {of_sent(run)}" for words, run in self.runs)
+        """For the terminal."""
+        counts = [(words, run["requests"]) for words, run in self.runs]
+        return "; ".join(f"{words} {count['dropped']} of {count['sent']}" for words, count in counts)
 
     def seconds(self, run):
         return f"{run['rolloutSeconds']:.0f} s"
@@ -59,9 +64,10 @@ class Row:
 def document(rows, long_seconds):
     return TEXT.format(
         table="\n".join(overview(row) for row in rows),
+        remarks="\n".join(f"- **{row.title}**: {row.note}." for row in rows if row.note),
         remaining=remaining(rows),
         causes="\n".join(line for row in rows for line in causes(row)),
-        versions="\n".join(f"| {row.title} | {first_version(row)} |" for row in rows),
+        versions="\n".join(f"| {row.title} | {version(row)} |" for row in rows),
         command=command_line(rows[0]),
         machine=machine(rows),
         sent=number(min(run["requests"]["sent"] for row in rows for _, run in row.runs)),
@@ -128,11 +134,10 @@ def command_line(row):
     return " ".join([*words[:-1], "START"])
 
 
-def first_version(row):
-    """The part of what a program says about itself that is its version."""
-    text = row.result["version"].replace("\t", " ")
-    found = re.search(r"(?:[\w./+-]+ )?(?:version )?\"?v?\d+\.\d+[\w.+~-]*", " ".join(text.split()))
-    return found[0].replace('"', "") if found else text.splitlines()[0]
+def version(row):
+    """The program and the first of what it prints that looks like a version."""
+    found = re.search(r"\d+\.\d+[\w.+~-]*", row.result["version"])
+    return f"{row.program} {found[0] if found else row.result['version']}"
 
 
 def machine(rows):
