@@ -10,19 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::certificates::Certificates;
-use crate::client::Target;
+use crate::client::{Connection, Target};
 use crate::contestants::Contestant;
 
 /// valgrind needs some seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_micros(100);
-
-/// The core that servers run on, and the client's.
-pub(crate) const SERVER_CORE: usize = 0;
-const CLIENT_CORE: usize = 1;
 
 /// Where programs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +35,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) folder: &'a Path,
     /// Their certificate.
     pub(crate) certificates: Certificates,
-    /// Where they run.
-    pub(crate) cores: Cores,
+    /// Where they run: the server's core and the client's.
+    pub(crate) cores: Option<[usize; 2]>,
 }
 
 /// A server. It ends when this is dropped.
@@ -50,8 +46,10 @@ pub(crate) struct Running {
     pub(crate) port: u16,
     /// Where it listens.
     pub(crate) target: Target,
-    /// From before it was started to its first connection.
-    pub(crate) until_connected: Duration,
+    /// Before it was started.
+    pub(crate) began: Instant,
+    /// The connection that showed that it is there.
+    pub(crate) first_connection: Option<Connection>,
 }
 
 impl<'a> Stage<'a> {
@@ -59,8 +57,12 @@ impl<'a> Stage<'a> {
     pub(crate) fn new(folder: &'a Path, cores: Cores) -> anyhow::Result<Self> {
         let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
-        if cores == Cores::Apart {
-            pin(CLIENT_CORE)?;
+        let cores = match cores {
+            Cores::All => None,
+            Cores::Apart => Some(two_cores()?),
+        };
+        if let Some([_, client]) = cores {
+            pin(client)?;
         }
         Ok(Self { folder, certificates: Certificates::new()?, cores })
     }
@@ -85,43 +87,47 @@ impl<'a> Stage<'a> {
         let target = Target::new(address, "localhost", authority)?;
         let began = Instant::now();
         let child = match self.cores {
-            Cores::All => command.spawn(),
-            Cores::Apart => {
-                pin(SERVER_CORE)?;
+            None => command.spawn(),
+            Some([server, client]) => {
+                pin(server)?;
                 let child = command.spawn();
-                pin(CLIENT_CORE)?;
+                pin(client)?;
                 child
             }
         };
         let mut child = child.with_context(|| format!("{command:?}"))?;
         drain(&mut child);
-        let mut running = Running { child, port, target, until_connected: Duration::ZERO };
-        running.first_connection(began)?;
-        running.until_connected = began.elapsed();
+        // Ends it, should this fail.
+        let mut running = Running { child, port, target, began, first_connection: None };
+        running.connect_first()?;
         Ok(running)
     }
 }
 
-/// This thread, and those and the programs that it starts from now on, run on one core. On a machine
-/// with a single core there is nothing to choose.
+/// This thread, and those and the programs that it starts from now on, run on one core.
 fn pin(core: usize) -> anyhow::Result<()> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let is_alone = fs::read_to_string("/proc/cpuinfo")
-        .is_ok_and(|text| text.lines().filter(|line| line.starts_with("processor")).count() < 2);
-    if is_alone && cores < 2 {
-        return Ok(());
-    }
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).context("pinning to a core")
 }
 
+/// The first two cores that we may use; on a machine with a single one that one twice.
+fn two_cores() -> anyhow::Result<[usize; 2]> {
+    let set = sched_getaffinity(None)?;
+    let mut ours = (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core));
+    let first = ours.next().context("no core")?;
+    Ok([first, ours.next().unwrap_or(first)])
+}
+
 impl Running {
-    fn first_connection(&mut self, began: Instant) -> anyhow::Result<()> {
+    fn connect_first(&mut self) -> anyhow::Result<()> {
         loop {
             match self.target.connect() {
-                Ok(_) => return Ok(()),
-                Err(error) if began.elapsed() > START_TIMEOUT => return Err(error),
+                Ok(connection) => {
+                    self.first_connection = Some(connection);
+                    return Ok(());
+                }
+                Err(error) if self.began.elapsed() > START_TIMEOUT => return Err(error),
                 Err(_) => {}
             }
             if let Some(status) = self.child.try_wait()? {

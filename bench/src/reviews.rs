@@ -94,8 +94,13 @@ pub fn patch_of(answer: &[u8]) -> anyhow::Result<Option<Patch>> {
     let answer: Value = serde_json::from_slice(answer)?;
     let response = answer.get("response").context("no response")?;
     ensure!(response.get("allowed") == Some(&json!(true)), "refused: {response}");
-    let Some(text) = response.get("patch").and_then(Value::as_str) else { return Ok(None) };
-    Ok(Some(serde_json::from_slice(&STANDARD.decode(text)?)?))
+    let patch = match response.get("patch") {
+        None => return Ok(None),
+        Some(Value::String(text)) => STANDARD.decode(text)?,
+        // As kube-rs writes it: a list of numbers. The API server takes that too.
+        Some(numbers) => serde_json::from_value(numbers.clone())?,
+    };
+    Ok(Some(serde_json::from_slice(&patch)?))
 }
 
 /// Applies a patch to the pod of a review.

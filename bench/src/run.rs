@@ -5,13 +5,14 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use prestop_bench::reviews::Review;
 
 use crate::client::{Connection, Request};
 use crate::contestants::Contestant;
 use crate::figures::{Figure, Figures, microseconds};
 use crate::load;
-use crate::process::{SERVER_CORE, Stage, busy};
+use crate::process::{Stage, busy};
 
 /// Connections in the closed loop.
 pub(crate) const CONNECTIONS: usize = 8;
@@ -115,11 +116,12 @@ impl Bench<'_> {
         let mut connections: Vec<Connection> =
             (0..CONNECTIONS).map(|_| server.target.connect()).collect::<anyhow::Result<_>>()?;
         load::closed_loop(&mut connections, &request, self.effort.measured / 4)?;
-        let (cpu, others, began) = (server.cpu()?, busy(SERVER_CORE)?, Instant::now());
+        let core = self.stage.cores.map_or(0, |[server, _]| server);
+        let (cpu, others, began) = (server.cpu()?, busy(core)?, Instant::now());
         let latencies = load::closed_loop(&mut connections, &request, self.effort.measured)?;
         let elapsed = began.elapsed();
         let cpu = server.cpu()?.saturating_sub(cpu);
-        let others = busy(SERVER_CORE)?.saturating_sub(others).saturating_sub(cpu);
+        let others = busy(core)?.saturating_sub(others).saturating_sub(cpu);
         let name = review.name();
         #[allow(clippy::cast_precision_loss)]
         let requests = latencies.len() as f64;
@@ -133,11 +135,10 @@ impl Bench<'_> {
 
     fn start(&self, contestant: Contestant, figures: &mut Figures) -> anyhow::Result<()> {
         let request = Request::mutate(&Review::Small.committed()?);
-        let server = self.stage.start(contestant)?;
-        let began = Instant::now();
-        server.target.connect()?.review(&request)?;
-        let until_answered = server.until_connected + began.elapsed();
-        figures.add(Figure::FirstAnswer, contestant, microseconds(until_answered));
+        let mut server = self.stage.start(contestant)?;
+        let mut connection = server.first_connection.take().context("a first connection")?;
+        connection.review(&request)?;
+        figures.add(Figure::FirstAnswer, contestant, microseconds(server.began.elapsed()));
         figures.add(Figure::IdleMemory, contestant, server.resident_bytes()?);
         Ok(())
     }
