@@ -10,7 +10,7 @@ test *arguments:
 lint:
     cargo fmt --all -- --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck .ci/run .ci/readme .ci/image .ci/build-static bench/run tests/tools/install certs/make-development-certificates src/engine/hook.sh
+    .ci/shell-scripts
 
 # Tests with a real API server of 1.37 or 1.33; builds it with Go the first time (about six minutes).
 control-plane version="1.37":
@@ -32,9 +32,17 @@ update:
 properties cases="100000":
     PROPTEST_CASES={{cases}} cargo test --locked --release properties
 
-# The image file, its build, and its binary in an empty root (as root).
+# The image as an archive in target/image, without a container engine; its binary in an empty root (as root).
 image:
     .ci/image
+
+# A real cluster of its own, as root: installing, load, outages, certificates, uninstalling (20 minutes).
+e2e *arguments:
+    tests/e2e/run {{arguments}}
+
+# Every application that can be installed here through a rollout, before and after (30 minutes, as root): docs/proof.md.
+proof *arguments:
+    tests/proof/run {{arguments}}
 
 # Everything that docs/performance.md compares, on a quiet machine; --quick to try it.
 bench *arguments:

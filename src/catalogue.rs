@@ -6,12 +6,15 @@
 //! mistaken for an application (controllers, exporters) first, then the special, then the general.
 
 mod image;
+mod index;
 mod signal;
 mod tags;
 
 pub mod format;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+
+use self::index::Index;
 
 pub use self::image::{ImagePattern, ImageReference, PatternError};
 pub use self::signal::{Signal, UnknownSignal};
@@ -20,10 +23,11 @@ pub use self::tags::{Membership, RangeError, TagRange};
 /// Names that `prestop.dev/profile` gives a meaning of its own; no profile may have them.
 pub const RESERVED_NAMES: [&str; 2] = ["auto", "none"];
 
-/// Profiles in the order in which they are tried.
+/// Profiles in the order in which they are tried. Clones share them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalogue {
-    profiles: Vec<Profile>,
+    profiles: Arc<[Profile]>,
+    index: Arc<Index>,
 }
 
 /// What is known about one application in one family of images.
@@ -96,8 +100,8 @@ pub struct StopSignal {
 impl Catalogue {
     /// Takes profiles in the order in which they are to be tried.
     #[must_use]
-    pub const fn new(profiles: Vec<Profile>) -> Self {
-        Self { profiles }
+    pub fn new(profiles: Vec<Profile>) -> Self {
+        Self { index: Arc::new(Index::of(&profiles)), profiles: profiles.into() }
     }
 
     /// The catalogue that is compiled in.
@@ -122,10 +126,7 @@ impl Catalogue {
     /// The first profile for an image, with the pattern that matched.
     #[must_use]
     pub fn for_image(&self, image: &ImageReference<'_>) -> Option<(&Profile, &ImagePattern)> {
-        self.profiles.iter().find_map(|profile| {
-            let pattern = profile.images.iter().find(|pattern| pattern.matches(image))?;
-            Some((profile, pattern))
-        })
+        self.index.first(&self.profiles, image)
     }
 }
 

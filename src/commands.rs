@@ -4,9 +4,12 @@
 mod catalogue;
 mod certificates;
 mod check;
+#[cfg(feature = "manual")]
 mod completions;
 mod config;
 mod inject;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod serve;
 
 use std::fs;
@@ -25,7 +28,7 @@ use crate::policy::Policy;
 enum Exit {
     /// Done.
     Done,
-    /// `--check`, or `check`, found something.
+    /// `--check`, or `check`, found something; `rehearse` dropped requests as injected.
     Found,
     /// A second signal ended the server.
     AtOnce,
@@ -33,6 +36,9 @@ enum Exit {
     Usage,
     /// Some input could not be understood.
     BadInput,
+    /// Ctrl-C, or a signal that means the same.
+    #[cfg(feature = "rehearse")]
+    Interrupted,
 }
 
 /// Runs a command and tells its errors on standard error.
@@ -40,6 +46,10 @@ enum Exit {
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inject(arguments) => inject::run(&arguments),
+        #[cfg(feature = "rehearse")]
+        Command::Rehearse(arguments) => rehearse::run(&arguments),
+        #[cfg(feature = "rehearse")]
+        Command::RehearseSandbox => rehearse::inner(),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Certificates(CertificatesCommand::Status(arguments)) => {
@@ -48,7 +58,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),
         Command::Config(ConfigCommand::Schema) => config::schema(),
+        #[cfg(feature = "manual")]
         Command::Completions { shell } => completions::completions(shell),
+        #[cfg(feature = "manual")]
         Command::Man => completions::man(),
     };
     let exit = match result {
@@ -65,6 +77,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Exit::Found | Exit::AtOnce => 1,
         Exit::Usage => 2,
         Exit::BadInput => 3,
+        #[cfg(feature = "rehearse")]
+        Exit::Interrupted => 130,
     })
 }
 

@@ -120,7 +120,7 @@ fn leave_room(decision: &mut Decision<'_>, injection: Injection, metadata: Optio
     if taken + at_most <= LARGEST_ANNOTATIONS_BYTES {
         return;
     }
-    let status = decision.status(&injection).to_string();
+    let status = decision.status(&injection);
     if taken + STATUS_ANNOTATION.len() + status.len() > LARGEST_ANNOTATIONS_BYTES {
         decision.outcome = Outcome::Injected(Injection { metadata: None, ..injection });
         decision.problems.push(Problem::new(ProblemCode::StatusLeftOut, "pod", ""));

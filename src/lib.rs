@@ -33,6 +33,8 @@ pub mod manifest;
 pub mod memory;
 pub mod metrics;
 pub mod policy;
+#[cfg(feature = "rehearse")]
+pub mod rehearsal;
 pub mod reload;
 pub mod report;
 pub mod server;

@@ -15,6 +15,12 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Gives back what only the start needed.
+    pub fn after_start(&mut self) {
+        give_back();
+        self.resident_pages = resident_pages().unwrap_or_default();
+    }
+
     /// Gives back what is not in use, if more is held than after the last time. To be called every
     /// few seconds.
     pub fn look(&mut self) {

@@ -1,4 +1,6 @@
-//! Log lines: how they are written, and the one line that each decision gets.
+//! Log lines: how they are written (`json`), and the one line that each decision gets.
+
+mod json;
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
@@ -10,9 +12,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt as lines, reload};
 
+use self::json::JsonLine;
 use crate::admission::{Event, Verdict};
 use crate::engine::hook::{Hook, QuitHook, Wait};
-use crate::engine::reason::printable;
+use crate::engine::reason::{is_printable, printable};
 use crate::engine::{ContainerOutcome, Decision, Outcome};
 use crate::serving::{LogFormat, LogLevel, LogSettings};
 
@@ -20,6 +23,8 @@ use crate::serving::{LogFormat, LogLevel, LogSettings};
 const LONGEST_NAME: usize = 256;
 /// For the containers, and the problems, of one pod.
 const LONGEST_LIST: usize = 1024;
+/// What most containers take of a list.
+const USUAL_CONTAINER: usize = 48;
 
 /// Changes the level while the program runs.
 #[derive(Debug, Clone)]
@@ -40,8 +45,7 @@ pub fn start(settings: LogSettings) -> Option<LevelHandle> {
         let lines = lines::layer().with_writer(io::stderr).with_target(false).with_ansi(colours);
         registry.with(lines).try_init()
     } else {
-        let lines =
-            lines::layer().json().flatten_event(true).with_writer(io::stderr).with_target(false);
+        let lines = lines::layer().event_format(JsonLine).with_writer(io::stderr);
         registry.with(lines).try_init()
     };
     started.ok()?;
@@ -77,7 +81,7 @@ pub fn decided(event: &Event<'_>, duration: Duration) {
     let decision = match event.verdict {
         Verdict::Decided(decision) => decision,
         Verdict::SelfCheckFailed(fault) => {
-            let (uid, pod) = (printable(event.uid, LONGEST_NAME), pod(event));
+            let (uid, pod) = (printable(event.uid, LONGEST_NAME), PodName::of(event));
             error!(%uid, %pod, fault, "patch held back: please report this");
             return;
         }
@@ -104,9 +108,9 @@ pub fn decided(event: &Event<'_>, duration: Duration) {
 }
 
 /// What a line says.
-struct Line {
-    pod: String,
-    owner: String,
+struct Line<'a> {
+    pod: PodName<'a>,
+    owner: Printed<'a>,
     decision: &'static str,
     reason: &'static str,
     containers: String,
@@ -116,8 +120,8 @@ struct Line {
     duration_microseconds: u64,
 }
 
-impl Line {
-    fn new(event: &Event<'_>, decision: &Decision<'_>, duration: Duration) -> Self {
+impl<'a> Line<'a> {
+    fn new(event: &Event<'a>, decision: &Decision<'_>, duration: Duration) -> Self {
         let (outcome, reason, grace) = match decision.outcome {
             Outcome::Injected(injection) => {
                 let grace = injection.grace;
@@ -126,21 +130,62 @@ impl Line {
             Outcome::Skipped(reason) => ("skipped", reason.code(), None),
         };
         Self {
-            pod: pod(event),
-            owner: printable(event.owner_kind.unwrap_or_default(), LONGEST_NAME),
+            pod: PodName::of(event),
+            owner: Printed(event.owner_kind.unwrap_or_default(), LONGEST_NAME),
             decision: outcome,
             reason,
-            containers: printable(&Containers(decision).to_string(), LONGEST_LIST),
+            containers: containers(decision),
             grace,
-            problems: printable(&problems(decision), LONGEST_LIST),
+            problems: problems(decision),
             duration_microseconds: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
 
+/// A text as printable ASCII of at most so many characters; as it is, where it is that already.
+struct Printed<'a>(&'a str, usize);
+
+impl fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, longest) = self;
+        if is_printable(text, *longest) {
+            f.write_str(text)
+        } else {
+            f.write_str(&printable(text, *longest))
+        }
+    }
+}
+
 /// `namespace/name`.
-fn pod(event: &Event<'_>) -> String {
-    printable(&format!("{}/{}", event.namespace, event.name), LONGEST_NAME)
+struct PodName<'a> {
+    namespace: &'a str,
+    name: &'a str,
+}
+
+impl<'a> PodName<'a> {
+    const fn of(event: &Event<'a>) -> Self {
+        Self { namespace: event.namespace, name: event.name }
+    }
+}
+
+impl fmt::Display for PodName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { namespace, name } = self;
+        if is_printable(namespace, LONGEST_NAME / 2) && is_printable(name, LONGEST_NAME / 2 - 1) {
+            f.write_str(namespace)?;
+            f.write_str("/")?;
+            f.write_str(name)
+        } else {
+            f.write_str(&printable(&format!("{namespace}/{name}"), LONGEST_NAME))
+        }
+    }
+}
+
+fn containers(decision: &Decision<'_>) -> String {
+    let mut text = String::with_capacity(decision.containers.len() * USUAL_CONTAINER);
+    // Writing to a String never fails.
+    let _ = write!(text, "{}", Containers(decision));
+    if is_printable(&text, LONGEST_LIST) { text } else { printable(&text, LONGEST_LIST) }
 }
 
 fn problems(decision: &Decision<'_>) -> String {
@@ -150,7 +195,7 @@ fn problems(decision: &Decision<'_>) -> String {
         // Writing to a String never fails.
         let _ = write!(text, "{separator}{problem}");
     }
-    text
+    if is_printable(&text, LONGEST_LIST) { text } else { printable(&text, LONGEST_LIST) }
 }
 
 /// `web quit 10s wait 25s, proxy sleep 15s, log own-hook`.

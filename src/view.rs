@@ -5,12 +5,18 @@
 //! server, a person) is better told what to do about it than that something failed. Duplicate keys:
 //! the last one counts, as in Go.
 
+mod reader;
+
+pub mod skip;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+pub(crate) use self::reader::{Known, read_knowing};
+pub use self::reader::{read, read_certain};
 
 /// What stands in a field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,15 +53,21 @@ impl<T> Shape<T> {
 /// A text, borrowed where the source has no escapes in it.
 pub type Text<'a> = Cow<'a, str>;
 
-/// What can be built from one kind of JSON value; every other kind is [`Shape::Wrong`].
+/// What can be built from one kind of JSON value; every other kind is [`Shape::Wrong`]. What is built
+/// of objects and lists is large, and put where it belongs without being carried around.
 pub(crate) trait FromJson<'de>: Sized {
-    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+    fn from_map<A: MapAccess<'de>>(place: &mut Shape<Self>, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
+        *place = Shape::Wrong;
+        Ok(())
     }
-    fn from_sequence<A: SeqAccess<'de>>(mut sequence: A) -> Result<Option<Self>, A::Error> {
+    fn from_sequence<A: SeqAccess<'de>>(
+        place: &mut Shape<Self>,
+        mut sequence: A,
+    ) -> Result<(), A::Error> {
         while sequence.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
+        *place = Shape::Wrong;
+        Ok(())
     }
     fn from_text(_: Text<'de>) -> Option<Self> {
         None
@@ -68,11 +80,22 @@ pub(crate) trait FromJson<'de>: Sized {
     }
 }
 
-struct ShapeVisitor<T>(PhantomData<T>);
+/// Where a value is to be put.
+pub(crate) struct Place<'p, T>(pub(crate) &'p mut Shape<T>);
 
 impl<'de, T: FromJson<'de>> Deserialize<'de> for Shape<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShapeVisitor(PhantomData))
+        let mut shape = Self::Absent;
+        Place(&mut shape).deserialize(deserializer)?;
+        Ok(shape)
+    }
+}
+
+impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Place<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -82,38 +105,49 @@ impl<T> From<Option<T>> for Shape<T> {
     }
 }
 
-impl<'de, T: FromJson<'de>> Visitor<'de> for ShapeVisitor<T> {
-    type Value = Shape<T>;
+impl<'de, T: FromJson<'de>> Visitor<'de> for Place<'_, T> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
     }
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Shape::Absent)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        *self.0 = Shape::Absent;
+        Ok(())
     }
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(T::from_bool(value).into())
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        *self.0 = T::from_bool(value).into();
+        Ok(())
     }
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(T::from_integer(value).into())
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        *self.0 = T::from_integer(value).into();
+        Ok(())
     }
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).ok().and_then(T::from_integer).into())
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        *self.0 = i64::try_from(value).ok().and_then(T::from_integer).into();
+        Ok(())
     }
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Shape::Wrong)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        *self.0 = Shape::Wrong;
+        Ok(())
     }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(T::from_text(Cow::Borrowed(text)).into())
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
+        *self.0 = T::from_text(Cow::Borrowed(text)).into();
+        Ok(())
     }
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(T::from_text(Cow::Owned(text.to_owned())).into())
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        *self.0 = T::from_text(Cow::Owned(text.to_owned())).into();
+        Ok(())
     }
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::from_map(map).map(Shape::from)
+    fn visit_string<E>(self, text: String) -> Result<(), E> {
+        *self.0 = T::from_text(Cow::Owned(text)).into();
+        Ok(())
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {
-        T::from_sequence(sequence).map(Shape::from)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        T::from_map(self.0, map)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<(), A::Error> {
+        T::from_sequence(self.0, sequence)
     }
 }
 
@@ -136,12 +170,29 @@ impl FromJson<'_> for bool {
 }
 
 impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<Shape<T>> {
-    fn from_sequence<A: SeqAccess<'de>>(mut sequence: A) -> Result<Option<Self>, A::Error> {
+    fn from_sequence<A: SeqAccess<'de>>(
+        place: &mut Shape<Self>,
+        mut sequence: A,
+    ) -> Result<(), A::Error> {
         let mut items = Self::new();
-        while let Some(item) = sequence.next_element()? {
-            items.push(item);
+        while sequence.next_element_seed(Next(&mut items))?.is_some() {}
+        *place = Shape::Value(items);
+        Ok(())
+    }
+}
+
+/// The place behind the last item.
+struct Next<'p, T>(&'p mut Vec<Shape<T>>);
+
+impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Next<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.push(Shape::Absent);
+        match self.0.last_mut() {
+            Some(last) => Place(last).deserialize(deserializer),
+            None => Ok(()),
         }
-        Ok(Some(items))
     }
 }
 
@@ -162,6 +213,9 @@ impl<'de> Deserialize<'de> for Key<'de> {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(Key(Cow::Owned(text.to_owned())))
             }
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text)))
+            }
         }
         deserializer.deserialize_str(KeyVisitor)
     }
@@ -180,15 +234,19 @@ macro_rules! view {
         }
 
         impl<'a> $crate::view::FromJson<'a> for $name<'a> {
-            fn from_map<A: serde::de::MapAccess<'a>>(mut map: A) -> Result<Option<Self>, A::Error> {
+            fn from_map<A: serde::de::MapAccess<'a>>(
+                place: &mut $crate::view::Shape<Self>,
+                mut map: A,
+            ) -> Result<(), A::Error> {
                 let mut view = Self::default();
                 while let Some($crate::view::Key(key)) = map.next_key()? {
                     match key.as_ref() {
-                        $($key => view.$field = map.next_value()?,)*
+                        $($key => map.next_value_seed($crate::view::Place(&mut view.$field))?,)*
                         _ => { map.next_value::<serde::de::IgnoredAny>()?; }
                     }
                 }
-                Ok(Some(view))
+                *place = $crate::view::Shape::Value(view);
+                Ok(())
             }
         }
     };
@@ -201,9 +259,10 @@ pub(crate) use view;
 pub struct Anything;
 
 impl<'de> FromJson<'de> for Anything {
-    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+    fn from_map<A: MapAccess<'de>>(place: &mut Shape<Self>, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Some(Self))
+        *place = Shape::Value(Self);
+        Ok(())
     }
     fn from_text(_: Text<'de>) -> Option<Self> {
         Some(Self)

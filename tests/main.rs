@@ -26,12 +26,16 @@ mod engine;
 mod generators;
 mod golden;
 mod hooks;
+mod image;
 mod layers;
 mod manifest;
 mod metrics;
 mod model;
 mod monitoring;
 mod properties;
+mod reading;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod reviews;
 mod rotation;
 mod serve;

@@ -4,9 +4,9 @@
 use serde::de::MapAccess;
 
 use crate::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
-use crate::engine::hook::recognised_length;
+use crate::engine::hook::{known_script, recognised_length};
 use crate::engine::pod::{Container, Exec, Pod, PreStop, Sleep, Spec};
-use crate::view::{FromJson, Shape, Text, view};
+use crate::view::{self, FromJson, Shape, Text, view};
 
 view! {
     /// One operation of a JSON patch.
@@ -37,12 +37,18 @@ view! {
 enum Value<'a> {
     Seconds(i64),
     Text,
-    Object(Box<Object<'a>>),
+    Object(Object<'a>),
 }
 
 impl<'a> FromJson<'a> for Value<'a> {
-    fn from_map<A: MapAccess<'a>>(map: A) -> Result<Option<Self>, A::Error> {
-        Ok(Object::from_map(map)?.map(|object| Self::Object(Box::new(object))))
+    fn from_map<A: MapAccess<'a>>(place: &mut Shape<Self>, map: A) -> Result<(), A::Error> {
+        let mut object = Shape::Absent;
+        Object::from_map(&mut object, map)?;
+        *place = match object {
+            Shape::Value(object) => Shape::Value(Self::Object(object)),
+            Shape::Absent | Shape::Wrong => Shape::Wrong,
+        };
+        Ok(())
     }
     fn from_text(_: Text<'a>) -> Option<Self> {
         Some(Self::Text)
@@ -68,8 +74,9 @@ enum Effect {
 /// # Errors
 /// What does not fit.
 pub(super) fn fits(patch: &[u8], pod: &Pod<'_>) -> Result<(), &'static str> {
+    let patch = str::from_utf8(patch).map_err(|_| "the patch can't be read")?;
     let operations: Shape<Vec<Shape<Operation<'_>>>> =
-        serde_json::from_slice(patch).map_err(|_| "the patch can't be read")?;
+        view::read_knowing(patch, known_script()).map_err(|_| "the patch can't be read")?;
     let operations = operations.value().ok_or("the patch is not a list")?;
     let spec = pod.spec.value().ok_or("the pod has no spec")?;
     let grace_before = spec.grace_period_seconds.value().copied();

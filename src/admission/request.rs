@@ -3,7 +3,7 @@
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::engine::pod::Pod;
-use crate::view::{Key, Shape, Text, view};
+use crate::view::{self, Key, Shape, Text, view};
 
 const V1: &str = "admission.k8s.io/v1";
 const V1_BETA_1: &str = "admission.k8s.io/v1beta1";
@@ -100,7 +100,7 @@ impl Operation {
 impl<'a> Review<'a> {
     /// Reads a body.
     pub(super) fn from_json(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str::<Shape<Self>>(text).map(|shape| match shape {
+        view::read::<Shape<Self>>(text).map(|shape| match shape {
             Shape::Value(review) => review,
             Shape::Absent | Shape::Wrong => Self::default(),
         })

@@ -34,6 +34,10 @@ pub struct ImageReference<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImagePattern {
     text: String,
+    /// Where the last component begins.
+    last_from: usize,
+    /// The first and the last `*` of the last component, from its beginning.
+    last_stars: Option<(usize, usize)>,
 }
 
 /// Why a text is not a pattern for images.
@@ -88,15 +92,23 @@ impl<'a> ImageReference<'a> {
         if self.has_digest { None } else { self.tag }
     }
 
+    /// The last component of the path: `nginx` of `bitnami/nginx`.
+    pub(super) fn last_component(&self) -> &'a [u8] {
+        components_from_the_end(self.repository).next().unwrap_or_default()
+    }
+
     /// The path's components from the last to the first, the registry at the end. Docker Hub's
     /// short names have the `library` folder that they stand for.
-    fn components_from_the_end(&self) -> impl Iterator<Item = &'a str> {
+    fn components_from_the_end(&self) -> impl Iterator<Item = &'a [u8]> {
         let official = self.registry == DEFAULT_REGISTRY && !self.repository.contains('/');
-        self.repository
-            .rsplit('/')
-            .chain(official.then_some("library"))
-            .chain(std::iter::once(self.registry))
+        components_from_the_end(self.repository)
+            .chain(official.then_some(&b"library"[..]))
+            .chain(std::iter::once(self.registry.as_bytes()))
     }
+}
+
+fn components_from_the_end(path: &str) -> impl Iterator<Item = &[u8]> {
+    path.as_bytes().rsplit(|byte| *byte == b'/')
 }
 
 impl ImagePattern {
@@ -118,16 +130,33 @@ impl ImagePattern {
         if !text.bytes().all(allowed) {
             return Err(PatternError::Character);
         }
-        Ok(Self { text: text.to_owned() })
+        let last_from = text.len() - last.len();
+        Ok(Self { text: text.to_owned(), last_from, last_stars: stars(last.as_bytes()) })
+    }
+
+    /// The last component of the path; no other one decides so much.
+    pub(super) fn last_component(&self) -> &[u8] {
+        self.text.as_bytes().get(self.last_from..).unwrap_or_default()
+    }
+
+    /// Whether the last component of an image's path has to be the pattern's own, letter for letter.
+    pub(super) const fn ends_plainly(&self) -> bool {
+        self.last_stars.is_none()
+    }
+
+    /// Whether the last component matches, without which nothing does.
+    pub(super) fn last_matches(&self, component: &[u8]) -> bool {
+        matches(self.last_component(), self.last_stars, component)
     }
 
     /// Whether the pattern's components are the last ones of the image's path.
     #[must_use]
     pub fn matches(&self, image: &ImageReference<'_>) -> bool {
         let mut components = image.components_from_the_end();
-        self.text
-            .rsplit('/')
-            .all(|pattern| components.next().is_some_and(|component| matches(pattern, component)))
+        components_from_the_end(&self.text).all(|pattern| {
+            let component = components.next();
+            component.is_some_and(|component| matches(pattern, stars(pattern), component))
+        })
     }
 }
 
@@ -137,23 +166,50 @@ impl fmt::Display for ImagePattern {
     }
 }
 
+/// The places of the first and the last `*`.
+fn stars(pattern: &[u8]) -> Option<(usize, usize)> {
+    let is_star = |byte: &u8| *byte == b'*';
+    Some((pattern.iter().position(is_star)?, pattern.iter().rposition(is_star)?))
+}
+
 /// Whether `text` is `pattern`, where `*` stands for any characters. The earliest place for each
 /// literal part is always a right one, so nothing is ever tried twice.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
+fn matches(pattern: &[u8], stars: Option<(usize, usize)>, text: &[u8]) -> bool {
+    let Some((first, last)) = stars else {
         return pattern == text;
     };
-    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
-    let Some(mut inner) = text.strip_prefix(head).and_then(|text| text.strip_suffix(tail)) else {
+    let head = pattern.get(..first).unwrap_or_default();
+    let tail = pattern.get(last + 1..).unwrap_or_default();
+    let inner = text.strip_prefix(head).and_then(|text| text.strip_suffix(tail));
+    let Some(mut inner) = inner else {
         return false;
     };
-    for literal in middle.split('*') {
-        match inner.split_once(literal) {
-            Some((_, after)) => inner = after,
+    let between = pattern.get(first + 1..last).unwrap_or_default();
+    for literal in between.split(|byte| *byte == b'*') {
+        match after(inner, literal) {
+            Some(rest) => inner = rest,
             None => return false,
         }
     }
     true
+}
+
+/// What follows the first place of `literal`. Both are short, so to prepare a search is not worth it.
+fn after<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
+    let Some((first, others)) = literal.split_first() else {
+        return Some(text);
+    };
+    let mut rest = text;
+    while rest.len() > others.len() {
+        let (byte, behind) = rest.split_first()?;
+        if byte == first
+            && let Some(after) = behind.strip_prefix(others)
+        {
+            return Some(after);
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// The first component is a registry if it could be no folder of the default one.
@@ -172,12 +228,27 @@ fn is_registry_name(registry: &str) -> bool {
 /// Words of lower-case letters and digits, with one dot, one or two underscores, or any number of
 /// dashes between them.
 fn is_path_component(component: &str) -> bool {
-    let alphanumeric = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-    let separates =
-        |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
-    component.starts_with(alphanumeric)
-        && component.ends_with(alphanumeric)
-        && component.split(alphanumeric).all(separates)
+    // Of the separator between two words: its letter, and how many there were of it.
+    let (mut separator, mut length) = (0, 0);
+    let mut has_begun = false;
+    for byte in component.bytes() {
+        if byte.is_ascii_lowercase() || byte.is_ascii_digit() {
+            (has_begun, length) = (true, 0);
+            continue;
+        }
+        let most = match byte {
+            b'.' => 1,
+            b'_' => 2,
+            b'-' => usize::MAX,
+            _ => return false,
+        };
+        length += 1;
+        if !has_begun || length > most || (length > 1 && byte != separator) {
+            return false;
+        }
+        separator = byte;
+    }
+    has_begun && length == 0
 }
 
 fn is_tag(tag: &str) -> bool {

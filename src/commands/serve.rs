@@ -254,6 +254,7 @@ impl Parts {
         let administration =
             tokio::spawn(administration.0.serve(administration.1, shutdown, timeout));
         let polling = tokio::spawn(async move {
+            reloads.memory.after_start();
             reload::poll(poll_interval, || reloads.look()).await;
         });
         let told = |phase| match phase {

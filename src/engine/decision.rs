@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::grace::GracePeriod;
 use super::hook::{Hook, QuitHook, Wait};
 use super::reason::{ContainerReason, Problem, SkipReason};
-use super::status::{Status, StatusContainer};
+use super::status::{self, StatusContainer};
 
 /// What is to be done to a pod, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,15 +127,10 @@ impl Decision<'_> {
         matches!(self.outcome, Outcome::Injected(_))
     }
 
-    /// What is written on the pod.
+    /// What is written on the pod: the value of `prestop.dev/status`.
     #[must_use]
-    pub fn status(&self, injection: &Injection) -> Status<'_> {
-        let containers = self.containers.iter().filter_map(ContainerDecision::status).collect();
-        let problems = self
-            .problems
-            .iter()
-            .map(|problem| Cow::Owned(format!("{}: {}", problem.code.code(), problem.place)));
-        Status::new(injection.grace, containers, problems.collect())
+    pub fn status(&self, injection: &Injection) -> String {
+        status::written(self, injection)
     }
 }
 
@@ -158,7 +153,7 @@ impl<'a> ContainerDecision<'a> {
         }
     }
 
-    fn status(&self) -> Option<StatusContainer<'_>> {
+    pub(super) fn status(&self) -> Option<StatusContainer<'_>> {
         match &self.outcome {
             ContainerOutcome::LeftAlone(_) => None,
             ContainerOutcome::Earlier(earlier) => Some(earlier.clone()),

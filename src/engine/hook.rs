@@ -8,18 +8,21 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::catalogue::Signal;
 
 use super::pod::PreStop;
-use crate::view::{Shape, Text};
+use crate::view::{Known, Shape, Text};
 
 /// The commented source of the script.
 const SOURCE: &str = include_str!("hook.sh");
 
 /// What the script calls itself (`$0`) in error messages.
 const NAME: &str = "prestop";
+
+/// What the script takes for no wait.
+const NO_WAIT: &str = "none";
 
 /// One container's hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +129,7 @@ impl fmt::Display for Wait {
     /// As the script takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::No => f.write_str("none"),
+            Self::No => f.write_str(NO_WAIT),
             Self::AtMost { seconds } => write!(f, "{seconds}"),
         }
     }
@@ -150,14 +153,18 @@ pub fn recognised_length(hook: &PreStop<'_>) -> Option<i64> {
 
 fn delay_and_wait(hook: &PreStop<'_>) -> Option<(i64, i64)> {
     let command = hook.exec.value()?.command.value()?;
-    let ["/bin/sh", "-c", code, NAME, delay, wait, _, _, ..] = texts(command)?[..] else {
+    let [shell, option, code, name, delay, wait, _, _, ..] = &command[..] else {
         return None;
     };
-    if code != script() {
+    let is = |argument: &Shape<Text<'_>>, text: &str| {
+        argument.value().is_some_and(|argument| argument == text)
+    };
+    let is_ours = is(shell, "/bin/sh") && is(option, "-c") && is(name, NAME);
+    if !is_ours || !is(code, script()) || !are_texts(command) {
         return None;
     }
     // What is not a number is no wait: the script takes it so.
-    Some((whole(delay)?, whole(wait).unwrap_or(0)))
+    Some((whole(delay.value()?)?, whole(wait.value()?).unwrap_or(0)))
 }
 
 /// The delay of a hook that does nothing else, whoever wrote it.
@@ -165,8 +172,8 @@ fn delay_and_wait(hook: &PreStop<'_>) -> Option<(i64, i64)> {
 pub fn plain_delay(hook: &PreStop<'_>) -> Option<i64> {
     let seconds = match (hook.sleep.value(), hook.exec.value()) {
         (Some(sleep), None) => sleep.seconds.value().copied(),
-        (None, Some(exec)) => match texts(exec.command.value()?)?[..] {
-            ["sleep", seconds] => whole(seconds),
+        (None, Some(exec)) => match &exec.command.value()?[..] {
+            [Shape::Value(program), Shape::Value(seconds)] if program == "sleep" => whole(seconds),
             _ => None,
         },
         _ => None,
@@ -180,92 +187,98 @@ fn whole(text: &str) -> Option<i64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-fn texts<'a>(command: &'a [Shape<Text<'_>>]) -> Option<Vec<&'a str>> {
-    command.iter().map(|argument| argument.value().map(AsRef::as_ref)).collect()
+fn are_texts(command: &[Shape<Text<'_>>]) -> bool {
+    command.iter().all(|argument| argument.value().is_some())
+}
+
+impl Hook<'_> {
+    /// What the script takes of it as JSON, if it is in it.
+    pub(super) fn script_bytes(&self) -> usize {
+        match self {
+            Self::Sleep { .. } | Self::ExecSleep { .. } => 0,
+            Self::Quit(_) => script_as_json().len(),
+        }
+    }
+
+    /// Appends it as the JSON value of `preStop`.
+    pub(super) fn write(&self, json: &mut Vec<u8>) {
+        match self {
+            Self::Sleep { seconds } => {
+                json.extend_from_slice(b"{\"sleep\":{\"seconds\":");
+                append(json, seconds);
+                json.extend_from_slice(b"}}");
+            }
+            Self::ExecSleep { seconds } => {
+                json.extend_from_slice(b"{\"exec\":{\"command\":[\"sleep\",\"");
+                append(json, seconds);
+                json.extend_from_slice(b"\"]}}");
+            }
+            Self::Quit(quit) => {
+                json.extend_from_slice(b"{\"exec\":{\"command\":[\"/bin/sh\",\"-c\",");
+                json.extend_from_slice(script_as_json().as_bytes());
+                json.push(b',');
+                quit.write_arguments(json);
+                json.extend_from_slice(b"]}}");
+            }
+        }
+    }
 }
 
 impl Serialize for Hook<'_> {
     /// As the value of `preStop`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut handler = serializer.serialize_map(Some(1))?;
-        match self {
-            Self::Sleep { seconds } => {
-                handler.serialize_entry("sleep", &Seconds { seconds: *seconds })?;
-            }
-            Self::ExecSleep { seconds } => {
-                handler.serialize_entry("exec", &Command(&Sleep(*seconds)))?;
-            }
-            Self::Quit(quit) => handler.serialize_entry("exec", &Command(quit))?,
+        let mut json = Vec::new();
+        self.write(&mut json);
+        serialize_json(&json, serializer)
+    }
+}
+
+impl QuitHook<'_> {
+    /// What the script is told, from its own name on.
+    fn write_arguments(&self, json: &mut Vec<u8>) {
+        append(json, NAME);
+        json.extend_from_slice(b",\"");
+        append(json, &self.delay_seconds);
+        json.extend_from_slice(b"\",\"");
+        match self.wait {
+            Wait::No => json.extend_from_slice(NO_WAIT.as_bytes()),
+            Wait::AtMost { seconds } => append(json, &seconds),
         }
-        handler.end()
-    }
-}
-
-#[derive(serde::Serialize)]
-struct Seconds {
-    seconds: i64,
-}
-
-/// `{"command": …}`.
-struct Command<'a, T>(&'a T);
-
-impl<T: Serialize> Serialize for Command<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut exec = serializer.serialize_map(Some(1))?;
-        exec.serialize_entry("command", self.0)?;
-        exec.end()
-    }
-}
-
-struct Sleep(i64);
-
-impl Serialize for Sleep {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut arguments = serializer.serialize_seq(Some(2))?;
-        arguments.serialize_element("sleep")?;
-        arguments.serialize_element(&Plain(self.0))?;
-        arguments.end()
-    }
-}
-
-/// A value as the text that it prints.
-pub(super) struct Plain<T>(pub(super) T);
-
-impl<T: fmt::Display> Serialize for Plain<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// Names with commas between.
-struct Names<'a>(&'a [String]);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, name) in self.0.iter().enumerate() {
-            f.write_str(if index == 0 { "" } else { "," })?;
-            f.write_str(name)?;
+        json.extend_from_slice(b"\",");
+        append(json, self.signal.map_or("", Signal::name));
+        json.push(b',');
+        match self.process_names {
+            [name] => append(json, name),
+            names => append(json, &names.join(",")),
         }
-        Ok(())
-    }
-}
-
-impl Serialize for QuitHook<'_> {
-    /// As the command of an exec action.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut arguments = serializer.serialize_seq(None)?;
-        for fixed in ["/bin/sh", "-c", script(), NAME] {
-            arguments.serialize_element(fixed)?;
-        }
-        arguments.serialize_element(&Plain(self.delay_seconds))?;
-        arguments.serialize_element(&Plain(self.wait))?;
-        arguments.serialize_element(self.signal.map_or("", Signal::name))?;
-        arguments.serialize_element(&Plain(Names(self.process_names)))?;
         for argument in self.command.iter() {
-            arguments.serialize_element(argument)?;
+            json.push(b',');
+            append(json, argument);
         }
-        arguments.end()
     }
+}
+
+/// The script as a JSON text: it never changes, and escaping it takes longer than all the rest.
+fn script_as_json() -> &'static str {
+    static JSON: LazyLock<String> = LazyLock::new(|| serde_json::Value::from(script()).to_string());
+    &JSON
+}
+
+/// The script, for readers of what was written here.
+pub(crate) fn known_script() -> Known {
+    Known { json: script_as_json(), value: script() }
+}
+
+/// Appends a value as JSON.
+pub(super) fn append<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
+    // Texts and numbers can always be written, and a vector takes all of them.
+    let _ = serde_json::to_writer(json, value);
+}
+
+/// Hands on what was written as JSON.
+pub(super) fn serialize_json<S: Serializer>(json: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    let value: serde_json::Value = serde_json::from_slice(json).map_err(S::Error::custom)?;
+    value.serialize(serializer)
 }
 
 #[cfg(test)]

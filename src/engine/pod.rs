@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::MapAccess;
 
 use super::settings::is_ours;
-use crate::view::{Anything, FromJson, Key, Shape, Text, TextLength, view};
+use crate::view::{self, Anything, FromJson, Key, Shape, Text, TextLength, view};
 
 view! {
     /// A pod, or the pod template of a workload.
@@ -155,7 +155,7 @@ pub struct Keys<'a> {
 }
 
 impl<'a> FromJson<'a> for Keys<'a> {
-    fn from_map<A: MapAccess<'a>>(mut map: A) -> Result<Option<Self>, A::Error> {
+    fn from_map<A: MapAccess<'a>>(place: &mut Shape<Self>, mut map: A) -> Result<(), A::Error> {
         let mut keys = Self::default();
         while let Some(Key(key)) = map.next_key()? {
             keys.bytes += key.len();
@@ -177,7 +177,8 @@ impl<'a> FromJson<'a> for Keys<'a> {
                 _ => keys.bytes += map.next_value::<TextLength>()?.0,
             }
         }
-        Ok(Some(keys))
+        *place = Shape::Value(keys);
+        Ok(())
     }
 }
 
@@ -191,7 +192,7 @@ impl<'a> Pod<'a> {
     /// # Errors
     /// Only when the text is not JSON; JSON that is no pod gives an empty view.
     pub fn from_json(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text).map(Self::from_shape)
+        view::read(text).map(Self::from_shape)
     }
 
     /// Reads a pod from a value, such as a workload's template.

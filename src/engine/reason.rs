@@ -430,6 +430,12 @@ const fn explain(code: &'static str, sentence: &'static str, advice: &'static st
     Explanation { code, sentence, advice }
 }
 
+/// Whether the text is printable ASCII of at most `longest` characters already.
+#[must_use]
+pub fn is_printable(text: &str, longest: usize) -> bool {
+    text.len() <= longest && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// The text as printable ASCII of at most `longest` characters.
 #[must_use]
 pub fn printable(text: &str, longest: usize) -> String {

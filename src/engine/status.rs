@@ -2,27 +2,31 @@
 //! second pass that has to know the grace period of the first (`docs/rules.md`, section 8).
 
 use std::borrow::Cow;
-use std::fmt;
-use std::io;
 
+use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::grace::GracePeriod;
 use super::hook::recognised_delay;
 use super::pod::Container;
+use super::reason::Problem;
+use super::{ContainerDecision, Decision, Injection};
 use crate::view::Shape;
 
 /// The version of the annotation's own format.
 const VERSION: u32 = 1;
+/// More than it takes without containers and problems.
+const FIXED_BYTES: usize = 96;
+/// What most containers and problems take.
+const ITEM_BYTES: usize = 160;
 
 /// The annotation's value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Status<'a> {
     version: u32,
     grace: StatusGrace,
     #[serde(borrow)]
     containers: Vec<StatusContainer<'a>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     problems: Vec<Cow<'a, str>>,
 }
 
@@ -57,17 +61,6 @@ pub struct StatusContainer<'a> {
 }
 
 impl<'a> Status<'a> {
-    /// What is written after an injection.
-    #[must_use]
-    pub fn new(
-        grace: GracePeriod,
-        containers: Vec<StatusContainer<'a>>,
-        problems: Vec<Cow<'a, str>>,
-    ) -> Self {
-        let grace = StatusGrace { before: grace.before_seconds, after: grace.after_seconds };
-        Self { version: VERSION, grace, containers, problems }
-    }
-
     /// Reads a status that stands on a pod, if it is true of the pod: a status can be forged,
     /// copied with a manifest, or have grown old. What it says must agree with the pod itself.
     #[must_use]
@@ -111,23 +104,45 @@ impl Container<'_> {
     }
 }
 
-impl fmt::Display for Status<'_> {
-    /// As JSON on one line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        serde_json::to_writer(Utf8Writer(f), self).map_err(|_| fmt::Error)
+/// What is written on a pod after an injection, as JSON on one line.
+pub(super) fn written(decision: &Decision<'_>, injection: &Injection) -> String {
+    let items = decision.containers.len() + decision.problems.len();
+    let mut json = Vec::with_capacity(FIXED_BYTES + items * ITEM_BYTES);
+    // Texts can always be written, and a vector takes all of them.
+    let _ = write(decision, injection, &mut serde_json::Serializer::new(&mut json));
+    String::from_utf8(json).unwrap_or_default()
+}
+
+fn write<S: Serializer>(
+    decision: &Decision<'_>,
+    injection: &Injection,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let grace = &injection.grace;
+    let grace = StatusGrace { before: grace.before_seconds, after: grace.after_seconds };
+    let mut status = serializer.serialize_map(None)?;
+    status.serialize_entry("version", &VERSION)?;
+    status.serialize_entry("grace", &grace)?;
+    status.serialize_entry("containers", &Containers(decision))?;
+    if !decision.problems.is_empty() {
+        status.serialize_entry("problems", &Problems(decision))?;
+    }
+    status.end()
+}
+
+struct Containers<'a>(&'a Decision<'a>);
+
+impl Serialize for Containers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.containers.iter().filter_map(ContainerDecision::status))
     }
 }
 
-/// Lets `serde_json` write into a formatter.
-struct Utf8Writer<'a, 'b>(&'a mut fmt::Formatter<'b>);
+struct Problems<'a>(&'a Decision<'a>);
 
-impl io::Write for Utf8Writer<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
-        self.0.write_str(text).map_err(io::Error::other)?;
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl Serialize for Problems<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let told = |problem: &Problem| format!("{}: {}", problem.code.code(), problem.place);
+        serializer.collect_seq(self.0.problems.iter().map(told))
     }
 }

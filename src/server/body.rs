@@ -1,12 +1,13 @@
 //! Request bodies: bounded in length, in time, and all together in memory.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// How long a body waits for memory before its pod is let through without being looked at.
 const WAIT_FOR_MEMORY: Duration = Duration::from_millis(100);
@@ -51,6 +52,10 @@ impl BodyMemory {
 
     async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).ok()?;
+        // There nearly always is some.
+        if let Ok(taken) = self.0.clone().try_acquire_many_owned(bytes) {
+            return Some(taken);
+        }
         let take = self.0.clone().acquire_many_owned(bytes);
         timeout(WAIT_FOR_MEMORY, take).await.ok()?.ok()
     }
@@ -67,12 +72,18 @@ impl BodyReader<'_> {
             return Err(BodyError::TooLarge);
         }
         let mut read = Growing::default();
+        // One timer for all pieces; it is set only when one has to be waited for.
+        let mut late = pin!(sleep_until(self.deadline));
         loop {
-            let frame = match timeout_at(self.deadline, body.frame()).await {
-                Err(_) => return Err(BodyError::Late(read.finish().bytes)),
-                Ok(None) => return Ok(read.finish()),
-                Ok(Some(Err(_))) => return Err(BodyError::Broken),
-                Ok(Some(Ok(frame))) => frame,
+            let frame = tokio::select! {
+                biased;
+                frame = body.frame() => frame,
+                () = &mut late => return Err(BodyError::Late(read.finish().bytes)),
+            };
+            let frame = match frame {
+                None => return Ok(read.finish()),
+                Some(Err(_)) => return Err(BodyError::Broken),
+                Some(Ok(frame)) => frame,
             };
             let Ok(data) = frame.into_data() else { continue };
             if read.length() + data.len() > self.most_bytes {
