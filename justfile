@@ -9,7 +9,7 @@ test *arguments:
 
 lint:
     cargo fmt --all -- --check
-    cargo clippy --all-targets --locked -- -D warnings
+    cargo clippy --workspace --all-targets --locked -- -D warnings
     .ci/shell-scripts
 
 # Tests with a real API server of 1.37 or 1.33; builds it with Go the first time (about six minutes).
@@ -44,9 +44,30 @@ e2e *arguments:
 proof *arguments:
     tests/proof/run {{arguments}}
 
-bench:
+# Everything that docs/performance.md compares, on a quiet machine; --quick to try it.
+bench *arguments:
+    bench/run run {{arguments}}
+
+# How costs grow with containers, namespaces and requests.
+bench-curves *arguments:
+    bench/run curves {{arguments}}
+
+# Pods created through a real API server, with and without prestop.
+bench-api *arguments:
+    tests/tools/install
+    bench/run api {{arguments}}
+
+# What may not get worse: instructions, allocations, size; --update writes the baseline.
+bench-gate *arguments:
+    bench/run gate {{arguments}}
+
+# prestop's functions by their instructions for a request: small, large, huge or patched.
+profile review="small":
+    bench/run profile {{review}}
+
+# Single steps, by time.
+microbench:
     cargo bench --bench engine
-    cargo bench --bench serve
     cargo bench --bench stream
 
 readme:
