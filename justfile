@@ -9,8 +9,8 @@ test *arguments:
 
 lint:
     cargo fmt --all -- --check
-    cargo clippy --all-targets --locked -- -D warnings
-    shellcheck .ci/run .ci/readme .ci/image .ci/build-static tests/tools/install certs/make-development-certificates src/engine/hook.sh
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    .ci/shell-scripts
 
 # Tests with a real API server of 1.37 or 1.33; builds it with Go the first time (about six minutes).
 control-plane version="1.37":
@@ -32,13 +32,42 @@ update:
 properties cases="100000":
     PROPTEST_CASES={{cases}} cargo test --locked --release properties
 
-# The image file, its build, and its binary in an empty root (as root).
+# The image as an archive in target/image, without a container engine; its binary in an empty root (as root).
 image:
     .ci/image
 
-bench:
+# A real cluster of its own, as root: installing, load, outages, certificates, uninstalling (20 minutes).
+e2e *arguments:
+    tests/e2e/run {{arguments}}
+
+# Every application that can be installed here through a rollout, before and after (30 minutes, as root): docs/proof.md.
+proof *arguments:
+    tests/proof/run {{arguments}}
+
+# Everything that docs/performance.md compares, on a quiet machine; --quick to try it.
+bench *arguments:
+    bench/run run {{arguments}}
+
+# How costs grow with containers, namespaces and requests.
+bench-curves *arguments:
+    bench/run curves {{arguments}}
+
+# Pods created through a real API server, with and without prestop.
+bench-api *arguments:
+    tests/tools/install
+    bench/run api {{arguments}}
+
+# What may not get worse: instructions, allocations, size; --update writes the baseline.
+bench-gate *arguments:
+    bench/run gate {{arguments}}
+
+# prestop's functions by their instructions for a request: small, large, huge or patched.
+profile review="small":
+    bench/run profile {{review}}
+
+# Single steps, by time.
+microbench:
     cargo bench --bench engine
-    cargo bench --bench serve
     cargo bench --bench stream
 
 readme:

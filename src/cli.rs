@@ -3,6 +3,9 @@
 // The comments of this file are help texts: no back-ticks around the names of kinds.
 #![allow(clippy::doc_markdown)]
 
+#[cfg(feature = "rehearse")]
+mod rehearse;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,6 +14,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::policy::KubernetesVersion;
+
+#[cfg(feature = "rehearse")]
+pub use self::rehearse::{RehearseArguments, RehearseForm};
 
 /// preStop hooks for Kubernetes, injected: rolling updates, drains and scale-downs drop no request.
 #[derive(Debug, Parser)]
@@ -34,6 +40,17 @@ pub enum Command {
     /// as the webhook would decide on their pods. Everything else passes through unchanged, and so do
     /// comments, the order of keys, quotes and blank lines.
     Inject(InjectArguments),
+    /// Rehearse a rollout with a real server on this machine, under load: as written, and as injected.
+    ///
+    /// Starts the command that follows -- as the replicas of a workload, in namespaces of its own, and
+    /// plays a rolling update, a scale-down and a drain as Kubernetes would, once with the manifest as
+    /// it is and once as prestop injects it. Counts the requests that were dropped.
+    #[cfg(feature = "rehearse")]
+    Rehearse(RehearseArguments),
+    /// What runs inside of a rehearsal's sandbox.
+    #[cfg(feature = "rehearse")]
+    #[command(hide = true, name = "rehearse-sandbox")]
+    RehearseSandbox,
     /// Serve the admission webhook.
     ///
     /// Reviews of pods over TLS, probes and metrics in plain HTTP. Without arguments it serves this

@@ -8,6 +8,8 @@ mod check;
 mod completions;
 mod config;
 mod inject;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod serve;
 
 use std::fs;
@@ -26,7 +28,7 @@ use crate::policy::Policy;
 enum Exit {
     /// Done.
     Done,
-    /// `--check`, or `check`, found something.
+    /// `--check`, or `check`, found something; `rehearse` dropped requests as injected.
     Found,
     /// A second signal ended the server.
     AtOnce,
@@ -34,6 +36,9 @@ enum Exit {
     Usage,
     /// Some input could not be understood.
     BadInput,
+    /// Ctrl-C, or a signal that means the same.
+    #[cfg(feature = "rehearse")]
+    Interrupted,
 }
 
 /// Runs a command and tells its errors on standard error.
@@ -41,6 +46,10 @@ enum Exit {
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inject(arguments) => inject::run(&arguments),
+        #[cfg(feature = "rehearse")]
+        Command::Rehearse(arguments) => rehearse::run(&arguments),
+        #[cfg(feature = "rehearse")]
+        Command::RehearseSandbox => rehearse::inner(),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Certificates(CertificatesCommand::Status(arguments)) => {
@@ -68,6 +77,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Exit::Found | Exit::AtOnce => 1,
         Exit::Usage => 2,
         Exit::BadInput => 3,
+        #[cfg(feature = "rehearse")]
+        Exit::Interrupted => 130,
     })
 }
 

@@ -16,6 +16,7 @@
 //! - [`server`]: the servers; [`metrics`], [`telemetry`]: what they count and tell
 //! - [`cluster`]: namespaces by watch, the API server's version
 //! - [`checks`]: whether an installation works, from what was read of it
+//! - `rehearsal`: rollouts of a real server under load (feature `rehearse`)
 //! - [`certificates`], [`reload`], [`shutdown`]: what changes while they run; [`memory`]
 //! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
 
@@ -33,6 +34,8 @@ pub mod manifest;
 pub mod memory;
 pub mod metrics;
 pub mod policy;
+#[cfg(feature = "rehearse")]
+pub mod rehearsal;
 pub mod reload;
 pub mod report;
 pub mod server;

@@ -171,6 +171,7 @@ fn what_an_image_needs_depends_on_its_tag() {
         ("haproxytech/haproxy-alpine:3.2", "delay"),
         ("bitnami/haproxy:3.4.3", "quit and wait"),
         ("cgr.dev/chainguard/haproxy:3.2", "quit and wait"),
+        ("sebp/lighttpd:1.4.76", "quit and wait"),
         ("php:8.4-fpm", "delay"),
         ("bitnami/php-fpm:8.4.4", "quit and wait"),
         ("cgr.dev/chainguard/php:latest-fpm", "delay"),

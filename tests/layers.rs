@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reload", &[]),
     ("shutdown", &[]),
     ("server", &["admission", "metrics", "telemetry", "shutdown", "serving", "policy"]),
+    ("rehearsal", &["catalogue"]),
     ("report", &["engine", "policy", "catalogue", "duration"]),
 ];
 

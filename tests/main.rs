@@ -26,6 +26,7 @@ mod engine;
 mod generators;
 mod golden;
 mod hooks;
+mod image;
 mod layers;
 mod manifest;
 mod metrics;
@@ -33,6 +34,8 @@ mod model;
 mod monitoring;
 mod properties;
 mod reading;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod reviews;
 mod rotation;
 mod serve;

@@ -321,33 +321,6 @@ fn the_reference_names_each_value_of_its_labels() {
     }
 }
 
-/// The expressions of the reference's second table, with the metrics in them that are ours.
-fn alerts() -> Vec<String> {
-    let page = reference();
-    let (_, table) = page.split_once("| what | expression |").unwrap();
-    let cells = table.lines().filter_map(|row| row.strip_suffix("` |")?.split_once("| `"));
-    cells.map(|(_, expression)| expression.to_owned()).collect()
-}
-
-#[test]
-fn alerts_name_series_that_there_are() {
-    let values = values(&with_every_family());
-    let alerts = alerts();
-    assert!(alerts.len() >= 5, "{alerts:?}");
-    for expression in alerts {
-        for (place, _) in expression.match_indices("prestop_") {
-            let name: String = expression[place..]
-                .chars()
-                .take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_')
-                .collect();
-            assert!(
-                values.keys().any(|series| series.split('{').next() == Some(&name)),
-                "{name} in {expression}"
-            );
-        }
-    }
-}
-
 /// What promtool says to this, and nothing where it is not installed.
 fn promtool(arguments: &[&str], input: &str) -> Option<String> {
     if Command::new("promtool").arg("--version").output().is_err() {
@@ -375,17 +348,6 @@ fn promtool_has_nothing_to_say_to_the_metrics() {
     if let Some(told) = promtool(&["check", "metrics"], &text) {
         assert_eq!(told, "");
     }
-}
-
-#[test]
-fn promtool_accepts_the_alerts() {
-    let rules: Vec<_> =
-        alerts().iter().map(|expression| json!({"alert": "Alert", "expr": expression})).collect();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    // JSON is YAML too.
-    let groups = json!({"groups": [{"name": "prestop", "rules": rules}]});
-    fs::write(file.path(), groups.to_string()).unwrap();
-    promtool(&["check", "rules", file.path().to_str().unwrap()], "");
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use prestop::certificates::rotation::{Change, Lifetimes, Published, SecretError, Shared};
+use prestop::certificates::rotation::{
+    Change, Lifetimes, Published, SecretError, Shared, Sighting, Successor,
+};
 use prestop::certificates::{Authority, Leaf};
 use proptest::prelude::*;
 use rustls::RootCertStore;
@@ -42,6 +44,13 @@ struct Replica {
     leaf: Option<(Leaf, SystemTime, String)>,
     /// Ahead of true time, in seconds.
     skew: i64,
+    sighting: Sighting,
+}
+
+impl Replica {
+    fn new(skew: i64) -> Self {
+        Self { leaf: None, skew, sighting: Sighting::default() }
+    }
 }
 
 /// How long an API server may take to see a changed webhook configuration.
@@ -80,7 +89,10 @@ impl Cluster {
         let mut shared = Shared::from_json(self.secret.as_bytes()).ok();
         let bundle = self.bundle.clone();
         let published = Published { bundle: &bundle, generation: self.generation };
-        if let Some(change) = Shared::due(shared.as_ref(), &published, clock, &LIFETIMES) {
+        let sighting = &mut replica.sighting;
+        sighting.look(shared.as_ref(), &published, clock);
+        if let Some(change) = Shared::due(shared.as_ref(), &published, sighting, clock, &LIFETIMES)
+        {
             let changed = Shared::changed(shared, change, &published, clock, &LIFETIMES).unwrap();
             self.secret = changed.to_json();
             self.version += 1;
@@ -126,8 +138,7 @@ impl Cluster {
 #[test]
 fn every_served_certificate_is_trusted_through_years_of_rotations() {
     let mut cluster = Cluster::new();
-    let mut replicas: Vec<_> =
-        [0, -1800, 1800].into_iter().map(|skew| Replica { leaf: None, skew }).collect();
+    let mut replicas: Vec<_> = [0, -7200, 7200].into_iter().map(Replica::new).collect();
     let mut now = start();
     let mut first_trusted = None;
     let mut step = 0_u64;
@@ -165,8 +176,7 @@ fn every_served_certificate_is_trusted_through_years_of_rotations() {
 fn a_lost_or_broken_secret_heals() {
     for broken in ["", "{}", "garbage", r#"{"schema":2,"generation":1}"#] {
         let mut cluster = Cluster::new();
-        let mut replicas: Vec<_> =
-            [0, 5].into_iter().map(|skew| Replica { leaf: None, skew }).collect();
+        let mut replicas: Vec<_> = [0, 5].into_iter().map(Replica::new).collect();
         let mut now = start();
         let mut look = |cluster: &mut Cluster, replicas: &mut [Replica], times: usize| {
             for index in 0..times {
@@ -193,7 +203,7 @@ fn a_lost_or_broken_secret_heals() {
 #[test]
 fn an_ended_authority_is_replaced() {
     let mut cluster = Cluster::new();
-    let mut replica = Replica { leaf: None, skew: 0 };
+    let mut replica = Replica::new(0);
     let mut now = start();
     for _ in 0..4 {
         now += Duration::from_secs(30);
@@ -210,16 +220,33 @@ fn an_ended_authority_is_replaced() {
     assert_eq!(Shared::from_json(cluster.secret.as_bytes()).unwrap().retired, []);
 }
 
+/// The clock that wrote when the successor was published is two hours behind: for a replica whose clock
+/// is right the overlap seems to be over at once. It waits for its own.
+#[test]
+fn a_clock_that_is_behind_does_not_shorten_the_overlap() {
+    let fresh = || Authority::generate(start(), LIFETIMES.authority).unwrap();
+    let next = Successor { authority: fresh(), published_at: Some(start() - DAY / 12) };
+    let shared = Shared { generation: 2, current: fresh(), next: Some(next), retired: Vec::new() };
+    let bundle = shared.bundle();
+    let published = Published { bundle: &bundle, generation: 2 };
+    let mut sighting = Sighting::default();
+    sighting.look(Some(&shared), &published, start());
+    let due = |at| Shared::due(Some(&shared), &published, &sighting, at, &LIFETIMES);
+    assert_eq!(due(start()), None);
+    assert_eq!(due(start() + LIFETIMES.overlap), Some(Change::Switch));
+    // What was seen and is gone was not seen.
+    let gone = Published { bundle: "", generation: 2 };
+    sighting.look(Some(&shared), &gone, start() + DAY);
+    assert_eq!(sighting, Sighting::default());
+}
+
 #[test]
 fn what_is_in_the_secret_is_read_as_it_was_written() {
     let authority = || Authority::generate(start(), LIFETIMES.authority).unwrap();
     let shared = Shared {
         generation: 7,
         current: authority(),
-        next: Some(prestop::certificates::rotation::Successor {
-            authority: authority(),
-            published_at: Some(start()),
-        }),
+        next: Some(Successor { authority: authority(), published_at: Some(start()) }),
         retired: vec![prestop::certificates::rotation::Retired {
             certificate_pem: authority().certificate_pem().to_owned(),
             until: start() + DAY,
@@ -248,7 +275,9 @@ proptest! {
     fn any_secret_gives_an_authority(secret in prop::collection::vec(any::<u8>(), 0..200), bundle in ".*", generation: u32) {
         let shared = Shared::from_json(&secret).ok();
         let published = Published { bundle: &bundle, generation: u64::from(generation) };
-        let change = Shared::due(shared.as_ref(), &published, start(), &LIFETIMES).unwrap();
+        let sighting = Sighting::default();
+        let change =
+            Shared::due(shared.as_ref(), &published, &sighting, start(), &LIFETIMES).unwrap();
         prop_assert_eq!(change, Change::Begin);
         let changed = Shared::changed(shared, change, &published, start(), &LIFETIMES).unwrap();
         prop_assert!(changed.generation > u64::from(generation));

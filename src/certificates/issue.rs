@@ -16,9 +16,9 @@ use rustls::sign::CertifiedKey;
 
 use super::CertificateError;
 
-/// Clocks of API servers may be behind ours by this much; by less where certificates live for less than
-/// ten times as long.
-const BACKDATED: Duration = Duration::from_secs(3600);
+/// Clocks of API servers and replicas may differ by this much; by less where certificates live for less
+/// than ten times as long.
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(4 * 3600);
 
 /// A certificate authority with its key.
 pub struct Authority {
@@ -132,7 +132,7 @@ impl Authority {
 }
 
 fn backdated(lifetime: Duration) -> Duration {
-    BACKDATED.min(lifetime / 10)
+    CLOCK_TOLERANCE.min(lifetime / 10)
 }
 
 /// What a certificate can say of a time; what is said of it elsewhere has to be the same.

@@ -38,7 +38,7 @@ pub fn outlook(shared: &Shared, lifetimes: &Lifetimes, now: SystemTime) -> Vec<C
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::super::rotation::Published;
+    use super::super::rotation::{Published, Sighting};
     use super::*;
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -50,17 +50,20 @@ mod tests {
         let mut now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let nobody = Published { bundle: "", generation: 0 };
         let mut shared = Shared::changed(None, Change::Begin, &nobody, now, &lifetimes).unwrap();
+        let mut sighting = Sighting::default();
         let mut seen = Vec::new();
         for _ in 0..8 {
             let bundle = shared.bundle();
             let published = Published { bundle: &bundle, generation: shared.generation };
+            sighting.look(Some(&shared), &published, now);
+            let due = |at| Shared::due(Some(&shared), &published, &sighting, at, &lifetimes);
             let next = outlook(&shared, &lifetimes, now)[0];
             let before = next.at - Duration::from_secs(2);
             if before > now {
-                assert_eq!(Shared::due(Some(&shared), &published, before, &lifetimes), None);
+                assert_eq!(due(before), None);
             }
             now = now.max(next.at + Duration::from_secs(1));
-            assert_eq!(Shared::due(Some(&shared), &published, now, &lifetimes), Some(next.change));
+            assert_eq!(due(now), Some(next.change));
             shared =
                 Shared::changed(Some(shared), next.change, &published, now, &lifetimes).unwrap();
             seen.push(next.change);

@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::issue::CLOCK_TOLERANCE;
 use super::{Authority, CertificateError};
 
 /// The version of what is in the Secret.
@@ -74,6 +75,11 @@ pub struct Published<'a> {
     /// The generation that was published with it; 0 where none was.
     pub generation: u64,
 }
+
+/// Since when one replica has seen the successor in the webhook configuration, by its own clock. The
+/// time in the Secret is by another clock, which may be behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sighting(Option<(String, SystemTime)>);
 
 /// A change of the Secret that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +185,7 @@ impl Lifetimes {
 
     /// The latest end of a certificate that is signed now, by a replica whose clock may be ahead.
     fn last_leaf_end(&self, now: SystemTime) -> SystemTime {
-        now + self.leaf + Duration::from_secs(3600).min(self.leaf)
+        now + self.leaf + CLOCK_TOLERANCE.min(self.leaf)
     }
 }
 
@@ -255,6 +261,7 @@ impl Shared {
     pub fn due(
         shared: Option<&Self>,
         published: &Published<'_>,
+        sighting: &Sighting,
         now: SystemTime,
         lifetimes: &Lifetimes,
     ) -> Option<Change> {
@@ -270,7 +277,11 @@ impl Shared {
             Some(Successor { authority, published_at: None }) if published.holds(authority) => {
                 return Some(Change::Seen);
             }
-            Some(Successor { published_at: Some(at), .. }) if now >= *at + lifetimes.overlap => {
+            Some(Successor { published_at: Some(at), .. })
+                if sighting
+                    .since()
+                    .is_some_and(|since| now >= since.max(*at) + lifetimes.overlap) =>
+            {
                 return Some(Change::Switch);
             }
             None | Some(_) => {}
@@ -348,6 +359,24 @@ impl Shared {
         let usable =
             |authority: &&Authority| now < authority.not_after() && published.holds(authority);
         [Some(&self.current), next].into_iter().flatten().find(usable)
+    }
+}
+
+impl Sighting {
+    /// Takes note of what was read at `now`.
+    pub fn look(&mut self, shared: Option<&Shared>, published: &Published<'_>, now: SystemTime) {
+        let next = shared.and_then(|shared| shared.next.as_ref()).map(|next| &next.authority);
+        let Some(next) = next.filter(|authority| published.holds(authority)) else {
+            self.0 = None;
+            return;
+        };
+        if self.0.as_ref().is_none_or(|(known, _)| known != next.certificate_pem()) {
+            self.0 = Some((next.certificate_pem().to_owned(), now));
+        }
+    }
+
+    fn since(&self) -> Option<SystemTime> {
+        self.0.as_ref().map(|(_, since)| *since)
     }
 }
 

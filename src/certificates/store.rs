@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::rotation::{Change, Lifetimes, Published, Shared};
+use super::rotation::{Change, Lifetimes, Published, Shared, Sighting};
 use super::{CertificateError, Leaf, ServedCertificate};
 
 /// Where the Secret keeps the state, with the keys.
@@ -67,6 +67,7 @@ pub struct Store {
     lifetimes: Lifetimes,
     leaf: Option<Signed>,
     known: Option<Known>,
+    sighting: Sighting,
 }
 
 /// What was last read: enough to go on while the API server is away.
@@ -115,7 +116,8 @@ impl Store {
     pub fn new(client: Client, names: Names, lifetimes: Lifetimes) -> Self {
         let secrets = Api::namespaced(client.clone(), &names.namespace);
         let webhooks = Api::all(client);
-        Self { secrets, webhooks, names, lifetimes, leaf: None, known: None }
+        let sighting = Sighting::default();
+        Self { secrets, webhooks, names, lifetimes, leaf: None, known: None, sighting }
     }
 
     /// Does what is due: changes the Secret, publishes, signs. To be called every half minute or so.
@@ -158,7 +160,8 @@ impl Store {
         let bundle = configuration.bundles.first().cloned().unwrap_or_default();
         let published = Published { bundle: &bundle, generation: configuration.generation };
         let mut shared = read_state(&secret);
-        let due = Shared::due(shared.as_ref(), &published, now, &self.lifetimes);
+        self.sighting.look(shared.as_ref(), &published, now);
+        let due = Shared::due(shared.as_ref(), &published, &self.sighting, now, &self.lifetimes);
         let mut done = None;
         if let Some(change) = due {
             let changed = Shared::changed(shared, change, &published, now, &self.lifetimes)?;

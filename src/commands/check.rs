@@ -97,7 +97,7 @@ async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Ve
     let bundle = bundle.unwrap_or_default();
     checks.push(checks::bundle(bundle, now));
     if arguments.connect {
-        checks.push(connect::check(&webhook.client_config, bundle, arguments).await);
+        checks.push(connect::check(&client, &webhook.client_config, bundle, arguments).await);
     }
     if let Some(service) = &webhook.client_config.service {
         checks.extend(installation(&client, service, &arguments.webhook).await);

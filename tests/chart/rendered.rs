@@ -154,8 +154,8 @@ fn who_needs_no_rights_has_none() {
     assert_eq!(own.filter(|object| object["kind"].as_str().unwrap().contains("Role")).count(), 0);
     let mut kinds: Vec<_> = tools.render(&[]).iter().map(|o| o["kind"].clone()).collect();
     kinds.retain(|kind| kind.as_str().unwrap().contains("Role"));
-    // Its own four, and the two of `helm test`.
-    assert_eq!(kinds.len(), 6, "{kinds:?}");
+    // Its own four, and the four of `helm test`.
+    assert_eq!(kinds.len(), 8, "{kinds:?}");
 }
 
 /// A rule changes while prestop runs; what needs a start begins one.

@@ -176,14 +176,17 @@ fn twenty_replicas_that_start_at_once_agree() {
     assert_eq!(seen["webhooks"][0]["clientConfig"], json!({"service": service}));
 }
 
-/// Two months in virtual time, against the real API: the authority changes without a gap.
+/// Two months in virtual time, against the real API: the authority changes without a gap, although two
+/// of the clocks are two hours off.
 #[test]
 fn the_authority_changes_without_a_gap() {
     let Some(installation) = Installation::start() else { return };
     let mut now = SystemTime::now();
-    let mut replicas = [installation.replica(), installation.replica()];
-    for replica in &mut replicas {
-        installation.settle(replica, now);
+    let skew = Duration::from_secs(2 * 3600);
+    let clocks = |now: SystemTime| [now, now + skew, now - skew];
+    let mut replicas = [(); 3].map(|()| installation.replica());
+    for (replica, clock) in replicas.iter_mut().zip(clocks(now)) {
+        installation.settle(replica, clock);
     }
     let first = installation.bundle();
     let end = now + Duration::from_secs(60 * 86_400);
@@ -191,8 +194,8 @@ fn the_authority_changes_without_a_gap() {
         now += Duration::from_secs(2 * 86_400);
         for _ in 0..3 {
             now += Duration::from_secs(700);
-            for replica in &mut replicas {
-                installation.look(replica, now).unwrap();
+            for (replica, clock) in replicas.iter_mut().zip(clocks(now)) {
+                installation.look(replica, clock).unwrap();
             }
             for replica in &replicas {
                 assert!(installation.trusts(replica, now), "not trusted");
@@ -280,6 +283,11 @@ fn what_others_break_heals() {
         generation = looked.generation;
         assert!(installation.trusts(&replica, now));
     }
+    // Nobody looked until the authority had ended.
+    let now = now + LIFETIMES.authority + Duration::from_secs(1);
+    assert!(!installation.trusts(&replica, now));
+    installation.settle(&mut replica, now);
+    assert!(installation.trusts(&replica, now));
     // The Secret gone: told, and what is served stays.
     assert_eq!(installation.control_plane.request("DELETE", SECRET, None).0, 200);
     assert!(matches!(installation.look(&mut replica, now), Err(StoreError::NoSecret(_))));

@@ -11,6 +11,8 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
+use k8s_openapi::api::core::v1::Service;
+use kube::{Api, Client};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -34,17 +36,22 @@ struct Target {
 }
 
 pub(super) async fn check(
-    client: &WebhookClientConfig,
+    client: &Client,
+    webhook: &WebhookClientConfig,
     bundle: &[u8],
     arguments: &CheckArguments,
 ) -> Check {
     let id = "connection";
     let advice = "see whether prestop is ready (/readyz?verbose), its Service has endpoints, and no \
                   NetworkPolicy or firewall is in between";
-    let Some(target) = target(client) else {
+    let Some(target) = target(webhook) else {
         return Check::failure(id, "the webhook configuration says no address", advice);
     };
-    let tried = timeout(PATIENCE, ask(&target, bundle, arguments.address.as_deref())).await;
+    let address = match &arguments.address {
+        Some(address) => address.clone(),
+        None => address(client, webhook, &target).await,
+    };
+    let tried = timeout(PATIENCE, ask(&target, bundle, &address)).await;
     match tried.unwrap_or_else(|_| Err(anyhow!("no answer within {PATIENCE:?}"))) {
         Ok(()) => Check::ok(id, format!("{} is trusted, and answers with a patch", target.host)),
         Err(error) => Check::failure(id, format!("{}: {error:#}", target.host), advice),
@@ -67,8 +74,23 @@ fn target(client: &WebhookClientConfig) -> Option<Target> {
     })
 }
 
+/// The Service's own address, which the API server takes too: it asks no DNS. Whoever may not read the
+/// Service, or finds one without an address, goes by its name.
+async fn address(client: &Client, webhook: &WebhookClientConfig, target: &Target) -> String {
+    let mut host = target.host.clone();
+    if let Some(reference) = &webhook.service {
+        let services: Api<Service> = Api::namespaced(client.clone(), &reference.namespace);
+        let service = services.get(&reference.name).await.ok();
+        let address = service.and_then(|service| service.spec?.cluster_ip);
+        if let Some(address) = address.filter(|address| address != "None" && !address.is_empty()) {
+            host = if address.contains(':') { format!("[{address}]") } else { address };
+        }
+    }
+    format!("{host}:{}", target.port)
+}
+
 /// Asks for the patch of the example's pod.
-async fn ask(target: &Target, bundle: &[u8], address: Option<&str>) -> anyhow::Result<()> {
+async fn ask(target: &Target, bundle: &[u8], address: &str) -> anyhow::Result<()> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle).flatten());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -76,8 +98,7 @@ async fn ask(target: &Target, bundle: &[u8], address: Option<&str>) -> anyhow::R
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let address = address.map_or_else(|| format!("{}:{}", target.host, target.port), str::to_owned);
-    let socket = TcpStream::connect(&address).await.with_context(|| address.clone())?;
+    let socket = TcpStream::connect(address).await.with_context(|| address.to_owned())?;
     let name = ServerName::try_from(target.host.clone())?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.context("TLS")?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -1,0 +1,3 @@
+module prestop.dev/bench/net-http
+
+go 1.26

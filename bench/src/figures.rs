@@ -1,0 +1,170 @@
+//! What was measured: a value for each round of each figure of each contestant.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::contestants::Contestant;
+
+/// What is measured. Times are in microseconds, sizes in bytes, shares of 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Figure {
+    /// CPU time of the server for a request, 8 connections, closed loop.
+    Cpu(&'static str),
+    /// Of that run, half of the requests are faster.
+    ClosedP50(&'static str),
+    /// Of that run, 99 of 100 are faster.
+    ClosedP99(&'static str),
+    /// Memory after that run, at its peak.
+    PeakMemory(&'static str),
+    /// What others took of the server's core meanwhile.
+    Others(&'static str),
+    /// 1,000 requests a second.
+    OpenP50,
+    /// The same.
+    OpenP99,
+    /// The same.
+    OpenP999,
+    /// 200 requests at once.
+    BurstP50,
+    /// The same.
+    BurstP99,
+    /// The same.
+    BurstP999,
+    /// CPU time of the server for a new connection and one request.
+    FreshConnection,
+    /// From its start to its first answer.
+    FirstAnswer,
+    /// Memory after the first answer.
+    IdleMemory,
+    /// Memory with 1,000 connections, at its peak.
+    CrowdMemory,
+    /// Memory 30 s after they are gone.
+    LaterMemory,
+    /// Its file.
+    Binary,
+}
+
+/// Smallest, middle and largest of some values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    /// The smallest.
+    pub(crate) minimum: f64,
+    /// The middle one.
+    pub(crate) median: f64,
+    /// The largest.
+    pub(crate) maximum: f64,
+}
+
+impl Spread {
+    /// `None` of no values.
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let middle = values.get(values.len() / 2)?;
+        Some(Self { minimum: *values.first()?, median: *middle, maximum: *values.last()? })
+    }
+}
+
+/// All that was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Figures(BTreeMap<(Figure, Contestant), Vec<f64>>);
+
+impl Figures {
+    /// One more round's value.
+    pub(crate) fn add(&mut self, figure: Figure, contestant: Contestant, value: f64) {
+        self.0.entry((figure, contestant)).or_default().push(value);
+    }
+
+    /// Quantiles of latencies, as values of these figures.
+    pub(crate) fn add_latencies(
+        &mut self,
+        contestant: Contestant,
+        mut latencies: Vec<Duration>,
+        figures: &[(Figure, f64)],
+    ) {
+        latencies.sort_unstable();
+        for (figure, share) in figures {
+            self.add(*figure, contestant, microseconds(quantile(&latencies, *share)));
+        }
+    }
+
+    /// Over all rounds.
+    pub(crate) fn spread(&self, figure: Figure, contestant: Contestant) -> Option<Spread> {
+        Spread::of(self.0.get(&(figure, contestant))?.clone())
+    }
+
+    /// Of all rounds, what this share of them does not exceed.
+    pub(crate) fn quantile(&self, figure: Figure, contestant: Contestant, share: f64) -> f64 {
+        let Some(values) = self.0.get(&(figure, contestant)) else { return f64::NAN };
+        let mut values = values.clone();
+        values.sort_by(f64::total_cmp);
+        place(&values, share).unwrap_or(f64::NAN)
+    }
+
+    /// How many times the one is the other, over all rounds, each within its round.
+    pub(crate) fn ratio(&self, figure: Figure, of: Contestant, to: Contestant) -> Option<Spread> {
+        self.pairs(figure, of, to, |of, to| of / to)
+    }
+
+    /// How much more the one is than the other.
+    pub(crate) fn difference(
+        &self,
+        figure: Figure,
+        of: Contestant,
+        to: Contestant,
+    ) -> Option<Spread> {
+        self.pairs(figure, of, to, |of, to| of - to)
+    }
+
+    fn pairs(
+        &self,
+        figure: Figure,
+        of: Contestant,
+        to: Contestant,
+        each: impl Fn(f64, f64) -> f64,
+    ) -> Option<Spread> {
+        let (of, to) = (self.0.get(&(figure, of))?, self.0.get(&(figure, to))?);
+        Spread::of(of.iter().zip(to).map(|(of, to)| each(*of, *to)).collect())
+    }
+}
+
+/// Of sorted latencies, what this share of them does not exceed.
+pub(crate) fn quantile(sorted: &[Duration], share: f64) -> Duration {
+    place(sorted, share).unwrap_or_default()
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn place<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
+    let place = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(place.saturating_sub(1)).copied()
+}
+
+/// With its fraction.
+pub(crate) fn microseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_of_the_list() {
+        let sorted: Vec<_> = (1..=1000).map(Duration::from_millis).collect();
+        for (share, milliseconds) in [(0.5, 500), (0.99, 990), (0.999, 999), (1.0, 1000)] {
+            assert_eq!(quantile(&sorted, share), Duration::from_millis(milliseconds));
+        }
+        assert_eq!(quantile(&[], 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        let mut figures = Figures::default();
+        for (floor, prestop) in [(1.0, 2.0), (10.0, 30.0), (2.0, 2.0)] {
+            figures.add(Figure::OpenP50, Contestant::Floor, floor);
+            figures.add(Figure::OpenP50, Contestant::Prestop, prestop);
+        }
+        let ratio = figures.ratio(Figure::OpenP50, Contestant::Prestop, Contestant::Floor);
+        assert_eq!(ratio, Some(Spread { minimum: 1.0, median: 2.0, maximum: 3.0 }));
+        assert_eq!(figures.ratio(Figure::OpenP50, Contestant::Naive, Contestant::Floor), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! The same closed loop by wrk, a client of others, as a check of ours.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use prestop_bench::reviews::Review;
+
+use crate::contestants::Contestant;
+use crate::figures::microseconds;
+use crate::process::Stage;
+use crate::run::CONNECTIONS;
+
+/// CPU time for a request in microseconds; `None` where wrk is not installed.
+pub(crate) fn cpu(
+    stage: &Stage<'_>,
+    contestant: Contestant,
+    seconds: u32,
+) -> anyhow::Result<Option<f64>> {
+    if Command::new("wrk").arg("--version").output().is_err() {
+        return Ok(None);
+    }
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("review.lua");
+    let body = Review::Small.file();
+    fs::write(
+        &script,
+        format!(
+            "wrk.method = \"POST\"\nwrk.path = \"/mutate?timeout=2s\"\n\
+             wrk.headers[\"Content-Type\"] = \"application/json\"\n\
+             local file = io.open({:?}, \"rb\")\nwrk.body = file:read(\"*a\")\n",
+            body.display().to_string()
+        ),
+    )?;
+    let server = stage.start(contestant)?;
+    let run = |seconds: u32| {
+        let output = Command::new("wrk")
+            .args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
+            .args(["--duration", &format!("{seconds}s"), "--script"])
+            .arg(&script)
+            .arg(format!("https://localhost:{}/mutate", server.port))
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success() && !text.contains("Non-2xx"), "wrk: {text}");
+        requests(&text).with_context(|| format!("wrk: {text}"))
+    };
+    run(1)?;
+    let before = server.cpu()?;
+    let requests = run(seconds)?;
+    Ok(Some(microseconds(server.cpu()?.saturating_sub(before)) / requests))
+}
+
+/// Of `  123 requests in 3.00s, 1.00MB read`.
+fn requests(text: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.contains(" requests in "))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_wrk_says() {
+        let text = "Running 3s test\n  2 threads\n  123 requests in 3.00s, 1.00MB read\nRequests/sec: 41\n";
+        assert_eq!(requests(text), Some(123.0));
+        assert_eq!(requests(""), None);
+    }
+}

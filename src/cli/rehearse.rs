@@ -1,0 +1,173 @@
+//! What `prestop rehearse` is told.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::catalogue::Signal;
+use crate::policy::KubernetesVersion;
+use crate::rehearsal::plan::EndpointDelay;
+
+/// What `prestop rehearse` is told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prestop rehearse -f deployment.yaml --port 8080 -- nginx -g 'daemon off;'
+  prestop rehearse -f deployment.yaml --svg picture.svg -- python3 -m http.server 8080
+  prestop rehearse -f deployment.yaml --long-path /report --long-seconds 3 -- node server.js
+  prestop rehearse -f deployment.yaml -o json -q -- ./server >report.json
+
+Needs Linux with util-linux and iproute2, and root or user namespaces. The server has no network but
+that of the rehearsal, and what it writes to /run, /tmp and /var is gone afterwards.
+
+Exit status: 0 nothing was dropped as injected, 1 something was, 2 wrong usage or no namespaces,
+3 bad input, such as a server that does not serve, 130 interrupted.")]
+pub struct RehearseArguments {
+    /// The manifest, or - for standard input.
+    #[arg(short, long, value_name = "FILE|-")]
+    pub file: PathBuf,
+    /// The server: the program and its arguments, as the container would run them.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+    /// Which workload, where the manifest has more than one.
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+    /// Which container [default: the first].
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// The namespace of objects that do not say.
+    #[arg(short, long, default_value = "default", value_name = "NAME")]
+    pub namespace: String,
+    /// One more kind that has its pod template at spec.template (can be repeated).
+    #[arg(long = "kind", value_name = "KIND")]
+    pub kinds: Vec<String>,
+    /// How many replicas serve.
+    #[arg(long, default_value_t = 2, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub replicas: u32,
+    /// The port that the server listens on [default: the container's first].
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// The signal that stops the server [default: the image's, as the catalogue knows it, else TERM].
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<Signal>,
+    /// The image has no shell: exec hooks fail [default: known of distroless images].
+    #[arg(long)]
+    pub no_shell: bool,
+    /// How long after its deletion a replica is still sent new connections; a spread.
+    #[arg(long, value_name = "FROM-TO", default_value = "0.1-2", value_parser = endpoint_delay)]
+    pub endpoint_delay: EndpointDelay,
+    /// Requests a second, of all clients together.
+    #[arg(long, default_value_t = 200, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub rate: u32,
+    /// Send at least so many requests in each run.
+    #[arg(long, default_value_t = 2000, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub requests: u64,
+    /// What is asked for.
+    #[arg(long, default_value = "/", value_name = "PATH", value_parser = path)]
+    pub path: String,
+    /// A path that takes long; some requests ask for it.
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    pub long_path: Option<String>,
+    /// How long the answer to that takes.
+    #[arg(long, default_value = "3", value_name = "SECONDS", requires = "long_path")]
+    pub long_seconds: Seconds,
+    /// How many of them are in flight on average. A server with few workers has no time for more.
+    #[arg(long, default_value_t = 2, value_name = "NUMBER", requires = "long_path", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub long_in_flight: u32,
+    /// How long a client waits for an answer; long requests have their own time on top.
+    #[arg(long, default_value = "5", value_name = "SECONDS")]
+    pub timeout: Seconds,
+    /// How long a replica may take until it is ready.
+    #[arg(long, default_value = "30", value_name = "SECONDS")]
+    pub ready_timeout: Seconds,
+    /// Of what is left to chance: the same seed, the same choices.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub seed: u64,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = RehearseForm::Text)]
+    pub output: RehearseForm,
+    /// Write a picture of both runs, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The version of the API server: decides between Kubernetes' own sleep and the image's.
+    #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
+    pub kubernetes_version: KubernetesVersion,
+    /// No progress on standard error.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What `rehearse` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RehearseForm {
+    /// A table and what it means, for people.
+    Text,
+    /// Everything that was counted, for machines.
+    Json,
+}
+
+/// A time of more than nothing, at most an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub Duration);
+
+impl FromStr for Seconds {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        duration(text)
+            .filter(|duration| !duration.is_zero())
+            .map(Self)
+            .ok_or("seconds, above 0 and at most 3600, such as 5, 2.5 or 5s")
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.strip_suffix('s').unwrap_or(text).parse().ok()?;
+    if (0.0..=3600.0).contains(&seconds) { Duration::try_from_secs_f64(seconds).ok() } else { None }
+}
+
+fn endpoint_delay(text: &str) -> Result<EndpointDelay, &'static str> {
+    let (least, most) = text.split_once('-').unwrap_or((text, text));
+    match (duration(least), duration(most)) {
+        (Some(least), Some(most)) if least <= most => Ok(EndpointDelay { least, most }),
+        _ => Err("seconds from and to, such as 0.1-2, or one number for no spread"),
+    }
+}
+
+fn path(text: &str) -> Result<String, &'static str> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.starts_with('/') && plain {
+        Ok(text.to_owned())
+    } else {
+        Err("a path begins with / and has no spaces")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreads_are_read() {
+        let delay = |text| endpoint_delay(text).map(|EndpointDelay { least, most }| (least, most));
+        let millis = Duration::from_millis;
+        assert_eq!(delay("0.1-2"), Ok((millis(100), millis(2000))));
+        assert_eq!(delay("1s"), Ok((millis(1000), millis(1000))));
+        for text in ["", "-", "2-1", "a-b", "-1", "1-2-3", "NaN", "0-9999"] {
+            assert!(delay(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!("2.5".parse(), Ok(Seconds(Duration::from_millis(2500))));
+        for text in ["0", "-1", "", "s", "inf", "3601"] {
+            assert!(text.parse::<Seconds>().is_err(), "{text:?}");
+        }
+    }
+}

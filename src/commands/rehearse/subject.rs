@@ -1,0 +1,258 @@
+//! From arguments and manifest to subject and plan: the same reading and the same decision as
+//! `inject`.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use crate::catalogue::{ImageReference, Signal};
+use crate::cli::RehearseArguments;
+use crate::engine::settings::NamespaceSettings;
+use crate::engine::template::{Workload, namespaces, workloads};
+use crate::engine::{ContainerOutcome, Decision, Outcome, decide_owned};
+use crate::manifest::Documents;
+use crate::policy::{NamespaceRule, Policy};
+use crate::rehearsal::plan::container::{self, HookAction, Probe};
+use crate::rehearsal::plan::{Load, LongRequests, Plan, Termination, Variant, lacks_programs};
+use crate::rehearsal::report::Subject;
+
+/// Kubernetes' own (`DefaultTerminationGracePeriodSeconds`).
+const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;
+
+/// What the engine believes in this rehearsal.
+///
+/// # Errors
+/// When the configuration can't be used.
+pub(super) fn policy(arguments: &RehearseArguments) -> anyhow::Result<Policy> {
+    Ok(Policy {
+        kubernetes_version: Some(arguments.kubernetes_version),
+        namespaces: NamespaceRule::NotDisabled,
+        ..super::super::policy(arguments.config.as_deref())?
+    })
+}
+
+/// Reads the manifest and decides.
+///
+/// # Errors
+/// When there is nothing in it that can be rehearsed.
+pub(super) fn read(
+    arguments: &RehearseArguments,
+    policy: &Policy,
+) -> anyhow::Result<(Subject, Plan)> {
+    let name = arguments.file.display().to_string();
+    let values = values(&arguments.file).with_context(|| name.clone())?;
+    let found: Vec<_> = values
+        .iter()
+        .flat_map(|value| workloads(value, &arguments.kinds).into_iter().map(move |it| (value, it)))
+        .collect();
+    let wanted = arguments.workload.as_deref();
+    let mut wanted =
+        found.iter().filter(|(_, workload)| wanted.is_none_or(|name| workload.name == name));
+    let (value, workload) = match (wanted.next(), wanted.next()) {
+        (Some((value, workload)), None) => (*value, workload),
+        (None, _) => match &arguments.workload {
+            None => bail!("{name}: no workload in it, nothing that has pods"),
+            Some(wanted) => bail!("{name}: no workload {wanted}; there are {}", titles(&found)),
+        },
+        (Some(_), Some(_)) => bail!(
+            "{name}: more than one workload, choose one with --workload NAME: {}",
+            titles(&found)
+        ),
+    };
+    let namespace = workload.namespace.unwrap_or(&arguments.namespace);
+    let settings = values.iter().flat_map(namespaces).find(|(name, _)| name == namespace);
+    let settings = settings.map(|(_, settings)| settings).unwrap_or_default();
+    Candidate { arguments, policy, value, workload, namespace, settings: &settings }.plan()
+}
+
+fn values(path: &Path) -> anyhow::Result<Vec<Value>> {
+    let reader: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(path)?)
+    };
+    let mut values = Vec::new();
+    for document in Documents::new(BufReader::new(reader)) {
+        values.extend(document?.value()?);
+    }
+    Ok(values)
+}
+
+fn titles(found: &[(&Value, Workload<'_>)]) -> String {
+    let titles = found.iter().map(|(_, workload)| format!("{} {}", workload.kind, workload.name));
+    titles.collect::<Vec<_>>().join(", ")
+}
+
+/// A workload on its way to a plan.
+struct Candidate<'a> {
+    arguments: &'a RehearseArguments,
+    policy: &'a Policy,
+    value: &'a Value,
+    workload: &'a Workload<'a>,
+    namespace: &'a str,
+    settings: &'a NamespaceSettings,
+}
+
+impl Candidate<'_> {
+    fn plan(&self) -> anyhow::Result<(Subject, Plan)> {
+        let Workload { kind, name, pointer, template, pod, owner_kind, .. } = self.workload;
+        let arguments = self.arguments;
+        let decision = decide_owned(pod, owner_kind.as_deref(), self.settings, self.policy);
+        let spec = self.value.pointer(&format!("{pointer}{template}/spec"));
+        let (index, container) = self.container(spec)?;
+        let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
+        let port = arguments.port.or_else(|| container::first_port(container));
+        let port =
+            port.context("the container names no port; say with --port where the server listens")?;
+        let (stop_signal, stop_signal_from) = self.stop_signal(container, image)?;
+        let (runs, unchanged) = self.runs(&decision, spec, index, container, image)?;
+        let problems = decision.problems.iter().map(|problem| format!("{kind} {name}: {problem}"));
+        let subject = Subject {
+            workload: format!("{kind} {}/{name}", self.namespace),
+            container: container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            image: image.to_owned(),
+            stop_signal_from,
+            unchanged,
+            notes: problems.collect(),
+        };
+        let plan = Plan {
+            command: arguments.command.clone(),
+            replicas: arguments.replicas,
+            port,
+            probe: Probe::of(container, port)?,
+            ready_timeout: arguments.ready_timeout.0,
+            stop_signal: stop_signal.name().to_owned(),
+            endpoint_delay: arguments.endpoint_delay,
+            load: load(arguments),
+            runs,
+        };
+        Ok((subject, plan))
+    }
+
+    fn container<'v>(&self, spec: Option<&'v Value>) -> anyhow::Result<(usize, &'v Value)> {
+        let containers = spec.and_then(|spec| spec.get("containers")).and_then(Value::as_array);
+        let containers = containers.filter(|containers| !containers.is_empty());
+        let containers = containers.with_context(|| {
+            format!("{} {} has no containers", self.workload.kind, self.workload.name)
+        })?;
+        let name = |container: &Value| {
+            container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let wanted = self.arguments.container.as_deref();
+        let found = containers.iter().enumerate();
+        let mut found =
+            found.filter(|(_, container)| wanted.is_none_or(|wanted| name(container) == wanted));
+        found.next().with_context(|| {
+            let names: Vec<_> = containers.iter().map(name).collect();
+            format!("no container {}; there are {}", wanted.unwrap_or_default(), names.join(", "))
+        })
+    }
+
+    /// As the runtime takes it (KEP-4960): the container's own, the image's, TERM.
+    fn stop_signal(&self, container: &Value, image: &str) -> anyhow::Result<(Signal, String)> {
+        if let Some(signal) = self.arguments.stop_signal {
+            return Ok((signal, "--stop-signal".to_owned()));
+        }
+        if let Some(own) = container::stop_signal(container) {
+            let signal = own.parse().with_context(|| format!("lifecycle.stopSignal {own}"))?;
+            return Ok((signal, "lifecycle.stopSignal".to_owned()));
+        }
+        let reference = ImageReference::parse(image);
+        let known = reference.as_ref().and_then(|reference| {
+            let (profile, _) = self.policy.catalogue.for_image(reference)?;
+            Some((profile.stop_signal(reference.certain_tag())?.signal, profile))
+        });
+        if let Some((signal, profile)) = known {
+            return Ok((
+                signal,
+                format!("of this image, says the catalogue's profile {}", profile.name),
+            ));
+        }
+        let term = "TERM".parse().context("TERM")?;
+        Ok((
+            term,
+            "the default: the catalogue knows none of this image; --stop-signal sets it".to_owned(),
+        ))
+    }
+
+    fn runs(
+        &self,
+        decision: &Decision<'_>,
+        spec: Option<&Value>,
+        index: usize,
+        container: &Value,
+        image: &str,
+    ) -> anyhow::Result<(Vec<Termination>, Option<String>)> {
+        let grace = spec.and_then(|spec| spec.get("terminationGracePeriodSeconds"));
+        let grace = grace.and_then(Value::as_u64).unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS);
+        let own = container::hook(container)?;
+        let written = self.termination(Variant::AsWritten, own.clone(), grace, image);
+        let outcome = decision.containers.iter().find(|container| container.index == index);
+        let outcome = outcome.map(|container| &container.outcome);
+        let injection = match decision.outcome {
+            Outcome::Injected(injection) => injection,
+            Outcome::Skipped(reason) => {
+                let why = match outcome {
+                    Some(ContainerOutcome::LeftAlone(reason)) => reason.explanation().sentence,
+                    _ => reason.explanation().sentence,
+                };
+                return Ok((vec![written], Some(why.to_owned())));
+            }
+        };
+        let after = u64::try_from(injection.grace.after_seconds).unwrap_or(grace);
+        let hook = match outcome {
+            Some(ContainerOutcome::Injected(injected)) => {
+                Some(container::action(&json!(injected.hook), container)?)
+            }
+            // A hook of its own, beside containers that get one: only the grace period is another.
+            _ => own,
+        };
+        if hook == written.hook && after == grace {
+            let reason = outcome.and_then(|outcome| match outcome {
+                ContainerOutcome::LeftAlone(reason) => Some(reason.explanation().sentence),
+                ContainerOutcome::Earlier(_) | ContainerOutcome::Injected(_) => None,
+            });
+            let why = reason.unwrap_or("The container has its hook already.");
+            return Ok((vec![written], Some(why.to_owned())));
+        }
+        Ok((vec![written, self.termination(Variant::AsInjected, hook, after, image)], None))
+    }
+
+    fn termination(
+        &self,
+        variant: Variant,
+        hook: Option<HookAction>,
+        grace_period_seconds: u64,
+        image: &str,
+    ) -> Termination {
+        let exec_fails = match &hook {
+            Some(HookAction::Exec { command }) => command.first().and_then(|program| {
+                if self.arguments.no_shell {
+                    Some(format!("{program}: no such program in the image, says --no-shell"))
+                } else {
+                    lacks_programs(image, program)
+                }
+            }),
+            _ => None,
+        };
+        Termination { variant, hook, grace_period_seconds, exec_fails }
+    }
+}
+
+fn load(arguments: &RehearseArguments) -> Load {
+    Load {
+        rate_per_second: arguments.rate,
+        least_requests: arguments.requests,
+        seed: arguments.seed,
+        path: arguments.path.clone(),
+        long: arguments.long_path.clone().map(|path| LongRequests {
+            path,
+            takes: arguments.long_seconds.0,
+            in_flight: arguments.long_in_flight,
+        }),
+        timeout: arguments.timeout.0,
+    }
+}

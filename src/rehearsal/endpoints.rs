@@ -1,0 +1,86 @@
+//! The Service: which replica a new connection goes to.
+//!
+//! As kube-proxy does since KEP-1669 (Kubernetes 1.28): ready endpoints that are not terminating;
+//! only where there are none, terminating ones that still serve. Established connections stay where
+//! they are, which is nobody's doing here.
+
+use std::net::SocketAddr;
+
+/// A replica as clients see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The replica's number.
+    pub replica: u32,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// All endpoints of the Service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    ready: Vec<Endpoint>,
+    terminating: Vec<Endpoint>,
+}
+
+impl Endpoints {
+    /// A replica became ready.
+    pub fn add(&mut self, endpoint: Endpoint) {
+        self.ready.push(endpoint);
+    }
+
+    /// The proxies have heard that a replica is terminating.
+    pub fn withdraw(&mut self, replica: u32) {
+        let at = self.ready.iter().position(|endpoint| endpoint.replica == replica);
+        if let Some(at) = at {
+            self.terminating.push(self.ready.remove(at));
+        }
+    }
+
+    /// The proxies have heard that a replica is gone.
+    pub fn remove(&mut self, replica: u32) {
+        self.ready.retain(|endpoint| endpoint.replica != replica);
+        self.terminating.retain(|endpoint| endpoint.replica != replica);
+    }
+
+    /// Where a new connection goes, by a random number; `None` where there is no endpoint.
+    #[must_use]
+    pub fn pick(&self, random: u64) -> Option<Endpoint> {
+        let from = if self.ready.is_empty() { &self.terminating } else { &self.ready };
+        let count = u64::try_from(from.len()).ok().filter(|count| *count > 0)?;
+        let index = usize::try_from(random % count).ok()?;
+        from.get(index).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(replica: u32) -> Endpoint {
+        Endpoint { replica, address: "127.0.0.1:80".parse().unwrap() }
+    }
+
+    fn picked(endpoints: &Endpoints) -> Vec<u32> {
+        let mut all: Vec<_> = (0..10).filter_map(|random| endpoints.pick(random)).collect();
+        all.sort_by_key(|endpoint| endpoint.replica);
+        all.dedup();
+        all.into_iter().map(|endpoint| endpoint.replica).collect()
+    }
+
+    #[test]
+    fn terminating_ones_are_the_last_resort() {
+        let mut endpoints = Endpoints::default();
+        assert_eq!(endpoints.pick(0), None);
+        endpoints.add(endpoint(1));
+        endpoints.add(endpoint(2));
+        assert_eq!(picked(&endpoints), [1, 2]);
+        endpoints.withdraw(1);
+        assert_eq!(picked(&endpoints), [2]);
+        endpoints.withdraw(2);
+        assert_eq!(picked(&endpoints), [1, 2]);
+        endpoints.remove(2);
+        assert_eq!(picked(&endpoints), [1]);
+        endpoints.remove(1);
+        assert_eq!(endpoints.pick(0), None);
+    }
+}

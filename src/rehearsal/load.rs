@@ -1,0 +1,259 @@
+//! The clients. Open loop: requests are sent when they are due, whether earlier ones were answered
+//! or not, and what a client waits counts from then on.
+
+mod connection;
+mod kept_alive;
+
+pub mod get;
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::connection::Attempt;
+use self::kept_alive::Pools;
+use super::endpoints::{Endpoint, Endpoints};
+use super::plan::{Draw, Load, LongRequests, random};
+use super::recording::{Client, Ending, Sample};
+
+/// The Service as everybody sees it.
+#[derive(Clone, Default)]
+pub struct Service(Arc<RwLock<Endpoints>>);
+
+impl Service {
+    /// Where a new connection goes.
+    #[must_use]
+    pub fn pick(&self, random: u64) -> Option<Endpoint> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).pick(random)
+    }
+
+    /// Changes the endpoints.
+    pub fn change(&self, change: impl FnOnce(&mut Endpoints)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// What the clients share.
+struct Clients {
+    service: Service,
+    pools: Pools,
+    load: Load,
+    started: Instant,
+}
+
+/// What a request is, by its number alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Choice {
+    client: Client,
+    /// For the endpoint, and for the one of a second attempt.
+    random: [u64; 2],
+}
+
+/// How far the load is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Requests that have ended.
+    pub ended: u64,
+    /// Of them, those that were dropped.
+    pub dropped: u64,
+}
+
+/// Starts the clients, on threads of their own: what they do must not delay the kubelet's clock.
+///
+/// # Errors
+/// When there can be no thread.
+pub fn start(
+    load: Load,
+    service: Service,
+    started: Instant,
+    over: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
+) -> io::Result<oneshot::Receiver<Vec<Sample>>> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (tell, samples) = oneshot::channel();
+    std::thread::Builder::new().name("load".to_owned()).spawn(move || {
+        // Nobody listens when the run has failed meanwhile.
+        let _ = tell.send(runtime.block_on(run(load, service, started, over, progress)));
+    })?;
+    Ok(samples)
+}
+
+/// Sends requests until `over` says so and enough were sent, then waits for the last answers.
+async fn run(
+    load: Load,
+    service: Service,
+    started: Instant,
+    over: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
+) -> Vec<Sample> {
+    let interval = Duration::from_secs(1) / load.rate_per_second.max(1);
+    let least = load.least_requests;
+    let clients = Arc::new(Clients { service, pools: Pools::default(), load, started });
+    let places = Arc::new(Semaphore::new(most_in_flight(clients.load.rate_per_second)));
+    let mut requests = JoinSet::new();
+    let mut samples = Vec::new();
+    let mut due = Instant::now();
+    for number in 0_u64.. {
+        sleep_until(due).await;
+        if *over.borrow() && number >= least {
+            break;
+        }
+        // Never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let clients = Arc::clone(&clients);
+        requests.spawn(async move {
+            let sample = clients.request(number, due).await;
+            drop(place);
+            sample
+        });
+        while let Some(ended) = requests.try_join_next() {
+            take(ended, &mut samples, &progress);
+        }
+        due += interval;
+    }
+    while let Some(ended) = requests.join_next().await {
+        take(ended, &mut samples, &progress);
+    }
+    samples.sort_by_key(|sample| sample.due_micros);
+    samples
+}
+
+fn take(
+    ended: Result<Sample, tokio::task::JoinError>,
+    samples: &mut Vec<Sample>,
+    progress: &watch::Sender<Progress>,
+) {
+    // A panic of a client is a defect of this program; it must not look like fewer requests.
+    let sample = match ended {
+        Ok(sample) => sample,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    progress.send_modify(|progress| {
+        progress.ended += 1;
+        progress.dropped += u64::from(!sample.last.is_ok());
+    });
+    samples.push(sample);
+}
+
+impl Clients {
+    async fn request(&self, number: u64, due: Instant) -> Sample {
+        let choice = choose(&self.load, number);
+        let late = due.elapsed();
+        let (first, last) = match choice.client {
+            Client::KeptAlive => self.pools.request(self, choice.random).await,
+            Client::NewConnection => {
+                let attempt = self.alone(choice, &self.load.path, self.load.timeout).await;
+                (attempt.ending, attempt)
+            }
+            Client::Long => {
+                let long = self.load.long.as_ref();
+                let path = long.map_or(self.load.path.as_str(), |long| long.path.as_str());
+                let takes = long.map_or(Duration::ZERO, |long| long.takes);
+                let attempt = self.alone(choice, path, self.load.timeout + takes).await;
+                (attempt.ending, attempt)
+            }
+        };
+        Sample {
+            due_micros: micros(due.saturating_duration_since(self.started)),
+            late_micros: micros(late),
+            took_micros: micros(due.elapsed()),
+            client: choice.client,
+            replica: last.replica,
+            first,
+            last: last.ending,
+        }
+    }
+
+    /// One request on a connection of its own.
+    async fn alone(&self, choice: Choice, path: &str, patience: Duration) -> Attempt {
+        let Some(endpoint) = self.service.pick(choice.random[0]) else {
+            // kube-proxy rejects what has no endpoint: the client sees a refused connection.
+            return Attempt { ending: Ending::Refused, replica: None };
+        };
+        let asked = timeout(patience, async {
+            match connection::open(endpoint.address).await {
+                Ok(mut connection) => connection.get(path).await,
+                Err(ending) => ending,
+            }
+        });
+        let ending = asked.await.unwrap_or(Ending::TimeOut);
+        Attempt { ending, replica: Some(endpoint.replica) }
+    }
+}
+
+fn choose(load: &Load, number: u64) -> Choice {
+    let mut random = random(load.seed, Draw::Request, number);
+    let long = load.long.as_ref().map_or(0.0, |long| long_share(long, load.rate_per_second));
+    let client = if random.f64() < long {
+        Client::Long
+    } else if random.bool() {
+        Client::NewConnection
+    } else {
+        Client::KeptAlive
+    };
+    Choice { client, random: [random.u64(..), random.u64(..)] }
+}
+
+/// The share of long requests that keeps the wanted number of them in flight.
+fn long_share(long: &LongRequests, rate_per_second: u32) -> f64 {
+    let seconds = long.takes.as_secs_f64().max(0.1);
+    (f64::from(long.in_flight) / seconds / f64::from(rate_per_second.max(1))).min(0.5)
+}
+
+/// A server that answers nothing any more must not drown in requests: those beyond a second's worth
+/// are sent when others have ended, and count from when they were due.
+fn most_in_flight(rate_per_second: u32) -> usize {
+    usize::try_from(rate_per_second).unwrap_or(usize::MAX).clamp(64, 1024)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(seed: u64, long_seconds: Option<u64>) -> Load {
+        Load {
+            rate_per_second: 200,
+            least_requests: 0,
+            seed,
+            path: "/".to_owned(),
+            long: long_seconds.map(|seconds| LongRequests {
+                path: "/long".to_owned(),
+                takes: Duration::from_secs(seconds),
+                in_flight: 2,
+            }),
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let choices = |seed| {
+            let load = load(seed, Some(3));
+            (0..500).map(|number| choose(&load, number)).collect::<Vec<_>>()
+        };
+        assert_eq!(choices(1), choices(1));
+        assert_ne!(choices(1), choices(2));
+    }
+
+    #[test]
+    fn clients_have_their_shares() {
+        let share = |load: &Load, client| {
+            (0..20_000).filter(|number| choose(load, *number).client == client).count()
+        };
+        let short = load(1, None);
+        assert_eq!(share(&short, Client::Long), 0);
+        assert!((9_000..11_000).contains(&share(&short, Client::NewConnection)));
+        // Two in flight for three seconds each at 200 a second: one in 300.
+        let long = load(1, Some(3));
+        assert!((40..100).contains(&share(&long, Client::Long)));
+    }
+}

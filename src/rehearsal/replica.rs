@@ -1,0 +1,369 @@
+//! One replica: the server as PID 1 of its own PID, mount, network and IPC namespaces, below the
+//! sandbox's.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal as Number, kill_process};
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::kubelet::Container;
+use super::load::get::status_of;
+use super::plan::Plan;
+use super::plan::container::{Check, HookAction};
+use super::recording::HookResult;
+
+/// The script that becomes a replica.
+const SOURCE: &str = include_str!("replica.sh");
+/// What the script prints before it becomes the server, and the number of PID 1 behind it.
+const STARTED: &str = "replica ";
+/// The sandbox's end of each replica's network.
+const GATEWAY: &str = "10.91.255.254";
+/// So many replicas have an address of their own.
+const MOST_REPLICAS: u32 = 200 * 200;
+/// Of a server's output so many lines are kept, and so much of each.
+const LINES_KEPT: usize = 30;
+const LONGEST_LINE: usize = 500;
+/// Making namespaces takes milliseconds; a busy machine gets more.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Of a hook's output so much is kept.
+const LONGEST_HOOK_OUTPUT: usize = 2000;
+
+/// A running server.
+pub(super) struct Replica {
+    pub(super) number: u32,
+    pub(super) address: Ipv4Addr,
+    pub(super) notes: Vec<String>,
+    pid: Pid,
+    stop_signal: Number,
+    /// Keeps the network: what arrives for a replica that has ended is refused, as it is while the
+    /// pod's sandbox is still there, and not lost.
+    _network: Option<File>,
+    exited: watch::Receiver<Option<String>>,
+    output: Output,
+    exec_fails: Option<String>,
+}
+
+/// Why there is no replica.
+#[derive(Debug, Error)]
+pub(super) enum StartError {
+    /// There are no more addresses.
+    #[error("more than {MOST_REPLICAS} replicas in one rehearsal")]
+    TooMany,
+    /// `unshare` could not be run.
+    #[error("unshare (util-linux) can't be run: {0}")]
+    Unshare(std::io::Error),
+    /// It ended before it was the server.
+    #[error("the replica could not be set up in its namespaces")]
+    SetUp {
+        /// What was printed.
+        output: Vec<String>,
+    },
+}
+
+/// The last lines that a server printed.
+#[derive(Clone, Default)]
+struct Output(Arc<Mutex<VecDeque<String>>>);
+
+impl Replica {
+    /// Starts the server of the plan.
+    pub(super) async fn start(plan: &Plan, number: u32) -> Result<Self, StartError> {
+        let address = address(number).ok_or(StartError::TooMany)?;
+        let mut unshare = spawn(plan, number, address).map_err(StartError::Unshare)?;
+        let output = Output::default();
+        if let Some(stderr) = unshare.stderr.take() {
+            tokio::spawn(output.clone().read(BufReader::new(stderr)));
+        }
+        let mut stdout = BufReader::new(unshare.stdout.take().ok_or(StartError::TooMany)?);
+        let mut first = String::new();
+        let read = timeout(START_TIMEOUT, stdout.read_line(&mut first)).await;
+        let started = first.strip_prefix(STARTED).filter(|_| matches!(read, Ok(Ok(_))));
+        let mut words = started.unwrap_or_default().split_whitespace();
+        let Some(pid) = words.next().and_then(|pid| Pid::from_raw(pid.parse().ok()?)) else {
+            let _ = unshare.kill().await;
+            output.push(first.trim_end());
+            return Err(StartError::SetUp { output: output.lines() });
+        };
+        let shared: Vec<_> = words.collect();
+        let notes = if shared.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!(
+                "replicas share {} with this machine: no overlay file system here",
+                shared.join(" ")
+            )]
+        };
+        tokio::spawn(output.clone().read(stdout));
+        Ok(Self {
+            number,
+            address,
+            notes,
+            pid,
+            stop_signal: number_of(&plan.stop_signal),
+            _network: File::open(format!("/proc/{}/ns/net", pid.as_raw_nonzero())).ok(),
+            exited: watched(unshare),
+            output,
+            exec_fails: None,
+        })
+    }
+
+    /// What `exec` hooks are answered with, where the image has no programs.
+    pub(super) fn without_programs(mut self, why: Option<String>) -> Self {
+        self.exec_fails = why;
+        self
+    }
+
+    /// How PID 1 ended, once it has.
+    pub(super) fn end(&self) -> Option<String> {
+        self.exited.borrow().clone()
+    }
+
+    /// What the server printed last.
+    pub(super) fn output(&self) -> Vec<String> {
+        self.output.lines()
+    }
+
+    /// Asks the readiness probe once.
+    pub(super) async fn is_ready(&self, check: &Check, patience: Duration) -> bool {
+        let asked = timeout(patience, async {
+            match check {
+                Check::Connect { port } => {
+                    tokio::net::TcpStream::connect((self.address, *port)).await.is_ok()
+                }
+                Check::HttpGet { path, port } => {
+                    let status = status_of((self.address, *port).into(), path).await;
+                    status.is_ok_and(|status| (200..400).contains(&status))
+                }
+                Check::Exec { command } => self.run(command).await.0 == HookResult::Done,
+            }
+        });
+        asked.await.unwrap_or(false)
+    }
+
+    /// The TCP ports that something listens on in the replica.
+    pub(super) fn listening(&self) -> Vec<u16> {
+        let mut ports = Vec::new();
+        for file in ["tcp", "tcp6"] {
+            let path = format!("/proc/{}/net/{file}", self.pid.as_raw_nonzero());
+            let text = fs::read_to_string(path).unwrap_or_default();
+            ports.extend(text.lines().skip(1).filter_map(listening_port));
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+
+    /// Runs a program in the replica's namespaces, as the runtime's `ExecSync` does.
+    async fn run(&self, command: &[String]) -> (HookResult, String) {
+        let output = Command::new("nsenter")
+            .args(["--target", &self.pid.as_raw_nonzero().to_string()])
+            .args(["--pid", "--mount", "--net", "--ipc", "--"])
+            .args(command)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await;
+        match output {
+            Err(error) => (HookResult::Failed(format!("nsenter: {error}")), String::new()),
+            Ok(output) => {
+                let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+                text.push_str(&String::from_utf8_lossy(&output.stderr));
+                (result_of(output.status), tail(text.trim_end(), LONGEST_HOOK_OUTPUT).to_owned())
+            }
+        }
+    }
+
+    fn send(&self, signal: Number) {
+        // Its number can't be another's: `unshare` tells of its end before it is free again, and
+        // in the sandbox there is nobody else. An error means that it has ended.
+        if !self.has_exited() {
+            let _ = kill_process(self.pid, signal);
+        }
+    }
+}
+
+impl Container for Replica {
+    async fn hook(&self, action: &HookAction) -> (HookResult, String) {
+        match action {
+            HookAction::Sleep { seconds } => {
+                tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                (HookResult::Done, String::new())
+            }
+            HookAction::Exec { command } => match &self.exec_fails {
+                Some(why) => (HookResult::Failed(why.clone()), String::new()),
+                None => self.run(command).await,
+            },
+            HookAction::HttpGet { path, port } => {
+                match status_of((self.address, *port).into(), path).await {
+                    // As the kubelet's probes do: below 400 is a success.
+                    Ok(status) if (200..400).contains(&status) => (HookResult::Done, String::new()),
+                    Ok(status) => (
+                        HookResult::Failed(format!("answered with status {status}")),
+                        String::new(),
+                    ),
+                    Err(ending) => (HookResult::Failed(ending.words().to_owned()), String::new()),
+                }
+            }
+            HookAction::Failing { why } => (HookResult::Failed(why.clone()), String::new()),
+        }
+    }
+
+    fn stop(&self) {
+        self.send(self.stop_signal);
+    }
+
+    fn kill(&self) {
+        self.send(Number::KILL);
+    }
+
+    async fn exited(&self) {
+        let _ = self.exited.clone().wait_for(Option::is_some).await;
+    }
+
+    fn has_exited(&self) -> bool {
+        self.exited.borrow().is_some()
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Output {
+    async fn read(self, mut from: impl AsyncRead + Unpin + AsyncBufReadExt) {
+        let mut line = Vec::new();
+        while matches!(from.read_until(b'\n', &mut line).await, Ok(count) if count > 0) {
+            let text = String::from_utf8_lossy(&line);
+            self.push(text.trim_end());
+            line.clear();
+        }
+    }
+
+    fn push(&self, line: &str) {
+        if line.is_empty() {
+            return;
+        }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES_KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line.chars().take(LONGEST_LINE).collect());
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+fn spawn(plan: &Plan, number: u32, address: Ipv4Addr) -> std::io::Result<Child> {
+    let code: Vec<_> = SOURCE.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--"])
+        .args(["sh", "-c", &code.join("\n"), "replica"])
+        .args([address.to_string(), format!("replica{number}"), GATEWAY.to_owned()])
+        .args(&plan.command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Tells how the server ended, when it has.
+fn watched(mut unshare: Child) -> watch::Receiver<Option<String>> {
+    let (tell, exited) = watch::channel(None);
+    tokio::spawn(async move {
+        let status = unshare.wait().await;
+        let words = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        tell.send_replace(Some(words));
+    });
+    exited
+}
+
+fn address(number: u32) -> Option<Ipv4Addr> {
+    let third = u8::try_from(number / 200).ok().filter(|third| *third < 200)?;
+    let fourth = u8::try_from(number % 200 + 1).ok()?;
+    Some(Ipv4Addr::new(10, 91, third, fourth))
+}
+
+/// `sl local_address rem_address st …`, numbers in hexadecimal; state 0A is LISTEN.
+fn listening_port(line: &str) -> Option<u16> {
+    let mut words = line.split_whitespace().skip(1);
+    let (local, _, state) = (words.next()?, words.next()?, words.next()?);
+    let port = local.rsplit(':').next()?;
+    if state == "0A" { u16::from_str_radix(port, 16).ok() } else { None }
+}
+
+fn result_of(status: ExitStatus) -> HookResult {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => HookResult::Done,
+        (Some(code), _) => HookResult::Status(code),
+        (None, Some(signal)) => HookResult::Status(128 + signal),
+        (None, None) => HookResult::Failed(status.to_string()),
+    }
+}
+
+fn tail(text: &str, most: usize) -> &str {
+    let from = text.len().saturating_sub(most);
+    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    text.get(from..).unwrap_or_default()
+}
+
+/// The system's number of a signal. Names are checked when they are read; none is unknown here.
+fn number_of(name: &str) -> Number {
+    match name {
+        "ABRT" => Number::ABORT,
+        "ALRM" => Number::ALARM,
+        "CONT" => Number::CONT,
+        "HUP" => Number::HUP,
+        "INT" => Number::INT,
+        "PIPE" => Number::PIPE,
+        "QUIT" => Number::QUIT,
+        "TSTP" => Number::TSTP,
+        "TTIN" => Number::TTIN,
+        "TTOU" => Number::TTOU,
+        "URG" => Number::URG,
+        "USR1" => Number::USR1,
+        "USR2" => Number::USR2,
+        "WINCH" => Number::WINCH,
+        _ => Number::TERM,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_different_and_bounded() {
+        assert_eq!(address(0), Some(Ipv4Addr::new(10, 91, 0, 1)));
+        assert_eq!(address(200), Some(Ipv4Addr::new(10, 91, 1, 1)));
+        assert!(address(MOST_REPLICAS - 1).is_some());
+        assert_eq!(address(MOST_REPLICAS), None);
+    }
+
+    #[test]
+    fn listening_ports_are_read() {
+        let line = "   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000";
+        assert_eq!(listening_port(line), Some(8080));
+        assert_eq!(listening_port(&line.replace("0A", "01")), None);
+    }
+
+    #[test]
+    fn long_output_keeps_its_end() {
+        assert_eq!(tail("abcdef", 3), "def");
+        assert_eq!(tail("aé", 1), "");
+        assert_eq!(tail("ab", 5), "ab");
+    }
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes a replica of the process that runs this: network, private folders, its own /proc. Then
+# becomes the server, as PID 1. Arguments: ADDRESS LINK GATEWAY PROGRAM ARGUMENT...
+# Lines that start with '#' are left out.
+set -e
+address=$1 link=$2 gateway=$3
+shift 3
+# /proc is still the sandbox's: the number that the sandbox knows this process by.
+read -r pid rest </proc/self/stat
+outside() { nsenter --net=/proc/1/ns/net -- "$@"; }
+ip link set lo up
+ip link add eth0 type veth peer name "$link" netns /proc/1/ns/net
+ip address add "$address" peer "$gateway" dev eth0
+ip link set eth0 up
+ip route add default via "$gateway"
+outside ip address add "$gateway" peer "$address" dev "$link"
+outside ip link set "$link" up
+# What servers write goes into memory (below /proc, which is mounted over it at the end) and is this replica's own, as in an image; what is there can
+# be read.
+mount -t tmpfs -o mode=755 prestop /proc
+shared=
+for folder in /run /tmp /var; do
+  layers=/proc$folder
+  mkdir -p "$layers/upper" "$layers/work"
+  chmod "$(stat -c %a "$folder")" "$layers/upper"
+  mount -t overlay -o "lowerdir=$folder,upperdir=$layers/upper,workdir=$layers/work" overlay "$folder" 2>/dev/null ||
+    # Where that is not allowed: two servers can't have the same /run/server.pid, so an empty one.
+    { [ "$folder" = /run ] && mount -t tmpfs -o mode=755 run /run; } ||
+    shared="$shared $folder"
+done
+mount -t tmpfs -o mode=1777 shm /dev/shm 2>/dev/null || :
+mount -t proc proc /proc
+echo "replica $pid$shared"
+exec "$@"

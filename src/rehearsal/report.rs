@@ -1,0 +1,302 @@
+//! A rehearsal for readers: as text, as one sentence, as [JSON](json).
+
+pub mod json;
+mod table;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+pub(super) use self::table::grouped;
+
+use super::plan::container::HookAction;
+use super::plan::{Plan, Termination, Variant};
+use super::recording::{HookEnd, HookResult, Phase, Recording};
+use super::tally::Tally;
+
+/// What was rehearsed, beyond its plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// `Deployment default/web`.
+    pub workload: String,
+    /// The container's name.
+    pub container: String,
+    /// Its image.
+    pub image: String,
+    /// Who says which stop signal it is.
+    pub stop_signal_from: String,
+    /// Why the manifest as injected is the manifest as written, where it is.
+    pub unchanged: Option<String>,
+    /// What reports on `inject` would tell too, and what is not as in Kubernetes.
+    pub notes: Vec<String>,
+}
+
+/// One run and its counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Played {
+    /// How it was to be.
+    pub how: Termination,
+    /// What happened.
+    pub recording: Recording,
+    /// The same, counted.
+    pub tally: Tally,
+}
+
+/// Everything: what a report is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// What was rehearsed.
+    pub subject: Subject,
+    /// How.
+    pub plan: Plan,
+    /// The runs. The last one is as injected; it is the only one where nothing is injected.
+    pub runs: Vec<Played>,
+}
+
+impl Rehearsal {
+    /// Requests that were dropped as injected.
+    #[must_use]
+    pub fn dropped_as_injected(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.tally.all.dropped)
+    }
+
+    /// Notes of the plan and of all runs, each once.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.subject.notes.clone();
+        notes.extend(self.plan.probe.note.clone());
+        for run in &self.runs {
+            notes.extend(run.recording.notes.iter().cloned());
+            if run.tally.most_late > LATE {
+                notes.push(format!(
+                    "{}: requests were sent up to {} late: this machine is too busy for times to mean much",
+                    run.how.variant.words(),
+                    time(run.tally.most_late)
+                ));
+            }
+        }
+        for run in &self.runs {
+            let others =
+                run.tally.phases.iter().filter(|(phase, _)| !Phase::PLAYED.contains(phase));
+            let dropped: u64 = others.map(|(_, count)| count.dropped).sum();
+            if dropped > 0 {
+                notes.push(format!(
+                    "{}: {} dropped before or after the rollout, which is not its doing",
+                    run.how.variant.words(),
+                    grouped(dropped)
+                ));
+            }
+        }
+        let mut once: Vec<String> = Vec::new();
+        for note in notes {
+            if !once.contains(&note) {
+                once.push(note);
+            }
+        }
+        once
+    }
+
+    /// The report as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = self.heading();
+        text.push('\n');
+        text.push_str(&table::of(&self.runs));
+        text.push('\n');
+        for run in &self.runs {
+            push(&mut text, &what_the_hook_did(run, &self.plan.stop_signal));
+        }
+        for note in self.notes() {
+            push(&mut text, &format!("note: {note}"));
+        }
+        text.push('\n');
+        push(&mut text, &self.verdict());
+        text
+    }
+
+    /// One sentence that says what it means.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let (Some(first), Some(last)) = (self.runs.first(), self.runs.last()) else {
+            return "Nothing was rehearsed.".to_owned();
+        };
+        let share = |run: &Played| {
+            let (dropped, sent) = (run.tally.all.dropped, run.tally.all.sent);
+            if dropped == 0 {
+                format!("none of {} requests", grouped(sent))
+            } else {
+                format!("{} of {} requests", grouped(dropped), grouped(sent))
+            }
+        };
+        if let Some(why) = &self.subject.unchanged {
+            return format!(
+                "prestop changes nothing here ({why}); this rollout drops {}.",
+                share(last)
+            );
+        }
+        match (first.tally.all.dropped, last.tally.all.dropped) {
+            (0, 0) => format!(
+                "Nothing was dropped, neither as written ({}) nor as injected ({}): the hook costs time here and shows no gain.",
+                share(first),
+                share(last)
+            ),
+            (_, 0) => format!(
+                "As written this rollout drops {}; as injected it drops {}.",
+                share(first),
+                share(last)
+            ),
+            _ => format!(
+                "As written this rollout drops {}; as injected it still drops {}, most of them: {}.",
+                share(first),
+                share(last),
+                most_of_them(last)
+            ),
+        }
+    }
+
+    fn heading(&self) -> String {
+        let Subject { workload, container, image, stop_signal_from, .. } = &self.subject;
+        let Plan { command, replicas, stop_signal, endpoint_delay, load, .. } = &self.plan;
+        let mut text = String::new();
+        push(&mut text, &format!("{workload}, container {container} ({image})"));
+        push(&mut text, &format!("{replicas} replicas of: {}", command.join(" ")));
+        push(&mut text, &format!("stop signal {stop_signal} ({stop_signal_from})"));
+        push(
+            &mut text,
+            &format!(
+                "{} requests a second to {}; endpoints hear of a deletion after {} to {}; seed {}",
+                load.rate_per_second,
+                load.path,
+                time(endpoint_delay.least),
+                time(endpoint_delay.most),
+                load.seed
+            ),
+        );
+        text
+    }
+}
+
+/// Later than this, and the load generator has no time for its work.
+const LATE: Duration = Duration::from_millis(250);
+
+/// What a hook is, for people.
+#[must_use]
+pub fn hook_words(hook: Option<&HookAction>) -> String {
+    match hook {
+        None => "no hook".to_owned(),
+        Some(HookAction::Sleep { seconds }) => format!("sleep {seconds}s"),
+        Some(HookAction::Exec { command }) => match command.as_slice() {
+            [shell, flag, _, name, delay, wait, signal, names, quit @ ..] if name == "prestop" => {
+                let _ = (shell, flag);
+                let told =
+                    if quit.is_empty() { format!("{signal} to PID 1") } else { quit.join(" ") };
+                let wait = match wait.as_str() {
+                    "none" => String::new(),
+                    seconds => format!(", wait up to {seconds}s"),
+                };
+                format!("delay {delay}s, {told} (if PID 1 is {}){wait}", names.replace(',', " or "))
+            }
+            _ => format!("exec {}", command.join(" ")),
+        },
+        Some(HookAction::HttpGet { path, port }) => format!("GET {path} on port {port}"),
+        Some(HookAction::Failing { why }) => format!("fails: {why}"),
+    }
+}
+
+/// A duration with as many digits as are of use.
+#[must_use]
+pub fn time(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds >= 1.0 || duration.is_zero() {
+        let text = format!("{seconds:.1}");
+        format!("{}s", text.strip_suffix(".0").unwrap_or(&text))
+    } else if seconds >= 0.01 {
+        format!("{:.0}ms", seconds * 1000.0)
+    } else {
+        format!("{:.1}ms", seconds * 1000.0)
+    }
+}
+
+fn what_the_hook_did(run: &Played, stop_signal: &str) -> String {
+    let Termination { variant, hook, grace_period_seconds, .. } = &run.how;
+    let mut text = format!(
+        "{}: {}, grace period {grace_period_seconds}s",
+        variant.words(),
+        hook_words(hook.as_ref())
+    );
+    if hook.is_none() {
+        let _ = write!(text, "; {stop_signal} at once");
+    }
+    for (result, hooks) in by_result(&run.recording.hooks) {
+        let longest = hooks.iter().map(|hook| hook.took_micros).max().unwrap_or_default();
+        let longest = time(Duration::from_micros(longest));
+        let _ = write!(
+            text,
+            "\n  {} {}, after at most {longest}",
+            times(hooks.len()),
+            result_words(result)
+        );
+        let output =
+            hooks.iter().map(|hook| hook.output.as_str()).find(|output| !output.is_empty());
+        for line in output.unwrap_or_default().lines() {
+            let _ = write!(text, "\n    {line}");
+        }
+    }
+    text
+}
+
+fn by_result(hooks: &[HookEnd]) -> Vec<(&HookResult, Vec<&HookEnd>)> {
+    let mut groups: Vec<(&HookResult, Vec<&HookEnd>)> = Vec::new();
+    for hook in hooks {
+        match groups.iter_mut().find(|(result, _)| **result == hook.result) {
+            Some((_, group)) => group.push(hook),
+            None => groups.push((&hook.result, vec![hook])),
+        }
+    }
+    groups
+}
+
+fn result_words(result: &HookResult) -> String {
+    match result {
+        HookResult::Done => "it ended well".to_owned(),
+        HookResult::Status(137) => {
+            "it ended with the application, status 137 (Kubernetes writes a FailedPreStopHook event; that is harmless)"
+                .to_owned()
+        }
+        HookResult::Status(status) => format!("it failed with status {status}"),
+        HookResult::Failed(why) => format!("it could not be run: {why}"),
+        HookResult::NotInTime => "it was not over when the grace period was".to_owned(),
+    }
+}
+
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+fn most_of_them(run: &Played) -> String {
+    let ending = run.tally.endings.iter().rev().max_by_key(|(_, count)| *count);
+    let client = run.tally.clients.iter().rev().max_by_key(|(_, count)| count.dropped);
+    match (client, ending) {
+        (Some((client, _)), Some((ending, _))) => format!("{}, {}", client.words(), ending.words()),
+        _ => String::new(),
+    }
+}
+
+fn push(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+impl Played {
+    /// Counts a run.
+    #[must_use]
+    pub fn new(how: Termination, recording: Recording) -> Self {
+        let tally = Tally::of(&recording);
+        Self { how, recording, tally }
+    }
+
+    /// Which of the two it is.
+    #[must_use]
+    pub const fn variant(&self) -> Variant {
+        self.how.variant
+    }
+}

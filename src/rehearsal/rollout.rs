@@ -1,0 +1,394 @@
+//! The rollout: what the controllers of Deployments and of their replica sets, and evictions, do.
+//!
+//! - Rolling update, `maxSurge: 1`, `maxUnavailable: 0`: a new replica, and when it is ready an old
+//!   one is deleted; terminating replicas are not waited for, as they count for nothing.
+//! - Scale-down: one replica too many is taken away, the newest (controllers rank those ready for
+//!   the shortest time first).
+//! - Drain: each replica is evicted, its replacement is made at once, and the next one is evicted
+//!   when that is ready (a disruption budget of one).
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::endpoints::Endpoint;
+use super::kubelet::{Container, Step, terminate};
+use super::load::Service;
+use super::load::get::status_of;
+use super::plan::{Plan, Termination};
+use super::recording::{Event, Happened, HookEnd, Phase};
+use super::replica::{Replica, StartError};
+
+/// How often replicas that should serve are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What is written down while a run goes on, and told at once.
+#[derive(Clone)]
+pub struct Journal {
+    /// When the load begins; what happens before happens at 0.
+    started: Arc<OnceLock<Instant>>,
+    entries: Arc<Mutex<Entries>>,
+    tell: Arc<dyn Fn(&Event) + Send + Sync>,
+}
+
+/// What is written down.
+#[derive(Default)]
+pub struct Entries {
+    /// What happened to replicas.
+    pub events: Vec<Event>,
+    /// How hooks ended.
+    pub hooks: Vec<HookEnd>,
+    /// What could not be done as in Kubernetes, each once.
+    pub notes: Vec<String>,
+}
+
+/// Why a run could not be played to its end: the server's doing.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// There is no process.
+    #[error("replica {replica} could not be started: {cause}")]
+    NotStarted {
+        /// Which.
+        replica: u32,
+        /// Why.
+        cause: String,
+        /// What was printed.
+        output: Vec<String>,
+    },
+    /// It ended by itself.
+    #[error("replica {replica} ended by itself ({status}); a server has to stay in the foreground")]
+    Ended {
+        /// Which.
+        replica: u32,
+        /// How.
+        status: String,
+        /// What it printed.
+        output: Vec<String>,
+    },
+    /// It did not become ready in time.
+    #[error("replica {replica} was not ready within {}s: {question}{}", waited.as_secs(), listening(ports))]
+    NeverReady {
+        /// Which.
+        replica: u32,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What was asked in vain.
+        question: String,
+        /// The ports on which it listens.
+        ports: Vec<u16>,
+        /// What it printed.
+        output: Vec<String>,
+    },
+    /// It is ready, but does not answer what the clients will ask.
+    #[error(
+        "a ready replica answers GET {path} with: {answer}; choose a path that is answered with --{option}"
+    )]
+    WrongAnswer {
+        /// What was asked.
+        path: String,
+        /// What came.
+        answer: String,
+        /// The argument that sets the path.
+        option: &'static str,
+        /// What it printed.
+        output: Vec<String>,
+    },
+    /// The clients can't be started.
+    #[error("the load generator can't be started: {0}")]
+    NoThreads(std::io::Error),
+    /// The clients ended without saying what they saw.
+    #[error("the load generator ended before its time")]
+    NoAnswer,
+}
+
+/// The replicas of one run.
+pub struct Rollout<'a> {
+    plan: &'a Plan,
+    how: Arc<Termination>,
+    service: Service,
+    journal: Journal,
+    live: Vec<Arc<Replica>>,
+    terminating: JoinSet<()>,
+    started: u32,
+    deleted: u64,
+}
+
+impl<'a> Rollout<'a> {
+    /// A run without replicas.
+    #[must_use]
+    pub fn new(plan: &'a Plan, how: &Termination, service: Service, journal: Journal) -> Self {
+        Self {
+            plan,
+            how: Arc::new(how.clone()),
+            service,
+            journal,
+            live: Vec::new(),
+            terminating: JoinSet::new(),
+            started: 0,
+            deleted: 0,
+        }
+    }
+
+    /// Starts the replicas, and asks the first one what the clients will ask.
+    ///
+    /// # Errors
+    /// When the server does not serve.
+    pub async fn begin(&mut self) -> Result<(), RunError> {
+        for _ in 0..self.plan.replicas {
+            self.add().await?;
+        }
+        let Some(replica) = self.live.first() else { return Ok(()) };
+        let load = &self.plan.load;
+        let long = load.long.as_ref();
+        let long = long.map(|long| (long.path.as_str(), "long-path", load.timeout + long.takes));
+        for (path, option, patience) in
+            [(load.path.as_str(), "path", load.timeout)].into_iter().chain(long)
+        {
+            first_look(replica, self.plan.port, path, option, patience).await?;
+        }
+        Ok(())
+    }
+
+    /// Plays a phase, to the end of every termination in it.
+    ///
+    /// # Errors
+    /// When a server does not start, or ends by itself.
+    pub async fn play(&mut self, phase: Phase) -> Result<(), RunError> {
+        self.journal.note(Happened::Phase(phase));
+        match phase {
+            Phase::RollingUpdate => {
+                for replica in self.live.clone() {
+                    self.add().await?;
+                    self.delete(&replica);
+                }
+            }
+            Phase::ScaleDown => {
+                let surplus = self.add().await?;
+                self.wait(Duration::from_millis(500)).await?;
+                self.delete(&surplus);
+            }
+            Phase::Drain => {
+                for replica in self.live.clone() {
+                    self.delete(&replica);
+                    self.add().await?;
+                }
+            }
+            Phase::Steady | Phase::Settled => {}
+        }
+        self.terminations().await
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// When a server ends by itself meanwhile.
+    pub async fn wait(&self, time: Duration) -> Result<(), RunError> {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            sleep(WATCH_INTERVAL.min(until.saturating_duration_since(Instant::now()))).await;
+            self.all_are_well()?;
+        }
+        Ok(())
+    }
+
+    /// Whether every replica that should serve still runs.
+    ///
+    /// # Errors
+    /// When one ended by itself.
+    pub fn all_are_well(&self) -> Result<(), RunError> {
+        self.live.iter().try_for_each(|replica| still_runs(replica))
+    }
+
+    async fn terminations(&mut self) -> Result<(), RunError> {
+        while !self.terminating.is_empty() {
+            let ended = tokio::time::timeout(WATCH_INTERVAL, self.terminating.join_next()).await;
+            if let Ok(Some(Err(error))) = ended {
+                std::panic::resume_unwind(error.into_panic());
+            }
+            self.all_are_well()?;
+        }
+        Ok(())
+    }
+
+    /// A new replica; ready when it is returned.
+    async fn add(&mut self) -> Result<Arc<Replica>, RunError> {
+        let number = self.started;
+        self.started += 1;
+        let replica = Replica::start(self.plan, number).await;
+        let replica = replica.map_err(|error| not_started(number, error))?;
+        let replica = Arc::new(replica.without_programs(self.how.exec_fails.clone()));
+        self.journal.tell_once(&replica.notes);
+        self.until_ready(&replica).await?;
+        let address = (replica.address, self.plan.port).into();
+        self.journal.note(Happened::Ready { replica: number });
+        self.service.change(|endpoints| endpoints.add(Endpoint { replica: number, address }));
+        self.live.push(Arc::clone(&replica));
+        Ok(replica)
+    }
+
+    async fn until_ready(&self, replica: &Replica) -> Result<(), RunError> {
+        let probe = &self.plan.probe;
+        let started = Instant::now();
+        sleep(probe.initial_delay).await;
+        let mut in_a_row = 0;
+        while in_a_row < probe.successes {
+            still_runs(replica)?;
+            self.all_are_well()?;
+            if started.elapsed() > self.plan.ready_timeout + probe.initial_delay {
+                return Err(RunError::NeverReady {
+                    replica: replica.number,
+                    waited: self.plan.ready_timeout,
+                    question: probe.check.question(),
+                    ports: replica.listening(),
+                    output: replica.output(),
+                });
+            }
+            let asked = Instant::now();
+            let is_ready = replica.is_ready(&probe.check, probe.timeout).await;
+            in_a_row = if is_ready { in_a_row + 1 } else { 0 };
+            if in_a_row < probe.successes {
+                sleep(probe.period.saturating_sub(asked.elapsed())).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a replica: at this instant the kubelet begins to end it, and the news begins to
+    /// spread to the proxies. Neither waits for the other.
+    fn delete(&mut self, replica: &Arc<Replica>) {
+        let number = replica.number;
+        self.live.retain(|live| live.number != number);
+        let delay = self.plan.endpoint_delay.of_deletion(self.deleted, self.plan.load.seed);
+        self.deleted += 1;
+        self.journal.note(Happened::Deleted { replica: number });
+        let (service, journal) = (self.service.clone(), self.journal.clone());
+        let ended = Arc::clone(replica);
+        self.terminating.spawn(async move {
+            sleep(delay).await;
+            service.change(|endpoints| endpoints.withdraw(number));
+            journal.note(Happened::Withdrawn { replica: number });
+            ended.exited().await;
+            // That it is gone is news too, and takes as long.
+            sleep(delay).await;
+            service.change(|endpoints| endpoints.remove(number));
+        });
+        let (replica, how, journal) =
+            (Arc::clone(replica), Arc::clone(&self.how), self.journal.clone());
+        self.terminating.spawn(async move {
+            terminate(&*replica, &how, |step| journal.step(number, step)).await;
+        });
+    }
+}
+
+impl Journal {
+    /// An empty journal; `tell` hears of every event at once.
+    #[must_use]
+    pub fn new(tell: Arc<dyn Fn(&Event) + Send + Sync>) -> Self {
+        Self { started: Arc::default(), entries: Arc::default(), tell }
+    }
+
+    /// From here on times count.
+    #[must_use]
+    pub fn start(&self) -> Instant {
+        *self.started.get_or_init(Instant::now)
+    }
+
+    /// Everything that was written down, in order.
+    #[must_use]
+    pub fn take(&self) -> Entries {
+        let mut entries = std::mem::take(&mut *self.lock());
+        entries.events.sort_by_key(|event| event.at_micros);
+        entries
+    }
+
+    fn note(&self, happened: Happened) {
+        let at = self.started.get().map_or(Duration::ZERO, Instant::elapsed);
+        let at_micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
+        let event = Event { at_micros, happened };
+        (self.tell)(&event);
+        self.lock().events.push(event);
+    }
+
+    fn tell_once(&self, notes: &[String]) {
+        let mut entries = self.lock();
+        for note in notes {
+            if !entries.notes.contains(note) {
+                entries.notes.push(note.clone());
+            }
+        }
+    }
+
+    fn step(&self, replica: u32, step: Step) {
+        match step {
+            Step::HookOver { result, output, took } => {
+                let took_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                self.lock().hooks.push(HookEnd { replica, result, took_micros, output });
+                self.note(Happened::HookOver { replica });
+            }
+            Step::StopSignal => self.note(Happened::StopSignal { replica }),
+            Step::Killed => self.note(Happened::Killed { replica }),
+            Step::Exited => self.note(Happened::Exited { replica }),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RunError {
+    /// What the server printed.
+    #[must_use]
+    pub fn output(&self) -> &[String] {
+        match self {
+            Self::NotStarted { output, .. }
+            | Self::Ended { output, .. }
+            | Self::NeverReady { output, .. }
+            | Self::WrongAnswer { output, .. } => output,
+            Self::NoThreads(_) | Self::NoAnswer => &[],
+        }
+    }
+}
+
+fn still_runs(replica: &Replica) -> Result<(), RunError> {
+    let Some(status) = replica.end() else { return Ok(()) };
+    Err(RunError::Ended { replica: replica.number, status, output: replica.output() })
+}
+
+fn not_started(replica: u32, error: StartError) -> RunError {
+    let cause = error.to_string();
+    let output = match error {
+        StartError::SetUp { output } => output,
+        StartError::TooMany | StartError::Unshare(_) => Vec::new(),
+    };
+    RunError::NotStarted { replica, cause, output }
+}
+
+async fn first_look(
+    replica: &Replica,
+    port: u16,
+    path: &str,
+    option: &'static str,
+    patience: Duration,
+) -> Result<(), RunError> {
+    let asked = tokio::time::timeout(patience, status_of((replica.address, port).into(), path));
+    let answer = match asked.await {
+        Ok(Ok(status)) if status < 400 => return Ok(()),
+        Ok(Ok(status)) => format!("status {status}"),
+        Ok(Err(ending)) => ending.words().to_owned(),
+        Err(_) => format!("nothing within {}s", patience.as_secs()),
+    };
+    Err(RunError::WrongAnswer { path: path.to_owned(), answer, option, output: replica.output() })
+}
+
+fn listening(ports: &[u16]) -> String {
+    if ports.is_empty() {
+        return "; it listens on no TCP port".to_owned();
+    }
+    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+    format!("; it listens on port {}", ports.join(", "))
+}

@@ -1,0 +1,28 @@
+//! prestop in a real cluster: installing, injecting, rolling under load, breaking it, renewing its
+//! certificates, upgrading, uninstalling. Each test says what it shows and leaves a figure.
+//!
+//! Only with `PRESTOP_E2E=1`, against the cluster of the current kubeconfig, which should be one to throw
+//! away: prestop is installed, killed and removed there. `tests/e2e/run` brings up such a cluster;
+//! `docs/real-cluster.md` says how to take kind. Without it each test says that it was skipped.
+
+// Helper functions of tests assert by panicking too; clippy's own exception is for `#[test]` only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+mod certificates;
+mod cluster;
+mod creation;
+mod figures;
+mod inject;
+mod install;
+mod installation;
+mod lifecycle;
+mod outage;
+mod restarts;
+mod traffic;
+mod workloads;

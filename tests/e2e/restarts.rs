@@ -1,0 +1,52 @@
+//! The webhook is replaced while pods are created: nobody is refused, and nobody goes without a hook.
+
+use std::time::{Duration, Instant};
+
+use super::cluster::Cluster;
+use super::creation::Stream;
+use super::figures::{Figures, seconds};
+use super::installation::{self, NAMESPACE};
+
+const RESTARTS: usize = 10;
+const PODS: usize = 2000;
+const PER_SECOND: u32 = 25;
+
+#[test]
+fn pods_that_are_created_during_its_own_rollouts_get_hooks() {
+    let Some(cluster) = Cluster::connect() else { return };
+    installation::ensure(&cluster, &[]);
+    let shop = cluster.enabled_namespace("restarts");
+    let stream = Stream::start(&shop.name, PER_SECOND);
+    let start = Instant::now();
+    for _ in 0..RESTARTS {
+        cluster.kubectl(&["rollout", "restart", "deployment/prestop", "--namespace", NAMESPACE]);
+        cluster.kubectl(&[
+            "rollout",
+            "status",
+            "deployment/prestop",
+            "--namespace",
+            NAMESPACE,
+            "--timeout=180s",
+        ]);
+    }
+    let took = start.elapsed();
+    // Until the last of the old replicas is gone: they answer to their end.
+    installation::settled(&cluster);
+    let outcome = stream.finish(PODS);
+    let mut figures = Figures::new("restarts", &["what", "figure"]);
+    figures
+        .note("restarts of the webhook's Deployment", format!("{RESTARTS} in {}", seconds(took)));
+    figures.note("pods created meanwhile", outcome.created);
+    figures.note("refused", outcome.refused.len());
+    figures.note("without a hook", outcome.without_hook);
+    figures.note(
+        "a creation took, 99 of 100 / at most",
+        format!("{} / {}", milliseconds(outcome.p99()), milliseconds(outcome.slowest())),
+    );
+    figures.save();
+    outcome.assert_whole(PODS);
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
+}

@@ -1,0 +1,138 @@
+//! What people see of pods that end: how containers ended, how long it took, events.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Child;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Serialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cluster::Cluster;
+
+/// Warnings that have nothing to do with the end of a pod: a cluster without DNS, and readiness probes
+/// before a container listens or after it has stopped.
+const OF_OTHER_THINGS: [&str; 2] = ["MissingClusterDNS", "Unhealthy"];
+
+/// kubectl, watching the pods of a namespace.
+pub(crate) struct Watch<'a> {
+    cluster: &'a Cluster,
+    namespace: String,
+    child: Child,
+    folder: TempDir,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Seen {
+    /// Pods that ended.
+    ended: usize,
+    /// How their containers ended: reason and exit status.
+    statuses: BTreeMap<String, usize>,
+    /// The longest time from the deletion to the end of the containers.
+    longest_seconds: i64,
+    /// Events by type and reason, with one message each.
+    events: BTreeMap<String, (u64, String)>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn start(cluster: &'a Cluster, namespace: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = [
+            "get",
+            "pods",
+            "--namespace",
+            namespace,
+            "--watch",
+            "--output-watch-events",
+            "--output=json",
+        ];
+        let child = cluster.start_kubectl(&arguments, &folder.path().join("pods.json"));
+        Self { cluster, namespace: namespace.to_owned(), child, folder }
+    }
+
+    pub(crate) fn finish(mut self) -> Seen {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let text = fs::read_to_string(self.folder.path().join("pods.json")).unwrap();
+        let mut seen = Seen::default();
+        // The first and the last that was seen of each after its deletion: at the end the kubelet deletes
+        // once more, with no grace period, which moves the mark.
+        let mut deleted: BTreeMap<String, (Value, Value)> = BTreeMap::new();
+        // The last one may be cut off.
+        for event in
+            serde_json::Deserializer::from_str(&text).into_iter::<Value>().map_while(Result::ok)
+        {
+            let pod = &event["object"];
+            if !pod["metadata"]["deletionTimestamp"].is_null() {
+                let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+                deleted.entry(name).or_insert_with(|| (pod.clone(), Value::Null)).1 = pod.clone();
+            }
+        }
+        for (first, last) in deleted.values() {
+            seen.add_pod(first, last);
+        }
+        for event in self.cluster.list(&["events", "--namespace", &self.namespace]) {
+            seen.add_event(&event);
+        }
+        seen
+    }
+}
+
+impl Seen {
+    fn add_pod(&mut self, first: &Value, last: &Value) {
+        self.ended += 1;
+        let terminated = &last["status"]["containerStatuses"][0]["state"]["terminated"];
+        let how = match terminated["exitCode"].as_i64() {
+            Some(status) => format!("{} ({status})", terminated["reason"].as_str().unwrap_or("?")),
+            None => "gone before its status was seen".to_owned(),
+        };
+        *self.statuses.entry(how).or_default() += 1;
+        let metadata = &first["metadata"];
+        if let (Some(finished), Some(deadline)) =
+            (second(&terminated["finishedAt"]), second(&metadata["deletionTimestamp"]))
+        {
+            // The mark is when the grace period ends.
+            let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap();
+            self.longest_seconds = self.longest_seconds.max(finished - (deadline - grace));
+        }
+    }
+
+    fn add_event(&mut self, event: &Value) {
+        let [kind, reason, message] =
+            ["type", "reason", "message"].map(|field| event[field].as_str().unwrap_or_default());
+        let count = event["count"].as_u64().or(event["series"]["count"].as_u64()).unwrap_or(1);
+        let entry =
+            self.events.entry(format!("{kind} {reason}")).or_insert((0, message.to_owned()));
+        entry.0 += count;
+    }
+
+    /// `7 pods ended: 7 Completed (0), after 18 s at most; 7 FailedPreStopHook`.
+    pub(crate) fn in_words(&self) -> String {
+        let ended: Vec<_> =
+            self.statuses.iter().map(|(how, count)| format!("{count} {how}")).collect();
+        let warnings = self.events.iter().filter_map(|(kind, (count, _))| {
+            let reason = kind.strip_prefix("Warning ")?;
+            if OF_OTHER_THINGS.contains(&reason) {
+                return None;
+            }
+            Some(format!("{count} {reason}"))
+        });
+        let warnings = warnings.collect::<Vec<_>>().join(", ");
+        let warnings = if warnings.is_empty() {
+            "no warning events".to_owned()
+        } else {
+            format!("warnings: {warnings}")
+        };
+        format!(
+            "{} pods ended within {} s: {}; {warnings}",
+            self.ended,
+            self.longest_seconds,
+            ended.join(", ")
+        )
+    }
+}
+
+fn second(time: &Value) -> Option<i64> {
+    serde_json::from_value::<Time>(time.clone()).ok().map(|time| time.0.as_second())
+}

@@ -1,0 +1,3 @@
+module prestop.dev/e2e/workload
+
+go 1.25

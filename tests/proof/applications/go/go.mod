@@ -1,0 +1,3 @@
+module proof/server
+
+go 1.19

@@ -1,0 +1,2 @@
+# A worker serves one request at a time.
+worker_processes 32

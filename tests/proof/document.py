@@ -1,0 +1,162 @@
+"""docs/proof.md, made of the results of tests/proof/run. Every figure in it comes from them."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+CAUSES = {
+    "refused": "refused",
+    "reset": "closed without an answer",
+    "cutShort": "answer cut short",
+    "timeOut": "no answer in time",
+    "errorStatus": "error status",
+}
+CLIENTS = {"newConnection": "new", "keptAlive": "kept", "long": "long"}
+
+
+@dataclass
+class Row:
+    """One rehearsal and what applications.toml says of it."""
+
+    name: str
+    program: str
+    why: str
+    note: str
+    result: dict
+
+    @classmethod
+    def read(cls, row: dict, file: Path):
+        if not file.exists():
+            raise SystemExit(f"{row['name']}: not rehearsed yet ({row['manifest']}, {row['start']})")
+        why, note = (" ".join(row.get(key, "").split()) for key in ("why", "note"))
+        return cls(row["name"], row["version"], why, note, json.loads(file.read_text()))
+
+    @property
+    def report(self):
+        return self.result["report"]
+
+    @property
+    def runs(self):
+        return [("as written", self.report["asWritten"]), ("as injected", self.report["asInjected"])]
+
+    @property
+    def title(self):
+        return f"{self.name} (`{self.report['image']}`)"
+
+    @property
+    def signal(self):
+        return self.report["stopSignal"]["name"]
+
+    @property
+    def dropped_as_injected(self):
+        return self.report["asInjected"]["requests"]["dropped"]
+
+    def summary(self):
+        """For the terminal."""
+        counts = [(words, run["requests"]) for words, run in self.runs]
+        return "; ".join(f"{words} {count['dropped']} of {count['sent']}" for words, count in counts)
+
+    def seconds(self, run):
+        return f"{run['rolloutSeconds']:.0f} s"
+
+
+def document(rows, long_seconds):
+    return TEXT.format(
+        table="\n".join(overview(row) for row in rows),
+        remarks="\n".join(f"- **{row.title}**: {row.note}." for row in rows if row.note),
+        remaining=remaining(rows),
+        causes="\n".join(line for row in rows for line in causes(row)),
+        versions="\n".join(f"| {row.title} | {version(row)} |" for row in rows),
+        command=command_line(rows[0]),
+        machine=machine(rows),
+        sent=number(min(run["requests"]["sent"] for row in rows for _, run in row.runs)),
+        total=number(sum(run["requests"]["sent"] for row in rows for _, run in row.runs)),
+        rows=len(rows),
+        without=sum(1 for row in rows if not row.dropped_as_injected),
+        with_some=sum(1 for row in rows if row.dropped_as_injected),
+        rate=rows[0].report["load"]["ratePerSecond"],
+        long_seconds=long_seconds,
+        timeout=f"{rows[0].report['load']['timeoutSeconds']:g}",
+        least=f"{rows[0].report['endpointDelaySeconds']['least']:g}",
+        most=f"{rows[0].report['endpointDelaySeconds']['most']:g}",
+    )
+
+
+def overview(row):
+    written, injected = row.report["asWritten"], row.report["asInjected"]
+    hook = row.report["unchanged"] and "its own, not touched" or hook_words(injected["hook"])
+    return (
+        f"| {row.name} | `{row.report['image']}` | {row.signal} | {hook} | {of_sent(written)} | {of_sent(injected)} "
+        f"| {row.seconds(written)} | {row.seconds(injected)} |"
+    )
+
+
+def hook_words(hook):
+    """What is injected, in the words of the README."""
+    if hook is None:
+        return "none"
+    if "sleep" in hook:
+        return f"delay {hook['sleep']['seconds']} s"
+    command = hook["exec"]["command"]
+    if command[0] == "sleep":
+        return f"delay {command[1]} s"
+    delay, wait, signal, quit_command = command[4], command[5], command[6], command[8:]
+    quit_words = f"`{' '.join(quit_command)}`" if quit_command else f"{signal} to PID 1"
+    return f"delay {delay} s, {quit_words}" + ("" if wait == "none" else f", wait at most {wait} s")
+
+
+def remaining(rows):
+    """Why requests are still dropped, row by row."""
+    lines = []
+    for row in rows:
+        if row.dropped_as_injected:
+            why = row.why or "not explained yet"
+            lines.append(f"- **{row.title}, {of_sent(row.report['asInjected'])}**: {why}.")
+    return "\n".join(lines) or "Nowhere."
+
+
+def causes(row):
+    for words, run in row.runs:
+        requests = run["requests"]
+        cells = [f"{row.title}, {words}", number(requests["dropped"])]
+        cells += [number(run["droppedByCause"][cause]) for cause in CAUSES]
+        clients = run["byClient"]
+        cells.append(", ".join(f"{clients[code]['dropped']} {word}" for code, word in CLIENTS.items() if code in clients))
+        cells.append(number(requests["droppedWithoutRetry"]))
+        cells += [f"{run['answersSeconds']['slowest']:.1f} s", f"{run['mostLateSeconds'] * 1000:.0f} ms"]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def command_line(row):
+    """The command of a row, with the row's own places named."""
+    words = ["MANIFEST" if word == row.result["command"][3] else word for word in row.result["command"]]
+    return " ".join([*words[:-1], "START"])
+
+
+def version(row):
+    """The program and the first of what it prints that looks like a version."""
+    found = re.search(r"\d+\.\d+[\w.+~-]*", row.result["version"])
+    return f"{row.program} {found[0] if found else row.result['version']}"
+
+
+def machine(rows):
+    """The machine, and how busy it was."""
+    machines = {row.result["machine"] for row in rows}
+    dates = sorted({row.result["date"] for row in rows})
+    loads = sorted(row.result["load_average"] for row in rows)
+    days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"{days}, {' and '.join(sorted(machines))}; load average {loads[0]:.0f} to {loads[-1]:.0f}"
+
+
+def of_sent(run):
+    requests = run["requests"]
+    dropped = requests["dropped"]
+    return f"{'**0**' if dropped == 0 else number(dropped)} of {number(requests['sent'])}"
+
+
+def number(count):
+    return f"{count:,}"
+
+
+TEXT = (Path(__file__).parent / "proof.md.in").read_text()
