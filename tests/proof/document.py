@@ -38,7 +38,9 @@ class Row:
 
     @property
     def runs(self):
-        return [("as written", self.report["asWritten"]), ("as injected", self.report["asInjected"])]
+        """One where prestop changes nothing: it stands as both in the report."""
+        runs = [("as written", self.report["asWritten"]), ("as injected", self.report["asInjected"])]
+        return runs[:1] if self.report["unchanged"] else runs
 
     @property
     def title(self):
@@ -85,7 +87,7 @@ def document(rows, long_seconds):
 
 def overview(row):
     written, injected = row.report["asWritten"], row.report["asInjected"]
-    hook = row.report["unchanged"] and "its own, not touched" or hook_words(injected["hook"])
+    hook = "none: its own is not touched" if row.report["unchanged"] else hook_words(injected["hook"])
     return (
         f"| {row.name} | `{row.report['image']}` | {row.signal} | {hook} | {of_sent(written)} | {of_sent(injected)} "
         f"| {row.seconds(written)} | {row.seconds(injected)} |"
