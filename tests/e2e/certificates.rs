@@ -15,10 +15,10 @@ use super::figures::{Figures, seconds};
 use super::installation::{self, NAMESPACE};
 
 const WEBHOOK: [&str; 2] = ["mutatingwebhookconfiguration", "prestop"];
-/// An authority is followed by the next after 40 seconds.
+/// An authority is followed by the next after 30 seconds.
 const SHORT_LIVES: [&str; 4] = [
-    "config.certificates.authorityLifetime=60s",
-    "config.certificates.lifetime=15s",
+    "config.certificates.authorityLifetime=45s",
+    "config.certificates.lifetime=10s",
     "config.certificates.overlap=5s",
     "config.certificates.lookInterval=1s",
 ];

@@ -21,6 +21,7 @@ mod figures;
 mod inject;
 mod install;
 mod installation;
+mod jobs;
 mod lifecycle;
 mod outage;
 mod restarts;

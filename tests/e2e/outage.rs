@@ -32,7 +32,7 @@ fn killed_replicas_keep_no_pod_from_being_created() {
     let killer = Killer::start(&cluster);
     let stream = Stream::start(&shop.name, 20);
     let (start, mut kills) = (Instant::now(), 0);
-    while start.elapsed() < Duration::from_secs(60) {
+    while start.elapsed() < Duration::from_secs(45) {
         let pods = installation::pods(&cluster);
         let ready: Vec<_> = pods.iter().filter(|pod| is_ready(pod)).collect();
         // One at a time: with none left there would be nothing to see but the outage of the next test.
