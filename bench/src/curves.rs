@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
+use anyhow::Context;
 use prestop_bench::reviews::{Review, with_containers};
 
 use crate::chart::{self, Lines, short};
@@ -63,7 +64,7 @@ fn cpu(server: &Running, request: &Request, rounds: usize) -> anyhow::Result<f64
     let connect = |_| server.target.connect();
     let mut connections: Vec<Connection> =
         (0..CONNECTIONS).map(connect).collect::<anyhow::Result<_>>()?;
-    load::closed_loop(&mut connections, request, MEASURED / 4)?;
+    load::closed_loop(&mut connections, request, MEASURED / 4).context("warming up")?;
     let mut values = Vec::new();
     for _ in 0..rounds {
         let before = server.cpu()?;
