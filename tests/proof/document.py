@@ -47,6 +47,11 @@ class Row:
         return f"{self.name} (`{self.report['image']}`)"
 
     @property
+    def disturbed(self):
+        """The machine was too busy for the load generator itself, so the row has to be run again."""
+        return any(run["mostLateSeconds"] > 1 for _, run in self.runs)
+
+    @property
     def signal(self):
         return self.report["stopSignal"]["name"]
 
@@ -68,6 +73,7 @@ def document(rows, long_seconds):
         table="\n".join(overview(row) for row in rows),
         remarks="\n".join(f"- **{row.title}**: {row.note}." for row in rows if row.note),
         remaining=remaining(rows),
+        dropped_by_client=dropped_by_client(rows),
         causes="\n".join(line for row in rows for line in causes(row)),
         versions="\n".join(f"| {row.title} | {version(row)} |" for row in rows),
         command=command_line(rows[0]),
@@ -83,6 +89,14 @@ def document(rows, long_seconds):
         least=f"{rows[0].report['endpointDelaySeconds']['least']:g}",
         most=f"{rows[0].report['endpointDelaySeconds']['most']:g}",
     )
+
+
+def dropped_by_client(rows):
+    """Which clients still lost requests where something was injected."""
+    injected = [row.report["asInjected"]["byClient"] for row in rows if not row.report["unchanged"]]
+    dropped = {client: sum(of[client]["dropped"] for of in injected if client in of) for client in CLIENTS}
+    words = ", ".join(f"{number(count)} {CLIENTS[client]}" for client, count in dropped.items())
+    return f"Where a hook was injected, {number(sum(dropped.values()))} requests were dropped in all: {words}"
 
 
 def overview(row):
