@@ -81,6 +81,7 @@ def document(rows, long_seconds):
         sent=number(min(run["requests"]["sent"] for row in rows for _, run in row.runs)),
         total=number(sum(run["requests"]["sent"] for row in rows for _, run in row.runs)),
         rows=len(rows),
+        still_disturbed=still_disturbed(rows),
         without=sum(1 for row in rows if not row.dropped_as_injected),
         with_some=sum(1 for row in rows if row.dropped_as_injected),
         rate=rows[0].report["load"]["ratePerSecond"],
@@ -163,6 +164,13 @@ def machine(rows):
     loads = sorted(row.result["load_average"] for row in rows)
     days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return f"{days}, {' and '.join(sorted(machines))}; load average {loads[0]:.0f} to {loads[-1]:.0f}"
+
+
+def still_disturbed(rows):
+    names = ", ".join(row.title for row in rows if row.disturbed)
+    if not names:
+        return "None was late again."
+    return f"More than a second late in these figures too: {names}; their counts as written and their times say as much about the machine as about them."
 
 
 def of_sent(run):

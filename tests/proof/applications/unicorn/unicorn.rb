@@ -1,2 +1,2 @@
 # A worker serves one request at a time.
-worker_processes 16
+worker_processes 32
