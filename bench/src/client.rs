@@ -12,7 +12,7 @@ use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// The API server gives a webhook of ours two seconds; measurements of what is overloaded need more.
+/// More than the API server gives; measurements of what is overloaded need it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where requests go.
@@ -36,7 +36,7 @@ impl Request {
     /// A review for `/mutate`.
     pub(crate) fn mutate(body: &[u8]) -> Self {
         let head = format!(
-            "POST /mutate?timeout=2s HTTP/1.1\r\nHost: localhost:10250\r\nUser-Agent: kube-apiserver-admission\r\n\
+            "POST /mutate?timeout=10s HTTP/1.1\r\nHost: localhost:10250\r\nUser-Agent: kube-apiserver-admission\r\n\
              Content-Length: {}\r\nAccept: application/json, */*\r\nContent-Type: application/json\r\n\
              Accept-Encoding: gzip\r\n\r\n",
             body.len()

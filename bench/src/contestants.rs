@@ -82,7 +82,7 @@ impl Contestant {
         };
         if matches!(self, Self::Prestop | Self::Quiet) {
             command.args(["serve", "--admin-listen", "127.0.0.1:0"]);
-            command.args(["--kubernetes-version", "1.37", "--poll-interval", "10"]);
+            command.args(["--kubernetes-version", "1.37"]);
         }
         if self == Self::Quiet {
             command.arg("--config").arg(certificates.quiet_configuration());

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
+use anyhow::Context;
 use prestop_bench::reviews::{Review, with_containers};
 
 use crate::chart::{self, Lines, short};
@@ -14,11 +15,12 @@ use crate::figures::{Spread, microseconds};
 use crate::load;
 use crate::page;
 use crate::process::{Running, Stage};
-use crate::run::CONNECTIONS;
 
 const CONTAINERS: [u32; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
 const NAMESPACES: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 const REQUESTS: [u32; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
+/// Few, or the largest bodies wait for each other longer than the server waits for a body.
+const CONNECTIONS: usize = 2;
 const MEASURED: Duration = Duration::from_millis(600);
 
 /// One curve's points: a place, its value, and what else is told of it.
@@ -63,7 +65,7 @@ fn cpu(server: &Running, request: &Request, rounds: usize) -> anyhow::Result<f64
     let connect = |_| server.target.connect();
     let mut connections: Vec<Connection> =
         (0..CONNECTIONS).map(connect).collect::<anyhow::Result<_>>()?;
-    load::closed_loop(&mut connections, request, MEASURED / 4)?;
+    load::closed_loop(&mut connections, request, MEASURED / 4).context("warming up")?;
     let mut values = Vec::new();
     for _ in 0..rounds {
         let before = server.cpu()?;

@@ -26,7 +26,7 @@ pub(crate) fn cpu(
     fs::write(
         &script,
         format!(
-            "wrk.method = \"POST\"\nwrk.path = \"/mutate?timeout=2s\"\n\
+            "wrk.method = \"POST\"\nwrk.path = \"/mutate?timeout=10s\"\n\
              wrk.headers[\"Content-Type\"] = \"application/json\"\n\
              local file = io.open({:?}, \"rb\")\nwrk.body = file:read(\"*a\")\n",
             body.display().to_string()

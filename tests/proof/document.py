@@ -47,6 +47,11 @@ class Row:
         return f"{self.name} (`{self.report['image']}`)"
 
     @property
+    def disturbed(self):
+        """The machine was too busy for the load generator itself, so the row has to be run again."""
+        return any(run["mostLateSeconds"] > 1 for _, run in self.runs)
+
+    @property
     def signal(self):
         return self.report["stopSignal"]["name"]
 
@@ -68,6 +73,7 @@ def document(rows, long_seconds):
         table="\n".join(overview(row) for row in rows),
         remarks="\n".join(f"- **{row.title}**: {row.note}." for row in rows if row.note),
         remaining=remaining(rows),
+        dropped_by_client=dropped_by_client(rows),
         causes="\n".join(line for row in rows for line in causes(row)),
         versions="\n".join(f"| {row.title} | {version(row)} |" for row in rows),
         command=command_line(rows[0]),
@@ -75,6 +81,7 @@ def document(rows, long_seconds):
         sent=number(min(run["requests"]["sent"] for row in rows for _, run in row.runs)),
         total=number(sum(run["requests"]["sent"] for row in rows for _, run in row.runs)),
         rows=len(rows),
+        still_disturbed=still_disturbed(rows),
         without=sum(1 for row in rows if not row.dropped_as_injected),
         with_some=sum(1 for row in rows if row.dropped_as_injected),
         rate=rows[0].report["load"]["ratePerSecond"],
@@ -83,6 +90,14 @@ def document(rows, long_seconds):
         least=f"{rows[0].report['endpointDelaySeconds']['least']:g}",
         most=f"{rows[0].report['endpointDelaySeconds']['most']:g}",
     )
+
+
+def dropped_by_client(rows):
+    """Which clients still lost requests where something was injected."""
+    injected = [row.report["asInjected"]["byClient"] for row in rows if not row.report["unchanged"]]
+    dropped = {client: sum(of[client]["dropped"] for of in injected if client in of) for client in CLIENTS}
+    words = ", ".join(f"{number(count)} {CLIENTS[client]}" for client, count in dropped.items())
+    return f"Where a hook was injected, {number(sum(dropped.values()))} requests were dropped in all: {words}"
 
 
 def overview(row):
@@ -149,6 +164,13 @@ def machine(rows):
     loads = sorted(row.result["load_average"] for row in rows)
     days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return f"{days}, {' and '.join(sorted(machines))}; load average {loads[0]:.0f} to {loads[-1]:.0f}"
+
+
+def still_disturbed(rows):
+    names = ", ".join(row.title for row in rows if row.disturbed)
+    if not names:
+        return "None was late again."
+    return f"More than a second late in these figures too: {names}; their counts as written and their times say as much about the machine as about them."
 
 
 def of_sent(run):
