@@ -12,6 +12,22 @@ CAUSES = {
     "timeOut": "no answer in time",
     "errorStatus": "error status",
 }
+# Rows of docs/real-cluster.md: the row here and the run of it that has the same hook.
+CLUSTER = {
+    "traffic-term": {
+        "no hook": ("nginx", "nginx:1.15", "asWritten"),
+        "nginx -s quit by hand": ("nginx, hook of its own: nginx -s quit alone", "nginx:1.15", "asWritten"),
+        "prestop": ("nginx", "nginx:1.15", "asInjected"),
+    },
+    "traffic-quit": {
+        "no hook": ("nginx", "nginx:1.27", "asWritten"),
+        "prestop": ("nginx", "nginx:1.27", "asInjected"),
+    },
+    "traffic-naive": {
+        "no hook": ("Go net/http, without Shutdown", "gcr.io/distroless/static:nonroot", "asWritten"),
+        "prestop": ("Go net/http, without Shutdown", "gcr.io/distroless/static:nonroot", "asInjected"),
+    },
+}
 CLIENTS = {"newConnection": "new", "keptAlive": "kept", "long": "long"}
 
 
@@ -82,6 +98,7 @@ def document(rows, long_seconds):
         total=number(sum(run["requests"]["sent"] for row in rows for _, run in row.runs)),
         rows=len(rows),
         still_disturbed=still_disturbed(rows),
+        beside=beside_a_cluster(rows),
         without=sum(1 for row in rows if not row.dropped_as_injected),
         with_some=sum(1 for row in rows if row.dropped_as_injected),
         rate=rows[0].report["load"]["ratePerSecond"],
@@ -98,6 +115,32 @@ def dropped_by_client(rows):
     dropped = {client: sum(of[client]["dropped"] for of in injected if client in of) for client in CLIENTS}
     words = ", ".join(f"{number(count)} {CLIENTS[client]}" for client, count in dropped.items())
     return f"Where a hook was injected, {number(sum(dropped.values()))} requests were dropped in all: {words}"
+
+
+def beside_a_cluster(rows):
+    """The same servers here and in docs/real-cluster.md, by its tables."""
+    page = (Path(__file__).parents[2] / "docs/real-cluster.md").read_text()
+    lines = []
+    for section, row_of in CLUSTER.items():
+        table = re.search(rf"<!-- begin {section} -->(.*?)<!-- end {section} -->", page, re.S).group(1)
+        for line in table.strip().splitlines()[2:]:
+            cells = [cell.strip(" *`") for cell in line.strip("|").split("|")]
+            what, streams = cells[0].replace("`", ""), [cell.split(" / ") for cell in cells[3:7]]
+            name, image, run = row_of[what]
+            row = next(row for row in rows if row.name == name and row.report["image"] == image)
+            here = row.report[run]["byClient"]
+            short = [sum(here[client][count] for client in ("newConnection", "keptAlive")) for count in ("dropped", "sent")]
+            there = [sum(int(stream[place]) for stream in streams[:3]) for place in (0, 1)]
+            same = "yes" if (short[0] > 0) == (there[0] > 0) else "**no**"
+            long_here = (here["long"]["dropped"], here["long"]["sent"])
+            cells = [f"{name} (`{image}`)", what, *map(share, (short, there)), same, share(long_here), share(streams[3])]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def share(pair):
+    dropped, sent = map(int, pair)
+    return f"{number(dropped)} of {number(sent)}"
 
 
 def overview(row):
