@@ -22,7 +22,7 @@ chart:
     UPDATE_GENERATED=1 cargo test --locked chart::
 
 deny:
-    cargo deny check
+    cargo deny --workspace check
 
 # Write generated documents and golden results anew; read the difference before you commit it.
 update:

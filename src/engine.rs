@@ -120,7 +120,10 @@ fn leave_room(decision: &mut Decision<'_>, injection: Injection, metadata: Optio
     if taken + at_most <= LARGEST_ANNOTATIONS_BYTES {
         return;
     }
-    let status = decision.status(&injection);
+    let mut json = Vec::new();
+    decision.append_status(&injection, &mut json);
+    // What is written always is a text.
+    let status: String = serde_json::from_slice(&json).unwrap_or_default();
     if taken + STATUS_ANNOTATION.len() + status.len() > LARGEST_ANNOTATIONS_BYTES {
         decision.outcome = Outcome::Injected(Injection { metadata: None, ..injection });
         decision.problems.push(Problem::new(ProblemCode::StatusLeftOut, "pod", ""));

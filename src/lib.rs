@@ -16,6 +16,7 @@
 //! - [`server`]: the servers; [`metrics`], [`telemetry`]: what they count and tell
 //! - [`cluster`]: namespaces by watch, the API server's version
 //! - [`checks`]: whether an installation works, from what was read of it
+//! - `rehearsal`: rollouts of a real server under load (feature `rehearse`)
 //! - [`certificates`], [`reload`], [`shutdown`]: what changes while they run; [`memory`]
 //! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
 

@@ -12,7 +12,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,12 +87,23 @@ impl Case {
     }
 
     fn run(&self) -> Output {
+        let _alone = alone();
         self.command().output().unwrap()
     }
 
-    /// The report of a rehearsal that was played to its end, with this exit status.
+    /// The report of a rehearsal that was played to its end, with this exit status. One in which the
+    /// clients themselves were late proves nothing, and is played again.
     fn report(&self, status: i32) -> Value {
-        let output = self.run();
+        let mut output = self.run();
+        for _ in 0..2 {
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let late = |run: &str| report[run]["mostLateSeconds"].as_f64().unwrap_or_default();
+            if late("asWritten").max(late("asInjected")) < 0.5 {
+                break;
+            }
+            println!("the machine is too busy, again");
+            output = self.run();
+        }
         let stderr = String::from_utf8_lossy(&output.stderr);
         let stdout = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(status), "{stderr}\n{stdout}");
@@ -110,6 +121,12 @@ impl Case {
         assert!(output.stdout.is_empty());
         stderr
     }
+}
+
+/// Two at once would take each other's time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// sent = ok + dropped, as a whole and in each count.

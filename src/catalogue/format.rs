@@ -450,10 +450,11 @@ mod tests {
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalogue/catalogue.json");
             std::fs::write(path, &json).unwrap();
-        } else {
-            let told = "run UPDATE_GENERATED=1 cargo test --lib the_json_is_made_of_the_yaml";
-            assert_eq!(json, BUILT_IN, "src/catalogue/catalogue.json is out of date: {told}");
+            // What is compiled in is the old one.
+            return;
         }
+        let told = "run UPDATE_GENERATED=1 cargo test --lib the_json_is_made_of_the_yaml";
+        assert_eq!(json, BUILT_IN, "src/catalogue/catalogue.json is out of date: {told}");
         let file: CatalogueFile = serde_saphyr::from_str(YAML).unwrap();
         let profiles = validate(&file.profiles, "profiles").unwrap();
         assert_eq!(built_in().profiles(), profiles);

@@ -174,16 +174,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leaf_ends_with_its_authority_and_begins_an_hour_ago() {
+    fn a_leaf_ends_with_its_authority_and_begins_hours_ago() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let day = Duration::from_secs(86_400);
-        let authority = Authority::generate(now, day).unwrap();
-        let leaf = authority.issue(&["localhost"], now, 2 * day).unwrap();
-        assert_eq!(leaf.not_after, now + day);
+        let authority = Authority::generate(now, 7 * day).unwrap();
+        let leaf = authority.issue(&["localhost"], now, 8 * day).unwrap();
+        assert_eq!(leaf.not_after, now + 7 * day);
         let der = leaf.certified.cert.first().unwrap();
         let (_, x509) = x509_parser::parse_x509_certificate(der).unwrap();
-        assert_eq!(x509.validity().not_before.timestamp(), 1_800_000_000 - 3600);
-        assert_eq!(x509.validity().not_after.timestamp(), 1_800_000_000 + 86_400);
+        assert_eq!(x509.validity().not_before.timestamp(), 1_800_000_000 - 4 * 3600);
+        assert_eq!(x509.validity().not_after.timestamp(), 1_800_000_000 + 7 * 86_400);
         let names = x509.subject_alternative_name().unwrap().unwrap();
         assert_eq!(names.value.general_names.len(), 1);
         assert!(!x509.is_ca());

@@ -37,14 +37,16 @@ enum End {
 
 /// Rehearses, in the outer process.
 pub(super) fn run(arguments: &RehearseArguments) -> anyhow::Result<Exit> {
-    let (subject, plan) = match subject::read(arguments)? {
+    let policy = subject::policy(arguments)?;
+    let (subject, plan) = match subject::read(arguments, &policy) {
         Ok(read) => read,
         Err(error) => {
             tell(&format!("error: {error:#}"));
             return Ok(Exit::BadInput);
         }
     };
-    let way = Way::find()?;
+    let way = Way::find();
+    let way = way.map_err(|error| anyhow::anyhow!("{error}\nas root: sudo {}", command_line()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(outer(way, &plan, arguments.quiet))?;
     let recordings = match end {
@@ -91,8 +93,7 @@ pub(super) fn inner() -> anyhow::Result<Exit> {
     });
     let loopback = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
     anyhow::ensure!(loopback.context("ip (iproute2)")?.success(), "lo could not be set up");
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     play::tell(&Message::Ready);
     runtime.block_on(play::play(&plan));
     Ok(Exit::Done)
@@ -136,13 +137,11 @@ async fn outer(way: Way, plan: &Plan, is_quiet: bool) -> anyhow::Result<End> {
 }
 
 async fn ended(sandbox: &mut Child) -> anyhow::Result<String> {
-    match timeout(END_TIMEOUT, sandbox.wait()).await {
-        Ok(status) => Ok(status?.to_string()),
-        Err(_) => {
-            sandbox.kill().await?;
-            Ok("killed".to_owned())
-        }
+    if let Ok(status) = timeout(END_TIMEOUT, sandbox.wait()).await {
+        return Ok(status?.to_string());
     }
+    sandbox.kill().await?;
+    Ok("killed".to_owned())
 }
 
 /// What is told on standard error while it runs.
@@ -174,6 +173,19 @@ impl Progress {
             tell(&format!("{}: {words}", self.variant.words()));
         }
     }
+}
+
+/// How this program was called, to be called so again in a shell.
+fn command_line() -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
+    let words = std::env::args().map(|word| {
+        if !word.is_empty() && word.bytes().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn seconds(micros: u64) -> f64 {

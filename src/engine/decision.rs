@@ -127,10 +127,9 @@ impl Decision<'_> {
         matches!(self.outcome, Outcome::Injected(_))
     }
 
-    /// What is written on the pod: the value of `prestop.dev/status`.
-    #[must_use]
-    pub fn status(&self, injection: &Injection) -> String {
-        status::written(self, injection)
+    /// Appends what is written on the pod, the value of `prestop.dev/status`, as a JSON text.
+    pub(super) fn append_status(&self, injection: &Injection, json: &mut Vec<u8>) {
+        status::append(json, self, injection);
     }
 }
 

@@ -6,14 +6,17 @@ use serde::ser::{Serialize, Serializer};
 
 use super::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use super::hook::{append, serialize_json};
-use super::{
-    Decision, Injected, Injection, MetadataParent, Outcome, PreStopParent, STATUS_ANNOTATION,
-};
+use super::{Decision, Injected, Injection, MetadataParent, Outcome, PreStopParent};
 
 /// More than most patches take without their containers.
 const FIXED_BYTES: usize = 512;
 /// More than most containers take, in their own operation and in the status, the script left out.
 const CONTAINER_BYTES: usize = 384;
+
+/// The rest of an operation on what is missing of metadata, annotations and the annotation itself.
+const METADATA: &[u8] = br#"/metadata","value":{"annotations":{"prestop.dev/status":"#;
+const ANNOTATIONS: &[u8] = br#"/metadata/annotations","value":{"prestop.dev/status":"#;
+const ANNOTATION: &[u8] = br#"/metadata/annotations/prestop.dev~1status","value":"#;
 
 /// The operations for one pod.
 #[derive(Debug, Clone)]
@@ -62,7 +65,7 @@ impl Patch<'_> {
         self.write_grace_period(json, injection);
         if let Some(parent) = injection.metadata {
             self.begin(json, "add");
-            write_status(json, parent, &self.decision.status(injection));
+            self.write_status(json, parent, injection);
         }
         // Each operation begins with a comma.
         match json.get_mut(start) {
@@ -83,6 +86,19 @@ impl Patch<'_> {
         json.extend_from_slice(b"/spec/terminationGracePeriodSeconds\",\"value\":");
         append(json, &after);
         json.push(b'}');
+    }
+
+    /// The rest of the operation that adds the status. All names are ours, and have been escaped by
+    /// hand (RFC 6901).
+    fn write_status(&self, json: &mut Vec<u8>, parent: MetadataParent, injection: &Injection) {
+        let (path, end): (&[u8], &[u8]) = match parent {
+            MetadataParent::Pod => (METADATA, b"}}}"),
+            MetadataParent::Metadata => (ANNOTATIONS, b"}}"),
+            MetadataParent::Annotations => (ANNOTATION, b"}"),
+        };
+        json.extend_from_slice(path);
+        self.decision.append_status(injection, json);
+        json.extend_from_slice(end);
     }
 
     /// An operation, into its path.
@@ -117,34 +133,5 @@ fn write_hook(json: &mut Vec<u8>, index: usize, injected: &Injected<'_>) {
             injected.hook.write(json);
         }
     }
-    json.push(b'}');
-}
-
-/// The rest of the operation that adds the status. All names are ours, and have been escaped by hand
-/// (RFC 6901).
-fn write_status(json: &mut Vec<u8>, parent: MetadataParent, status: &str) {
-    match parent {
-        MetadataParent::Pod => {
-            json.extend_from_slice(b"/metadata\",\"value\":{\"annotations\":");
-            write_annotations(json, status);
-            json.push(b'}');
-        }
-        MetadataParent::Metadata => {
-            json.extend_from_slice(b"/metadata/annotations\",\"value\":");
-            write_annotations(json, status);
-        }
-        MetadataParent::Annotations => {
-            json.extend_from_slice(b"/metadata/annotations/prestop.dev~1status\",\"value\":");
-            append(json, status);
-        }
-    }
-    json.push(b'}');
-}
-
-fn write_annotations(json: &mut Vec<u8>, status: &str) {
-    json.push(b'{');
-    append(json, STATUS_ANNOTATION);
-    json.push(b':');
-    append(json, status);
     json.push(b'}');
 }

@@ -3,21 +3,18 @@
 
 use std::borrow::Cow;
 
-use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::Value;
 
-use super::hook::recognised_delay;
+use super::grace::GracePeriod;
+use super::hook::{append as append_value, recognised_delay};
 use super::pod::Container;
-use super::reason::Problem;
+use super::reason::is_printable;
 use super::{ContainerDecision, Decision, Injection};
 use crate::view::Shape;
 
 /// The version of the annotation's own format.
 const VERSION: u32 = 1;
-/// More than it takes without containers and problems.
-const FIXED_BYTES: usize = 96;
-/// What most containers and problems take.
-const ITEM_BYTES: usize = 160;
 
 /// The annotation's value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -31,14 +28,14 @@ pub struct Status<'a> {
 }
 
 /// The grace period, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 struct StatusGrace {
     before: i64,
     after: i64,
 }
 
 /// What one container got, and from which level.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusContainer<'a> {
     /// The container's name.
@@ -50,13 +47,13 @@ pub struct StatusContainer<'a> {
     /// Where the delay came from.
     pub delay_from: Cow<'a, str>,
     /// The longest wait in seconds, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub wait: Option<i64>,
     /// Where the quit came from, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub quit_from: Option<Cow<'a, str>>,
     /// The profile, where one was taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub profile: Option<Cow<'a, str>>,
 }
 
@@ -104,45 +101,69 @@ impl Container<'_> {
     }
 }
 
-/// What is written on a pod after an injection, as JSON on one line.
-pub(super) fn written(decision: &Decision<'_>, injection: &Injection) -> String {
-    let items = decision.containers.len() + decision.problems.len();
-    let mut json = Vec::with_capacity(FIXED_BYTES + items * ITEM_BYTES);
-    // Texts can always be written, and a vector takes all of them.
-    let _ = write(decision, injection, &mut serde_json::Serializer::new(&mut json));
-    String::from_utf8(json).unwrap_or_default()
-}
-
-fn write<S: Serializer>(
-    decision: &Decision<'_>,
-    injection: &Injection,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let grace = &injection.grace;
-    let grace = StatusGrace { before: grace.before_seconds, after: grace.after_seconds };
-    let mut status = serializer.serialize_map(None)?;
-    status.serialize_entry("version", &VERSION)?;
-    status.serialize_entry("grace", &grace)?;
-    status.serialize_entry("containers", &Containers(decision))?;
+/// Appends what is written on a pod after an injection: JSON on one line, as a JSON text. Each quote
+/// in it is escaped from the start, so that it need not be written twice.
+pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &Injection) {
+    let GracePeriod { before_seconds, after_seconds, .. } = injection.grace;
+    json.extend_from_slice(br#""{\"version\":"#);
+    append_value(json, &VERSION);
+    json.extend_from_slice(br#",\"grace\":{\"before\":"#);
+    append_value(json, &before_seconds);
+    json.extend_from_slice(br#",\"after\":"#);
+    append_value(json, &after_seconds);
+    json.extend_from_slice(br#"},\"containers\":["#);
+    let containers = decision.containers.iter().filter_map(ContainerDecision::status);
+    for (index, container) in containers.enumerate() {
+        json.extend_from_slice(if index == 0 { b"" } else { b"," });
+        append_container(json, &container);
+    }
+    json.push(b']');
     if !decision.problems.is_empty() {
-        status.serialize_entry("problems", &Problems(decision))?;
+        json.extend_from_slice(br#",\"problems\":["#);
+        for (index, problem) in decision.problems.iter().enumerate() {
+            json.extend_from_slice(if index == 0 { b"" } else { b"," });
+            append_text(json, &format!("{}: {}", problem.code.code(), problem.place));
+        }
+        json.push(b']');
     }
-    status.end()
+    json.extend_from_slice(b"}\"");
 }
 
-struct Containers<'a>(&'a Decision<'a>);
-
-impl Serialize for Containers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.containers.iter().filter_map(ContainerDecision::status))
+fn append_container(json: &mut Vec<u8>, container: &StatusContainer<'_>) {
+    json.extend_from_slice(br#"{\"name\":"#);
+    append_text(json, &container.name);
+    json.extend_from_slice(br#",\"hook\":"#);
+    append_text(json, &container.hook);
+    json.extend_from_slice(br#",\"delay\":"#);
+    append_value(json, &container.delay);
+    json.extend_from_slice(br#",\"delayFrom\":"#);
+    append_text(json, &container.delay_from);
+    if let Some(wait) = &container.wait {
+        json.extend_from_slice(br#",\"wait\":"#);
+        append_value(json, wait);
     }
+    if let Some(quit_from) = &container.quit_from {
+        json.extend_from_slice(br#",\"quitFrom\":"#);
+        append_text(json, quit_from);
+    }
+    if let Some(profile) = &container.profile {
+        json.extend_from_slice(br#",\"profile\":"#);
+        append_text(json, profile);
+    }
+    json.push(b'}');
 }
 
-struct Problems<'a>(&'a Decision<'a>);
-
-impl Serialize for Problems<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let told = |problem: &Problem| format!("{}: {}", problem.code.code(), problem.place);
-        serializer.collect_seq(self.0.problems.iter().map(told))
+/// Appends a text of the JSON that itself is a text.
+fn append_text(json: &mut Vec<u8>, text: &str) {
+    if is_printable(text, usize::MAX) && !text.contains(['"', '\\']) {
+        json.extend_from_slice(br#"\""#);
+        json.extend_from_slice(text.as_bytes());
+        json.extend_from_slice(br#"\""#);
+        return;
     }
+    let inner = Value::from(text).to_string();
+    let outer = Value::from(inner).to_string();
+    // Without the quotes around it.
+    let inside = outer.get(1..outer.len() - 1).unwrap_or_default();
+    json.extend_from_slice(inside.as_bytes());
 }

@@ -19,6 +19,9 @@ use super::recording::HookResult;
 /// What the runtime leaves a container for its stop signal, whatever the hook has used up.
 pub const LEAST_TIME_TO_STOP: Duration = Duration::from_secs(2);
 
+/// How long the kernel takes at most to tell that PID 1 has ended.
+const NEWS_OF_EXIT: Duration = Duration::from_millis(200);
+
 /// A container on its way out.
 pub trait Container {
     /// Runs a hook to its end; what it printed comes with the result.
@@ -103,7 +106,12 @@ pub async fn terminate<C: Container + Sync>(
         let hook = timeout(at_most, container.hook(action)).await;
         let (result, output) = hook.unwrap_or((HookResult::NotInTime, String::new()));
         let took = started.elapsed();
+        let is_killed = matches!(result, HookResult::Status(137));
         tell(Step::HookOver { result, output, took });
+        if is_killed {
+            // The hook has ended because PID 1 did, which is known a moment later.
+            let _ = timeout(NEWS_OF_EXIT, container.exited()).await;
+        }
         next = if container.has_exited() { Next::Done } else { Next::after(how, took) };
     }
     if let Next::Stop { kill_after } = next {

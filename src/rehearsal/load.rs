@@ -6,10 +6,12 @@ mod kept_alive;
 
 pub mod get;
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -61,8 +63,28 @@ pub struct Progress {
     pub dropped: u64,
 }
 
+/// Starts the clients, on threads of their own: what they do must not delay the kubelet's clock.
+///
+/// # Errors
+/// When there can be no thread.
+pub fn start(
+    load: Load,
+    service: Service,
+    started: Instant,
+    over: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
+) -> io::Result<oneshot::Receiver<Vec<Sample>>> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (tell, samples) = oneshot::channel();
+    std::thread::Builder::new().name("load".to_owned()).spawn(move || {
+        // Nobody listens when the run has failed meanwhile.
+        let _ = tell.send(runtime.block_on(run(load, service, started, over, progress)));
+    })?;
+    Ok(samples)
+}
+
 /// Sends requests until `over` says so and enough were sent, then waits for the last answers.
-pub async fn run(
+async fn run(
     load: Load,
     service: Service,
     started: Instant,
@@ -72,6 +94,7 @@ pub async fn run(
     let interval = Duration::from_secs(1) / load.rate_per_second.max(1);
     let least = load.least_requests;
     let clients = Arc::new(Clients { service, pools: Pools::default(), load, started });
+    let places = Arc::new(Semaphore::new(most_in_flight(clients.load.rate_per_second)));
     let mut requests = JoinSet::new();
     let mut samples = Vec::new();
     let mut due = Instant::now();
@@ -80,8 +103,14 @@ pub async fn run(
         if *over.borrow() && number >= least {
             break;
         }
+        // Never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let clients = Arc::clone(&clients);
-        requests.spawn(async move { clients.request(number, due).await });
+        requests.spawn(async move {
+            let sample = clients.request(number, due).await;
+            drop(place);
+            sample
+        });
         while let Some(ended) = requests.try_join_next() {
             take(ended, &mut samples, &progress);
         }
@@ -174,6 +203,12 @@ fn choose(load: &Load, number: u64) -> Choice {
 fn long_share(long: &LongRequests, rate_per_second: u32) -> f64 {
     let seconds = long.takes.as_secs_f64().max(0.1);
     (f64::from(long.in_flight) / seconds / f64::from(rate_per_second.max(1))).min(0.5)
+}
+
+/// A server that answers nothing any more must not drown in requests: those beyond a second's worth
+/// are sent when others have ended, and count from when they were due.
+fn most_in_flight(rate_per_second: u32) -> usize {
+    usize::try_from(rate_per_second).unwrap_or(usize::MAX).clamp(64, 1024)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -26,7 +26,7 @@ text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #6e778
 .title { font-size: 14px; font-weight: 600 }
 .answered { fill: #4493d8 }
 .dropped { fill: #e5383b }
-.bad { fill: #e5383b; font-weight: 600 }
+.bad { fill: #e5383b; font-size: 14px; font-weight: 600 }
 .mark { fill: #6e7781 }
 .axis { stroke: #6e7781; stroke-width: 1 }
 .grid { stroke: #6e7781; stroke-width: 1; stroke-opacity: .25 }
@@ -90,8 +90,7 @@ impl Scales {
             samples.chain(run.recording.events.iter().map(|event| event.at_micros)).max()
         };
         let longest = runs.iter().filter_map(end).max().unwrap_or_default().max(BAR_MICROS);
-        let highest =
-            runs.iter().flat_map(|run| panel::bars(run)).map(|bar| bar.answered + bar.dropped);
+        let highest = runs.iter().flat_map(panel::bars).map(|bar| bar.answered + bar.dropped);
         Self {
             longest: Duration::from_micros(longest),
             highest: highest.max().unwrap_or_default().max(1),
@@ -196,7 +195,7 @@ mod tests {
         // Dropped requests only in the first.
         assert_eq!(text.matches("class=\"dropped\" d=").count(), 1, "{text}");
         for row in ["deleted", "endpoint removed", "stop signal", "exit"] {
-            assert_eq!(text.matches(&format!(">\n{row}\n<")).count(), 2, "{row}");
+            assert_eq!(text.matches(&format!(">{row}</text>")).count(), 2, "{row}");
         }
         assert!(!text.contains("NaN") && !text.contains("inf"));
     }

@@ -69,7 +69,8 @@ async fn run(plan: &Plan, how: &Termination) -> Result<Recording, RunError> {
     let started = journal.start();
     let (over, is_over) = watch::channel(false);
     let (progress, seen) = watch::channel(Progress::default());
-    let mut load = tokio::spawn(load::run(plan.load.clone(), service, started, is_over, progress));
+    let load = load::start(plan.load.clone(), service, started, is_over, progress);
+    let mut load = load.map_err(RunError::NoThreads)?;
     let told = tokio::spawn(tell_progress(seen));
     let rollout_micros = phases(&mut rollout).await?;
     over.send_replace(true);
@@ -79,7 +80,8 @@ async fn run(plan: &Plan, how: &Termination) -> Result<Recording, RunError> {
             well = rollout.wait(Duration::from_millis(200)) => well?,
         }
     };
-    let samples = samples.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    // Gone without an answer: it panicked, and has told so.
+    let samples = samples.map_err(|_| RunError::NoAnswer)?;
     told.abort();
     let Entries { events, hooks, notes } = journal.take();
     Ok(Recording { variant: how.variant, samples, events, hooks, rollout_micros, notes })

@@ -22,8 +22,10 @@ shared=
 for folder in /run /tmp /var; do
   layers=/proc$folder
   mkdir -p "$layers/upper" "$layers/work"
-  mode=$(stat -c %a "$folder") && chmod "$mode" "$layers/upper"
+  chmod "$(stat -c %a "$folder")" "$layers/upper"
   mount -t overlay -o "lowerdir=$folder,upperdir=$layers/upper,workdir=$layers/work" overlay "$folder" 2>/dev/null ||
+    # Where that is not allowed: two servers can't have the same /run/server.pid, so an empty one.
+    { [ "$folder" = /run ] && mount -t tmpfs -o mode=755 run /run; } ||
     shared="$shared $folder"
 done
 mount -t tmpfs -o mode=1777 shm /dev/shm 2>/dev/null || :

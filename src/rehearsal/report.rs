@@ -10,7 +10,7 @@ pub(super) use self::table::grouped;
 
 use super::plan::container::HookAction;
 use super::plan::{Plan, Termination, Variant};
-use super::recording::{HookEnd, HookResult, Recording};
+use super::recording::{HookEnd, HookResult, Phase, Recording};
 use super::tally::Tally;
 
 /// What was rehearsed, beyond its plan.
@@ -71,6 +71,18 @@ impl Rehearsal {
                     "{}: requests were sent up to {} late: this machine is too busy for times to mean much",
                     run.how.variant.words(),
                     time(run.tally.most_late)
+                ));
+            }
+        }
+        for run in &self.runs {
+            let others =
+                run.tally.phases.iter().filter(|(phase, _)| !Phase::PLAYED.contains(phase));
+            let dropped: u64 = others.map(|(_, count)| count.dropped).sum();
+            if dropped > 0 {
+                notes.push(format!(
+                    "{}: {} dropped before or after the rollout, which is not its doing",
+                    run.how.variant.words(),
+                    grouped(dropped)
                 ));
             }
         }

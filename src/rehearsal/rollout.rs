@@ -1,4 +1,4 @@
-//! The rollout: what Deployment controller, ReplicaSet controller and eviction do to replicas.
+//! The rollout: what the controllers of Deployments and of their replica sets, and evictions, do.
 //!
 //! - Rolling update, `maxSurge: 1`, `maxUnavailable: 0`: a new replica, and when it is ready an old
 //!   one is deleted; terminating replicas are not waited for, as they count for nothing.
@@ -97,6 +97,12 @@ pub enum RunError {
         /// What it printed.
         output: Vec<String>,
     },
+    /// The clients can't be started.
+    #[error("the load generator can't be started: {0}")]
+    NoThreads(std::io::Error),
+    /// The clients ended without saying what they saw.
+    #[error("the load generator ended before its time")]
+    NoAnswer,
 }
 
 /// The replicas of one run.
@@ -199,7 +205,10 @@ impl<'a> Rollout<'a> {
 
     async fn terminations(&mut self) -> Result<(), RunError> {
         while !self.terminating.is_empty() {
-            let _ = tokio::time::timeout(WATCH_INTERVAL, self.terminating.join_next()).await;
+            let ended = tokio::time::timeout(WATCH_INTERVAL, self.terminating.join_next()).await;
+            if let Ok(Some(Err(error))) = ended {
+                std::panic::resume_unwind(error.into_panic());
+            }
             self.all_are_well()?;
         }
         Ok(())
@@ -340,6 +349,7 @@ impl RunError {
             | Self::Ended { output, .. }
             | Self::NeverReady { output, .. }
             | Self::WrongAnswer { output, .. } => output,
+            Self::NoThreads(_) | Self::NoAnswer => &[],
         }
     }
 }

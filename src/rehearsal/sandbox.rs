@@ -45,7 +45,6 @@ pub enum SandboxError {
 
 const ADVICE: &str = "\
 Needed are util-linux (unshare, nsenter), iproute2 (ip), and either root or user namespaces:
-  sudo prestop rehearse ...                                    as root
   sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0   Ubuntu: user namespaces for everybody
   sudo sysctl kernel.unprivileged_userns_clone=1               older Debian: the same
   docker run --privileged ...                                  in a container";

@@ -18,6 +18,9 @@ const DAYS_OF_400_YEARS: u64 = 146_097;
 /// From the first of March of the year 0 to 1970.
 const DAYS_UNTIL_1970: u64 = 719_468;
 
+/// The line of a pod with a few containers is shorter.
+const USUAL_LINE_BYTES: usize = 768;
+
 /// Writes each event as one JSON object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JsonLine;
@@ -34,96 +37,112 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        writer.write_str("{\"timestamp\":\"")?;
-        writer.write_str(Timestamp::of(since.as_secs(), since.subsec_micros()).as_str())?;
-        writer.write_str("\",\"level\":\"")?;
-        writer.write_str(event.metadata().level().as_str())?;
-        writer.write_char('"')?;
-        let mut fields = Fields { writer, result: Ok(()) };
+        let mut line = String::with_capacity(USUAL_LINE_BYTES);
+        line.push_str("{\"timestamp\":\"");
+        line.push_str(Timestamp::of(since.as_secs(), since.subsec_micros()).as_str());
+        line.push_str("\",\"level\":\"");
+        line.push_str(event.metadata().level().as_str());
+        line.push('"');
+        let mut fields = Fields(line);
         event.record(&mut fields);
-        fields.result?;
-        fields.writer.write_str("}\n")
+        fields.0.push_str("}\n");
+        writer.write_str(&fields.0)
     }
 }
 
-/// The members of the object that come from the event.
-struct Fields<'w> {
-    writer: Writer<'w>,
-    result: fmt::Result,
-}
+/// The object, until the last of the event's own members.
+struct Fields(String);
 
-impl Fields<'_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        if self.result.is_ok() {
-            self.result = self.key(field.name()).and_then(|()| value(&mut self.writer));
-        }
-    }
-
-    fn key(&mut self, name: &str) -> fmt::Result {
-        self.writer.write_str(",\"")?;
-        self.writer.write_str(name.trim_start_matches("r#"))?;
-        self.writer.write_str("\":")
+impl Fields {
+    fn key(&mut self, field: &Field) -> &mut String {
+        let Self(line) = self;
+        line.push_str(",\"");
+        line.push_str(field.name().trim_start_matches("r#"));
+        line.push_str("\":");
+        line
     }
 }
 
-impl Visit for Fields<'_> {
+impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.member(field, |writer| {
-            writer.write_char('"')?;
-            write!(Escaped(writer), "{value:?}")?;
-            writer.write_char('"')
-        });
+        let line = self.key(field);
+        line.push('"');
+        // Writing to a String never fails.
+        let _ = write!(Escaped(line), "{value:?}");
+        line.push('"');
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.member(field, |writer| {
-            writer.write_char('"')?;
-            Escaped(writer).write_str(value)?;
-            writer.write_char('"')
-        });
+        let line = self.key(field);
+        line.push('"');
+        escape(line, value);
+        line.push('"');
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        let line = self.key(field);
+        if value < 0 {
+            line.push('-');
+        }
+        push_decimal(line, value.unsigned_abs());
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        push_decimal(self.key(field), value);
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |writer| writer.write_str(if value { "true" } else { "false" }));
+        self.key(field).push_str(if value { "true" } else { "false" });
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
         // What is no number in JSON is a text.
         if value.is_finite() {
-            self.member(field, |writer| write!(writer, "{value:?}"));
+            // Writing to a String never fails.
+            let _ = write!(self.key(field), "{value:?}");
         } else {
             self.record_debug(field, &value);
         }
     }
 }
 
-/// The inside of a JSON text (RFC 8259, section 7).
-struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+/// The inside of a JSON text.
+struct Escaped<'a>(&'a mut String);
 
-impl Write for Escaped<'_, '_> {
+impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while let Some(place) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))
-        {
-            let (plain, found) = rest.split_at(place);
-            self.0.write_str(plain)?;
-            let mut letters = found.chars();
-            match letters.next() {
-                Some('"') => self.0.write_str("\\\"")?,
-                Some('\\') => self.0.write_str("\\\\")?,
-                Some('\n') => self.0.write_str("\\n")?,
-                Some('\r') => self.0.write_str("\\r")?,
-                Some('\t') => self.0.write_str("\\t")?,
-                Some(letter) => write!(self.0, "\\u{:04x}", u32::from(letter))?,
-                None => {}
-            }
-            rest = letters.as_str();
-        }
-        self.0.write_str(rest)
+        escape(self.0, text);
+        Ok(())
     }
+}
+
+/// Appends the inside of a JSON text (RFC 8259, section 7).
+fn escape(line: &mut String, text: &str) {
+    let is_special = |byte: u8| matches!(byte, b'"' | b'\\' | ..b' ');
+    let mut rest = text;
+    while let Some(place) = rest.bytes().position(is_special) {
+        let (plain, found) = rest.split_at(place);
+        line.push_str(plain);
+        let mut letters = found.chars();
+        match letters.next() {
+            Some('"') => line.push_str("\\\""),
+            Some('\\') => line.push_str("\\\\"),
+            Some('\n') => line.push_str("\\n"),
+            Some('\r') => line.push_str("\\r"),
+            Some('\t') => line.push_str("\\t"),
+            Some(letter) => {
+                // Writing to a String never fails.
+                let _ = write!(line, "\\u{:04x}", u32::from(letter));
+            }
+            None => {}
+        }
+        rest = letters.as_str();
+    }
+    line.push_str(rest);
+}
+
+/// Appends a number.
+fn push_decimal(line: &mut String, number: u64) {
+    let mut digits = [0; 20];
+    let length = number.checked_ilog10().map_or(1, |zeros| zeros as usize + 1);
+    let digits = digits.get_mut(..length).unwrap_or_default();
+    write_digits(digits, number);
+    line.push_str(str::from_utf8(digits).unwrap_or_default());
 }
 
 /// A time in UTC as RFC 3339 has it, with microseconds: `2026-01-31T12:00:00.000000Z`.

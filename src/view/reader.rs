@@ -5,6 +5,9 @@
 //! doubt (anything broken, fractions and large numbers in fields that matter, lone surrogates) the
 //! whole text is read again by `serde_json`, whose values and errors are the ones that count.
 
+// Measured: see `skip`.
+#![allow(clippy::inline_always)]
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -90,7 +93,7 @@ impl<'de> Reader<'de> {
         self.rest.iter().all(is_white).then_some(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn token(&mut self) -> Result<u8, Doubt> {
         let (byte, rest) = skip::token(self.rest).ok_or(Doubt)?;
         self.rest = rest;
@@ -104,7 +107,7 @@ impl<'de> Reader<'de> {
     }
 
     /// A text whose quote is behind us.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<Cow<'de, str>, Doubt> {
         let found = skip::special(self.rest);
         if let [b'"', rest @ ..] = found {
@@ -112,6 +115,13 @@ impl<'de> Reader<'de> {
             self.rest = rest;
             return Ok(Cow::Borrowed(text));
         }
+        self.odd_string(found)
+    }
+
+    /// The same, with something special at `found` that is not its end.
+    #[cold]
+    #[inline(never)]
+    fn odd_string(&mut self, found: &'de [u8]) -> Result<Cow<'de, str>, Doubt> {
         match self.known_string() {
             Some(text) => Ok(Cow::Borrowed(text)),
             None => self.escaped_string(found).map(Cow::Owned),
@@ -119,8 +129,6 @@ impl<'de> Reader<'de> {
     }
 
     /// A text whose quote is behind us, if it is the known one.
-    #[cold]
-    #[inline(never)]
     fn known_string(&mut self) -> Option<&'static str> {
         let known = self.known?;
         let without_quote = known.json.as_bytes().get(1..)?;
@@ -129,15 +137,13 @@ impl<'de> Reader<'de> {
     }
 
     /// The text from here until `rest`.
-    #[inline]
+    #[inline(always)]
     fn until(&self, rest: &[u8]) -> Result<&'de str, Doubt> {
         let (start, end) = (self.text.len() - self.rest.len(), self.text.len() - rest.len());
         self.text.get(start..end).ok_or(Doubt)
     }
 
     /// The same as [`Self::string`], with a first escape at `found`.
-    #[cold]
-    #[inline(never)]
     fn escaped_string(&mut self, found: &'de [u8]) -> Result<String, Doubt> {
         let mut found = found;
         let mut string = String::with_capacity(self.rest.len().min(USUAL_ESCAPED_BYTES));
@@ -278,7 +284,7 @@ impl<'r, 'de> Items<'r, 'de> {
     }
 
     /// The bytes from the next item on; `None` behind the last.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, end: u8) -> Result<Option<(u8, &'de [u8])>, Doubt> {
         let (mut byte, mut rest) = skip::token(self.reader.rest).ok_or(Doubt)?;
         if byte == end {

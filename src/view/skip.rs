@@ -43,14 +43,14 @@ pub fn value(bytes: &[u8]) -> Option<&[u8]> {
                     }
                     _ => return None,
                 },
-                (b'[', after) => match token(after)? {
-                    (b']', after) => after,
-                    _ => {
+                (b'[', after) => {
+                    let (b']', after) = token(after)? else {
                         open = open.list()?;
                         (rest, next) = (after, Next::Value);
                         continue;
-                    }
-                },
+                    };
+                    after
+                }
                 (b't', after) => after.strip_prefix(b"rue")?,
                 (b'f', after) => after.strip_prefix(b"alse")?,
                 (b'n', after) => after.strip_prefix(b"ull")?,

@@ -38,6 +38,15 @@ impl Outcome {
         *self.took.last().unwrap()
     }
 
+    /// What became of further pods.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.created += other.created;
+        self.without_hook += other.without_hook;
+        self.refused.extend(other.refused);
+        self.took.extend(other.took);
+        self.took.sort();
+    }
+
     /// Nobody was refused, and each has its hook.
     pub(crate) fn assert_whole(&self, at_least: usize) {
         assert!(self.created >= at_least, "only {} pods", self.created);
@@ -88,8 +97,8 @@ pub(crate) fn some(namespace: &str, count: usize) -> Outcome {
     runtime.block_on(async {
         let api = Api::namespaced(Client::try_default().await.unwrap(), namespace);
         let mut outcome = Outcome::default();
-        for number in 0..count {
-            outcome.add(create(&api, number).await);
+        for _ in 0..count {
+            outcome.add(create(&api).await);
         }
         outcome.took.sort();
         outcome
@@ -106,7 +115,6 @@ async fn run(
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (mut outcome, mut under_way) = (Outcome::default(), JoinSet::new());
-    let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
         while let Some(done) = under_way.try_join_next() {
@@ -115,8 +123,7 @@ async fn run(
         created.store(outcome.created, Ordering::Relaxed);
         if under_way.len() < MOST_UNDER_WAY {
             let api = api.clone();
-            under_way.spawn(async move { create(&api, number).await });
-            number += 1;
+            under_way.spawn(async move { create(&api).await });
         }
     }
     while let Some(done) = under_way.join_next().await {
@@ -129,9 +136,9 @@ async fn run(
 /// Whether it has its hook, or why it was refused; and how long that took.
 type Creation = (Result<bool, String>, Duration);
 
-async fn create(api: &Api<Pod>, number: usize) -> Creation {
+async fn create(api: &Api<Pod>) -> Creation {
     let pod = serde_json::from_value(json!({
-        "metadata": {"name": format!("web-{number}"), "labels": {"app": "e2e-created"}},
+        "metadata": {"generateName": "web-", "labels": {"app": "e2e-created"}},
         "spec": {
             "schedulerName": "nobody",
             "containers": [{"name": "web", "image": "nginx:1.15"}],

@@ -1,10 +1,8 @@
 //! What pods carry after a namespace has opted in: each kind as the documents say.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, Namespace, wait_until};
+use super::cluster::{Cluster, wait_until};
 use super::figures::Figures;
 use super::installation;
 use super::workloads::{DISTROLESS, SIDECAR, Server, WORKLOAD, content, deployment, template};
@@ -189,53 +187,6 @@ fn workload(
         made.object["spec"]["selector"] = json!({"matchLabels": {"kind": name}});
     }
     made
-}
-
-/// The same Job with and without us, one after another, several times.
-#[test]
-fn jobs_end_as_fast_as_without_us() {
-    let Some(cluster) = Cluster::connect() else { return };
-    installation::ensure(&cluster, &[]);
-    let (shop, other) = (cluster.enabled_namespace("jobs"), cluster.namespace("other", &json!({})));
-    let mut took = [Duration::ZERO; 2];
-    const TIMES: u32 = 3;
-    for _ in 0..TIMES {
-        for (sum, namespace) in took.iter_mut().zip([&shop, &other]) {
-            *sum += job(&cluster, namespace) / TIMES;
-        }
-    }
-    let mut figures = Figures::new(
-        "jobs",
-        &["a Job that works for 2 s", "from its creation to `Complete`, mean of 3"],
-    );
-    for (name, took) in ["namespace with the label", "namespace without"].iter().zip(took) {
-        figures.note(name, format!("{:.1} s", took.as_secs_f64()));
-    }
-    figures.save();
-    // A hook would be ten seconds.
-    assert!(took[0] < took[1] + Duration::from_secs(4), "{took:?}");
-}
-
-/// How long a Job takes, by the cluster's own clock, in whole seconds.
-fn job(cluster: &Cluster, namespace: &Namespace) -> Duration {
-    let job = json!({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"generateName": "work-", "namespace": namespace.name},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{
-            "name": "work", "image": WORKLOAD, "imagePullPolicy": "IfNotPresent", "args": ["wait", "-duration=2s"],
-        }]}}},
-    });
-    let start = std::time::Instant::now();
-    let (is_done, told) = cluster.feed_kubectl(&["create", "--output=name", "--filename=-"], &job);
-    assert!(is_done, "{told}");
-    cluster.kubectl(&[
-        "wait",
-        "--for=condition=Complete",
-        told.trim(),
-        "--namespace",
-        &namespace.name,
-        "--timeout=120s",
-    ]);
-    start.elapsed()
 }
 
 fn rolled(cluster: &Cluster, namespace: &str) {

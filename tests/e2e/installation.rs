@@ -23,8 +23,18 @@ pub(crate) fn namespace(cluster: &Cluster) {
 /// are ready, and pods get hooks.
 pub(crate) fn ensure(cluster: &Cluster, values: &[&str]) {
     namespace(cluster);
+    if is_half_done(cluster) {
+        remove(cluster);
+    }
     helm(cluster, &["upgrade", "--install"], values);
     settled(cluster);
+}
+
+/// What a run that was broken off leaves behind: helm takes no release further that is not deployed.
+fn is_half_done(cluster: &Cluster) -> bool {
+    let arguments = ["list", "--output=json", "--uninstalling", "--pending", "--failed"];
+    let releases = cluster.helm(&[&arguments[..], &["--namespace", NAMESPACE]].concat());
+    serde_json::from_str::<Value>(&releases).unwrap() != json!([])
 }
 
 /// `helm install` or the like, with `--wait`.

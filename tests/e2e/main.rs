@@ -11,7 +11,11 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout
+    clippy::print_stdout,
+    // Whoever has a `Cluster` knows that there is one.
+    clippy::unused_self,
+    // Values and figures are written where they are handed over.
+    clippy::needless_pass_by_value
 )]
 
 mod certificates;
@@ -21,6 +25,7 @@ mod figures;
 mod inject;
 mod install;
 mod installation;
+mod jobs;
 mod lifecycle;
 mod outage;
 mod restarts;

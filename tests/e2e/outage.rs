@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::cluster::{Cluster, wait_at_most, wait_until};
-use super::creation::{self, Stream};
+use super::creation::{self, Outcome, Stream};
 use super::figures::{Figures, seconds};
 use super::installation::{self, NAMESPACE, is_ready};
 use super::restarts::milliseconds;
@@ -32,7 +32,7 @@ fn killed_replicas_keep_no_pod_from_being_created() {
     let killer = Killer::start(&cluster);
     let stream = Stream::start(&shop.name, 20);
     let (start, mut kills) = (Instant::now(), 0);
-    while start.elapsed() < Duration::from_secs(60) {
+    while start.elapsed() < Duration::from_secs(45) {
         let pods = installation::pods(&cluster);
         let ready: Vec<_> = pods.iter().filter(|pod| is_ready(pod)).collect();
         // One at a time: with none left there would be nothing to see but the outage of the next test.
@@ -84,8 +84,28 @@ fn without_any_replica_pods_are_created_and_the_alert_sees_it() {
         "gone",
         &["what", "pods created", "refused", "with a hook", "the slowest creation"],
     );
-    let mut row = |what: &str, count: usize| {
-        let outcome = creation::some(&shop.name, count);
+    // Frozen: connections are taken by the kernel, and nobody answers.
+    let killer = Killer::start(&cluster);
+    let replicas = installation::pods(&cluster);
+    for replica in &replicas {
+        killer.signal(replica, STOP);
+    }
+    let frozen = creation::some(&shop.name, 5);
+    for replica in &replicas {
+        killer.signal(replica, CONTINUE);
+    }
+    cluster.kubectl(&["scale", "deployment/prestop", "--replicas=0", "--namespace", NAMESPACE]);
+    wait_until("the end of all replicas", || installation::pods(&cluster).is_empty());
+    // One scrape of the API server's metrics after every five pods.
+    let mut gone = Outcome::default();
+    let mut samples = Vec::new();
+    for _ in 0..12 {
+        gone.append(creation::some(&shop.name, 5));
+        samples.push(alert::fail_open_count(&cluster));
+    }
+    for (what, outcome, created) in
+        [("all replicas frozen (SIGSTOP)", &frozen, 5), ("no replica at all", &gone, 60)]
+    {
         let with_hook = outcome.created - outcome.without_hook;
         figures.add(&[
             what.to_owned(),
@@ -94,42 +114,15 @@ fn without_any_replica_pods_are_created_and_the_alert_sees_it() {
             with_hook.to_string(),
             milliseconds(outcome.slowest()),
         ]);
-        assert_eq!(outcome.created, count, "{:?}", outcome.refused);
-        (outcome.without_hook, outcome.slowest())
-    };
-    // Frozen: connections are taken by the kernel, and nobody answers.
-    let killer = Killer::start(&cluster);
-    let replicas = installation::pods(&cluster);
-    for replica in &replicas {
-        killer.signal(replica, STOP);
+        assert_eq!((outcome.created, with_hook), (created, 0), "{what}: {:?}", outcome.refused);
+        assert!(outcome.slowest() < TIMEOUT + REST, "{what}: {:?}", outcome.slowest());
     }
-    let (frozen, slowest) = row("all replicas frozen (SIGSTOP)", 5);
-    for replica in &replicas {
-        killer.signal(replica, CONTINUE);
-    }
-    assert!(slowest < TIMEOUT + REST, "{slowest:?}");
-    cluster.kubectl(&["scale", "deployment/prestop", "--replicas=0", "--namespace", NAMESPACE]);
-    wait_until("the end of all replicas", || installation::pods(&cluster).is_empty());
-    let mut samples = vec![alert::fail_open_count(&cluster)];
-    let mut gone = 0;
-    for _ in 0..12 {
-        gone += row_of_outage(&mut row);
-        samples.push(alert::fail_open_count(&cluster));
-    }
-    assert_eq!((frozen, gone), (5, 60), "nobody had a hook");
     let counted = samples.last().unwrap() - before;
     assert!(counted >= 65.0, "{counted} of 65 are counted");
     assert!(alert::fires(&samples), "PrestopFailsOpen does not fire: {samples:?}");
     cluster.kubectl(&["scale", "deployment/prestop", "--replicas=2", "--namespace", NAMESPACE]);
     installation::settled(&cluster);
     figures.save();
-}
-
-/// Five more.
-fn row_of_outage(row: &mut impl FnMut(&str, usize) -> (usize, Duration)) -> usize {
-    let (without_hook, slowest) = row("no replica at all", 5);
-    assert!(slowest < TIMEOUT + REST, "{slowest:?}");
-    without_hook
 }
 
 #[test]

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Case, can_rehearse};
+use super::{Case, alone, can_rehearse};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A rehearsal whose servers are running.
 struct Running {
@@ -73,6 +73,7 @@ fn after_ctrl_c() {
     if !can_rehearse(&["python3"]) {
         return;
     }
+    let _alone = alone();
     let running = Running::start("ctrl-c");
     signal("INT", running.prestop.id());
     assert_eq!(running.assert_leaves_nothing().code(), Some(130));
@@ -83,6 +84,7 @@ fn after_kill_9() {
     if !can_rehearse(&["python3"]) {
         return;
     }
+    let _alone = alone();
     let running = Running::start("kill-9");
     signal("KILL", running.prestop.id());
     assert_eq!(running.assert_leaves_nothing().signal(), Some(9));
@@ -94,6 +96,7 @@ fn after_an_abort() {
     if !can_rehearse(&["python3"]) {
         return;
     }
+    let _alone = alone();
     let running = Running::start("abort");
     signal("ABRT", running.prestop.id());
     assert_eq!(running.assert_leaves_nothing().signal(), Some(6));
@@ -105,6 +108,7 @@ fn after_the_end_of_the_sandbox() {
     if !can_rehearse(&["python3"]) {
         return;
     }
+    let _alone = alone();
     let running = Running::start("sandbox");
     signal("KILL", running.inner);
     assert_eq!(running.assert_leaves_nothing().code(), Some(2));

@@ -15,7 +15,7 @@ fn one_that_hangs_is_counted() {
     let report = case.report(1);
     let run = &report["asInjected"];
     assert!(run["droppedByCause"]["timeOut"].as_u64().unwrap() > 0, "{}", run["droppedByCause"]);
-    assert!(dropped(run) < 500, "{}", report["verdict"]);
+    assert!(dropped(run) * 2 < run["requests"]["sent"].as_u64().unwrap(), "{}", report["verdict"]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn one_that_listens_elsewhere_is_told_where() {
     if !can_rehearse(&["python3"]) {
         return;
     }
-    let mut case = Case::python("", &json!({}), &json!({})).with(&["--ready-timeout", "3"]);
+    let mut case = Case::python("", &json!({}), &json!({})).with(&["--ready-timeout", "8"]);
     case.server = ["python3", SERVER, "8081"].map(str::to_owned).to_vec();
     let said = case.refusal();
     assert!(said.contains("no connection to port 8080; it listens on port 8081"), "{said}");

@@ -56,7 +56,7 @@ fn read_decide_and_patch(body: &[u8]) -> anyhow::Result<AllocationInfo> {
         let pod = Pod::from_json(&text)?;
         let decision = decide(&pod, &namespace, &policy);
         if let Some(patch) = Patch::of(&decision, "") {
-            serde_json::to_writer(&mut buffer, &patch)?;
+            patch.write(&mut buffer);
         }
         Ok(())
     };

@@ -22,20 +22,26 @@ use crate::rehearsal::report::Subject;
 /// Kubernetes' own (`DefaultTerminationGracePeriodSeconds`).
 const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;
 
-/// The outer error is wrong usage, the inner one bad input.
-type Read2 = anyhow::Result<anyhow::Result<(Subject, Plan)>>;
-
-/// Reads the manifest and decides.
-pub(super) fn read(arguments: &RehearseArguments) -> Read2 {
-    let policy = Policy {
+/// What the engine believes in this rehearsal.
+///
+/// # Errors
+/// When the configuration can't be used.
+pub(super) fn policy(arguments: &RehearseArguments) -> anyhow::Result<Policy> {
+    Ok(Policy {
         kubernetes_version: Some(arguments.kubernetes_version),
         namespaces: NamespaceRule::NotDisabled,
         ..super::super::policy(arguments.config.as_deref())?
-    };
-    Ok(from_file(arguments, &policy))
+    })
 }
 
-fn from_file(arguments: &RehearseArguments, policy: &Policy) -> anyhow::Result<(Subject, Plan)> {
+/// Reads the manifest and decides.
+///
+/// # Errors
+/// When there is nothing in it that can be rehearsed.
+pub(super) fn read(
+    arguments: &RehearseArguments,
+    policy: &Policy,
+) -> anyhow::Result<(Subject, Plan)> {
     let name = arguments.file.display().to_string();
     let values = values(&arguments.file).with_context(|| name.clone())?;
     let found: Vec<_> = values
@@ -193,7 +199,7 @@ impl Candidate<'_> {
                     Some(ContainerOutcome::LeftAlone(reason)) => reason.explanation().sentence,
                     _ => reason.explanation().sentence,
                 };
-                return Ok((vec![written], Some(plain(why))));
+                return Ok((vec![written], Some(why.to_owned())));
             }
         };
         let after = u64::try_from(injection.grace.after_seconds).unwrap_or(grace);
@@ -204,6 +210,14 @@ impl Candidate<'_> {
             // A hook of its own, beside containers that get one: only the grace period is another.
             _ => own,
         };
+        if hook == written.hook && after == grace {
+            let reason = outcome.and_then(|outcome| match outcome {
+                ContainerOutcome::LeftAlone(reason) => Some(reason.explanation().sentence),
+                ContainerOutcome::Earlier(_) | ContainerOutcome::Injected(_) => None,
+            });
+            let why = reason.unwrap_or("The container has its hook already.");
+            return Ok((vec![written], Some(why.to_owned())));
+        }
         Ok((vec![written, self.termination(Variant::AsInjected, hook, after, image)], None))
     }
 
@@ -241,9 +255,4 @@ fn load(arguments: &RehearseArguments) -> Load {
         }),
         timeout: arguments.timeout.0,
     }
-}
-
-/// A sentence without its full stop, to stand inside another.
-fn plain(sentence: &str) -> String {
-    sentence.trim_end_matches('.').to_owned()
 }

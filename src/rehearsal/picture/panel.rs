@@ -11,14 +11,14 @@ use crate::rehearsal::report::{Played, grouped, hook_words};
 use crate::rehearsal::tally::phases;
 
 /// The height of a panel with everything around it.
-pub(super) const HEIGHT: f64 = 262.0;
+pub(super) const HEIGHT: f64 = 280.0;
 
 /// Measured from the top of the panel.
-const PLOT_TOP: f64 = 40.0;
-const PLOT_BOTTOM: f64 = 150.0;
-const FIRST_ROW: f64 = 166.0;
+const PLOT_TOP: f64 = 58.0;
+const PLOT_BOTTOM: f64 = 168.0;
+const FIRST_ROW: f64 = 184.0;
 const ROW: f64 = 15.0;
-const AXIS: f64 = 224.0;
+const AXIS: f64 = 242.0;
 /// Few dropped requests among many have to be seen too.
 const LEAST_DROPPED: f64 = 4.0;
 
@@ -78,17 +78,21 @@ impl Panel<'_> {
     fn title(&self) -> Vec<Element> {
         let all = self.run.tally.all;
         let how = &self.run.how;
-        let name = format!("{}: {}", how.variant.words(), hook_words(how.hook.as_ref()));
-        let (words, class) = match all.dropped {
-            0 => (format!("none of {} requests dropped", grouped(all.sent)), "title"),
-            dropped => {
-                let words =
-                    format!("{} of {} requests dropped", grouped(dropped), grouped(all.sent));
-                (words, "bad")
-            }
+        let (count, class) = match all.dropped {
+            0 => ("none".to_owned(), "title"),
+            dropped => (grouped(dropped), "bad"),
         };
-        let words = self.text(RIGHT, 12.0, &words).set("text-anchor", "end").set("class", class);
-        vec![self.text(8.0, 12.0, &shortened(&name)).set("class", "title").into(), words.into()]
+        let words = format!("{count} of {} requests dropped", grouped(all.sent));
+        let hook = format!(
+            "{}, grace period {}s",
+            hook_words(how.hook.as_ref()),
+            how.grace_period_seconds
+        );
+        vec![
+            self.text(8.0, 12.0, how.variant.words()).set("class", "title").into(),
+            self.text(RIGHT, 12.0, &words).set("text-anchor", "end").set("class", class).into(),
+            self.text(8.0, 28.0, &shortened(&hook)).into(),
+        ]
     }
 
     /// A band behind each phase in which something happens, with its name.
@@ -207,7 +211,7 @@ fn tick_seconds(longest: Duration) -> u64 {
 
 /// Hooks can be long; a title has one line.
 fn shortened(text: &str) -> String {
-    const MOST: usize = 100;
+    const MOST: usize = 130;
     if text.chars().count() <= MOST {
         return text.to_owned();
     }

@@ -56,18 +56,21 @@ impl<'a> Watch<'a> {
         self.child.wait().unwrap();
         let text = fs::read_to_string(self.folder.path().join("pods.json")).unwrap();
         let mut seen = Seen::default();
-        let mut last: BTreeMap<String, Value> = BTreeMap::new();
+        // The first and the last that was seen of each after its deletion: at the end the kubelet deletes
+        // once more, with no grace period, which moves the mark.
+        let mut deleted: BTreeMap<String, (Value, Value)> = BTreeMap::new();
         // The last one may be cut off.
         for event in
             serde_json::Deserializer::from_str(&text).into_iter::<Value>().map_while(Result::ok)
         {
             let pod = &event["object"];
             if !pod["metadata"]["deletionTimestamp"].is_null() {
-                last.insert(pod["metadata"]["name"].as_str().unwrap().to_owned(), pod.clone());
+                let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+                deleted.entry(name).or_insert_with(|| (pod.clone(), Value::Null)).1 = pod.clone();
             }
         }
-        for pod in last.values() {
-            seen.add_pod(pod);
+        for (first, last) in deleted.values() {
+            seen.add_pod(first, last);
         }
         for event in self.cluster.list(&["events", "--namespace", &self.namespace]) {
             seen.add_event(&event);
@@ -77,15 +80,15 @@ impl<'a> Watch<'a> {
 }
 
 impl Seen {
-    fn add_pod(&mut self, pod: &Value) {
+    fn add_pod(&mut self, first: &Value, last: &Value) {
         self.ended += 1;
-        let terminated = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+        let terminated = &last["status"]["containerStatuses"][0]["state"]["terminated"];
         let how = match terminated["exitCode"].as_i64() {
             Some(status) => format!("{} ({status})", terminated["reason"].as_str().unwrap_or("?")),
             None => "gone before its status was seen".to_owned(),
         };
         *self.statuses.entry(how).or_default() += 1;
-        let metadata = &pod["metadata"];
+        let metadata = &first["metadata"];
         if let (Some(finished), Some(deadline)) =
             (second(&terminated["finishedAt"]), second(&metadata["deletionTimestamp"]))
         {

@@ -1,4 +1,4 @@
-// Two paths: an answer at once, and one that takes 12 s. Without -shutdown TERM has Go's own effect,
+// Two paths: an answer at once, and one that takes 20 s. Without -shutdown TERM has Go's own effect,
 // which is what a program has that does nothing about it.
 package main
 
@@ -23,7 +23,7 @@ func main() {
 		io.WriteString(w, "ok\n")
 	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(12 * time.Second)
+		time.Sleep(20 * time.Second)
 		io.WriteString(w, "ok\n")
 	})
 	server := &http.Server{Addr: ":8080", Handler: mux}

@@ -1,10 +1,10 @@
-"""Two paths: an answer at once, and one that takes 12 s."""
+"""Two paths: an answer at once, and one that takes 20 s."""
 
 import time
 
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
-        time.sleep(12)
+        time.sleep(20)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
     return [b"ok\n"]

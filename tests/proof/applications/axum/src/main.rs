@@ -1,4 +1,4 @@
-//! Two paths: an answer at once, and one that takes 12 s. Stops gracefully on TERM, as in axum's
+//! Two paths: an answer at once, and one that takes 20 s. Stops gracefully on TERM, as in axum's
 //! documentation.
 
 use std::time::Duration;
@@ -20,6 +20,6 @@ async fn main() -> std::io::Result<()> {
 }
 
 async fn slow() -> &'static str {
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
     "ok\n"
 }
