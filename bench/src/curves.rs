@@ -83,6 +83,7 @@ fn containers(stage: &Stage<'_>, rounds: usize) -> anyhow::Result<(String, Point
     for count in CONTAINERS {
         let body = with_containers(usize::try_from(count)?)?;
         let request = Request::mutate(&body);
+        eprintln!("{count} containers");
         let [below, above] =
             [cpu(&servers[0], &request, rounds)?, cpu(&servers[1], &request, rounds)?];
         #[allow(clippy::cast_precision_loss)]
@@ -114,6 +115,7 @@ fn namespaces(stage: &Stage<'_>, rounds: usize) -> anyhow::Result<(String, Point
         let server = stage.start_with(Contestant::Prestop, &[], &arguments)?;
         server.target.connect()?.review(&request)?;
         let idle = server.resident_bytes()?;
+        eprintln!("{count} namespaces");
         let cpu = cpu(&server, &request, rounds)?;
         let _ = writeln!(table, "| {count} | {} µs | {:.1} MB |", short(cpu), idle / 1e6);
         points.push((f64::from(count), cpu));
