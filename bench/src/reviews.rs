@@ -287,13 +287,13 @@ mod tests {
     }
 
     #[test]
-    fn a_third_or_so_of_a_review_are_managed_fields() {
+    fn a_quarter_or_so_of_a_review_are_managed_fields() {
         for review in [Review::Small, Review::Large] {
             let bytes = review.committed().unwrap();
             let value: Value = serde_json::from_slice(&bytes).unwrap();
             let managed = value["request"]["object"]["metadata"]["managedFields"].to_string().len();
             let share = managed * 100 / bytes.len();
-            assert!((25..50).contains(&share), "{}: {share} %", review.name());
+            assert!((20..35).contains(&share), "{}: {share} %", review.name());
         }
     }
 
