@@ -92,16 +92,19 @@ fn compare(figures: &Figures, baseline: &Figures) -> anyhow::Result<Vec<String>>
             bail!("the baseline has no `{name}`: bench/run gate --update")
         };
         let change = value / before - 1.0;
-        let verdict = match change {
-            change if change > TOLERANCE => "worse",
-            change if change < -TOLERANCE => "better: bench/run gate --update keeps it",
-            _ => "as before",
+        let is_worse = *value > before * (1.0 + TOLERANCE);
+        let verdict = if is_worse {
+            "worse"
+        } else if *value < before * (1.0 - TOLERANCE) {
+            "better: bench/run gate --update keeps it"
+        } else {
+            "as before"
         };
         println!(
             "{name:44} {value:>12} baseline {before:>12} {:+6.1} %  {verdict}",
             change * 100.0
         );
-        if change > TOLERANCE {
+        if is_worse {
             worse.push(format!("{name} ({:+.1} %)", change * 100.0));
         }
     }
