@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use prestop::rehearsal::plan::container::{Check, Probe};
+use prestop::rehearsal::plan::{EndpointDelay, Load, Plan, Termination, Variant};
+use prestop::rehearsal::sandbox::Way;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -32,13 +36,7 @@ impl Running {
         // Known again by its last argument.
         command.arg(marker).env("TMPDIR", temporary.path());
         let prestop = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let servers = eventually("two replicas", || {
-            let servers = processes(|command| {
-                command.first().is_some_and(|program| program.contains("python"))
-                    && command.last().is_some_and(|last| last == marker)
-            });
-            (servers.len() >= 2).then_some(servers)
-        });
+        let servers = servers_of(marker);
         let inner = processes(|command| command.iter().any(|word| word == "rehearse-sandbox"));
         let inner = inner.into_iter().find(|pid| is_below(*pid, prestop.id()) && !is_unshare(*pid));
         let inner = inner.unwrap();
@@ -49,20 +47,9 @@ impl Running {
 
     fn assert_leaves_nothing(mut self) -> ExitStatus {
         let status = eventually("the end of prestop", || self.prestop.try_wait().unwrap());
-        let own: BTreeSet<_> = namespaces_of(std::process::id()).collect();
-        let theirs: Vec<_> = self.namespaces.difference(&own).cloned().collect();
-        // Each replica has at least a network, a PID and a mount namespace of its own.
-        assert!(theirs.len() >= 9, "{theirs:?}");
-        eventually("the end of every process in those namespaces", || {
-            let left = processes(|_| true);
-            let left = left.into_iter().flat_map(namespaces_of);
-            left.collect::<BTreeSet<_>>()
-                .is_disjoint(&theirs.iter().cloned().collect())
-                .then_some(())
-        });
-        let links = Command::new("ip").args(["-o", "link"]).output().unwrap().stdout;
-        let links = String::from_utf8_lossy(&links).into_owned();
-        assert!(!links.contains("replica") && !links.contains("prestop"), "{links}");
+        // Those of two replicas, and of the sandbox itself.
+        assert!(self.namespaces.len() >= 9, "{:?}", self.namespaces);
+        assert_all_gone(&self.namespaces);
         assert_eq!(fs::read_dir(self.temporary.path()).unwrap().count(), 0);
         status
     }
@@ -88,6 +75,68 @@ fn after_kill_9() {
     let running = Running::start("kill-9");
     signal("KILL", running.prestop.id());
     assert_eq!(running.assert_leaves_nothing().signal(), Some(9));
+}
+
+/// The process that holds a sandbox panics in the middle of a run: unwinding ends the sandbox.
+#[test]
+fn after_a_panic() {
+    if !can_rehearse(&["python3"]) {
+        return;
+    }
+    let _alone = alone();
+    let (tell, servers) = std::sync::mpsc::channel();
+    let holder = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let program = Path::new(env!("CARGO_BIN_EXE_prestop"));
+            let mut sandbox = Way::find().unwrap().command(program).spawn().unwrap();
+            let plan = serde_json::to_string(&plan("panic")).unwrap() + "\n";
+            let stdin = sandbox.stdin.as_mut().unwrap();
+            tokio::io::AsyncWriteExt::write_all(stdin, plan.as_bytes()).await.unwrap();
+            tell.send(servers_of("panic")).unwrap();
+            panic!("as a mistake of ours would");
+        });
+    });
+    let servers: Vec<u32> = servers.recv().unwrap();
+    let namespaces: BTreeSet<_> = servers.into_iter().flat_map(namespaces_of).collect();
+    assert!(holder.join().is_err(), "it did not panic");
+    assert_all_gone(&namespaces);
+}
+
+/// A run that nothing happens in for long enough.
+fn plan(marker: &str) -> Plan {
+    let command = ["python3", super::SERVER, "8080", "", marker];
+    let second = Duration::from_secs(1);
+    Plan {
+        command: command.map(str::to_owned).to_vec(),
+        replicas: 2,
+        port: 8080,
+        probe: Probe {
+            check: Check::Connect { port: 8080 },
+            initial_delay: Duration::ZERO,
+            period: second / 10,
+            timeout: second,
+            successes: 1,
+            note: None,
+        },
+        ready_timeout: PATIENCE,
+        stop_signal: "TERM".to_owned(),
+        endpoint_delay: EndpointDelay { least: second, most: second },
+        load: Load {
+            rate_per_second: 10,
+            least_requests: 10_000,
+            seed: 1,
+            path: "/".to_owned(),
+            long: None,
+            timeout: second * 5,
+        },
+        runs: vec![Termination {
+            variant: Variant::AsWritten,
+            hook: None,
+            grace_period_seconds: 30,
+            exec_fails: None,
+        }],
+    }
 }
 
 /// What a panic does to the outer process at worst.
@@ -117,6 +166,31 @@ fn after_the_end_of_the_sandbox() {
 fn signal(name: &str, pid: u32) {
     let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
     assert!(sent.success());
+}
+
+/// Two replicas or more, known by their last argument.
+fn servers_of(marker: &str) -> Vec<u32> {
+    eventually("two replicas", || {
+        let servers = processes(|command| {
+            command.first().is_some_and(|program| program.contains("python"))
+                && command.last().is_some_and(|last| last == marker)
+        });
+        (servers.len() >= 2).then_some(servers)
+    })
+}
+
+fn assert_all_gone(namespaces: &BTreeSet<String>) {
+    let own: BTreeSet<_> = namespaces_of(std::process::id()).collect();
+    let theirs: BTreeSet<_> = namespaces.difference(&own).cloned().collect();
+    // Each replica has a network, a PID and a mount namespace of its own.
+    assert!(theirs.len() >= 6 && theirs.len() == namespaces.len(), "{theirs:?}");
+    eventually("the end of every process in those namespaces", || {
+        let left = processes(|_| true).into_iter().flat_map(namespaces_of);
+        left.collect::<BTreeSet<_>>().is_disjoint(&theirs).then_some(())
+    });
+    let links = Command::new("ip").args(["-o", "link"]).output().unwrap().stdout;
+    let links = String::from_utf8_lossy(&links).into_owned();
+    assert!(!links.contains("replica") && !links.contains("prestop"), "{links}");
 }
 
 /// The processes with such a command line.
