@@ -50,8 +50,8 @@ pub(crate) fn helm(cluster: &Cluster, verb: &[&str], values: &[&str]) -> String 
     cluster.helm(&arguments)
 }
 
-/// No pod of an earlier version is left, and the API server's calls succeed.
-pub(crate) fn settled(cluster: &Cluster) {
+/// Every replica is of the newest version; old ones may still be on their way out.
+pub(crate) fn rolled_out(cluster: &Cluster) {
     cluster.kubectl(&[
         "rollout",
         "status",
@@ -60,6 +60,11 @@ pub(crate) fn settled(cluster: &Cluster) {
         NAMESPACE,
         "--timeout=180s",
     ]);
+}
+
+/// No pod of an earlier version is left, and the API server's calls succeed.
+pub(crate) fn settled(cluster: &Cluster) {
+    rolled_out(cluster);
     wait_at_most(UNTIL_OLD_PODS_ARE_GONE, "the end of old replicas", || {
         let pods = pods(cluster);
         let wanted =

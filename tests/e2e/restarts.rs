@@ -20,14 +20,7 @@ fn pods_that_are_created_during_its_own_rollouts_get_hooks() {
     let start = Instant::now();
     for _ in 0..RESTARTS {
         cluster.kubectl(&["rollout", "restart", "deployment/prestop", "--namespace", NAMESPACE]);
-        cluster.kubectl(&[
-            "rollout",
-            "status",
-            "deployment/prestop",
-            "--namespace",
-            NAMESPACE,
-            "--timeout=180s",
-        ]);
+        installation::rolled_out(&cluster);
     }
     let took = start.elapsed();
     // Until the last of the old replicas is gone: they answer to their end.
