@@ -128,17 +128,18 @@ impl Store {
     pub async fn look(
         &mut self,
         served: &ServedCertificate,
-        now: SystemTime,
+        clock: impl Fn() -> SystemTime,
     ) -> Result<Looked, StoreError> {
         let patience = PATIENCE.min(self.lifetimes.leaf / 6);
-        let looked = timeout(patience, self.look_at_cluster(served, now)).await;
+        let looked = timeout(patience, self.look_at_cluster(served, clock())).await;
         let looked = looked.unwrap_or(Err(StoreError::TooLate));
         if looked.is_err()
             && let Some(known) = self.known.take()
         {
             let published =
                 Published { bundle: &known.bundle, generation: known.shared.generation };
-            self.sign(&known.shared, &published, served, now)?;
+            // Patience took its time.
+            self.sign(&known.shared, &published, served, clock())?;
             self.known = Some(known);
         }
         looked

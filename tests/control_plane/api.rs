@@ -19,6 +19,10 @@ use tempfile::TempDir;
 use crate::serve::process::wait_until;
 
 const TOKEN: &str = "token-of-a-test";
+/// Of webhooks: what should answer does so also where a busy machine stands still for seconds.
+const TIMEOUT_SECONDS: u8 = 10;
+/// The longest that a creation may take that meets such a webhook, on a busy machine.
+pub(super) const IN_TIME: Duration = Duration::from_secs(25);
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 pub(super) struct ControlPlane {
@@ -314,7 +318,7 @@ fn configuration(webhook: &Webhook<'_>, labels: &Value) -> Value {
                     {"key": "prestop.dev/inject", "operator": "NotIn", "values": ["disabled", "false"]},
                 ]},
                 "failurePolicy": "Ignore",
-                "timeoutSeconds": 2,
+                "timeoutSeconds": TIMEOUT_SECONDS,
                 "reinvocationPolicy": "IfNeeded",
                 "sideEffects": "None",
                 "matchPolicy": "Equivalent",

@@ -1,6 +1,7 @@
 //! The shared authority in a real cluster: replicas of a test look at the same Secret and webhook
 //! configuration, with the rights that an installation has and no others.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -89,7 +90,7 @@ impl Installation {
     }
 
     fn look(&self, replica: &mut Replica, now: SystemTime) -> Result<Looked, StoreError> {
-        self.runtime.block_on(replica.store.look(&replica.served, now))
+        self.runtime.block_on(replica.store.look(&replica.served, || now))
     }
 
     /// Looks until there is nothing more to do.
@@ -157,7 +158,7 @@ fn twenty_replicas_that_start_at_once_agree() {
     let now = SystemTime::now();
     let mut replicas: Vec<_> = (0..20).map(|_| installation.replica()).collect();
     for _ in 0..4 {
-        let looks = replicas.iter_mut().map(|replica| replica.store.look(&replica.served, now));
+        let looks = replicas.iter_mut().map(|replica| replica.store.look(&replica.served, || now));
         let looked = installation.runtime.block_on(futures_util::future::join_all(looks));
         assert!(looked.iter().all(Result::is_ok), "{looked:?}");
     }
@@ -292,4 +293,11 @@ fn what_others_break_heals() {
     assert_eq!(installation.control_plane.request("DELETE", SECRET, None).0, 200);
     assert!(matches!(installation.look(&mut replica, now), Err(StoreError::NoSecret(_))));
     assert!(installation.trusts(&replica, now));
+    // A certificate that is due only when the asking has failed is renewed all the same.
+    let end = replica.store.leaf_end().unwrap();
+    let clock = Cell::new(now);
+    let later = || clock.replace(end - Duration::from_secs(1));
+    let looked = installation.runtime.block_on(replica.store.look(&replica.served, later));
+    assert!(matches!(looked, Err(StoreError::NoSecret(_))));
+    assert!(replica.store.leaf_end().unwrap() > end);
 }

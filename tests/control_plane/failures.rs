@@ -1,16 +1,13 @@
 //! `failurePolicy: Ignore`: whatever prestop does or does not do, pods are created, in time.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
 use super::admission::prestop;
-use super::api::{ControlPlane, Webhook, has_status};
+use super::api::{ControlPlane, IN_TIME, Webhook, has_status};
 use super::others::Other;
-
-/// The webhook's `timeoutSeconds`, and what a busy machine adds.
-const IN_TIME: Duration = Duration::from_secs(8);
 
 fn is_created(control_plane: &ControlPlane, namespace: &str, name: &str) {
     let pod = json!({

@@ -122,8 +122,7 @@ impl Authority {
     async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
         let mut is_failing = false;
         loop {
-            let now = SystemTime::now();
-            let wait = match self.store.look(&served, now).await {
+            let wait = match self.store.look(&served, SystemTime::now).await {
                 Ok(looked) => {
                     is_failing = false;
                     self.is_trusted.store(looked.is_trusted, Ordering::Relaxed);
@@ -134,7 +133,7 @@ impl Authority {
                         metrics.certificate_expires(Certificate::Serving, end);
                     }
                     if looked.is_settled {
-                        jittered(self.look_interval, now)
+                        jittered(self.look_interval, SystemTime::now())
                     } else {
                         LOOK_AGAIN_AFTER
                     }
