@@ -3,12 +3,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Serialize;
 
+use crate::api::objects::{Deployment, LabelSelector, MutatingWebhook, Pod};
 use crate::certificates::certificates_in;
 use crate::policy::KubernetesVersion;
 
@@ -157,11 +154,8 @@ pub fn bundle(pem: &[u8], now: SystemTime) -> Check {
 #[must_use]
 pub fn replicas(deployments: &[Deployment]) -> Check {
     let id = "replicas";
-    let of = |count: fn(&Deployment) -> Option<i32>| -> i32 {
-        deployments.iter().filter_map(count).sum()
-    };
-    let ready = of(|it| it.status.as_ref()?.ready_replicas);
-    let wanted = of(|it| it.spec.as_ref()?.replicas);
+    let ready: i32 = deployments.iter().map(|it| it.status.ready_replicas).sum();
+    let wanted: i32 = deployments.iter().map(|it| it.spec.replicas).sum();
     match ready {
         0 => Check::failure(
             id,
@@ -204,9 +198,8 @@ pub fn canary(namespace: &str, pod: &Pod) -> Check {
         .annotations
         .as_ref()
         .is_some_and(|annotations| annotations.contains_key("prestop.dev/status"));
-    let has_hook = pod.spec.iter().flat_map(|spec| &spec.containers).any(|container| {
-        container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
-    });
+    let mut lifecycles = pod.spec.containers.iter().filter_map(|it| it.lifecycle.as_ref());
+    let has_hook = lifecycles.any(|lifecycle| lifecycle.pre_stop.is_some());
     if has_status && has_hook {
         return Check::ok(id, format!("a pod in {namespace} gets its hook (server-side dry run)"));
     }
@@ -223,11 +216,11 @@ pub fn canary(namespace: &str, pod: &Pod) -> Check {
 #[must_use]
 pub fn selector_text(selector: Option<&LabelSelector>) -> String {
     let Some(selector) = selector else { return String::new() };
-    let labels = selector.match_labels.iter().flatten();
-    let mut parts: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
-    for expression in selector.match_expressions.iter().flatten() {
+    let mut parts: Vec<String> =
+        selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    for expression in &selector.match_expressions {
         let key = &expression.key;
-        let values = expression.values.as_deref().unwrap_or_default().join(",");
+        let values = expression.values.join(",");
         parts.push(match expression.operator.as_str() {
             "In" => format!("{key} in ({values})"),
             "NotIn" => format!("{key} notin ({values})"),

@@ -57,8 +57,8 @@ pub enum Command {
     /// machine only, with a certificate made in memory. No pod is ever refused; in doubt a pod stays
     /// as it is.
     Serve(ServeArguments),
-    /// Check an installation in the cluster of the current kubeconfig: what works, what does not, and what
-    /// to do about it.
+    /// Check an installation in the cluster of the current kubeconfig, or else of this pod: what works,
+    /// what does not, and what to do about it.
     Check(CheckArguments),
     /// Look after the certificates of an installation.
     #[command(subcommand)]

@@ -29,9 +29,6 @@ const NAMESPACES_A_PAGE: u32 = 100;
 /// What can't be had of the cluster.
 #[derive(Debug, Error)]
 pub enum ClusterError {
-    /// Nobody says where it is, or who asks.
-    #[error("no cluster is known: {0}")]
-    Configuration(#[from] kube::config::InferConfigError),
     /// It does not answer, or refuses.
     #[error("the API server: {0}")]
     Request(#[from] kube::Error),
@@ -54,16 +51,6 @@ struct State {
     incoming: HashMap<String, Arc<NamespaceSettings>>,
     is_synced: bool,
     failing_since: Option<SystemTime>,
-}
-
-/// A client of the cluster that the service account of the pod belongs to, or the current context of
-/// the kubeconfig.
-///
-/// # Errors
-/// When there is neither.
-pub async fn client() -> Result<Client, ClusterError> {
-    let config = kube::Config::infer().await?;
-    Ok(Client::try_from(config)?)
 }
 
 /// The API server's version.

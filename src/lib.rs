@@ -21,6 +21,7 @@
 //! - [`cli`], [`commands`]: the shell: arguments, files, standard streams, exit codes
 
 pub mod admission;
+pub mod api;
 pub mod catalogue;
 pub mod certificates;
 pub mod checks;

@@ -6,11 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client, ResourceExt};
+use kube::Client;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -18,6 +14,8 @@ use tracing::{info, warn};
 
 use super::rotation::{Change, Lifetimes, Published, Shared, Sighting};
 use super::{CertificateError, Leaf, ServedCertificate};
+use crate::api::objects::{MutatingWebhookConfiguration, Secret};
+use crate::api::{Api, Collection};
 
 /// Where the Secret keeps the state, with the keys.
 pub const STATE_KEY: &str = "state.json";
@@ -61,8 +59,8 @@ pub struct Names {
 
 /// One replica's view of the shared authority.
 pub struct Store {
-    secrets: Api<Secret>,
-    webhooks: Api<MutatingWebhookConfiguration>,
+    api: Api,
+    secrets: Collection,
     names: Names,
     lifetimes: Lifetimes,
     leaf: Option<Signed>,
@@ -114,10 +112,9 @@ impl Store {
     /// A replica that has not looked yet.
     #[must_use]
     pub fn new(client: Client, names: Names, lifetimes: Lifetimes) -> Self {
-        let secrets = Api::namespaced(client.clone(), &names.namespace);
-        let webhooks = Api::all(client);
+        let (api, secrets) = (Api::new(client), Collection::secrets(&names.namespace));
         let sighting = Sighting::default();
-        Self { secrets, webhooks, names, lifetimes, leaf: None, known: None, sighting }
+        Self { api, secrets, names, lifetimes, leaf: None, known: None, sighting }
     }
 
     /// Does what is due: changes the Secret, publishes, signs. To be called every half minute or so.
@@ -167,10 +164,9 @@ impl Store {
         if let Some(change) = due {
             let changed = Shared::changed(shared, change, &published, now, &self.lifetimes)?;
             write_state(&mut secret, &changed);
-            let replaced =
-                self.secrets.replace(&self.names.secret, &PostParams::default(), &secret).await;
+            let replaced = self.api.replace(&self.secrets, &self.names.secret, &secret).await;
             shared = match replaced {
-                Ok(_) => {
+                Ok(()) => {
                     info!(change = change.name(), generation = changed.generation, "the authority");
                     done = Some(change);
                     Some(changed)
@@ -202,35 +198,31 @@ impl Store {
     }
 
     async fn secret(&self) -> Result<Secret, StoreError> {
-        let found = self.secrets.get_opt(&self.names.secret).await;
+        let found = self.api.get(&self.secrets, &self.names.secret).await;
         found
             .map_err(|error| StoreError::Request("the Secret", error))?
             .ok_or_else(|| StoreError::NoSecret(self.names.secret.clone()))
     }
 
     async fn configuration(&self) -> Result<Configuration, StoreError> {
-        let found = self.webhooks.get_opt(&self.names.webhook).await;
-        let found =
+        let webhooks = Collection::mutating_webhook_configurations();
+        let found = self.api.get(&webhooks, &self.names.webhook).await;
+        let found: Option<MutatingWebhookConfiguration> =
             found.map_err(|error| StoreError::Request("the webhook configuration", error))?;
         let Some(found) = found else {
             // Nobody calls. A first certificate can be made all the same.
             let (version, bundles) = (None, Vec::new());
             return Ok(Configuration { version, has_annotations: false, generation: 0, bundles });
         };
-        let annotation = found.annotations().get(GENERATION_ANNOTATION);
-        let webhooks = found.webhooks.iter().flatten();
+        let annotations = found.metadata.annotations;
+        let generation =
+            annotations.as_ref().and_then(|all| all.get(GENERATION_ANNOTATION)?.parse().ok());
+        let bundles = found.webhooks.iter().map(|webhook| &webhook.client_config.ca_bundle);
         Ok(Configuration {
-            version: found.resource_version(),
-            has_annotations: found.metadata.annotations.is_some(),
-            generation: annotation.and_then(|text| text.parse().ok()).unwrap_or(0),
-            bundles: webhooks
-                .map(|webhook| {
-                    let bytes = webhook.client_config.ca_bundle.as_ref();
-                    bytes.map_or_else(String::new, |bytes| {
-                        String::from_utf8_lossy(&bytes.0).into_owned()
-                    })
-                })
-                .collect(),
+            version: Some(found.metadata.resource_version),
+            has_annotations: annotations.is_some(),
+            generation: generation.unwrap_or(0),
+            bundles: bundles.map(|pem| String::from_utf8_lossy(pem).into_owned()).collect(),
         })
     }
 
@@ -261,12 +253,9 @@ impl Store {
         } else {
             add("/metadata/annotations".to_owned(), json!({GENERATION_ANNOTATION: generation}))
         });
-        let Ok(operations) = serde_json::from_value(Value::Array(operations)) else {
-            return Ok(false);
-        };
-        let patch = Patch::<()>::Json(operations);
-        match self.webhooks.patch(&self.names.webhook, &PatchParams::default(), &patch).await {
-            Ok(_) => Ok(true),
+        let webhooks = Collection::mutating_webhook_configurations();
+        match self.api.patch(&webhooks, &self.names.webhook, &Value::Array(operations)).await {
+            Ok(()) => Ok(true),
             // It changed in between: the next look sees how.
             Err(kube::Error::Api(status)) if [409, 422].contains(&status.code) => Ok(true),
             Err(error) => Err(StoreError::Request("the webhook configuration", error)),
@@ -310,8 +299,7 @@ impl Store {
 
 /// What the Secret says, if it can be used.
 fn read_state(secret: &Secret) -> Option<Shared> {
-    let ByteString(state) = secret.data.as_ref()?.get(STATE_KEY)?;
-    match Shared::from_json(state) {
+    match Shared::from_json(&secret.get(STATE_KEY)?) {
         Ok(shared) => Some(shared),
         Err(error) => {
             warn!(%error, "the Secret can't be used: a new authority is made");
@@ -321,7 +309,6 @@ fn read_state(secret: &Secret) -> Option<Shared> {
 }
 
 fn write_state(secret: &mut Secret, shared: &Shared) {
-    let data = secret.data.get_or_insert_default();
-    data.insert(STATE_KEY.to_owned(), ByteString(shared.to_json().into_bytes()));
-    data.insert(BUNDLE_KEY.to_owned(), ByteString(shared.bundle().into_bytes()));
+    secret.set(STATE_KEY, shared.to_json().as_bytes());
+    secret.set(BUNDLE_KEY, shared.bundle().as_bytes());
 }

@@ -4,21 +4,18 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use anyhow::{Context, anyhow};
-use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 use super::{Exit, tell};
+use crate::api::objects::{MutatingWebhookConfiguration, Secret};
+use crate::api::{self, Api, Collection};
 use crate::certificates::outlook::outlook;
 use crate::certificates::rotation::{Change, Lifetimes, Shared};
 use crate::certificates::store::{GENERATION_ANNOTATION, STATE_KEY};
 use crate::certificates::{Authority, Described, certificates_in};
 use crate::cli::{CertificatesStatusArguments, ReadingForm};
-use crate::cluster;
 
 /// Of the form for machines.
 const FORM_VERSION: u32 = 1;
@@ -56,33 +53,31 @@ pub(super) fn status(arguments: &CertificatesStatusArguments) -> anyhow::Result<
 }
 
 async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
-    let client = cluster::client().await?;
-    let webhooks: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let api = Api::new(api::client().await?);
     let name = &arguments.webhook;
-    let found = webhooks.get_opt(name).await.context("the webhook configuration")?;
+    let found = api.get(&Collection::mutating_webhook_configurations(), name).await;
+    let found: Option<MutatingWebhookConfiguration> = found.context("the webhook configuration")?;
     let found = found.ok_or_else(|| {
         anyhow!("there is no webhook configuration {name}; say --webhook NAME (kubectl get mutatingwebhookconfigurations)")
     })?;
-    let generation = found.annotations().get(GENERATION_ANNOTATION).cloned();
-    let client_config =
-        found.webhooks.unwrap_or_default().into_iter().next().map(|webhook| webhook.client_config);
-    let client_config = client_config.unwrap_or_default();
-    let bundle = client_config.ca_bundle.map(|ByteString(pem)| pem).unwrap_or_default();
+    let annotations = found.metadata.annotations;
+    let generation = annotations.and_then(|mut all| all.remove(GENERATION_ANNOTATION));
+    let first = found.webhooks.into_iter().next();
+    let client_config = first.map(|webhook| webhook.client_config).unwrap_or_default();
     let service_namespace = client_config.service.map(|service| service.namespace);
     let shared = match arguments.namespace.clone().or(service_namespace) {
         None => Err("the webhook has no Service; say --namespace NAME".to_owned()),
         Some(namespace) => {
             let secret = arguments.secret.clone().unwrap_or_else(|| format!("{name}-authority"));
-            shared(&client, &namespace, &secret).await
+            shared(&api, &namespace, &secret).await
         }
     };
-    let bundle = String::from_utf8_lossy(&bundle).into_owned();
+    let bundle = String::from_utf8_lossy(&client_config.ca_bundle).into_owned();
     Ok(Seen { webhook: name.clone(), bundle, generation, shared })
 }
 
-async fn shared(client: &Client, namespace: &str, name: &str) -> Result<Shared, String> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = match secrets.get_opt(name).await {
+async fn shared(api: &Api, namespace: &str, name: &str) -> Result<Shared, String> {
+    let secret: Secret = match api.get(&Collection::secrets(namespace), name).await {
         Ok(Some(secret)) => secret,
         Ok(None) => {
             return Err(format!(
@@ -94,13 +89,12 @@ async fn shared(client: &Client, namespace: &str, name: &str) -> Result<Shared, 
         }
         Err(error) => return Err(error.to_string()),
     };
-    let data = secret.data.unwrap_or_default();
-    let Some(ByteString(state)) = data.get(STATE_KEY) else {
+    let Some(state) = secret.get(STATE_KEY) else {
         return Err(format!(
             "the Secret {namespace}/{name} is empty: no replica has filled it yet"
         ));
     };
-    Shared::from_json(state).map_err(|error| error.to_string())
+    Shared::from_json(&state).map_err(|error| error.to_string())
 }
 
 fn for_people(seen: &Seen, now: SystemTime) -> String {

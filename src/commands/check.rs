@@ -7,22 +7,16 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhook, MutatingWebhookConfiguration, ServiceReference,
-};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
-use kube::api::{ListParams, PostParams};
-use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::{Exit, tell};
+use crate::api::objects::{
+    Deployment, MutatingWebhook, MutatingWebhookConfiguration, Named, Pod, Service,
+    ServiceReference, SubjectAccessReview,
+};
+use crate::api::{self, Api, Collection};
 use crate::checks::{self, Check, Right, Status};
 use crate::cli::{CheckArguments, ReadingForm};
 use crate::cluster;
@@ -72,13 +66,14 @@ fn print(checks: &[Check], form: ReadingForm, out: &mut impl Write) -> io::Resul
 
 /// An error where no cluster can be reached.
 async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Vec<Check>> {
-    let client = cluster::client().await?;
+    let client = api::client().await?;
     let version = timeout(PATIENCE, cluster::version(&client)).await;
     let version = version.context("the API server does not answer")??;
     let mut checks = vec![checks::version(version)];
-    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    let found = match api.get_opt(&arguments.webhook).await {
-        Ok(found) => found.and_then(|it| it.webhooks?.into_iter().next()),
+    let api = Api::new(client);
+    let webhooks = Collection::mutating_webhook_configurations();
+    let found = match api.get::<MutatingWebhookConfiguration>(&webhooks, &arguments.webhook).await {
+        Ok(found) => found.and_then(|it| it.webhooks.into_iter().next()),
         Err(error) => {
             checks.push(unseen("webhook-configuration", "the webhook configuration", &error));
             return Ok(checks);
@@ -93,16 +88,14 @@ async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Ve
         return Ok(checks);
     };
     checks.extend(checks::webhook(&arguments.webhook, &webhook));
-    let bundle = webhook.client_config.ca_bundle.as_ref().map(|ByteString(pem)| pem.as_slice());
-    let bundle = bundle.unwrap_or_default();
-    checks.push(checks::bundle(bundle, now));
+    checks.push(checks::bundle(&webhook.client_config.ca_bundle, now));
     if arguments.connect {
-        checks.push(connect::check(&client, &webhook.client_config, bundle, arguments).await);
+        checks.push(connect::check(&api, &webhook.client_config, arguments).await);
     }
     if let Some(service) = &webhook.client_config.service {
-        checks.extend(installation(&client, service, &arguments.webhook).await);
+        checks.extend(installation(&api, service, &arguments.webhook).await);
     }
-    checks.extend(injection(&client, &webhook, arguments).await);
+    checks.extend(injection(&api, &webhook, arguments).await);
     Ok(checks)
 }
 
@@ -117,11 +110,11 @@ fn unseen(id: &'static str, what: &str, error: &kube::Error) -> Check {
 }
 
 /// The Deployment behind the Service, and what its service account may do.
-async fn installation(client: &Client, service: &ServiceReference, webhook: &str) -> Vec<Check> {
-    let services: Api<Service> = Api::namespaced(client.clone(), &service.namespace);
-    let selector = match services.get(&service.name).await {
-        Ok(service) => service.spec.and_then(|spec| spec.selector).unwrap_or_default(),
-        Err(kube::Error::Api(status)) if status.code == 404 => {
+async fn installation(api: &Api, service: &ServiceReference, webhook: &str) -> Vec<Check> {
+    let services = Collection::services(&service.namespace);
+    let selector = match api.get::<Service>(&services, &service.name).await {
+        Ok(Some(service)) => service.spec.selector,
+        Ok(None) => {
             return vec![Check::failure(
                 "service",
                 format!("the Service {}/{} is missing", service.namespace, service.name),
@@ -131,46 +124,43 @@ async fn installation(client: &Client, service: &ServiceReference, webhook: &str
         Err(error) => return vec![unseen("service", "the Service", &error)],
     };
     let labels: Vec<_> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &service.namespace);
-    let deployments = match deployments.list(&ListParams::default().labels(&labels.join(","))).await
-    {
-        Ok(list) => list.items,
+    let deployments = Collection::deployments(&service.namespace);
+    let deployments: Vec<Deployment> = match api.list(&deployments, &labels.join(",")).await {
+        Ok(deployments) => deployments,
         Err(error) => return vec![unseen("replicas", "the Deployment", &error)],
     };
     let mut checks = vec![checks::replicas(&deployments)];
-    let specs = deployments.iter().filter_map(|it| it.spec.as_ref()?.template.spec.as_ref());
-    for spec in specs {
+    for spec in deployments.iter().map(|it| &it.spec.template.spec) {
         let account = spec.service_account_name.as_deref().unwrap_or("default");
-        let arguments = spec.containers.iter().flat_map(|it| it.args.iter().flatten());
+        let arguments = spec.containers.iter().flat_map(|it| &it.args);
         let arguments: Vec<String> = arguments.cloned().collect();
         let needed = checks::rights(&arguments, webhook, &service.namespace);
-        checks.push(rights(client, &service.namespace, account, needed).await);
+        checks.push(rights(api, &service.namespace, account, needed).await);
     }
     checks
 }
 
-async fn rights(client: &Client, namespace: &str, account: &str, needed: Vec<Right>) -> Check {
-    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+async fn rights(api: &Api, namespace: &str, account: &str, needed: Vec<Right>) -> Check {
     let mut missing = Vec::new();
     for right in needed {
-        let review = SubjectAccessReview {
-            spec: SubjectAccessReviewSpec {
-                user: Some(format!("system:serviceaccount:{namespace}:{account}")),
-                groups: Some(vec!["system:serviceaccounts".to_owned()]),
-                resource_attributes: Some(ResourceAttributes {
-                    verb: Some(right.verb.to_owned()),
-                    group: Some(right.group.to_owned()),
-                    resource: Some(right.resource.to_owned()),
-                    name: right.name.clone(),
-                    namespace: right.namespace.clone(),
-                    ..ResourceAttributes::default()
-                }),
-                ..SubjectAccessReviewSpec::default()
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": format!("system:serviceaccount:{namespace}:{account}"),
+                "groups": ["system:serviceaccounts"],
+                "resourceAttributes": {
+                    "verb": right.verb,
+                    "group": right.group,
+                    "resource": right.resource,
+                    "name": right.name,
+                    "namespace": right.namespace,
+                },
             },
-            ..SubjectAccessReview::default()
-        };
-        match reviews.create(&PostParams::default(), &review).await {
-            Ok(answer) if answer.status.as_ref().is_some_and(|status| status.allowed) => {}
+        });
+        let reviews = Collection::subject_access_reviews();
+        match api.create::<SubjectAccessReview>(&reviews, &review).await {
+            Ok(answer) if answer.status.allowed => {}
             Ok(_) => missing.push(right),
             Err(error) => return unseen("rights", "the rights of the service account", &error),
         }
@@ -179,17 +169,12 @@ async fn rights(client: &Client, namespace: &str, account: &str, needed: Vec<Rig
 }
 
 /// Which namespaces are taken, and whether a pod in one of them gets its hook.
-async fn injection(
-    client: &Client,
-    webhook: &MutatingWebhook,
-    arguments: &CheckArguments,
-) -> Vec<Check> {
+async fn injection(api: &Api, webhook: &MutatingWebhook, arguments: &CheckArguments) -> Vec<Check> {
     let mut checks = Vec::new();
     let selector = checks::selector_text(webhook.namespace_selector.as_ref());
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let selected = match namespaces.list_metadata(&ListParams::default().labels(&selector)).await {
+    let selected = match api.list::<Named>(&Collection::namespaces(), &selector).await {
         Ok(list) => {
-            let names: Vec<_> = list.items.iter().map(ResourceExt::name_any).collect();
+            let names: Vec<_> = list.into_iter().map(|it| it.metadata.name).collect();
             checks.push(checks::namespaces(&names));
             names
         }
@@ -199,9 +184,8 @@ async fn injection(
         }
     };
     let Some(namespace) = arguments.namespace.as_ref().or(selected.first()) else { return checks };
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    checks.push(match pods.create(&dry_run, &canary()).await {
+    let pods = Collection::pods(namespace);
+    checks.push(match api.create_dry_run::<Pod>(&pods, &canary()).await {
         Ok(pod) => checks::canary(namespace, &pod),
         Err(kube::Error::Api(status)) => Check::warning(
             "injection",
@@ -214,8 +198,10 @@ async fn injection(
 }
 
 /// A pod that the strictest Pod Security level lets in. Never created.
-fn canary() -> Pod {
-    let pod = json!({
+fn canary() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
         "metadata": {"generateName": "prestop-check-"},
         "spec": {
             "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -232,6 +218,5 @@ fn canary() -> Pod {
                 },
             }],
         },
-    });
-    serde_json::from_value(pod).unwrap_or_default()
+    })
 }

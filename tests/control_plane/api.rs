@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use prestop::api::ServiceAccount;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -20,9 +21,9 @@ use crate::serve::process::wait_until;
 
 const TOKEN: &str = "token-of-a-test";
 /// Of webhooks: what should answer does so also where a busy machine stands still for seconds.
-const TIMEOUT_SECONDS: u8 = 10;
+const TIMEOUT_SECONDS: u8 = 5;
 /// The longest that a creation may take that meets such a webhook, on a busy machine.
-pub(super) const IN_TIME: Duration = Duration::from_secs(25);
+pub(super) const IN_TIME: Duration = Duration::from_secs(20);
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 pub(super) struct ControlPlane {
@@ -229,6 +230,22 @@ impl ControlPlane {
 
     /// A kubeconfig for a service account with exactly these rights in the whole cluster.
     pub(super) fn kubeconfig(&self, account: &str, rules: &Value) -> PathBuf {
+        self.add_account(account, rules);
+        self.kubeconfig_of("default", account)
+    }
+
+    /// What a pod of a new service account finds, which may do what the rules say.
+    pub(super) fn service_account(&self, account: &str, rules: &Value) -> ServiceAccount {
+        self.add_account(account, rules);
+        let folder = self.folder.path().join(account);
+        fs::create_dir(&folder).unwrap();
+        let token = self.token("default", account);
+        fs::write(folder.join("token"), token.as_str().unwrap()).unwrap();
+        fs::copy(self.folder.path().join("certs/apiserver.crt"), folder.join("ca.crt")).unwrap();
+        ServiceAccount { address: format!("127.0.0.1:{}", self.port), folder }
+    }
+
+    fn add_account(&self, account: &str, rules: &Value) {
         let metadata = json!({"name": account});
         let subject = json!({"kind": "ServiceAccount", "name": account, "namespace": "default"});
         let rbac = "/apis/rbac.authorization.k8s.io/v1";
@@ -247,17 +264,20 @@ impl ControlPlane {
             let (status, answer) = self.request("POST", &path, Some(&object));
             assert_eq!(status, 201, "{answer}");
         }
-        self.kubeconfig_of("default", account)
     }
 
     /// A kubeconfig for a service account that is there.
     pub(super) fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        self.kubeconfig_with(account, &self.token(namespace, account))
+    }
+
+    fn token(&self, namespace: &str, account: &str) -> Value {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let wanted =
             json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
         let (status, answer) = self.request("POST", &path, Some(&wanted));
         assert_eq!(status, 201, "{answer}");
-        self.kubeconfig_with(account, &answer["status"]["token"])
+        answer["status"]["token"].clone()
     }
 
     /// A kubeconfig for somebody who may do everything.

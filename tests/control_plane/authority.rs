@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use prestop::certificates::ServedCertificate;
 use prestop::certificates::rotation::Lifetimes;
 use prestop::certificates::store::{Looked, Names, Store, StoreError};
@@ -60,19 +59,13 @@ impl Installation {
         let secret = json!({"metadata": {"name": "prestop-authority"}, "type": "Opaque"});
         control_plane.create("/api/v1/namespaces/prestop/secrets", &secret);
         control_plane.create(WEBHOOK.rsplit_once('/').unwrap().0, &configuration());
-        let kubeconfig = control_plane.kubeconfig("prestop", &rules());
+        let account = control_plane.service_account("prestop", &rules());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = runtime.block_on(async {
-            let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-            let options = KubeConfigOptions::default();
-            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
-            Client::try_from(config).unwrap()
-        });
+        let client = runtime.block_on(async { account.client().unwrap() });
         Some(Self { control_plane, runtime, client })
     }
 

@@ -10,9 +10,6 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
-use k8s_openapi::api::core::v1::Service;
-use kube::{Api, Client};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -21,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::api::objects::{Service, WebhookClientConfig};
+use crate::api::{Api, Collection};
 use crate::checks::Check;
 use crate::cli::CheckArguments;
 
@@ -36,9 +35,8 @@ struct Target {
 }
 
 pub(super) async fn check(
-    client: &Client,
+    api: &Api,
     webhook: &WebhookClientConfig,
-    bundle: &[u8],
     arguments: &CheckArguments,
 ) -> Check {
     let id = "connection";
@@ -49,9 +47,9 @@ pub(super) async fn check(
     };
     let address = match &arguments.address {
         Some(address) => address.clone(),
-        None => address(client, webhook, &target).await,
+        None => address(api, webhook, &target).await,
     };
-    let tried = timeout(PATIENCE, ask(&target, bundle, &address)).await;
+    let tried = timeout(PATIENCE, ask(&target, &webhook.ca_bundle, &address)).await;
     match tried.unwrap_or_else(|_| Err(anyhow!("no answer within {PATIENCE:?}"))) {
         Ok(()) => Check::ok(id, format!("{} is trusted, and answers with a patch", target.host)),
         Err(error) => Check::failure(id, format!("{}: {error:#}", target.host), advice),
@@ -62,7 +60,7 @@ fn target(client: &WebhookClientConfig) -> Option<Target> {
     if let Some(service) = &client.service {
         return Some(Target {
             host: format!("{}.{}.svc", service.name, service.namespace),
-            port: service.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(443),
+            port: service.port.unwrap_or(443),
             path: service.path.clone().unwrap_or_else(|| "/".to_owned()),
         });
     }
@@ -76,12 +74,12 @@ fn target(client: &WebhookClientConfig) -> Option<Target> {
 
 /// The Service's own address, which the API server takes too: it asks no DNS. Whoever may not read the
 /// Service, or finds one without an address, goes by its name.
-async fn address(client: &Client, webhook: &WebhookClientConfig, target: &Target) -> String {
+async fn address(api: &Api, webhook: &WebhookClientConfig, target: &Target) -> String {
     let mut host = target.host.clone();
     if let Some(reference) = &webhook.service {
-        let services: Api<Service> = Api::namespaced(client.clone(), &reference.namespace);
-        let service = services.get(&reference.name).await.ok();
-        let address = service.and_then(|service| service.spec?.cluster_ip);
+        let services = Collection::services(&reference.namespace);
+        let service = api.get::<Service>(&services, &reference.name).await.ok().flatten();
+        let address = service.and_then(|service| service.spec.cluster_ip);
         if let Some(address) = address.filter(|address| address != "None" && !address.is_empty()) {
             host = if address.contains(':') { format!("[{address}]") } else { address };
         }

@@ -8,7 +8,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use json_patch::Patch;
 use serde_json::json;
-use similar::{ChangeTag, TextDiff};
+use similar::algorithms::{Capture, Compact, Replace, myers};
+use similar::{ChangeTag, DiffOp, group_diff_ops};
 use tempfile::{NamedTempFile, SpooledTempFile};
 
 use crate::cli::{Color, InjectArguments, OutputForm};
@@ -207,9 +208,10 @@ impl FileOutput {
             let name = &self.name;
             writeln!(self.printed, "{bold}--- {name}{bold:#}\n{bold}+++ {name}{bold:#}")?;
         }
-        let diff = TextDiff::from_lines(document.text.as_str(), text);
+        let [old_lines, new_lines] = [document.text.as_str(), text]
+            .map(|text| text.split_inclusive('\n').collect::<Vec<&str>>());
         let first = document.first_line.saturating_sub(1);
-        for group in diff.grouped_ops(CONTEXT_LINES) {
+        for group in group_diff_ops(differences(&old_lines, &new_lines), CONTEXT_LINES) {
             let (Some(head), Some(tail)) = (group.first(), group.last()) else { continue };
             let old = head.old_range().start..tail.old_range().end;
             let new = head.new_range().start..tail.new_range().end;
@@ -222,7 +224,9 @@ impl FileOutput {
                 self.new_lines + new.start + 1,
                 new.len()
             )?;
-            for change in group.iter().flat_map(|operation| diff.iter_changes(operation)) {
+            let changes =
+                group.iter().flat_map(|operation| operation.iter_changes(&*old_lines, &*new_lines));
+            for change in changes {
                 let (sign, style) = match change.tag() {
                     ChangeTag::Equal => (' ', Style::new()),
                     ChangeTag::Insert => ('+', AnsiColor::Green.on_default()),
@@ -237,6 +241,16 @@ impl FileOutput {
             }
         }
         Ok(())
+    }
+}
+
+/// What has to change, as `diff` tells it. One algorithm for one kind of text: the crate's own front for
+/// text would bring all of them for each kind, half a megabyte.
+fn differences(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
+    let mut found = Compact::new(Replace::new(Capture::new()), old, new);
+    match myers::diff(&mut found, old, 0..old.len(), new, 0..new.len()) {
+        Ok(()) => found.into_inner().into_inner().into_ops(),
+        Err(never) => match never {},
     }
 }
 

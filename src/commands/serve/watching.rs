@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::admission::Namespaces;
+use crate::api;
 use crate::certificates::ServedCertificate;
 use crate::certificates::rotation::Lifetimes;
 use crate::certificates::store::{Names, Store};
@@ -54,7 +55,7 @@ impl Cluster {
     ) -> anyhow::Result<Self> {
         // The API client needs one for its own connections.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = cluster::client().await.context("--cluster")?;
+        let client = api::client().await.context("--cluster")?;
         let authority = names(arguments).map(|names| Authority {
             store: Store::new(
                 client.clone(),

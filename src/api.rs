@@ -1,0 +1,241 @@
+//! The API server, as far as prestop asks it: a client that knows who asks, and the few objects that are
+//! read, as small as they are needed.
+//!
+//! kube does the talking. Its typed objects and its reading of kubeconfigs are as large as the rest of the
+//! program, so objects are our own, and the webhook's image knows pods' service accounts only
+//! (feature `kubeconfig`).
+
+pub mod objects;
+mod service_account;
+
+use http::Request;
+use http::header::CONTENT_TYPE;
+use kube::Client;
+use kube::core::params::{GetParams, ListParams, PostParams};
+use kube::core::request::{Error as RequestError, Request as Requests};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+
+pub use self::service_account::{ServiceAccount, ServiceAccountError};
+
+/// Nobody says where the API server is, or who asks.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The pod's service account can't be used.
+    #[error(transparent)]
+    ServiceAccount(#[from] ServiceAccountError),
+    /// The kubeconfig can't be used, for this reason.
+    #[cfg(feature = "kubeconfig")]
+    #[error("no cluster is known: {0}")]
+    Kubeconfig(String),
+}
+
+/// Objects of one kind, as the API's path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection(String);
+
+/// The API server.
+#[derive(Clone)]
+pub struct Api {
+    client: Client,
+}
+
+#[derive(Deserialize)]
+struct List<T> {
+    items: Vec<T>,
+}
+
+/// A client of the cluster that the current context of the kubeconfig names, or else of the one that
+/// this process runs in.
+///
+/// # Errors
+/// When there is neither, or it can't be used.
+#[cfg_attr(not(feature = "kubeconfig"), allow(clippy::unused_async))]
+pub async fn client() -> Result<Client, ClientError> {
+    let account = ServiceAccount::of_this_pod(|name| std::env::var(name).ok());
+    #[cfg(feature = "kubeconfig")]
+    match kube::config::Kubeconfig::read() {
+        Ok(kubeconfig) => {
+            let options = kube::config::KubeConfigOptions::default();
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+            let config = config.map_err(|error| ClientError::Kubeconfig(error.to_string()))?;
+            return Client::try_from(config)
+                .map_err(|error| ClientError::Kubeconfig(error.to_string()));
+        }
+        // Where there is neither, people miss their kubeconfig.
+        Err(error) if account.is_err() => return Err(ClientError::Kubeconfig(error.to_string())),
+        Err(_) => {}
+    }
+    Ok(account?.client()?)
+}
+
+impl Collection {
+    /// All namespaces.
+    #[must_use]
+    pub fn namespaces() -> Self {
+        Self("/api/v1/namespaces".to_owned())
+    }
+
+    /// Pods of a namespace.
+    #[must_use]
+    pub fn pods(namespace: &str) -> Self {
+        Self::core(namespace, "pods")
+    }
+
+    /// Secrets of a namespace.
+    #[must_use]
+    pub fn secrets(namespace: &str) -> Self {
+        Self::core(namespace, "secrets")
+    }
+
+    /// Services of a namespace.
+    #[must_use]
+    pub fn services(namespace: &str) -> Self {
+        Self::core(namespace, "services")
+    }
+
+    /// Deployments of a namespace.
+    #[must_use]
+    pub fn deployments(namespace: &str) -> Self {
+        Self(format!("/apis/apps/v1/namespaces/{namespace}/deployments"))
+    }
+
+    /// All mutating webhooks.
+    #[must_use]
+    pub fn mutating_webhook_configurations() -> Self {
+        Self("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations".to_owned())
+    }
+
+    /// Questions about what somebody may do.
+    #[must_use]
+    pub fn subject_access_reviews() -> Self {
+        Self("/apis/authorization.k8s.io/v1/subjectaccessreviews".to_owned())
+    }
+
+    fn core(namespace: &str, plural: &str) -> Self {
+        Self(format!("/api/v1/namespaces/{namespace}/{plural}"))
+    }
+
+    fn requests(&self) -> Requests {
+        Requests::new(self.0.as_str())
+    }
+}
+
+/// Errors are kube's; those of its kind `Api` are what the API server answered.
+impl Api {
+    /// What this client reaches.
+    #[must_use]
+    pub const fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// An object, if it is there.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the answer is no `T`.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        name: &str,
+    ) -> Result<Option<T>, kube::Error> {
+        match self.ask(collection.requests().get(name, &GetParams::default())).await {
+            Ok(text) => read(&text).map(Some),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The objects with these labels, a selector as the API's queries have it.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the answer is no list of `T`.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        labels: &str,
+    ) -> Result<Vec<T>, kube::Error> {
+        let text = self.ask(collection.requests().list(&ListParams::default().labels(labels)));
+        Ok(read::<List<T>>(&text.await?)?.items)
+    }
+
+    /// Creates an object; the API server's answer.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the answer is no `T`.
+    pub async fn create<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        object: &Value,
+    ) -> Result<T, kube::Error> {
+        self.post(collection, object, &PostParams::default()).await
+    }
+
+    /// What would be created: the object has gone through all of admission and is not kept.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the answer is no `T`.
+    pub async fn create_dry_run<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        object: &Value,
+    ) -> Result<T, kube::Error> {
+        let parameters = PostParams { dry_run: true, ..PostParams::default() };
+        self.post(collection, object, &parameters).await
+    }
+
+    /// Replaces an object, if it still has the resource version that it says.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses; status 409 where the object has changed.
+    pub async fn replace(
+        &self,
+        collection: &Collection,
+        name: &str,
+        object: &(impl serde::Serialize + Sync),
+    ) -> Result<(), kube::Error> {
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        let request = collection.requests().replace(name, &PostParams::default(), body);
+        self.ask(request).await.map(drop)
+    }
+
+    /// Changes an object by the operations of a JSON patch.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses; status 409 or 422 where a `test` does not hold.
+    pub async fn patch(
+        &self,
+        collection: &Collection,
+        name: &str,
+        operations: &Value,
+    ) -> Result<(), kube::Error> {
+        let body = serde_json::to_vec(operations).map_err(kube::Error::SerdeError)?;
+        let request = Request::patch(format!("{}/{name}", collection.0))
+            .header(CONTENT_TYPE, "application/json-patch+json")
+            .body(body)
+            .map_err(RequestError::BuildRequest);
+        self.ask(request).await.map(drop)
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        object: &Value,
+        parameters: &PostParams,
+    ) -> Result<T, kube::Error> {
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        read(&self.ask(collection.requests().create(parameters, body)).await?)
+    }
+
+    async fn ask(
+        &self,
+        request: Result<Request<Vec<u8>>, RequestError>,
+    ) -> Result<String, kube::Error> {
+        self.client.request_text(request.map_err(kube::Error::BuildRequest)?).await
+    }
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, kube::Error> {
+    serde_json::from_str(text).map_err(kube::Error::SerdeError)
+}
