@@ -36,6 +36,8 @@ pub(crate) enum Figure {
     FirstAnswer,
     /// Memory after the first answer.
     IdleMemory,
+    /// What of it is no page of the program's file.
+    AnonymousMemory,
     /// Memory with 1,000 connections, at its peak.
     CrowdMemory,
     /// Memory 30 s after they are gone.

@@ -147,6 +147,11 @@ impl Running {
         self.status("VmRSS:")
     }
 
+    /// What of that is no page of a file, which the system could drop.
+    pub(crate) fn anonymous_bytes(&self) -> anyhow::Result<f64> {
+        self.status("RssAnon:")
+    }
+
     /// The most that it ever had, in bytes.
     pub(crate) fn peak_bytes(&self) -> anyhow::Result<f64> {
         self.status("VmHWM:")

@@ -98,18 +98,19 @@ fn latencies(figures: &Figures) -> String {
 fn memory(figures: &Figures) -> String {
     let mut text = format!(
         "### Memory, start, size\n\nMB, medians. Peak with {CONNECTIONS} connections and the small body; with {CROWD} connections and the large \
-         one; 30 s after those were closed. The first answer is counted from before the program is started, with a certificate from files.\n\n\
-         | | idle | peak, {CONNECTIONS} | peak, {CROWD} | 30 s after | first answer, median | 9 of 10 within | new TLS connection and request, CPU | program |\n\
-         |---|---|---|---|---|---|---|---|---|\n"
+         one; 30 s after those were closed. Anonymous is what is no page of the program's file, which the system may drop. The first answer is counted from before the program is started, with a certificate from files.\n\n\
+         | | idle | of it anonymous | peak, {CONNECTIONS} | peak, {CROWD} | 30 s after | first answer, median | 9 of 10 within | new TLS connection and request, CPU | program |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n"
     );
     for contestant in Contestant::PROGRAMS {
         let megabytes = |figure| median(figures.spread(figure, contestant)) / 1e6;
         let start = figures.spread(Figure::FirstAnswer, contestant);
         let _ = writeln!(
             text,
-            "| {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} ms | {:.1} ms | {} µs | {:.1} MB |",
+            "| {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} ms | {:.1} ms | {} µs | {:.1} MB |",
             contestant.name(),
             megabytes(Figure::IdleMemory),
+            megabytes(Figure::AnonymousMemory),
             megabytes(Figure::PeakMemory(Review::Small.name())),
             megabytes(Figure::CrowdMemory),
             megabytes(Figure::LaterMemory),

@@ -140,6 +140,7 @@ impl Bench<'_> {
         connection.review(&request)?;
         figures.add(Figure::FirstAnswer, contestant, microseconds(server.began.elapsed()));
         figures.add(Figure::IdleMemory, contestant, server.resident_bytes()?);
+        figures.add(Figure::AnonymousMemory, contestant, server.anonymous_bytes()?);
         Ok(())
     }
 
