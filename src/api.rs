@@ -8,11 +8,16 @@
 pub mod objects;
 mod service_account;
 
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::Request;
 use http::header::CONTENT_TYPE;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::Client;
+use kube::core::PartialObjectMeta;
 use kube::core::params::{GetParams, ListParams, PostParams};
 use kube::core::request::{Error as RequestError, Request as Requests};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -69,6 +74,21 @@ pub async fn client() -> Result<Client, ClientError> {
         Err(_) => {}
     }
     Ok(account?.client()?)
+}
+
+/// Changes of one mutating webhook configuration, from what is there at the start on: `Ok` for each, and
+/// errors while it can't be watched, for ever. It is tried again, more and more seldom.
+pub fn changes_of_mutating_webhook(
+    client: Client,
+    name: &str,
+) -> impl Stream<Item = Result<(), watcher::Error>> + use<> {
+    let all: kube::Api<PartialObjectMeta<MutatingWebhookConfiguration>> = kube::Api::all(client);
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let events = watcher(all, config).default_backoff();
+    let is_change = |event: &Event<_>| !matches!(event, Event::Init | Event::InitDone);
+    events
+        .try_filter(move |event| std::future::ready(is_change(event)))
+        .map(|event| event.map(drop))
 }
 
 impl Collection {

@@ -261,7 +261,7 @@ pub fn rights(arguments: &[String], webhook: &str, namespace: &str) -> Vec<Right
             namespace: Some(namespace.to_owned()),
         }));
         let name = value("--webhook").unwrap_or_else(|| webhook.to_owned());
-        rights.extend(["get", "patch"].map(|verb| Right {
+        rights.extend(["get", "list", "watch", "patch"].map(|verb| Right {
             verb,
             group: "admissionregistration.k8s.io",
             resource: "mutatingwebhookconfigurations",
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(count(&["serve", "--tls-cert=x"]).len(), 0);
         assert_eq!(count(&["serve", "--cluster"]).len(), 2);
         let all = count(&["serve", "--cluster", "--authority-secret", "s", "--webhook=w"]);
-        assert_eq!(all.len(), 6);
+        assert_eq!(all.len(), 8);
         assert_eq!(all[2].name.as_deref(), Some("s"));
         assert_eq!(all[5].name.as_deref(), Some("w"));
         let told = missing_rights("x", &all[2..3]);

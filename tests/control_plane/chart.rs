@@ -258,7 +258,7 @@ fn the_service_account_may_do_its_work_and_nothing_else() {
     };
     let everywhere = [
         json!({"verbs": ["list", "watch"], "apiGroups": [""], "resources": ["namespaces"]}),
-        json!({"verbs": ["get", "patch"], "apiGroups": ["admissionregistration.k8s.io"],
+        json!({"verbs": ["get", "list", "watch", "patch"], "apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["mutatingwebhookconfigurations"], "resourceNames": ["prestop"]}),
     ];
     let at_home = json!({"verbs": ["get", "update"], "apiGroups": [""], "resources": ["secrets"],

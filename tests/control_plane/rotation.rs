@@ -33,6 +33,8 @@ const LONGER: &str =
 server: {drainDelay: 0}
 ";
 const REPLICAS: usize = 3;
+/// For what is to be noticed without looking.
+const SELDOM: &str = "certificates: {lookInterval: 10m}\nserver: {drainDelay: 0}\n";
 /// Each is four changes of the Secret: prepare, seen, switch, retire.
 const ROTATIONS: u64 = 2;
 
@@ -56,7 +58,7 @@ impl Installation {
             {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
             {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["prestop-authority"],
              "verbs": ["get", "update"]},
-            {"apiGroups": ["admissionregistration.k8s.io"], "verbs": ["get", "patch"],
+            {"apiGroups": ["admissionregistration.k8s.io"], "verbs": ["get", "list", "watch", "patch"],
              "resources": ["mutatingwebhookconfigurations"], "resourceNames": ["prestop"]},
         ]);
         let kubeconfig = control_plane.kubeconfig("prestop", &rules);
@@ -209,5 +211,21 @@ fn certificates_are_renewed_while_the_api_server_is_away() {
     wait_until("trust", || {
         installation.replicas.iter().all(|replica| installation.is_trusted(replica.address))
     });
+    installation.control_plane.wait_for_effect("enabled", has_status);
+}
+
+/// Somebody overwrites what is to be trusted. The next look is minutes away, but the change is seen.
+#[test]
+fn an_overwritten_bundle_is_put_right_at_once() {
+    let Some(installation) = Installation::start(SELDOM) else { return };
+    let good = installation.bundle();
+    for _ in 0..3 {
+        let (_, mut configuration) = installation.control_plane.request("GET", WEBHOOK, None);
+        configuration["webhooks"][0]["clientConfig"]["caBundle"] = json!("bm90IG91cnM=");
+        let (status, answer) =
+            installation.control_plane.request("PUT", WEBHOOK, Some(&configuration));
+        assert_eq!(status, 200, "{answer}");
+        wait_until("the right bundle", || installation.bundle() == good);
+    }
     installation.control_plane.wait_for_effect("enabled", has_status);
 }

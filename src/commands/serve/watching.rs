@@ -1,12 +1,15 @@
 //! The cluster, while `prestop serve` runs: its namespaces and its version.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use futures_util::{Stream, StreamExt};
 use kube::Client;
+use kube::runtime::watcher;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -31,6 +34,8 @@ const WAIT_FOR_VERSION: Duration = Duration::from_secs(3);
 
 /// After something changed.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// After the webhook configuration was changed, by us or by others.
+const AFTER_A_CHANGE: Duration = Duration::from_millis(500);
 /// After something failed.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -46,6 +51,8 @@ pub(super) struct Authority {
     store: Store,
     is_trusted: Arc<AtomicBool>,
     look_interval: Duration,
+    client: Client,
+    webhook: String,
 }
 
 impl Cluster {
@@ -57,6 +64,8 @@ impl Cluster {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = api::client().await.context("--cluster")?;
         let authority = names(arguments).map(|names| Authority {
+            client: client.clone(),
+            webhook: names.webhook.clone(),
             store: Store::new(
                 client.clone(),
                 names,
@@ -122,6 +131,9 @@ impl Authority {
     /// Keeps the authority, what is published of it, and this replica's certificate up to date.
     async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
         let mut is_failing = false;
+        let mut changes =
+            pin!(api::changes_of_mutating_webhook(self.client.clone(), &self.webhook));
+        let mut is_watched = true;
         loop {
             let wait = match self.store.look(&served, SystemTime::now).await {
                 Ok(looked) => {
@@ -155,9 +167,31 @@ impl Authority {
                     TRY_AGAIN_AFTER.min(self.look_interval)
                 }
             };
-            sleep(wait).await;
+            // What others change is seen at once, whatever the interval is.
+            if timeout(wait, changed(changes.as_mut(), &mut is_watched)).await.is_ok() {
+                // Not all replicas at once, and not as fast as somebody who keeps changing it.
+                sleep(jittered(AFTER_A_CHANGE, SystemTime::now())).await;
+            }
         }
     }
+}
+
+/// Waits for a change. That none can be seen is told once.
+async fn changed(
+    mut changes: Pin<&mut impl Stream<Item = Result<(), watcher::Error>>>,
+    is_watched: &mut bool,
+) {
+    while let Some(change) = changes.next().await {
+        let Err(error) = change else {
+            *is_watched = true;
+            return;
+        };
+        if std::mem::take(is_watched) {
+            warn!(%error, "the webhook configuration can't be watched; it is read now and then");
+        }
+    }
+    // Watches do not end. If this one does, there is nothing to see.
+    std::future::pending::<()>().await;
 }
 
 /// The interval, more or less a third: replicas should not all come at once.
