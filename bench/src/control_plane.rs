@@ -18,7 +18,8 @@ use tempfile::TempDir;
 use crate::client::{Connection, Request, Target};
 use crate::process::{cpu_of, free_port};
 
-const TOKEN: &str = "token-of-a-benchmark";
+/// Of somebody who may do everything.
+pub(crate) const TOKEN: &str = "token-of-a-benchmark";
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Running; ends when this is dropped.
@@ -26,6 +27,7 @@ pub(crate) struct ControlPlane {
     etcd: Child,
     server: Child,
     target: Option<Target>,
+    port: u16,
     folder: TempDir,
 }
 
@@ -62,7 +64,7 @@ impl ControlPlane {
             .stderr(fs::File::create(path("server.log"))?)
             .spawn()
             .context("kube-apiserver")?;
-        let mut started = Self { etcd, server, target: None, folder };
+        let mut started = Self { etcd, server, target: None, port, folder };
         started.wait(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         Ok(started)
     }
@@ -91,6 +93,16 @@ impl ControlPlane {
         let (status, _) = target.connect()?.send(&ready)?;
         ensure!(status == 200, "not ready");
         Ok(target)
+    }
+
+    /// What its own certificate is signed by, in the same file.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("certs/apiserver.crt")
+    }
+
+    /// Where it listens, on this machine.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// A connection for requests of one's own.

@@ -4,6 +4,7 @@
 //! - `run`: every figure, in rounds that take turns; `figures`: what comes of it; `report`: its page
 //! - `curves`: how costs grow; `api`, `control_plane`: through a real API server
 //! - `page`, `chart`: where results are written; `wrk`: the same by another client
+//! - `order`: what the linker puts together
 //! - `gate`: what may not get worse, out of `callgrind`, exact counts and sizes
 //! - `agreement`: whether the contestants do the same
 //! - `contestants`, `process`, `certificates`: who is measured, running
@@ -24,6 +25,7 @@ mod curves;
 mod figures;
 mod gate;
 mod load;
+mod order;
 mod page;
 mod process;
 mod report;
@@ -84,6 +86,8 @@ enum Task {
         #[arg(default_value = "small")]
         review: Size,
     },
+    /// Write the list of functions that the linker puts together.
+    Order,
     /// Write the requests anew.
     Bodies,
 }
@@ -104,6 +108,7 @@ fn main() -> anyhow::Result<()> {
         Task::Api { quick } => api::run(&Stage::new(&folder, Cores::All)?, quick),
         Task::Gate { update } => gate::run(&Stage::new(&folder, Cores::Apart)?, update),
         Task::Profile { review } => profile(&Stage::new(&folder, Cores::Apart)?, review.into()),
+        Task::Order => order::run(&Stage::new(&folder, Cores::All)?),
         Task::Bodies => {
             for review in Review::ALL {
                 fs::write(review.file(), review.generate()?)?;
