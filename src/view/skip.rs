@@ -15,6 +15,8 @@ const LOW_BITS: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
 /// Bytes that are looked at together.
 const WORD: usize = size_of::<u64>();
+/// Bytes of a long text that are looked at together.
+const BLOCK: usize = 64;
 
 /// What follows the value that `bytes` begin with; white space may stand before it. `None`: not
 /// certain. `bytes` are UTF-8.
@@ -25,7 +27,7 @@ pub fn value(bytes: &[u8]) -> Option<&[u8]> {
     let mut next = Next::Value;
     loop {
         rest = match next {
-            Next::Key => match members(rest)? {
+            Next::Key => match members(rest, &mut open)? {
                 (rest, Next::Over) => rest,
                 (value, other) => {
                     (rest, next) = (value, other);
@@ -94,19 +96,31 @@ enum Next {
 }
 
 /// Passes over the members of an object, from behind the quote of a key, as long as their values are
-/// texts or empty objects and no white space is between: the API server writes most of them so.
+/// texts and objects and no white space is between: the API server writes most of them so.
 #[inline(always)]
-fn members(bytes: &[u8]) -> Option<(&[u8], Next)> {
+fn members<'a>(bytes: &'a [u8], open: &mut Open) -> Option<(&'a [u8], Next)> {
     let mut rest = bytes;
     loop {
         rest = text(rest)?;
         rest = match rest {
             [b':', b'"', after @ ..] => text(after)?,
             [b':', b'{', b'}', after @ ..] => after,
+            [b':', b'{', b'"', after @ ..] => {
+                *open = open.object()?;
+                rest = after;
+                continue;
+            }
             _ => return Some((colon(rest)?, Next::Value)),
         };
+        while let ([b'}', ..], true) = (rest, open.is_object()) {
+            *open = open.closed();
+            rest = rest.get(1..)?;
+            if open.is_none() {
+                return Some((rest, Next::Over));
+            }
+        }
         match rest {
-            [b',', b'"', after @ ..] => rest = after,
+            [b',', b'"', after @ ..] if open.is_object() => rest = after,
             _ => return Some((rest, Next::Over)),
         }
     }
@@ -154,6 +168,33 @@ pub(super) fn special(bytes: &[u8]) -> &[u8] {
     found.and_then(|place| rest.get(place..)).unwrap_or_default()
 }
 
+/// The same for what may be long.
+#[inline(always)]
+pub(super) fn special_far(bytes: &[u8]) -> &[u8] {
+    let Some((start, rest)) = bytes.split_at_checked(BLOCK) else {
+        return special(bytes);
+    };
+    let found = special(start);
+    if found.is_empty() {
+        return special_behind_blocks(rest);
+    }
+    bytes.get(BLOCK - found.len()..).unwrap_or_default()
+}
+
+/// The same. In a function of its own the compiler finds the instructions that look at many bytes at
+/// once.
+#[inline(never)]
+fn special_behind_blocks(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
+        if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
+            break;
+        }
+        rest = after;
+    }
+    special(rest)
+}
+
 /// The highest bit of the first byte that is special; what is said of the bytes behind it is not
 /// certain. 0 where there is none.
 #[inline(always)]
@@ -170,7 +211,7 @@ const fn is_special(byte: u8) -> bool {
 
 /// What follows a text whose quote is behind us.
 #[inline(always)]
-fn text(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn text(bytes: &[u8]) -> Option<&[u8]> {
     let found = special(bytes);
     match found.split_first()? {
         (b'"', after) => Some(after),
@@ -185,6 +226,7 @@ fn escaped_text(bytes: &[u8]) -> Option<&[u8]> {
     let mut found = bytes;
     loop {
         match found {
+            [b'\\', b'"', after @ ..] => found = special(after),
             [b'"', after @ ..] => return Some(after),
             [b'\\', after @ ..] => found = special(escape(after)?),
             _ => return None,
