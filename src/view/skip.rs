@@ -95,8 +95,9 @@ enum Next {
     Over,
 }
 
-/// Passes over the members of an object, from behind the quote of a key, as long as their values are
-/// texts and objects and no white space is between: the API server writes most of them so.
+/// Passes over the members of an object, from behind the quote of a key, and over what stands in them,
+/// as long as it is what the API server writes mostly: texts, numbers, objects, lists of objects or of
+/// texts, and no white space between.
 #[inline(always)]
 fn members<'a>(bytes: &'a [u8], open: &mut Open) -> Option<(&'a [u8], Next)> {
     let mut rest = bytes;
@@ -104,24 +105,47 @@ fn members<'a>(bytes: &'a [u8], open: &mut Open) -> Option<(&'a [u8], Next)> {
         rest = text(rest)?;
         rest = match rest {
             [b':', b'"', after @ ..] => text(after)?,
-            [b':', b'{', b'}', after @ ..] => after,
+            [b':', b'{', b'}', after @ ..]
+            | [b':', b't', b'r', b'u', b'e', after @ ..]
+            | [b':', b'f', b'a', b'l', b's', b'e', after @ ..] => after,
+            [b':', first @ b'0'..=b'9', after @ ..] => number(*first, after)?,
             [b':', b'{', b'"', after @ ..] => {
                 *open = open.object()?;
                 rest = after;
                 continue;
             }
+            [b':', b'[', b'{', b'"', after @ ..] => {
+                *open = open.list()?.object()?;
+                rest = after;
+                continue;
+            }
+            [b':', b'[', b'"', after @ ..] => {
+                *open = open.list()?;
+                text(after)?
+            }
             _ => return Some((colon(rest)?, Next::Value)),
         };
-        while let ([b'}', ..], true) = (rest, open.is_object()) {
-            *open = open.closed();
-            rest = rest.get(1..)?;
-            if open.is_none() {
-                return Some((rest, Next::Over));
+        loop {
+            match (rest, open.is_object()) {
+                ([b',', b'"', after @ ..], true) => {
+                    rest = after;
+                    break;
+                }
+                ([b',', b'"', after @ ..], false) => rest = text(after)?,
+                ([b'}', after @ ..], true) | ([b']', after @ ..], false) => {
+                    *open = open.closed();
+                    rest = after;
+                    if open.is_none() {
+                        return Some((rest, Next::Over));
+                    }
+                }
+                ([b',', b'{', b'"', after @ ..], false) => {
+                    *open = open.object()?;
+                    rest = after;
+                    break;
+                }
+                _ => return Some((rest, Next::Over)),
             }
-        }
-        match rest {
-            [b',', b'"', after @ ..] if open.is_object() => rest = after,
-            _ => return Some((rest, Next::Over)),
         }
     }
 }
