@@ -2,7 +2,8 @@
 
 mod json;
 
-use std::fmt::{self, Write as _};
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt as lines, reload};
 
-use self::json::JsonLine;
+use self::json::{JsonLine, push_decimal};
 use crate::admission::{Event, Verdict};
 use crate::engine::hook::{Hook, QuitHook, Wait};
 use crate::engine::reason::{is_printable, printable};
@@ -81,7 +82,7 @@ pub fn decided(event: &Event<'_>, duration: Duration) {
     let decision = match event.verdict {
         Verdict::Decided(decision) => decision,
         Verdict::SelfCheckFailed(fault) => {
-            let (uid, pod) = (printable(event.uid, LONGEST_NAME), PodName::of(event));
+            let (uid, pod) = (printable(event.uid, LONGEST_NAME), pod_name(event));
             error!(%uid, %pod, fault, "patch held back: please report this");
             return;
         }
@@ -109,8 +110,8 @@ pub fn decided(event: &Event<'_>, duration: Duration) {
 
 /// What a line says.
 struct Line<'a> {
-    pod: PodName<'a>,
-    owner: Printed<'a>,
+    pod: String,
+    owner: Cow<'a, str>,
     decision: &'static str,
     reason: &'static str,
     containers: String,
@@ -130,8 +131,8 @@ impl<'a> Line<'a> {
             Outcome::Skipped(reason) => ("skipped", reason.code(), None),
         };
         Self {
-            pod: PodName::of(event),
-            owner: Printed(event.owner_kind.unwrap_or_default(), LONGEST_NAME),
+            pod: pod_name(event),
+            owner: printed(event.owner_kind.unwrap_or_default(), LONGEST_NAME),
             decision: outcome,
             reason,
             containers: containers(decision),
@@ -143,49 +144,50 @@ impl<'a> Line<'a> {
 }
 
 /// A text as printable ASCII of at most so many characters; as it is, where it is that already.
-struct Printed<'a>(&'a str, usize);
-
-impl fmt::Display for Printed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(text, longest) = self;
-        if is_printable(text, *longest) {
-            f.write_str(text)
-        } else {
-            f.write_str(&printable(text, *longest))
-        }
-    }
+fn printed(text: &str, longest: usize) -> Cow<'_, str> {
+    if is_printable(text, longest) { text.into() } else { printable(text, longest).into() }
 }
 
 /// `namespace/name`.
-struct PodName<'a> {
-    namespace: &'a str,
-    name: &'a str,
+fn pod_name(event: &Event<'_>) -> String {
+    let name = [event.namespace, "/", event.name].concat();
+    if is_printable(&name, LONGEST_NAME) { name } else { printable(&name, LONGEST_NAME) }
 }
 
-impl<'a> PodName<'a> {
-    const fn of(event: &Event<'a>) -> Self {
-        Self { namespace: event.namespace, name: event.name }
-    }
-}
-
-impl fmt::Display for PodName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { namespace, name } = self;
-        if is_printable(namespace, LONGEST_NAME / 2) && is_printable(name, LONGEST_NAME / 2 - 1) {
-            f.write_str(namespace)?;
-            f.write_str("/")?;
-            f.write_str(name)
-        } else {
-            f.write_str(&printable(&format!("{namespace}/{name}"), LONGEST_NAME))
-        }
-    }
-}
-
+/// `web quit 10s wait 25s, proxy sleep 15s, log own-hook`.
 fn containers(decision: &Decision<'_>) -> String {
     let mut text = String::with_capacity(decision.containers.len() * USUAL_CONTAINER);
-    // Writing to a String never fails.
-    let _ = write!(text, "{}", Containers(decision));
+    for container in &decision.containers {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(container.name);
+        text.push(' ');
+        match &container.outcome {
+            ContainerOutcome::Injected(injected) => push_hook(&mut text, &injected.hook),
+            ContainerOutcome::Earlier(_) => text.push_str("earlier-pass"),
+            ContainerOutcome::LeftAlone(reason) => text.push_str(reason.code()),
+        }
+    }
     if is_printable(&text, LONGEST_LIST) { text } else { printable(&text, LONGEST_LIST) }
+}
+
+fn push_hook(text: &mut String, hook: &Hook<'_>) {
+    text.push_str(hook.form());
+    text.push(' ');
+    push_seconds(text, hook.delay_seconds());
+    if let Hook::Quit(QuitHook { wait: Wait::AtMost { seconds }, .. }) = hook {
+        text.push_str(" wait ");
+        push_seconds(text, *seconds);
+    }
+}
+
+fn push_seconds(text: &mut String, seconds: i64) {
+    if seconds < 0 {
+        text.push('-');
+    }
+    push_decimal(text, seconds.unsigned_abs());
+    text.push('s');
 }
 
 fn problems(decision: &Decision<'_>) -> String {
@@ -196,28 +198,4 @@ fn problems(decision: &Decision<'_>) -> String {
         let _ = write!(text, "{separator}{problem}");
     }
     if is_printable(&text, LONGEST_LIST) { text } else { printable(&text, LONGEST_LIST) }
-}
-
-/// `web quit 10s wait 25s, proxy sleep 15s, log own-hook`.
-struct Containers<'a>(&'a Decision<'a>);
-
-impl fmt::Display for Containers<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, container) in self.0.containers.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{} ", container.name)?;
-            match &container.outcome {
-                ContainerOutcome::Injected(injected) => {
-                    let hook = &injected.hook;
-                    write!(f, "{} {}s", hook.form(), hook.delay_seconds())?;
-                    if let Hook::Quit(QuitHook { wait: Wait::AtMost { seconds }, .. }) = hook {
-                        write!(f, " wait {seconds}s")?;
-                    }
-                }
-                ContainerOutcome::Earlier(_) => f.write_str("earlier-pass")?,
-                ContainerOutcome::LeftAlone(reason) => f.write_str(reason.code())?,
-            }
-        }
-        Ok(())
-    }
 }

@@ -56,6 +56,9 @@ pub type Text<'a> = Cow<'a, str>;
 /// What can be built from one kind of JSON value; every other kind is [`Shape::Wrong`]. What is built
 /// of objects and lists is large, and put where it belongs without being carried around.
 pub(crate) trait FromJson<'de>: Sized {
+    /// Whether it matters what a text says, and not only that there is one.
+    const READS_TEXT: bool = true;
+
     fn from_map<A: MapAccess<'de>>(place: &mut Shape<Self>, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         *place = Shape::Wrong;
@@ -80,6 +83,10 @@ pub(crate) trait FromJson<'de>: Sized {
     }
 }
 
+/// The name under which our own reader is asked for any value, a text being passed over. To others it
+/// says nothing.
+const UNREAD_TEXT: &str = "any value, texts unread";
+
 /// Where a value is to be put.
 pub(crate) struct Place<'p, T>(pub(crate) &'p mut Shape<T>);
 
@@ -95,7 +102,11 @@ impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Place<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        if T::READS_TEXT {
+            deserializer.deserialize_any(self)
+        } else {
+            deserializer.deserialize_newtype_struct(UNREAD_TEXT, self)
+        }
     }
 }
 
@@ -142,6 +153,9 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for Place<'_, T> {
     fn visit_string<E>(self, text: String) -> Result<(), E> {
         *self.0 = T::from_text(Cow::Owned(text)).into();
         Ok(())
+    }
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+        value.deserialize_any(self)
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         T::from_map(self.0, map)
@@ -238,14 +252,15 @@ macro_rules! view {
                 place: &mut $crate::view::Shape<Self>,
                 mut map: A,
             ) -> Result<(), A::Error> {
-                let mut view = Self::default();
+                // Built where it belongs: it is large.
+                *place = $crate::view::Shape::Value(Self::default());
+                let $crate::view::Shape::Value(view) = place else { return Ok(()) };
                 while let Some($crate::view::Key(key)) = map.next_key()? {
                     match key.as_ref() {
                         $($key => map.next_value_seed($crate::view::Place(&mut view.$field))?,)*
                         _ => { map.next_value::<serde::de::IgnoredAny>()?; }
                     }
                 }
-                *place = $crate::view::Shape::Value(view);
                 Ok(())
             }
         }
@@ -259,6 +274,8 @@ pub(crate) use view;
 pub struct Anything;
 
 impl<'de> FromJson<'de> for Anything {
+    const READS_TEXT: bool = false;
+
     fn from_map<A: MapAccess<'de>>(place: &mut Shape<Self>, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         *place = Shape::Value(Self);

@@ -162,6 +162,22 @@ fn odd_texts_are_read_as_serde_json_reads_them() {
     }
 }
 
+/// Many bytes of a long text are looked at together: every place among them.
+#[test]
+fn long_texts_are_read_whatever_stands_where_in_them() {
+    for length in [0, 8, 63, 64, 65, 128, 150] {
+        for special in ["\"", "\\\"", "\\n", "\\", "\u{1}", "\u{e4}"] {
+            for place in 0..=length {
+                let (start, end) = ("a".repeat(place), "a".repeat(length - place));
+                let text = format!("\"{start}{special}{end}\"");
+                agrees(&format!(
+                    r#"{{"metadata":{{"name":{text},"deletionTimestamp":{text},"annotations":{{"note":{text}}}}}}}"#
+                ));
+            }
+        }
+    }
+}
+
 #[test]
 fn depth_is_bounded_and_no_stack_overflows() {
     for depth in [1, 2, 62, 63, 64, 65, 126, 127, 128, 129, 1_000, 1_000_000] {

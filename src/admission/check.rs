@@ -41,6 +41,8 @@ enum Value<'a> {
 }
 
 impl<'a> FromJson<'a> for Value<'a> {
+    const READS_TEXT: bool = false;
+
     fn from_map<A: MapAccess<'a>>(place: &mut Shape<Self>, map: A) -> Result<(), A::Error> {
         let mut object = Shape::Absent;
         Object::from_map(&mut object, map)?;

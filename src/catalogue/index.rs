@@ -13,9 +13,11 @@ pub(super) struct Index {
 }
 
 /// A pattern with a `*` in its last component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Wild {
     place: Place,
+    /// The component before the last, where the pattern has one without a `*`.
+    folder: Option<Vec<u8>>,
     /// No shorter name matches.
     least_bytes: usize,
     /// How the name begins, unless with the `*`.
@@ -56,7 +58,7 @@ impl Index {
         };
         let matching =
             |place: &&Place| get(place).is_some_and(|(_, pattern)| pattern.matches(image));
-        let last = image.last_component();
+        let (last, folder) = (image.last_component(), image.folder());
         let ending =
             |place: &Place| get(place).map_or(&b""[..], |(_, pattern)| pattern.last_component());
         let from = self.plain.partition_point(|place| ending(place) < last);
@@ -67,7 +69,7 @@ impl Index {
             .wild
             .iter()
             .take_while(is_before)
-            .filter(|wild| wild.can_match(last))
+            .filter(|wild| wild.can_match(last, folder))
             .map(|wild| &wild.place)
             .filter(|place| get(place).is_some_and(|(_, pattern)| pattern.last_matches(last)));
         let wild = wild.find(matching);
@@ -78,16 +80,19 @@ impl Index {
 impl Wild {
     fn new(place: Place, image: &ImagePattern) -> Self {
         let component = image.last_component();
+        let is_plain = |folder: &&[u8]| !folder.contains(&b'*');
         Self {
             place,
+            folder: image.folder().filter(is_plain).map(<[u8]>::to_vec),
             least_bytes: component.iter().filter(|byte| **byte != b'*').count(),
             first: component.first().copied().filter(|byte| *byte != b'*'),
         }
     }
 
     /// What nearly every name fails at.
-    fn can_match(&self, name: &[u8]) -> bool {
+    fn can_match(&self, name: &[u8], folder: Option<&[u8]>) -> bool {
         name.len() >= self.least_bytes
+            && self.folder.as_ref().is_none_or(|own| folder == Some(own))
             && self.first.is_none_or(|first| name.first() == Some(&first))
     }
 }

@@ -433,7 +433,9 @@ const fn explain(code: &'static str, sentence: &'static str, advice: &'static st
 /// Whether the text is printable ASCII of at most `longest` characters already.
 #[must_use]
 pub fn is_printable(text: &str, longest: usize) -> bool {
-    text.len() <= longest && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    // Looks at many bytes at once, since it does not stop at the first one.
+    let is_all = |all: bool, byte: u8| all & matches!(byte, b' '..=b'~');
+    text.len() <= longest && text.bytes().fold(true, is_all)
 }
 
 /// The text as printable ASCII of at most `longest` characters.

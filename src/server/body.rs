@@ -1,20 +1,22 @@
 //! Request bodies: bounded in length, in time, and all together in memory.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::deadline::Alarms;
 
 /// How long a body waits for memory before its pod is let through without being looked at.
 const WAIT_FOR_MEMORY: Duration = Duration::from_millis(100);
 /// The uid of a review is in the first few hundred bytes.
 const KEPT_BYTES: usize = 4096;
-/// Most bodies are smaller; larger ones grow as they arrive.
-const FIRST_CAPACITY_BYTES: usize = 64 * 1024;
+/// Nearly all bodies are smaller; larger ones grow as they arrive. What is not written to is not in
+/// memory, and what grows piece by piece is given back to the system and taken again for each body.
+const FIRST_CAPACITY_BYTES: usize = 512 * 1024;
 
 /// Memory for bodies that are being read.
 #[derive(Clone)]
@@ -41,6 +43,7 @@ pub(super) enum BodyError {
 /// What is to be read, and under which bounds.
 pub(super) struct BodyReader<'a> {
     pub(super) memory: &'a BodyMemory,
+    pub(super) alarms: &'a Alarms,
     pub(super) most_bytes: usize,
     pub(super) deadline: Instant,
 }
@@ -72,13 +75,12 @@ impl BodyReader<'_> {
             return Err(BodyError::TooLarge);
         }
         let mut read = Growing::default();
-        // One timer for all pieces; it is set only when one has to be waited for.
-        let mut late = pin!(sleep_until(self.deadline));
+        let mut late = self.alarms.at(self.deadline);
         loop {
             let frame = tokio::select! {
                 biased;
                 frame = body.frame() => frame,
-                () = &mut late => return Err(BodyError::Late(read.finish().bytes)),
+                () = late.rings() => return Err(BodyError::Late(read.finish().bytes)),
             };
             let frame = match frame {
                 None => return Ok(read.finish()),

@@ -1,7 +1,11 @@
 //! How much time the caller has left. The API server puts its own deadline into the query
 //! (`?timeout=10s`, a duration as Go writes it); an answer that comes later is thrown away.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What an answer may take on its way.
 const RESERVE: Duration = Duration::from_millis(200);
@@ -14,6 +18,57 @@ pub(super) fn time_for_body(query: Option<&str>, limit: Duration) -> Duration {
         go_duration(value).filter(|timeout| !timeout.is_zero())
     });
     timeout.map_or(limit, |timeout| limit.min(timeout.saturating_sub(RESERVE.min(timeout / 2))))
+}
+
+/// Timers that are used again. A new one that is due before all others makes the runtime wake itself,
+/// which takes two system calls; one that is only moved to a later time does not.
+#[derive(Clone, Default)]
+pub(super) struct Alarms(Arc<Mutex<Vec<Pin<Box<Sleep>>>>>);
+
+/// Goes off at one time. Takes a timer only when somebody waits for it.
+pub(super) struct Alarm<'a> {
+    alarms: &'a Alarms,
+    deadline: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarms {
+    pub(super) const fn at(&self, deadline: Instant) -> Alarm<'_> {
+        Alarm { alarms: self, deadline, timer: None }
+    }
+
+    fn timer(&self, deadline: Instant) -> Pin<Box<Sleep>> {
+        let unused = self.lock().pop();
+        match unused {
+            None => Box::pin(sleep_until(deadline)),
+            Some(mut timer) => {
+                timer.as_mut().reset(deadline);
+                timer
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Pin<Box<Sleep>>>> {
+        // Nothing that holds the lock can leave it half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Alarm<'_> {
+    /// Waits until it goes off.
+    pub(super) async fn rings(&mut self) {
+        let Self { alarms, deadline, timer } = self;
+        timer.get_or_insert_with(|| alarms.timer(*deadline)).await;
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            // It may go off with nobody there, and wakes a connection in vain.
+            self.alarms.lock().push(timer);
+        }
+    }
 }
 
 /// A sum of decimal numbers with units: `1m0.5s`.
@@ -43,7 +98,28 @@ fn go_duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_timer_is_used_again_for_earlier_and_later_times() {
+        let alarms = Alarms::default();
+        let soon = Duration::from_millis(20);
+        for (away, does_ring) in [(60, false), (0, true), (60, false), (0, true)] {
+            let deadline = Instant::now() + Duration::from_secs(away) + soon / 2;
+            let mut alarm = alarms.at(deadline);
+            for _ in 0..2 {
+                let rang = timeout(soon, alarm.rings()).await.is_ok();
+                assert_eq!(rang, does_ring, "{away}");
+            }
+            assert!(!does_ring || Instant::now() >= deadline);
+            drop(alarm);
+            assert_eq!(alarms.lock().len(), 1);
+        }
+        drop(alarms.at(Instant::now()));
+        assert_eq!(alarms.lock().len(), 1);
+    }
 
     #[test]
     fn the_shorter_time_counts() {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::body::{BodyError, BodyMemory, BodyReader};
-use super::deadline::time_for_body;
+use super::deadline::{Alarms, time_for_body};
 use super::readiness::Readiness;
 use crate::admission::{self, Namespaces, Refusal, Unchanged};
 use crate::metrics::{Format, Metrics};
@@ -51,6 +51,7 @@ pub struct Administration {
 struct Reviews {
     webhook: Webhook,
     memory: BodyMemory,
+    alarms: Alarms,
 }
 
 /// The paths of the TLS port.
@@ -68,7 +69,7 @@ pub fn webhook(webhook: Webhook) -> Router {
         .route("/mutate/v1/pods", post(mutate))
         .fallback(other(StatusCode::NOT_FOUND))
         .method_not_allowed_fallback(other(StatusCode::METHOD_NOT_ALLOWED))
-        .with_state(Arc::new(Reviews { webhook, memory }))
+        .with_state(Arc::new(Reviews { webhook, memory, alarms: Alarms::default() }))
 }
 
 /// The paths of the administration port.
@@ -105,6 +106,7 @@ impl Reviews {
         let limits = &self.webhook.limits;
         let reader = BodyReader {
             memory: &self.memory,
+            alarms: &self.alarms,
             most_bytes: limits.body_bytes,
             deadline: began + time_for_body(head.uri.query(), limits.body_timeout),
         };

@@ -57,7 +57,8 @@ impl Fields {
     fn key(&mut self, field: &Field) -> &mut String {
         let Self(line) = self;
         line.push_str(",\"");
-        line.push_str(field.name().trim_start_matches("r#"));
+        let name = field.name();
+        line.push_str(name.strip_prefix("r#").unwrap_or(name));
         line.push_str("\":");
         line
     }
@@ -114,6 +115,11 @@ impl Write for Escaped<'_> {
 /// Appends the inside of a JSON text (RFC 8259, section 7).
 fn escape(line: &mut String, text: &str) {
     let is_special = |byte: u8| matches!(byte, b'"' | b'\\' | ..b' ');
+    // Looks at many bytes at once, since it does not stop at the first one.
+    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        line.push_str(text);
+        return;
+    }
     let mut rest = text;
     while let Some(place) = rest.bytes().position(is_special) {
         let (plain, found) = rest.split_at(place);
@@ -137,7 +143,7 @@ fn escape(line: &mut String, text: &str) {
 }
 
 /// Appends a number.
-fn push_decimal(line: &mut String, number: u64) {
+pub(super) fn push_decimal(line: &mut String, number: u64) {
     let mut digits = [0; 20];
     let length = number.checked_ilog10().map_or(1, |zeros| zeros as usize + 1);
     let digits = digits.get_mut(..length).unwrap_or_default();

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::skip;
+use super::{UNREAD_TEXT, skip};
 
 /// More digits may not fit into an `i64`.
 const MOST_DIGITS: usize = 18;
@@ -106,10 +106,21 @@ impl<'de> Reader<'de> {
         Ok(*byte)
     }
 
+    /// A key whose quote is behind us.
+    #[inline(always)]
+    fn key(&mut self) -> Result<Cow<'de, str>, Doubt> {
+        self.string_until(skip::special(self.rest))
+    }
+
     /// A text whose quote is behind us.
     #[inline(always)]
     fn string(&mut self) -> Result<Cow<'de, str>, Doubt> {
-        let found = skip::special(self.rest);
+        self.string_until(skip::special_far(self.rest))
+    }
+
+    /// The same, with the first byte that is special in it at `found`.
+    #[inline(always)]
+    fn string_until(&mut self, found: &'de [u8]) -> Result<Cow<'de, str>, Doubt> {
         if let [b'"', rest @ ..] = found {
             let text = self.until(found)?;
             self.rest = rest;
@@ -153,6 +164,12 @@ impl<'de> Reader<'de> {
                 [b'"', rest @ ..] => {
                     self.rest = rest;
                     return Ok(string);
+                }
+                // What stands for itself goes with the text behind it.
+                [b'\\', b'"' | b'\\' | b'/', behind @ ..] => {
+                    self.rest = found.get(1..).unwrap_or_default();
+                    found = skip::special(behind);
+                    continue;
                 }
                 [b'\\', b'u', rest @ ..] => code_point(rest)?,
                 [b'\\', letter, rest @ ..] => (short_escape(*letter)?, rest),
@@ -199,7 +216,6 @@ impl<'de> Reader<'de> {
 /// The letter that a backslash and this one stand for.
 fn short_escape(letter: u8) -> Result<char, Doubt> {
     match letter {
-        b'"' | b'\\' | b'/' => Ok(char::from(letter)),
         b'b' => Ok('\u{8}'),
         b'f' => Ok('\u{c}'),
         b'n' => Ok('\n'),
@@ -242,6 +258,20 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Doubt> {
+        if name == UNREAD_TEXT
+            && let (b'"', rest) = skip::token(self.rest).ok_or(Doubt)?
+        {
+            self.rest = skip::text(rest).ok_or(Doubt)?;
+            return visitor.visit_borrowed_str("");
+        }
+        self.deserialize_any(visitor)
+    }
+
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Doubt> {
         self.rest = skip::value(self.rest).ok_or(Doubt)?;
         visitor.visit_unit()
@@ -250,7 +280,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     // Views ask for nothing else: their types are read from any value.
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        unit unit_struct seq tuple tuple_struct map struct enum identifier
     }
 }
 
@@ -324,11 +354,18 @@ impl<'de> MapAccess<'de> for &mut Items<'_, 'de> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Doubt> {
+        // What the API server writes between two members.
+        if let [b',', b'"', rest @ ..] = self.reader.rest
+            && !self.is_first
+        {
+            self.reader.rest = rest;
+            return seed.deserialize(Key(self.reader.key()?)).map(Some);
+        }
         match self.next(b'}')? {
             None => Ok(None),
             Some((b'"', rest)) => {
                 self.reader.rest = rest;
-                seed.deserialize(Key(self.reader.string()?)).map(Some)
+                seed.deserialize(Key(self.reader.key()?)).map(Some)
             }
             Some(_) => Err(Doubt),
         }

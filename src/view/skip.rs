@@ -15,6 +15,8 @@ const LOW_BITS: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
 /// Bytes that are looked at together.
 const WORD: usize = size_of::<u64>();
+/// Bytes of a long text that are looked at together.
+const BLOCK: usize = 64;
 
 /// What follows the value that `bytes` begin with; white space may stand before it. `None`: not
 /// certain. `bytes` are UTF-8.
@@ -25,7 +27,7 @@ pub fn value(bytes: &[u8]) -> Option<&[u8]> {
     let mut next = Next::Value;
     loop {
         rest = match next {
-            Next::Key => match members(rest)? {
+            Next::Key => match members(rest, &mut open)? {
                 (rest, Next::Over) => rest,
                 (value, other) => {
                     (rest, next) = (value, other);
@@ -93,21 +95,57 @@ enum Next {
     Over,
 }
 
-/// Passes over the members of an object, from behind the quote of a key, as long as their values are
-/// texts or empty objects and no white space is between: the API server writes most of them so.
+/// Passes over the members of an object, from behind the quote of a key, and over what stands in them,
+/// as long as it is what the API server writes mostly: texts, numbers, objects, lists of objects or of
+/// texts, and no white space between.
 #[inline(always)]
-fn members(bytes: &[u8]) -> Option<(&[u8], Next)> {
+fn members<'a>(bytes: &'a [u8], open: &mut Open) -> Option<(&'a [u8], Next)> {
     let mut rest = bytes;
     loop {
         rest = text(rest)?;
         rest = match rest {
             [b':', b'"', after @ ..] => text(after)?,
-            [b':', b'{', b'}', after @ ..] => after,
+            [b':', b'{', b'}', after @ ..]
+            | [b':', b't', b'r', b'u', b'e', after @ ..]
+            | [b':', b'f', b'a', b'l', b's', b'e', after @ ..] => after,
+            [b':', first @ b'0'..=b'9', after @ ..] => number(*first, after)?,
+            [b':', b'{', b'"', after @ ..] => {
+                *open = open.object()?;
+                rest = after;
+                continue;
+            }
+            [b':', b'[', b'{', b'"', after @ ..] => {
+                *open = open.list()?.object()?;
+                rest = after;
+                continue;
+            }
+            [b':', b'[', b'"', after @ ..] => {
+                *open = open.list()?;
+                text(after)?
+            }
             _ => return Some((colon(rest)?, Next::Value)),
         };
-        match rest {
-            [b',', b'"', after @ ..] => rest = after,
-            _ => return Some((rest, Next::Over)),
+        loop {
+            match (rest, open.is_object()) {
+                ([b',', b'"', after @ ..], true) => {
+                    rest = after;
+                    break;
+                }
+                ([b',', b'"', after @ ..], false) => rest = text(after)?,
+                ([b'}', after @ ..], true) | ([b']', after @ ..], false) => {
+                    *open = open.closed();
+                    rest = after;
+                    if open.is_none() {
+                        return Some((rest, Next::Over));
+                    }
+                }
+                ([b',', b'{', b'"', after @ ..], false) => {
+                    *open = open.object()?;
+                    rest = after;
+                    break;
+                }
+                _ => return Some((rest, Next::Over)),
+            }
         }
     }
 }
@@ -154,6 +192,33 @@ pub(super) fn special(bytes: &[u8]) -> &[u8] {
     found.and_then(|place| rest.get(place..)).unwrap_or_default()
 }
 
+/// The same for what may be long.
+#[inline(always)]
+pub(super) fn special_far(bytes: &[u8]) -> &[u8] {
+    let Some((start, rest)) = bytes.split_at_checked(BLOCK) else {
+        return special(bytes);
+    };
+    let found = special(start);
+    if found.is_empty() {
+        return special_behind_blocks(rest);
+    }
+    bytes.get(BLOCK - found.len()..).unwrap_or_default()
+}
+
+/// The same. In a function of its own the compiler finds the instructions that look at many bytes at
+/// once.
+#[inline(never)]
+fn special_behind_blocks(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
+        if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
+            break;
+        }
+        rest = after;
+    }
+    special(rest)
+}
+
 /// The highest bit of the first byte that is special; what is said of the bytes behind it is not
 /// certain. 0 where there is none.
 #[inline(always)]
@@ -170,7 +235,7 @@ const fn is_special(byte: u8) -> bool {
 
 /// What follows a text whose quote is behind us.
 #[inline(always)]
-fn text(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn text(bytes: &[u8]) -> Option<&[u8]> {
     let found = special(bytes);
     match found.split_first()? {
         (b'"', after) => Some(after),
@@ -185,6 +250,7 @@ fn escaped_text(bytes: &[u8]) -> Option<&[u8]> {
     let mut found = bytes;
     loop {
         match found {
+            [b'\\', b'"', after @ ..] => found = special(after),
             [b'"', after @ ..] => return Some(after),
             [b'\\', after @ ..] => found = special(escape(after)?),
             _ => return None,
