@@ -36,7 +36,10 @@ pub(crate) fn run(stage: &Stage<'_>) -> anyhow::Result<()> {
     let account = tempfile::tempdir()?;
     fs::write(account.path().join("token"), TOKEN)?;
     fs::copy(control_plane.certificate(), account.path().join("ca.crt"))?;
-    let names = functions(stage, &control_plane, account.path())?;
+    // First what always runs, then what a cluster adds.
+    let always = functions(stage, None)?;
+    let cluster = functions(stage, Some((&control_plane, account.path())))?;
+    let names: Vec<_> = always.iter().chain(cluster.difference(&always)).collect();
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.ci/link-order");
     let mut text = String::new();
     for name in &names {
@@ -48,35 +51,44 @@ pub(crate) fn run(stage: &Stage<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What runs from the start to the end of a server that watches a cluster.
+/// What runs from the start to the end of a server, which may watch a cluster with a service account.
 fn functions(
     stage: &Stage<'_>,
-    control_plane: &ControlPlane,
-    account: &Path,
+    cluster: Option<(&ControlPlane, &Path)>,
 ) -> anyhow::Result<BTreeSet<String>> {
     let out = tempfile::NamedTempFile::new()?;
     let (port, administration) = (free_port()?, free_port()?);
-    // A folder of its own for the process: nothing on this machine changes.
-    let script = format!(
-        "mount -t tmpfs none /run && mkdir -p {ACCOUNT} && cp \"$0\"/* {ACCOUNT} && exec \"$@\""
-    );
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &script]).arg(account);
+    let mut command = match cluster {
+        None => Command::new("env"),
+        Some((control_plane, account)) => in_a_pod(control_plane, account),
+    };
     command.args(["valgrind", "--tool=callgrind", "--quiet", "--demangle=no"]);
     command.arg(format!("--callgrind-out-file={}", out.path().display()));
-    command.arg(Contestant::Prestop.program(stage.folder)).args(["serve", "--cluster"]);
+    command.arg(Contestant::Prestop.program(stage.folder)).arg("serve");
+    command.args(cluster.is_some().then_some("--cluster"));
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--admin-listen", &format!("127.0.0.1:{administration}")]);
     command.arg("--tls-cert").arg(stage.certificates.chain());
     command.arg("--tls-key").arg(stage.certificates.key());
-    command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
-    command.env("KUBERNETES_SERVICE_PORT", control_plane.port().to_string());
     let mut server = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let asked = ask(stage, port, administration);
     let ended = end(&mut server);
     asked?;
     ended?;
     Ok(names(&fs::read_to_string(out.path())?))
+}
+
+/// Runs a program that finds a service account where pods find theirs. The folder is the process's own:
+/// nothing on this machine changes.
+fn in_a_pod(control_plane: &ControlPlane, account: &Path) -> Command {
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir -p {ACCOUNT} && cp \"$0\"/* {ACCOUNT} && exec \"$@\""
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]).arg(account);
+    command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+    command.env("KUBERNETES_SERVICE_PORT", control_plane.port().to_string());
+    command
 }
 
 /// What API servers, kubelets and Prometheus ask.
