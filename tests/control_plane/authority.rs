@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::api::{ControlPlane, has_status};
-use crate::serve::process::{Serve, wait_until};
+use crate::serve::process::{Serve, signal, wait_until};
 
 const SECRET: &str = "/api/v1/namespaces/prestop/secrets/prestop-authority";
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
@@ -293,4 +293,18 @@ fn what_others_break_heals() {
     let looked = installation.runtime.block_on(replica.store.look(&replica.served, later));
     assert!(matches!(looked, Err(StoreError::NoSecret(_))));
     assert!(replica.store.leaf_end().unwrap() > end);
+}
+
+/// The API server stands still for a while: what is asked ends in time, and the next question is answered.
+#[test]
+fn an_api_server_that_stands_still_is_not_waited_for() {
+    let Some(installation) = Installation::start() else { return };
+    let now = SystemTime::now();
+    let mut replica = installation.replica();
+    let before = installation.settle(&mut replica, now);
+    signal(installation.control_plane.id(), "STOP");
+    assert!(matches!(installation.look(&mut replica, now), Err(StoreError::TooLate)));
+    signal(installation.control_plane.id(), "CONT");
+    assert_eq!(installation.settle(&mut replica, now), before);
+    assert!(installation.trusts(&replica, now));
 }
