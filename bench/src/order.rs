@@ -11,8 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use prestop_bench::reviews::Review;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Value, json};
 
 use crate::client::{Request, Target};
 use crate::contestants::Contestant;
@@ -23,6 +28,8 @@ use crate::process::{Stage, free_port};
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// Of each kind. The first ones run through what later ones do not.
 const REQUESTS: usize = 3;
+const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const ACCOUNT: &str = "/run/secrets/kubernetes.io/serviceaccount";
 
 /// Writes `.ci/link-order`.
@@ -36,6 +43,8 @@ pub(crate) fn run(stage: &Stage<'_>) -> anyhow::Result<()> {
     let account = tempfile::tempdir()?;
     fs::write(account.path().join("token"), TOKEN)?;
     fs::copy(control_plane.certificate(), account.path().join("ca.crt"))?;
+    control_plane.create(SECRETS, &json!({"metadata": {"name": "prestop"}}))?;
+    control_plane.create(WEBHOOKS, &webhook())?;
     // First what always runs, then what a cluster adds.
     let always = functions(stage, None)?;
     let cluster = functions(stage, Some((&control_plane, account.path())))?;
@@ -51,7 +60,22 @@ pub(crate) fn run(stage: &Stage<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What runs from the start to the end of a server, which may watch a cluster with a service account.
+/// One that is never called.
+fn webhook() -> Value {
+    json!({
+        "metadata": {"name": "prestop"},
+        "webhooks": [{
+            "name": "prestop.prestop.dev",
+            "clientConfig": {"url": "https://localhost/mutate"},
+            "failurePolicy": "Ignore",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }],
+    })
+}
+
+/// What runs from the start to the end of a server, which may be in a cluster with a service account,
+/// watch it, and make its own certificates.
 fn functions(
     stage: &Stage<'_>,
     cluster: Option<(&ControlPlane, &Path)>,
@@ -65,13 +89,21 @@ fn functions(
     command.args(["valgrind", "--tool=callgrind", "--quiet", "--demangle=no"]);
     command.arg(format!("--callgrind-out-file={}", out.path().display()));
     command.arg(Contestant::Prestop.program(stage.folder)).arg("serve");
-    command.args(cluster.is_some().then_some("--cluster"));
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--admin-listen", &format!("127.0.0.1:{administration}")]);
-    command.arg("--tls-cert").arg(stage.certificates.chain());
-    command.arg("--tls-key").arg(stage.certificates.key());
+    if cluster.is_some() {
+        command.args(["--cluster", "--authority-secret", "prestop", "--webhook", "prestop"]);
+        command.args(["--service", "prestop", "--namespace", "default"]);
+    } else {
+        command.arg("--tls-cert").arg(stage.certificates.chain());
+        command.arg("--tls-key").arg(stage.certificates.key());
+    }
     let mut server = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let asked = ask(stage, port, administration);
+    let authorities = || match cluster {
+        None => Ok(vec![stage.certificates.authority().clone()]),
+        Some((control_plane, _)) => published(control_plane),
+    };
+    let asked = ask(authorities, port, administration);
     let ended = end(&mut server);
     asked?;
     ended?;
@@ -92,14 +124,18 @@ fn in_a_pod(control_plane: &ControlPlane, account: &Path) -> Command {
 }
 
 /// What API servers, kubelets and Prometheus ask.
-fn ask(stage: &Stage<'_>, port: u16, administration: u16) -> anyhow::Result<()> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let target = Target::new(address, "localhost", vec![stage.certificates.authority().clone()])?;
+fn ask(
+    authorities: impl Fn() -> anyhow::Result<Vec<CertificateDer<'static>>>,
+    port: u16,
+    administration: u16,
+) -> anyhow::Result<()> {
     let until = Instant::now() + START_TIMEOUT;
     while get(administration, "/readyz").is_err() {
         ensure!(Instant::now() < until, "prestop did not become ready");
         thread::sleep(Duration::from_millis(100));
     }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let target = Target::new(address, "localhost", authorities()?)?;
     for review in Review::ALL {
         let request = Request::mutate(&review.committed()?);
         for _ in 0..REQUESTS {
@@ -110,6 +146,15 @@ fn ask(stage: &Stage<'_>, port: u16, administration: u16) -> anyhow::Result<()> 
         get(administration, path)?;
     }
     Ok(())
+}
+
+/// Whom API servers trust.
+fn published(control_plane: &ControlPlane) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let configuration: Value =
+        serde_json::from_str(&control_plane.get(&format!("{WEBHOOKS}/prestop"))?)?;
+    let bundle = configuration.pointer("/webhooks/0/clientConfig/caBundle");
+    let pem = STANDARD.decode(bundle.and_then(Value::as_str).context("no caBundle")?)?;
+    Ok(CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?)
 }
 
 fn get(port: u16, path: &str) -> anyhow::Result<()> {
