@@ -7,6 +7,7 @@
 
 pub mod objects;
 mod service_account;
+mod trust;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::Request;
@@ -24,6 +25,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 pub use self::service_account::{ServiceAccount, ServiceAccountError};
+pub use self::trust::{authorities, trusting};
 
 /// Nobody says where the API server is, or who asks.
 #[derive(Debug, Error)]
@@ -63,6 +65,8 @@ pub async fn client() -> Result<Client, ClientError> {
     #[cfg(feature = "kubeconfig")]
     match kube::config::Kubeconfig::read() {
         Ok(kubeconfig) => {
+            // kube's clients take the process's own.
+            let _ = rustls::crypto::ring::default_provider().install_default();
             let options = kube::config::KubeConfigOptions::default();
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
             let config = config.map_err(|error| ClientError::Kubeconfig(error.to_string()))?;
@@ -74,21 +78,6 @@ pub async fn client() -> Result<Client, ClientError> {
         Err(_) => {}
     }
     Ok(account?.client()?)
-}
-
-/// Changes of one mutating webhook configuration, from what is there at the start on: `Ok` for each, and
-/// errors while it can't be watched, for ever. It is tried again, more and more seldom.
-pub fn changes_of_mutating_webhook(
-    client: Client,
-    name: &str,
-) -> impl Stream<Item = Result<(), watcher::Error>> + use<> {
-    let all: kube::Api<PartialObjectMeta<MutatingWebhookConfiguration>> = kube::Api::all(client);
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let events = watcher(all, config).default_backoff();
-    let is_change = |event: &Event<_>| !matches!(event, Event::Init | Event::InitDone);
-    events
-        .try_filter(move |event| std::future::ready(is_change(event)))
-        .map(|event| event.map(drop))
 }
 
 impl Collection {
@@ -236,6 +225,21 @@ impl Api {
             .body(body)
             .map_err(RequestError::BuildRequest);
         self.ask(request).await.map(drop)
+    }
+
+    /// Changes of one mutating webhook configuration, from what is there at the start on: `Ok` for each, and
+    /// errors while it can't be watched, for ever. It is tried again, more and more seldom.
+    pub fn changes_of_mutating_webhook(
+        &self,
+        name: &str,
+    ) -> impl Stream<Item = Result<(), watcher::Error>> + use<> {
+        let all: kube::Api<PartialObjectMeta<MutatingWebhookConfiguration>> =
+            kube::Api::all(self.client.clone());
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let events = watcher(all, config).default_backoff();
+        let is_change = |event: &Event<_>| !matches!(event, Event::Init | Event::InitDone);
+        let changes = events.try_filter(move |event| std::future::ready(is_change(event)));
+        changes.map(|event| event.map(drop))
     }
 
     async fn post<T: DeserializeOwned>(

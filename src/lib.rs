@@ -14,6 +14,7 @@
 //! - [`manifest`]: manifests as text: documents, values, edits that keep comments
 //! - [`report`]: decisions for readers
 //! - [`server`]: the servers; [`metrics`], [`telemetry`]: what they count and tell
+//! - [`api`]: the API server, as far as prestop asks it
 //! - [`cluster`]: namespaces by watch, the API server's version
 //! - [`checks`]: whether an installation works, from what was read of it
 //! - `rehearsal`: rollouts of a real server under load (feature `rehearse`)

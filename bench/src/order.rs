@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prestop_bench::reviews::Review;
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::geteuid;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::client::{Request, Target};
 use crate::contestants::Contestant;
 use crate::control_plane::{ControlPlane, TOKEN};
-use crate::process::{Stage, free_port};
+use crate::process::{Stage, free_port, interrupt};
 
 /// valgrind takes some seconds, and more where the machine is busy.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -104,7 +104,7 @@ fn functions(
         Some((control_plane, _)) => published(control_plane),
     };
     let asked = ask(authorities, port, administration);
-    let ended = end(&mut server);
+    let ended = interrupt(&mut server);
     asked?;
     ended?;
     Ok(names(&fs::read_to_string(out.path())?))
@@ -163,13 +163,6 @@ fn get(port: u16, path: &str) -> anyhow::Result<()> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     ensure!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
-    Ok(())
-}
-
-fn end(server: &mut Child) -> anyhow::Result<()> {
-    let id = Pid::from_raw(i32::try_from(server.id())?).context("no process")?;
-    kill_process(id, Signal::INT)?;
-    server.wait()?;
     Ok(())
 }
 

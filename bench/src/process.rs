@@ -166,10 +166,7 @@ impl Running {
 
     /// Ends it as Ctrl-C does, and waits.
     pub(crate) fn interrupt(mut self) -> anyhow::Result<()> {
-        let id = Pid::from_raw(i32::try_from(self.child.id())?).context("no process")?;
-        kill_process(id, Signal::INT)?;
-        self.child.wait()?;
-        Ok(())
+        interrupt(&mut self.child)
     }
 }
 
@@ -178,6 +175,14 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Ends a program as Ctrl-C does, and waits.
+pub(crate) fn interrupt(child: &mut Child) -> anyhow::Result<()> {
+    let id = Pid::from_raw(i32::try_from(child.id())?).context("no process")?;
+    kill_process(id, Signal::INT)?;
+    child.wait()?;
+    Ok(())
 }
 
 /// CPU time of all threads of a process.

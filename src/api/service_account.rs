@@ -19,11 +19,10 @@ use hyper_util::client::legacy::{Client as HttpClient, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 use kube::Client;
 use kube::client::Body;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use tower::Service;
+
+use super::trust::{authorities, trusting};
 
 /// Where every kubelet puts it.
 const FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -121,20 +120,13 @@ impl ServiceAccount {
 
     fn connector(&self) -> Result<HttpsConnector<HttpConnector>, ServiceAccountError> {
         let file = self.folder.join("ca.crt");
-        let mut roots = RootCertStore::empty();
-        let pem = fs::read(&file).map_err(|error| error_of(&file, error))?;
-        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+        let roots = authorities(&fs::read(&file).map_err(|error| error_of(&file, error))?);
         if roots.is_empty() {
             return Err(ServiceAccountError::NoCertificate(file));
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
-        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(trusting(roots)?).https_only();
         Ok(builder.enable_http1().wrap_connector(connector))
     }
 }

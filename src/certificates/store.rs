@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::Stream;
 use kube::Client;
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -140,6 +142,11 @@ impl Store {
             self.known = Some(known);
         }
         looked
+    }
+
+    /// Changes of the webhook configuration, by others and by us: reasons to look.
+    pub fn changes(&self) -> impl Stream<Item = Result<(), watcher::Error>> + use<> {
+        self.api.changes_of_mutating_webhook(&self.names.webhook)
     }
 
     /// When this replica's certificate ends.

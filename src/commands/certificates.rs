@@ -34,8 +34,6 @@ struct Seen {
 /// Prints it.
 pub(super) fn status(arguments: &CertificatesStatusArguments) -> anyhow::Result<Exit> {
     let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
-    // The API client needs one for its own connections.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let seen = match runtime.block_on(read(arguments)) {
         Ok(seen) => seen,
         Err(error) => {

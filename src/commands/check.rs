@@ -29,8 +29,6 @@ const FORM_VERSION: u32 = 1;
 /// Checks, and prints what was found.
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
-    // The API client needs one for its own connections.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let checks = match runtime.block_on(check(arguments, SystemTime::now())) {
         Ok(checks) => checks,
         Err(error) => {

@@ -164,8 +164,8 @@ fn nobody_is_kept_from_creating_pods_while_replicas_come_and_go() {
     println!(
         "{PODS} pods, {kills} kills, {drains} drains: {without} without a hook, slowest {slowest:?}"
     );
-    // What a replica had not answered yet when it was killed, and what came before it was missed (the longer
-    // the busier the machine is): nothing can save that.
-    assert!(without < PODS / 4, "{without}");
+    // What a replica had not answered yet when it was killed, and what came before it was missed: nothing can
+    // save that. A few for each kill; on average never one for each client.
+    assert!(without < kills * CLIENTS, "{without}");
     assert!(kills >= 3 && slowest < IN_TIME, "{kills} {slowest:?}");
 }

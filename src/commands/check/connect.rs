@@ -10,16 +10,14 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::api::objects::{Service, WebhookClientConfig};
-use crate::api::{Api, Collection};
+use crate::api::{Api, Collection, authorities, trusting};
 use crate::checks::Check;
 use crate::cli::CheckArguments;
 
@@ -89,13 +87,7 @@ async fn address(api: &Api, webhook: &WebhookClientConfig, target: &Target) -> S
 
 /// Asks for the patch of the example's pod.
 async fn ask(target: &Target, bundle: &[u8], address: &str) -> anyhow::Result<()> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle).flatten());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = trusting(authorities(bundle))?;
     let socket = TcpStream::connect(address).await.with_context(|| address.to_owned())?;
     let name = ServerName::try_from(target.host.clone())?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.context("TLS")?;

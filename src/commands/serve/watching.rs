@@ -51,8 +51,6 @@ pub(super) struct Authority {
     store: Store,
     is_trusted: Arc<AtomicBool>,
     look_interval: Duration,
-    client: Client,
-    webhook: String,
 }
 
 impl Cluster {
@@ -60,12 +58,8 @@ impl Cluster {
         arguments: &ServeArguments,
         settings: &CertificateSettings,
     ) -> anyhow::Result<Self> {
-        // The API client needs one for its own connections.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = api::client().await.context("--cluster")?;
         let authority = names(arguments).map(|names| Authority {
-            client: client.clone(),
-            webhook: names.webhook.clone(),
             store: Store::new(
                 client.clone(),
                 names,
@@ -131,8 +125,7 @@ impl Authority {
     /// Keeps the authority, what is published of it, and this replica's certificate up to date.
     async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
         let mut is_failing = false;
-        let mut changes =
-            pin!(api::changes_of_mutating_webhook(self.client.clone(), &self.webhook));
+        let mut changes = pin!(self.store.changes());
         let mut is_watched = true;
         loop {
             let wait = match self.store.look(&served, SystemTime::now).await {
