@@ -8,6 +8,7 @@
 mod reader;
 
 pub mod skip;
+mod special;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::special::Specials;
 use super::{UNREAD_TEXT, skip};
 
 /// More digits may not fit into an `i64`.
@@ -59,6 +60,7 @@ pub(crate) fn read_knowing<'de, T: Deserialize<'de>>(
 struct Reader<'de> {
     text: &'de str,
     rest: &'de [u8],
+    specials: Specials,
     /// How many objects and lists may still be opened.
     depth_left: u32,
     known: Option<Known>,
@@ -84,7 +86,8 @@ impl de::Error for Doubt {
 
 impl<'de> Reader<'de> {
     const fn new(text: &'de str, known: Option<Known>) -> Self {
-        Self { text, rest: text.as_bytes(), depth_left: skip::DEEPEST, known }
+        let rest = text.as_bytes();
+        Self { text, rest, specials: Specials::unknown(), depth_left: skip::DEEPEST, known }
     }
 
     fn whole<T: Deserialize<'de>>(mut self) -> Option<T> {
@@ -106,21 +109,10 @@ impl<'de> Reader<'de> {
         Ok(*byte)
     }
 
-    /// A key whose quote is behind us.
-    #[inline(always)]
-    fn key(&mut self) -> Result<Cow<'de, str>, Doubt> {
-        self.string_until(skip::special(self.rest))
-    }
-
     /// A text whose quote is behind us.
     #[inline(always)]
     fn string(&mut self) -> Result<Cow<'de, str>, Doubt> {
-        self.string_until(skip::special_far(self.rest))
-    }
-
-    /// The same, with the first byte that is special in it at `found`.
-    #[inline(always)]
-    fn string_until(&mut self, found: &'de [u8]) -> Result<Cow<'de, str>, Doubt> {
+        let found = self.specials.find(self.rest).ok_or(Doubt)?;
         if let [b'"', rest @ ..] = found {
             let text = self.until(found)?;
             self.rest = rest;
@@ -168,7 +160,7 @@ impl<'de> Reader<'de> {
                 // What stands for itself goes with the text behind it.
                 [b'\\', b'"' | b'\\' | b'/', behind @ ..] => {
                     self.rest = found.get(1..).unwrap_or_default();
-                    found = skip::special(behind);
+                    found = self.specials.find(behind).ok_or(Doubt)?;
                     continue;
                 }
                 [b'\\', b'u', rest @ ..] => code_point(rest)?,
@@ -177,7 +169,7 @@ impl<'de> Reader<'de> {
             };
             string.push(letter);
             self.rest = rest;
-            found = skip::special(rest);
+            found = self.specials.find(rest).ok_or(Doubt)?;
         }
     }
 
@@ -266,14 +258,14 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         if name == UNREAD_TEXT
             && let (b'"', rest) = skip::token(self.rest).ok_or(Doubt)?
         {
-            self.rest = skip::text(rest).ok_or(Doubt)?;
+            self.rest = skip::text(rest, &mut self.specials).ok_or(Doubt)?;
             return visitor.visit_borrowed_str("");
         }
         self.deserialize_any(visitor)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Doubt> {
-        self.rest = skip::value(self.rest).ok_or(Doubt)?;
+        self.rest = skip::value_of(self.rest, &mut self.specials).ok_or(Doubt)?;
         visitor.visit_unit()
     }
 
@@ -359,13 +351,13 @@ impl<'de> MapAccess<'de> for &mut Items<'_, 'de> {
             && !self.is_first
         {
             self.reader.rest = rest;
-            return seed.deserialize(Key(self.reader.key()?)).map(Some);
+            return seed.deserialize(Key(self.reader.string()?)).map(Some);
         }
         match self.next(b'}')? {
             None => Ok(None),
             Some((b'"', rest)) => {
                 self.reader.rest = rest;
-                seed.deserialize(Key(self.reader.key()?)).map(Some)
+                seed.deserialize(Key(self.reader.string()?)).map(Some)
             }
             Some(_) => Err(Doubt),
         }

@@ -1,4 +1,4 @@
-//! Passes over JSON values that nobody needs: eight bytes at a time inside texts, one look at each
+//! Passes over JSON values that nobody needs: from one end of a text to the next, one look at each
 //! byte between them.
 //!
 //! The contract: [`value`] accepts only what `serde_json` accepts when it ignores a value, and then
@@ -8,26 +8,26 @@
 // Measured: a tenth of all instructions of a request hangs on it.
 #![allow(clippy::inline_always)]
 
+use super::special::Specials;
+
 /// Objects and lists inside each other, those not counted that have nothing in them.
 pub const DEEPEST: u32 = 63;
-
-const LOW_BITS: u64 = u64::from_ne_bytes([0x01; 8]);
-const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
-/// Bytes that are looked at together.
-const WORD: usize = size_of::<u64>();
-/// Bytes of a long text that are looked at together.
-const BLOCK: usize = 64;
 
 /// What follows the value that `bytes` begin with; white space may stand before it. `None`: not
 /// certain. `bytes` are UTF-8.
 #[must_use]
 pub fn value(bytes: &[u8]) -> Option<&[u8]> {
+    value_of(bytes, &mut Specials::unknown())
+}
+
+/// The same in a text that was read until here.
+pub(super) fn value_of<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
     let mut open = Open::none();
     let mut rest = bytes;
     let mut next = Next::Value;
     loop {
         rest = match next {
-            Next::Key => match members(rest, &mut open)? {
+            Next::Key => match members(rest, &mut open, specials)? {
                 (rest, Next::Over) => rest,
                 (value, other) => {
                     (rest, next) = (value, other);
@@ -35,7 +35,7 @@ pub fn value(bytes: &[u8]) -> Option<&[u8]> {
                 }
             },
             Next::Value | Next::Over => match token(rest)? {
-                (b'"', after) => text(after)?,
+                (b'"', after) => text(after, specials)?,
                 (b'{', after) => match token(after)? {
                     (b'}', after) => after,
                     (b'"', after) => {
@@ -99,12 +99,16 @@ enum Next {
 /// as long as it is what the API server writes mostly: texts, numbers, objects, lists of objects or of
 /// texts, and no white space between.
 #[inline(always)]
-fn members<'a>(bytes: &'a [u8], open: &mut Open) -> Option<(&'a [u8], Next)> {
+fn members<'a>(
+    bytes: &'a [u8],
+    open: &mut Open,
+    specials: &mut Specials,
+) -> Option<(&'a [u8], Next)> {
     let mut rest = bytes;
     loop {
-        rest = text(rest)?;
+        rest = text(rest, specials)?;
         rest = match rest {
-            [b':', b'"', after @ ..] => text(after)?,
+            [b':', b'"', after @ ..] => text(after, specials)?,
             [b':', b'{', b'}', after @ ..]
             | [b':', b't', b'r', b'u', b'e', after @ ..]
             | [b':', b'f', b'a', b'l', b's', b'e', after @ ..] => after,
@@ -121,7 +125,7 @@ fn members<'a>(bytes: &'a [u8], open: &mut Open) -> Option<(&'a [u8], Next)> {
             }
             [b':', b'[', b'"', after @ ..] => {
                 *open = open.list()?;
-                text(after)?
+                text(after, specials)?
             }
             _ => return Some((colon(rest)?, Next::Value)),
         };
@@ -131,7 +135,7 @@ fn members<'a>(bytes: &'a [u8], open: &mut Open) -> Option<(&'a [u8], Next)> {
                     rest = after;
                     break;
                 }
-                ([b',', b'"', after @ ..], false) => rest = text(after)?,
+                ([b',', b'"', after @ ..], false) => rest = text(after, specials)?,
                 ([b'}', after @ ..], true) | ([b']', after @ ..], false) => {
                     *open = open.closed();
                     rest = after;
@@ -175,84 +179,25 @@ pub(super) fn colon(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What there is from the first byte on that means something in a text: a quote, a backslash, or a
-/// control character, which may not be there.
-#[inline(always)]
-pub(super) fn special(bytes: &[u8]) -> &[u8] {
-    let mut rest = bytes;
-    while let Some((word, after)) = rest.split_first_chunk::<WORD>() {
-        let marks = marks(u64::from_le_bytes(*word));
-        if marks != 0 {
-            let place = (marks.trailing_zeros() / u8::BITS) as usize;
-            return rest.get(place..).unwrap_or_default();
-        }
-        rest = after;
-    }
-    let found = rest.iter().position(|byte| is_special(*byte));
-    found.and_then(|place| rest.get(place..)).unwrap_or_default()
-}
-
-/// The same for what may be long.
-#[inline(always)]
-pub(super) fn special_far(bytes: &[u8]) -> &[u8] {
-    let Some((start, rest)) = bytes.split_at_checked(BLOCK) else {
-        return special(bytes);
-    };
-    let found = special(start);
-    if found.is_empty() {
-        return special_behind_blocks(rest);
-    }
-    bytes.get(BLOCK - found.len()..).unwrap_or_default()
-}
-
-/// The same. In a function of its own the compiler finds the instructions that look at many bytes at
-/// once.
-#[inline(never)]
-fn special_behind_blocks(bytes: &[u8]) -> &[u8] {
-    let mut rest = bytes;
-    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
-        if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
-            break;
-        }
-        rest = after;
-    }
-    special(rest)
-}
-
-/// The highest bit of the first byte that is special; what is said of the bytes behind it is not
-/// certain. 0 where there is none.
-#[inline(always)]
-const fn marks(word: u64) -> u64 {
-    // With this bit turned, the quote follows the control characters without a gap.
-    let quote_or_control = (word ^ (LOW_BITS * 0x02)).wrapping_sub(LOW_BITS * 0x21);
-    let backslash = (word ^ (LOW_BITS * b'\\' as u64)).wrapping_sub(LOW_BITS);
-    (quote_or_control | backslash) & !word & HIGH_BITS
-}
-
-const fn is_special(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | ..b' ')
-}
-
 /// What follows a text whose quote is behind us.
 #[inline(always)]
-pub(super) fn text(bytes: &[u8]) -> Option<&[u8]> {
-    let found = special(bytes);
-    match found.split_first()? {
-        (b'"', after) => Some(after),
-        _ => escaped_text(found),
+pub(super) fn text<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
+    match specials.find(bytes)? {
+        [b'"', after @ ..] => Some(after),
+        found => escaped_text(found, specials),
     }
 }
 
 /// The same, from an escape on.
 #[cold]
 #[inline(never)]
-fn escaped_text(bytes: &[u8]) -> Option<&[u8]> {
+fn escaped_text<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
     let mut found = bytes;
     loop {
-        match found {
-            [b'\\', b'"', after @ ..] => found = special(after),
+        found = match found {
+            [b'\\', b'"', after @ ..] => specials.find(after)?,
             [b'"', after @ ..] => return Some(after),
-            [b'\\', after @ ..] => found = special(escape(after)?),
+            [b'\\', after @ ..] => specials.find(escape(after)?)?,
             _ => return None,
         }
     }

@@ -1,0 +1,137 @@
+//! Finds what means something inside a JSON text: its end, an escape, or a control character, which
+//! may not be there.
+//!
+//! Bytes are looked at in blocks of 64, with the vector instructions of the machine, and what was found
+//! is kept as a bit for each byte. So the end of the next short text is mostly known already, and the
+//! processor need not wait for one text to be looked through before it knows where the next begins.
+
+// Measured: a tenth of all instructions of a request hangs on it.
+#![allow(clippy::inline_always)]
+
+use wide::u8x16;
+
+/// Bytes that are looked at together: a bit of a word for each.
+const BLOCK: usize = u64::BITS as usize;
+/// Bytes of a vector.
+const VECTOR: usize = 16;
+
+/// The block of a text that was looked at last. All slices that are given to one of these must be what
+/// is left of the same text, and never more than the time before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Specials {
+    /// The bytes that were left of the text where the block begins.
+    left: usize,
+    /// A bit for each byte of the block that is special, the first one lowest.
+    marks: u64,
+}
+
+impl Specials {
+    /// No block of any text yet.
+    pub(super) const fn unknown() -> Self {
+        Self { left: 0, marks: 0 }
+    }
+
+    /// What there is from the first byte on that is special, and that byte.
+    #[inline(always)]
+    pub(super) fn find<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        // Of the block that begins where nothing is left, nothing is in it.
+        let offset = self.left.wrapping_sub(rest.len());
+        if offset < BLOCK {
+            let marks = self.marks >> offset;
+            if marks != 0 {
+                return rest.get(marks.trailing_zeros() as usize..);
+            }
+        }
+        self.find_behind(rest)
+    }
+
+    /// The same where the block has nothing more.
+    #[inline(never)]
+    fn find_behind<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        let offset = self.left.wrapping_sub(rest.len());
+        let seen = if offset < BLOCK { BLOCK - offset } else { 0 };
+        let mut rest = rest.get(seen..)?;
+        loop {
+            let Some((block, after)) = rest.split_first_chunk() else {
+                return self.find_in_last(rest);
+            };
+            let marks = marks(block);
+            if marks != 0 {
+                *self = Self { left: rest.len(), marks };
+                return rest.get(marks.trailing_zeros() as usize..);
+            }
+            rest = after;
+        }
+    }
+
+    /// The same in less than a block.
+    #[cold]
+    #[inline(never)]
+    fn find_in_last<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        // Not special.
+        let mut block = [b' '; BLOCK];
+        block.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+        let marks = marks(&block);
+        *self = Self { left: rest.len(), marks };
+        rest.get(marks.trailing_zeros() as usize..).filter(|found| !found.is_empty())
+    }
+}
+
+/// A bit for each byte that is special, the first one lowest.
+#[inline(always)]
+fn marks(block: &[u8; BLOCK]) -> u64 {
+    let (vectors, _) = block.as_chunks::<VECTOR>();
+    let mut marks = 0;
+    for vector in vectors.iter().rev() {
+        marks = marks << VECTOR | u64::from(marks_of_vector(u8x16::new(*vector)));
+    }
+    marks
+}
+
+#[inline(always)]
+fn marks_of_vector(bytes: u8x16) -> u32 {
+    // With this bit turned, the quote follows the control characters without a gap.
+    let above = (bytes ^ u8x16::splat(0x02)).saturating_sub(u8x16::splat(0x20));
+    (above.simd_eq(u8x16::splat(0)) | bytes.simd_eq(u8x16::splat(b'\\'))).to_bitmask()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_is_what_it_is_wherever_it_stands() {
+        for length in [1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200] {
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'x'; length];
+                    text[place] = byte;
+                    let expected =
+                        if matches!(byte, b'"' | b'\\' | ..b' ') { place } else { length };
+                    let found = Specials::unknown().find(&text);
+                    assert_eq!(
+                        length - found.map_or(0, <[u8]>::len),
+                        expected,
+                        "{byte} at {place} of {length}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_looked_at_is_looked_up_from_any_place() {
+        let text: Vec<u8> =
+            (0..500).map(|n: u32| if n * n % 23 < 2 { b'"' } else { b'.' }).collect();
+        let expected = |from: usize| {
+            let rest = &text[from..];
+            rest.iter().position(|byte| *byte == b'"').map(|place| &rest[place..])
+        };
+        for step in 1..150 {
+            let mut specials = Specials::unknown();
+            for from in (0..=text.len()).step_by(step) {
+                assert_eq!(specials.find(&text[from..]), expected(from), "{step} {from}");
+            }
+        }
+    }
+}
