@@ -84,6 +84,7 @@ pub struct Metrics {
     authority_generation: Gauge,
     authority_changes: Fixed<Change, 1>,
     authority_failures: Counter,
+    log_lines_dropped: Counter,
 }
 
 /// A request is being answered; until this is dropped.
@@ -135,6 +136,7 @@ impl Metrics {
             authority_generation: Gauge::default(),
             authority_changes: Fixed::new(Change::ALL, |change| [("change", change.name())]),
             authority_failures: Counter::default(),
+            log_lines_dropped: Counter::default(),
             registry: Registry::default(),
         };
         // The server starts only with files that can be used.
@@ -256,6 +258,11 @@ impl Metrics {
             "Looks at the shared authority that failed; what was served stays",
             self.authority_failures.clone(),
         );
+        registry.register(
+            "log_lines_dropped",
+            "Log lines that found no room, because nobody read the log",
+            self.log_lines_dropped.clone(),
+        );
     }
 
     /// A review was answered.
@@ -364,6 +371,11 @@ impl Metrics {
     /// The shared authority could not be looked at.
     pub fn authority_failed(&self) {
         self.authority_failures.inc();
+    }
+
+    /// Log lines found no room.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.log_lines_dropped.inc_by(lines);
     }
 
     /// Everything, as text.

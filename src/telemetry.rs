@@ -1,24 +1,29 @@
-//! Log lines: how they are written (`json`), and the one line that each decision gets.
+//! Log lines: what they look like (`json`), how they leave (`lines`), and the one line that each decision gets.
 
 mod json;
+mod lines;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use tracing::{Level, debug, enabled, error, info};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, fmt as lines, reload};
+use tracing_subscriber::{Registry, fmt, reload};
 
 use self::json::{JsonLine, push_decimal};
+use self::lines::{Line as LineWriter, Lines};
 use crate::admission::{Event, Verdict};
 use crate::engine::hook::{Hook, QuitHook, Wait};
 use crate::engine::reason::{is_printable, printable};
 use crate::engine::{ContainerOutcome, Decision, Outcome};
 use crate::serving::{LogFormat, LogLevel, LogSettings};
+
+static LINES: Lines<BorrowedFd<'static>> = Lines::to(rustix::stdio::stderr());
 
 /// Names of Kubernetes are shorter.
 const LONGEST_NAME: usize = 256;
@@ -43,10 +48,11 @@ pub fn start(settings: LogSettings) -> Option<LevelHandle> {
     };
     let started = if is_text {
         let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let lines = lines::layer().with_writer(io::stderr).with_target(false).with_ansi(colours);
+        let lines =
+            fmt::layer().with_writer(|| LineWriter(&LINES)).with_target(false).with_ansi(colours);
         registry.with(lines).try_init()
     } else {
-        let lines = lines::layer().event_format(JsonLine).with_writer(io::stderr);
+        let lines = fmt::layer().event_format(JsonLine).with_writer(|| LineWriter(&LINES));
         registry.with(lines).try_init()
     };
     started.ok()?;
@@ -56,6 +62,18 @@ pub fn start(settings: LogSettings) -> Option<LevelHandle> {
         error!(place, message = printable(message, LONGEST_LIST), "panic");
     }));
     Some(LevelHandle(handle))
+}
+
+/// Writes lines that come at the same time together from now on, while a server runs, and waits for no
+/// reader. `dropped` is told how many lines found no room, each time that some did not. Goes on until it
+/// is dropped; then [`write_the_last`].
+pub async fn write_together(dropped: impl Fn(u64)) {
+    LINES.write_together(dropped).await;
+}
+
+/// Writes the lines that still wait, and later ones at once.
+pub fn write_the_last() {
+    LINES.end();
 }
 
 impl LevelHandle {

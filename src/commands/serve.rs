@@ -67,6 +67,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     let ending = runtime.block_on(parts.run(&serving));
     // Nothing that is still open is waited for.
     runtime.shutdown_background();
+    telemetry::write_the_last();
     Ok(match ending {
         Ending::Drained => Exit::Done,
         Ending::AtOnce => Exit::AtOnce,
@@ -253,6 +254,8 @@ impl Parts {
         let reviews = tokio::spawn(reviews.0.serve(reviews.1, shutdown.clone(), timeout));
         let administration =
             tokio::spawn(administration.0.serve(administration.1, shutdown, timeout));
+        let metrics = reloads.targets.metrics.clone();
+        tokio::spawn(telemetry::write_together(move |lines| metrics.log_lines_dropped(lines)));
         let polling = tokio::spawn(async move {
             reloads.memory.after_start();
             reload::poll(poll_interval, || reloads.look()).await;

@@ -49,7 +49,7 @@ impl Specials {
     #[inline(never)]
     fn find_behind<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
         let offset = self.left.wrapping_sub(rest.len());
-        let seen = if offset < BLOCK { BLOCK - offset } else { 0 };
+        let seen = BLOCK.saturating_sub(offset);
         let mut rest = rest.get(seen..)?;
         loop {
             let Some((block, after)) = rest.split_first_chunk() else {

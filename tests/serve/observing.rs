@@ -41,6 +41,32 @@ fn each_changed_pod_has_one_line() {
 }
 
 #[test]
+fn nobody_waits_for_whoever_reads_the_log() {
+    let mut serve = Serve::start(&["--kubernetes-version", "1.37"]);
+    let unread = serve.stop_reading();
+    let mut connection = Connection::open(&serve);
+    let mut sent = 0;
+    // A pipe of any size is full some time.
+    while serve.metric("prestop_log_lines_dropped_total") == 0 {
+        for _ in 0..200 {
+            assert_eq!(connection.post(body()).response()["allowed"], true);
+            sent += 1;
+        }
+        assert!(sent < 100_000, "no line was dropped");
+    }
+    drop(unread);
+    let told = serve.wait_for_line("log lines were dropped: nobody read them in time");
+    assert_eq!(told["level"], "WARN");
+    let dropped = serve.metric("prestop_log_lines_dropped_total");
+    assert_eq!(told["lines"], dropped);
+    let whole = serve.log().lines().filter(|line| line.contains("injected")).count();
+    assert_eq!(u64::try_from(whole).unwrap(), sent - dropped);
+    serve.signal("INT");
+    assert!(serve.ended().success());
+    serve.wait_for_line("ended");
+}
+
+#[test]
 fn what_is_skipped_is_silent_unless_asked_for() {
     let serve = Serve::configured("log: {level: info, format: json}\n");
     let mut connection = Connection::open(&serve);

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub(crate) struct Serve {
     pub(crate) authority: Option<CertificateDer<'static>>,
     lines: Arc<Mutex<Vec<String>>>,
     new_line: Mutex<Receiver<()>>,
+    /// Held by whoever does not want the log to be read.
+    reading: Arc<Mutex<()>>,
     pub(crate) folder: TempDir,
 }
 
@@ -73,10 +75,12 @@ impl Serve {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (told, new_line) = channel();
         let reader = BufReader::new(child.stderr.take().unwrap());
+        let reading = Arc::new(Mutex::new(()));
         thread::spawn({
-            let lines = lines.clone();
+            let (lines, reading) = (lines.clone(), reading.clone());
             move || {
                 for line in reader.lines().map_while(Result::ok) {
+                    drop(reading.lock());
                     lines.lock().unwrap().push(line);
                     if told.send(()).is_err() {
                         break;
@@ -92,6 +96,7 @@ impl Serve {
             authority: None,
             lines,
             new_line: Mutex::new(new_line),
+            reading,
             folder,
         };
         let line = serve
@@ -122,6 +127,11 @@ impl Serve {
             let is_over = self.new_line.get_mut().unwrap().recv_timeout(left).is_err();
             assert!(!is_over, "no line {what:?} in\n{}", self.log());
         }
+    }
+
+    /// Nobody reads the log until this is dropped.
+    pub(crate) fn stop_reading(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap()
     }
 
     /// The first log line with this message.

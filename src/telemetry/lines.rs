@@ -1,0 +1,305 @@
+//! Where log lines go: to standard error at once, or, while a server runs, together with those that
+//! come at the same time.
+//!
+//! A write wakes whoever reads the log, which takes longer than the decision that a line tells of. So
+//! lines wait until the answers that are ready have been sent, which is at once where there is little
+//! to do. And nobody waits for a log: where its reader stands still (a node's full disk), lines are
+//! kept up to [`MOST_WAITING_BYTES`], and what comes then is dropped and counted.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::pipe::PIPE_BUF;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tracing::warn;
+
+/// What may wait for a reader that stands still: some hundred lines.
+const MOST_WAITING_BYTES: usize = 256 * 1024;
+/// How soon a reader that has no room is tried again; the next time after twice as long.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(1);
+/// At least as often it is tried.
+const TRIED_AGAIN_WITHIN: Duration = Duration::from_millis(100);
+/// How long the last lines wait for such a reader when the program ends.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+
+/// Log lines on their way.
+#[derive(Debug)]
+pub(super) struct Lines<S> {
+    sink: S,
+    waiting: Mutex<Waiting>,
+    come: Notify,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    order: Order,
+    lines: Vec<u8>,
+    dropped: u64,
+}
+
+/// When a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// When it comes, whoever has to wait for that.
+    AtOnce,
+    /// By [`Lines::write_together`].
+    Together,
+}
+
+/// What became of a piece of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// So many bytes were taken.
+    Bytes(usize),
+    /// The reader has no room now.
+    NoRoom,
+    /// There is nobody to read.
+    NoReader,
+}
+
+impl<S: AsFd> Lines<S> {
+    pub(super) const fn to(sink: S) -> Self {
+        let waiting = Waiting { order: Order::AtOnce, lines: Vec::new(), dropped: 0 };
+        Self { sink, waiting: Mutex::new(waiting), come: Notify::const_new() }
+    }
+
+    /// One line, or several.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut waiting = self.waiting();
+        match waiting.order {
+            Order::AtOnce => self.write_all(line, None),
+            Order::Together if waiting.lines.len() + line.len() > MOST_WAITING_BYTES => {
+                waiting.dropped += 1;
+            }
+            Order::Together => {
+                let is_first = waiting.lines.is_empty();
+                waiting.lines.extend_from_slice(line);
+                drop(waiting);
+                if is_first {
+                    self.come.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Writes lines that come at the same time together, from now on and until [`Self::end`]. `dropped`
+    /// is told how many there was no room for, each time that there are some.
+    pub(super) async fn write_together(&self, dropped: impl Fn(u64)) {
+        self.waiting().order = Order::Together;
+        let mut lines = Vec::new();
+        let mut lost = 0;
+        loop {
+            self.come.notified().await;
+            std::mem::swap(&mut self.waiting().lines, &mut lines);
+            // Now there is room for it.
+            if lost > 0 {
+                warn!(lines = lost, "log lines were dropped: nobody read them in time");
+                lost = 0;
+            }
+            let mut rest = lines.as_slice();
+            let mut pause = TRIED_AGAIN_AFTER;
+            while !rest.is_empty() {
+                match self.write_piece(rest, Duration::ZERO) {
+                    Written::Bytes(length) => {
+                        rest = rest.get(length..).unwrap_or_default();
+                        pause = TRIED_AGAIN_AFTER;
+                    }
+                    Written::NoRoom => {
+                        sleep(pause).await;
+                        pause = (pause * 2).min(TRIED_AGAIN_WITHIN);
+                    }
+                    Written::NoReader => break,
+                }
+                let more = std::mem::take(&mut self.waiting().dropped);
+                if more > 0 {
+                    dropped(more);
+                    lost += more;
+                }
+            }
+            lines.clear();
+        }
+    }
+
+    /// Writes what waits, and from now on each line when it comes.
+    pub(super) fn end(&self) {
+        let mut waiting = self.waiting();
+        waiting.order = Order::AtOnce;
+        self.write_all(&std::mem::take(&mut waiting.lines), Some(LAST_LINES_WITHIN));
+    }
+
+    /// `patience`: how long one piece waits for its reader; `None`: as long as it takes.
+    fn write_all(&self, lines: &[u8], patience: Option<Duration>) {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            match self.write_piece(rest, patience.unwrap_or(Duration::MAX)) {
+                Written::Bytes(length) => rest = rest.get(length..).unwrap_or_default(),
+                Written::NoRoom if patience.is_none() => {}
+                Written::NoRoom | Written::NoReader => return,
+            }
+        }
+    }
+
+    /// Writes so much of the lines as a pipe takes as a whole, and in no more time than this.
+    fn write_piece(&self, lines: &[u8], patience: Duration) -> Written {
+        // What poll does not know is a file that always has room.
+        let mut sink = [PollFd::new(&self.sink, PollFlags::OUT)];
+        let patience = Timespec::try_from(patience).ok();
+        match poll(&mut sink, patience.as_ref()) {
+            Ok(0) | Err(Errno::INTR) => return Written::NoRoom,
+            Ok(_) | Err(_) => {}
+        }
+        match rustix::io::write(&self.sink, first_lines(lines)) {
+            Ok(length) => Written::Bytes(length),
+            Err(Errno::AGAIN | Errno::INTR) => Written::NoRoom,
+            Err(_) => Written::NoReader,
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Whoever panicked with it left it whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As many whole lines as a pipe that has room is sure to take; of a longer line its first part.
+fn first_lines(lines: &[u8]) -> &[u8] {
+    let Some(piece) = lines.get(..PIPE_BUF) else { return lines };
+    let end = piece.iter().rposition(|byte| *byte == b'\n');
+    end.and_then(|end| piece.get(..=end)).unwrap_or(piece)
+}
+
+/// One event's line, for the subscriber.
+pub(super) struct Line<S: 'static>(pub(super) &'static Lines<S>);
+
+impl<S: AsFd> io::Write for Line<S> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeReader, PipeWriter, Read};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    const LINE: &[u8] = b"a line of forty bytes, as log lines are.\n";
+
+    fn pipe() -> (PipeReader, Lines<PipeWriter>) {
+        let (reader, writer) = io::pipe().unwrap();
+        (reader, Lines::to(writer))
+    }
+
+    fn read_all(mut reader: PipeReader, lines: Lines<PipeWriter>) -> Vec<u8> {
+        drop(lines);
+        let mut text = Vec::new();
+        reader.read_to_end(&mut text).unwrap();
+        text
+    }
+
+    async fn turn() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[test]
+    fn without_a_server_a_line_is_written_when_it_comes() {
+        let (mut reader, lines) = pipe();
+        lines.push(LINE);
+        let mut text = vec![0; LINE.len()];
+        reader.read_exact(&mut text).unwrap();
+        assert_eq!(text, LINE);
+        assert_eq!(read_all(reader, lines), b"");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_reader_that_stands_still_and_what_is_dropped_is_counted() {
+        let (mut reader, lines) = pipe();
+        let lines = Arc::new(lines);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let writing = tokio::spawn({
+            let (lines, dropped) = (lines.clone(), dropped.clone());
+            async move {
+                let count = |more| _ = dropped.fetch_add(more, Ordering::Relaxed);
+                lines.write_together(count).await;
+            }
+        });
+        turn().await;
+        // More than the pipe, what waits to be written and what waits behind that hold together.
+        let count = 4 * MOST_WAITING_BYTES / LINE.len();
+        for number in 0..count {
+            lines.push(LINE);
+            if number % 100 == 0 {
+                turn().await;
+            }
+        }
+        while dropped.load(Ordering::Relaxed) == 0 || lines.waiting().dropped > 0 {
+            sleep(TRIED_AGAIN_AFTER).await;
+        }
+        let lost = dropped.load(Ordering::Relaxed);
+        assert!(lost > 0);
+        // It reads on: what is left comes whole and in order.
+        let kept = (count - usize::try_from(lost).unwrap()) * LINE.len();
+        let reading = std::thread::spawn(move || {
+            let mut text = vec![0; kept];
+            reader.read_exact(&mut text).unwrap();
+            (text, reader)
+        });
+        while !reading.is_finished() {
+            sleep(TRIED_AGAIN_AFTER).await;
+        }
+        let (text, reader) = reading.join().unwrap();
+        assert!(text.chunks(LINE.len()).all(|line| line == LINE));
+        assert_eq!(dropped.load(Ordering::Relaxed), lost);
+        lines.push(b"more\n");
+        turn().await;
+        writing.abort();
+        assert!(writing.await.unwrap_err().is_cancelled());
+        lines.push(b"last\n");
+        lines.end();
+        lines.push(b"at once\n");
+        let lines = Arc::into_inner(lines).unwrap();
+        assert_eq!(read_all(reader, lines), b"more\nlast\nat once\n");
+    }
+
+    #[tokio::test]
+    async fn lines_without_a_reader_are_forgotten() {
+        let (reader, lines) = pipe();
+        drop(reader);
+        let lines = Arc::new(lines);
+        lines.push(LINE);
+        let writing = tokio::spawn({
+            let lines = lines.clone();
+            async move { lines.write_together(|_| {}).await }
+        });
+        turn().await;
+        lines.push(LINE);
+        turn().await;
+        assert!(lines.waiting().lines.is_empty());
+        writing.abort();
+        lines.end();
+    }
+
+    #[test]
+    fn a_piece_ends_where_a_line_ends() {
+        let many = LINE.repeat(1000);
+        let piece = first_lines(&many);
+        assert!(piece.len() <= PIPE_BUF && piece.len() > PIPE_BUF - LINE.len());
+        assert_eq!(piece.len() % LINE.len(), 0);
+        let long = vec![b'x'; 3 * PIPE_BUF];
+        assert_eq!(first_lines(&long).len(), PIPE_BUF);
+        assert_eq!(first_lines(LINE), LINE);
+    }
+}
