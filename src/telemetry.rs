@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use self::json::{JsonLine, push_decimal};
-use self::lines::{Line as LineWriter, Lines};
+use self::lines::{EventWriter, Lines};
 use crate::admission::{Event, Verdict};
 use crate::engine::hook::{Hook, QuitHook, Wait};
 use crate::engine::reason::{is_printable, printable};
@@ -49,10 +49,10 @@ pub fn start(settings: LogSettings) -> Option<LevelHandle> {
     let started = if is_text {
         let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let lines =
-            fmt::layer().with_writer(|| LineWriter(&LINES)).with_target(false).with_ansi(colours);
+            fmt::layer().with_writer(|| EventWriter(&LINES)).with_target(false).with_ansi(colours);
         registry.with(lines).try_init()
     } else {
-        let lines = fmt::layer().event_format(JsonLine).with_writer(|| LineWriter(&LINES));
+        let lines = fmt::layer().event_format(JsonLine).with_writer(|| EventWriter(&LINES));
         registry.with(lines).try_init()
     };
     started.ok()?;

@@ -173,10 +173,10 @@ fn first_lines(lines: &[u8]) -> &[u8] {
     end.and_then(|end| piece.get(..=end)).unwrap_or(piece)
 }
 
-/// One event's line, for the subscriber.
-pub(super) struct Line<S: 'static>(pub(super) &'static Lines<S>);
+/// Takes the line of one event from the subscriber.
+pub(super) struct EventWriter<S: 'static>(pub(super) &'static Lines<S>);
 
-impl<S: AsFd> io::Write for Line<S> {
+impl<S: AsFd> io::Write for EventWriter<S> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.push(line);
         Ok(line.len())

@@ -34,7 +34,7 @@ impl Specials {
     /// What there is from the first byte on that is special, and that byte.
     #[inline(always)]
     pub(super) fn find<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
-        // Of the block that begins where nothing is left, nothing is in it.
+        // Wraps around, far behind the block, as long as no block is known.
         let offset = self.left.wrapping_sub(rest.len());
         if offset < BLOCK {
             let marks = self.marks >> offset;
