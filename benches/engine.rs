@@ -1,10 +1,15 @@
-//! What one decision costs: time and allocations of reading a pod, deciding and writing the patch.
+//! What one decision costs: time and allocations of reading a pod, finding an image in the catalogue,
+//! deciding, writing the patch, and of a whole review (`bench/bodies`).
 //! `cargo bench --bench engine`
 
 // A benchmark may end by panicking, and is there to print.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use std::sync::Arc;
+
 use divan::{AllocProfiler, Bencher, black_box};
+use prestop::admission::{self, Namespaces};
+use prestop::catalogue::{Catalogue, ImageReference};
 use prestop::engine::decide;
 use prestop::engine::patch::Patch;
 use prestop::engine::pod::Pod;
@@ -62,6 +67,48 @@ fn pod(containers: usize) -> String {
 fn read(bencher: Bencher<'_, '_>, containers: usize) {
     let text = pod(containers);
     bencher.bench(|| Pod::from_json(black_box(&text)).is_ok());
+}
+
+#[divan::bench(args = ["nginx:1.15", "registry.example.com/team/app:1"])]
+fn match_image(bencher: Bencher<'_, '_>, image: &str) {
+    let catalogue = Catalogue::built_in();
+    bencher.bench(|| catalogue.for_image(&ImageReference::parse(black_box(image)).unwrap()));
+}
+
+#[divan::bench(args = SIZES)]
+fn decide_only(bencher: Bencher<'_, '_>, containers: usize) {
+    let (text, policy, namespace) = (pod(containers), policy(), NamespaceSettings::default());
+    let pod = Pod::from_json(&text).unwrap();
+    bencher.bench(|| decide(black_box(&pod), &namespace, &policy).is_injected());
+}
+
+#[divan::bench(args = SIZES)]
+fn patch_only(bencher: Bencher<'_, '_>, containers: usize) {
+    let (text, policy, namespace) = (pod(containers), policy(), NamespaceSettings::default());
+    let pod = Pod::from_json(&text).unwrap();
+    let decision = decide(&pod, &namespace, &policy);
+    let mut buffer = Vec::with_capacity(64 * 1024);
+    bencher.bench_local(|| {
+        buffer.clear();
+        Patch::of(black_box(&decision), "").unwrap().write(&mut buffer);
+        buffer.len()
+    });
+}
+
+/// No namespace is known.
+struct Nowhere;
+
+impl Namespaces for Nowhere {
+    fn settings(&self, _: &str) -> Option<Arc<NamespaceSettings>> {
+        None
+    }
+}
+
+#[divan::bench(args = ["small", "large"])]
+fn review(bencher: Bencher<'_, '_>, body: &str) {
+    let body = format!("{}/bench/bodies/{body}.json", env!("CARGO_MANIFEST_DIR"));
+    let (body, policy) = (std::fs::read(body).unwrap(), policy());
+    bencher.bench(|| admission::review(black_box(&body), &Nowhere, &policy, &mut |_| {}).unwrap());
 }
 
 #[divan::bench(args = SIZES)]

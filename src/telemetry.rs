@@ -1,4 +1,5 @@
-//! Log lines: what they look like (`json`), how they leave (`lines`), and the one line that each decision gets.
+//! Log lines: what they look like (`json`), how they leave (`lines`), and the one line that each
+//! decision gets.
 
 mod json;
 mod lines;
@@ -23,6 +24,7 @@ use crate::engine::reason::{is_printable, printable};
 use crate::engine::{ContainerOutcome, Decision, Outcome};
 use crate::serving::{LogFormat, LogLevel, LogSettings};
 
+/// All lines of the process.
 static LINES: Lines<BorrowedFd<'static>> = Lines::to(rustix::stdio::stderr());
 
 /// Names of Kubernetes are shorter.
@@ -106,7 +108,7 @@ pub fn decided(event: &Event<'_>, duration: Duration) {
         }
     };
     let is_noteworthy = decision.is_injected() || !decision.problems.is_empty();
-    // Writing a line costs as much as half of the request.
+    // A line that nobody wants is not made.
     if is_noteworthy && enabled!(Level::INFO) {
         let line = Line::new(event, decision, duration);
         info!(

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::pipe::PIPE_BUF;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -51,17 +51,6 @@ enum Order {
     Together,
 }
 
-/// What became of a piece of lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Written {
-    /// So many bytes were taken.
-    Bytes(usize),
-    /// The reader has no room now.
-    NoRoom,
-    /// There is nobody to read.
-    NoReader,
-}
-
 impl<S: AsFd> Lines<S> {
     pub(super) const fn to(sink: S) -> Self {
         let waiting = Waiting { order: Order::AtOnce, lines: Vec::new(), dropped: 0 };
@@ -72,7 +61,9 @@ impl<S: AsFd> Lines<S> {
     pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.waiting();
         match waiting.order {
-            Order::AtOnce => self.write_all(line, None),
+            Order::AtOnce => {
+                self.write(line, Duration::MAX);
+            }
             Order::Together if waiting.lines.len() + line.len() > MOST_WAITING_BYTES => {
                 waiting.dropped += 1;
             }
@@ -92,72 +83,73 @@ impl<S: AsFd> Lines<S> {
     pub(super) async fn write_together(&self, dropped: impl Fn(u64)) {
         self.waiting().order = Order::Together;
         let mut lines = Vec::new();
-        let mut lost = 0;
         loop {
             self.come.notified().await;
-            std::mem::swap(&mut self.waiting().lines, &mut lines);
-            // Now there is room for it.
-            if lost > 0 {
-                warn!(lines = lost, "log lines were dropped: nobody read them in time");
-                lost = 0;
-            }
-            let mut rest = lines.as_slice();
+            let mut lost = 0;
             let mut pause = TRIED_AGAIN_AFTER;
-            while !rest.is_empty() {
-                match self.write_piece(rest, Duration::ZERO) {
-                    Written::Bytes(length) => {
-                        rest = rest.get(length..).unwrap_or_default();
-                        pause = TRIED_AGAIN_AFTER;
-                    }
-                    Written::NoRoom => {
-                        sleep(pause).await;
-                        pause = (pause * 2).min(TRIED_AGAIN_WITHIN);
-                    }
-                    Written::NoReader => break,
-                }
+            loop {
+                std::mem::swap(&mut self.waiting().lines, &mut lines);
+                let written = self.write(&lines, Duration::ZERO);
+                lines.drain(..written);
                 let more = std::mem::take(&mut self.waiting().dropped);
                 if more > 0 {
                     dropped(more);
                     lost += more;
                 }
+                if lines.is_empty() {
+                    break;
+                }
+                self.put_back(&mut lines);
+                sleep(pause).await;
+                pause = if written > 0 { TRIED_AGAIN_AFTER } else { pause * 2 };
+                pause = pause.min(TRIED_AGAIN_WITHIN);
             }
-            lines.clear();
+            // Now there is room for it.
+            if lost > 0 {
+                warn!(lines = lost, "log lines were dropped: nobody read them in time");
+            }
         }
+    }
+
+    /// Lines that were not written wait again, before those that came meanwhile: whenever the program
+    /// ends, [`Self::end`] finds them.
+    fn put_back(&self, lines: &mut Vec<u8>) {
+        let mut waiting = self.waiting();
+        lines.append(&mut waiting.lines);
+        std::mem::swap(&mut waiting.lines, lines);
     }
 
     /// Writes what waits, and from now on each line when it comes.
     pub(super) fn end(&self) {
         let mut waiting = self.waiting();
         waiting.order = Order::AtOnce;
-        self.write_all(&std::mem::take(&mut waiting.lines), Some(LAST_LINES_WITHIN));
+        self.write(&std::mem::take(&mut waiting.lines), LAST_LINES_WITHIN);
     }
 
-    /// `patience`: how long one piece waits for its reader; `None`: as long as it takes.
-    fn write_all(&self, lines: &[u8], patience: Option<Duration>) {
+    /// Writes lines as long as their reader has room within so much time for each piece. How many bytes
+    /// are done with: all of them where there is no reader.
+    fn write(&self, lines: &[u8], patience: Duration) -> usize {
         let mut rest = lines;
         while !rest.is_empty() {
-            match self.write_piece(rest, patience.unwrap_or(Duration::MAX)) {
-                Written::Bytes(length) => rest = rest.get(length..).unwrap_or_default(),
-                Written::NoRoom if patience.is_none() => {}
-                Written::NoRoom | Written::NoReader => return,
+            match self.write_piece(rest, patience) {
+                Err(Errno::AGAIN) => break,
+                Ok(0) | Err(_) => return lines.len(),
+                Ok(length) => rest = rest.get(length..).unwrap_or_default(),
             }
         }
+        lines.len() - rest.len()
     }
 
-    /// Writes so much of the lines as a pipe takes as a whole, and in no more time than this.
-    fn write_piece(&self, lines: &[u8], patience: Duration) -> Written {
-        // What poll does not know is a file that always has room.
-        let mut sink = [PollFd::new(&self.sink, PollFlags::OUT)];
+    /// Writes so much of the lines as a pipe takes as a whole. `AGAIN`: it has no room.
+    fn write_piece(&self, lines: &[u8], patience: Duration) -> rustix::io::Result<usize> {
+        // As long as it takes, where that is more than the system can say.
         let patience = Timespec::try_from(patience).ok();
-        match poll(&mut sink, patience.as_ref()) {
-            Ok(0) | Err(Errno::INTR) => return Written::NoRoom,
-            Ok(_) | Err(_) => {}
+        let mut sink = [PollFd::new(&self.sink, PollFlags::OUT)];
+        // What poll does not know is a file that always has room.
+        if retry_on_intr(|| poll(&mut sink, patience.as_ref())) == Ok(0) {
+            return Err(Errno::AGAIN);
         }
-        match rustix::io::write(&self.sink, first_lines(lines)) {
-            Ok(length) => Written::Bytes(length),
-            Err(Errno::AGAIN | Errno::INTR) => Written::NoRoom,
-            Err(_) => Written::NoReader,
-        }
+        retry_on_intr(|| rustix::io::write(&self.sink, first_lines(lines)))
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -272,6 +264,33 @@ mod tests {
         lines.push(b"at once\n");
         let lines = Arc::into_inner(lines).unwrap();
         assert_eq!(read_all(reader, lines), b"more\nlast\nat once\n");
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_when_the_writing_ends_is_written_at_the_end() {
+        let (mut reader, lines) = pipe();
+        let lines = Arc::new(lines);
+        let writing = tokio::spawn({
+            let lines = lines.clone();
+            async move { lines.write_together(|_| {}).await }
+        });
+        turn().await;
+        // More than a pipe holds, and less than may wait.
+        let count = MOST_WAITING_BYTES / LINE.len() / 2;
+        for _ in 0..count {
+            lines.push(LINE);
+        }
+        turn().await;
+        writing.abort();
+        assert!(writing.await.unwrap_err().is_cancelled());
+        let reading = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            reader.read_to_end(&mut text).unwrap();
+            text
+        });
+        lines.end();
+        drop(lines);
+        assert!(reading.join().unwrap() == LINE.repeat(count));
     }
 
     #[tokio::test]
