@@ -1,10 +1,12 @@
 //! Instructions of a whole server for one request: what 600 requests take more than 100. Repeated runs
 //! differ by less than half a percent, whatever else the machine does.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use prestop_bench::reviews::Review;
 
 use crate::client::Request;
@@ -27,6 +29,47 @@ pub(crate) fn per_request(
     };
     let (few, many) = (count(FEW)?, count(MANY)?);
     Ok((many - few) / f64::from(MANY - FEW))
+}
+
+/// Functions, with their instructions for one request, most first; those that they call are not counted
+/// in, those that were inlined are.
+pub(crate) fn functions_per_request(
+    review: Review,
+    stage: &Stage<'_>,
+) -> anyhow::Result<Vec<(f64, String)>> {
+    let file = tempfile::NamedTempFile::new()?;
+    let count = |requests| {
+        run(Contestant::Prestop, review, requests, file.path(), stage)?;
+        by_function(file.path())
+    };
+    let (few, mut many) = (count(FEW)?, count(MANY)?);
+    for (name, instructions) in few {
+        *many.entry(name).or_default() -= instructions;
+    }
+    let requests = f64::from(MANY - FEW);
+    let mut functions: Vec<_> =
+        many.into_iter().map(|(name, instructions)| (instructions / requests, name)).collect();
+    functions.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    Ok(functions)
+}
+
+fn by_function(file: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
+    let mut annotate = Command::new("callgrind_annotate");
+    // Warns of each function without lines.
+    annotate.args(["--threshold=100", "--auto=no"]).arg(file).stderr(Stdio::null());
+    let output = annotate.output().context("callgrind_annotate")?;
+    ensure!(output.status.success(), "callgrind_annotate: {}", output.status);
+    let mut functions = BTreeMap::new();
+    for line in str::from_utf8(&output.stdout)?.lines() {
+        // `1,234 (0.56%)  file:function [program]`
+        let Some((number, place)) = line.split_once("%)") else { continue };
+        let Some((number, _)) = number.trim().split_once(' ') else { continue };
+        let Ok(instructions) = number.replace(',', "").parse::<f64>() else { continue };
+        let Some((_, function)) = place.split_once(':') else { continue };
+        let name = function.split(" [").next().unwrap_or(function);
+        *functions.entry(name.to_owned()).or_default() += instructions;
+    }
+    Ok(functions)
 }
 
 /// Writes callgrind's account of a server that answered so many requests.

@@ -34,15 +34,16 @@ mod wrk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::ensure;
 use clap::{Parser, Subcommand, ValueEnum};
 use prestop_bench::reviews::Review;
 
 use crate::contestants::Contestant;
 use crate::process::{Cores, Stage};
 use crate::run::{Bench, Effort};
+
+/// Instructions of a request in one function that are worth a line.
+const LEAST_OF_A_PROFILE: f64 = 20.0;
 
 /// Measures prestop beside a floor and beside what is used today.
 #[derive(Debug, Parser)]
@@ -135,12 +136,13 @@ fn measure(folder: &Path, quick: bool) -> anyhow::Result<()> {
     report::write(&figures, &effort, &wrk)
 }
 
-/// With `callgrind_annotate`, of a program that has its names.
+/// Of a program that has its names.
 fn profile(stage: &Stage<'_>, review: Review) -> anyhow::Result<()> {
-    let file = tempfile::NamedTempFile::new()?;
-    callgrind::run(Contestant::Prestop, review, 600, file.path(), stage)?;
-    let status = Command::new("callgrind_annotate").arg(file.path()).status()?;
-    ensure!(status.success(), "callgrind_annotate: {status}");
+    for (instructions, function) in callgrind::functions_per_request(review, stage)? {
+        if instructions >= LEAST_OF_A_PROFILE {
+            println!("{instructions:8.0}  {function}");
+        }
+    }
     Ok(())
 }
 
