@@ -5,17 +5,15 @@
 //! server, a person) is better told what to do about it than that something failed. Duplicate keys:
 //! the last one counts, as in Go.
 
+mod deserialize;
 mod reader;
 
 pub mod skip;
 mod special;
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
+pub(crate) use self::deserialize::read_start;
 pub(crate) use self::reader::{Known, read_knowing};
 pub use self::reader::{read, read_certain};
 
@@ -54,115 +52,129 @@ impl<T> Shape<T> {
 /// A text, borrowed where the source has no escapes in it.
 pub type Text<'a> = Cow<'a, str>;
 
-/// What can be built from one kind of JSON value; every other kind is [`Shape::Wrong`]. What is built
-/// of objects and lists is large, and put where it belongs without being carried around.
-pub(crate) trait FromJson<'de>: Sized {
-    /// Whether it matters what a text says, and not only that there is one.
-    const READS_TEXT: bool = true;
-
-    fn from_map<A: MapAccess<'de>>(place: &mut Shape<Self>, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        *place = Shape::Wrong;
-        Ok(())
-    }
-    fn from_sequence<A: SeqAccess<'de>>(
-        place: &mut Shape<Self>,
-        mut sequence: A,
-    ) -> Result<(), A::Error> {
-        while sequence.next_element::<IgnoredAny>()?.is_some() {}
-        *place = Shape::Wrong;
-        Ok(())
-    }
-    fn from_text(_: Text<'de>) -> Option<Self> {
-        None
-    }
-    fn from_integer(_: i64) -> Option<Self> {
-        None
-    }
-    fn from_bool(_: bool) -> Option<Self> {
-        None
-    }
-}
-
-/// The name under which our own reader is asked for any value, a text being passed over. To others it
-/// says nothing.
-const UNREAD_TEXT: &str = "any value, texts unread";
-
-/// Where a value is to be put.
-pub(crate) struct Place<'p, T>(pub(crate) &'p mut Shape<T>);
-
-impl<'de, T: FromJson<'de>> Deserialize<'de> for Shape<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut shape = Self::Absent;
-        Place(&mut shape).deserialize(deserializer)?;
-        Ok(shape)
-    }
-}
-
-impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Place<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if T::READS_TEXT {
-            deserializer.deserialize_any(self)
-        } else {
-            deserializer.deserialize_newtype_struct(UNREAD_TEXT, self)
-        }
-    }
-}
-
 impl<T> From<Option<T>> for Shape<T> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Wrong, Self::Value)
     }
 }
 
-impl<'de, T: FromJson<'de>> Visitor<'de> for Place<'_, T> {
-    type Value = ();
+/// What can be built from one kind of JSON value; every other kind is [`Shape::Wrong`]. What is built
+/// of objects and lists is large, and put where it belongs without being carried around. Each of them
+/// has to be read to its end.
+pub trait FromJson<'de>: Sized {
+    /// Whether it matters what a text says, and not only that there is one.
+    const READS_TEXT: bool = true;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        *self.0 = Shape::Absent;
+    /// From an object.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    fn from_members<M: Members<'de>>(
+        place: &mut Shape<Self>,
+        members: &mut M,
+    ) -> Result<(), M::Error> {
+        while members.next_key()?.is_some() {
+            members.pass_over()?;
+        }
+        *place = Shape::Wrong;
         Ok(())
     }
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        *self.0 = T::from_bool(value).into();
+
+    /// From a list.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    fn from_items<I: Items<'de>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
+        while items.pass_over()? {}
+        *place = Shape::Wrong;
         Ok(())
     }
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        *self.0 = T::from_integer(value).into();
-        Ok(())
+
+    /// From a text.
+    fn from_text(_: Text<'de>) -> Option<Self> {
+        None
     }
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        *self.0 = i64::try_from(value).ok().and_then(T::from_integer).into();
-        Ok(())
+
+    /// From a number.
+    fn from_integer(_: i64) -> Option<Self> {
+        None
     }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        *self.0 = Shape::Wrong;
-        Ok(())
+
+    /// From `true` or `false`.
+    fn from_bool(_: bool) -> Option<Self> {
+        None
     }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
-        *self.0 = T::from_text(Cow::Borrowed(text)).into();
-        Ok(())
+}
+
+/// The members of an object, one after the other: a key, then its value.
+pub trait Members<'de> {
+    /// Why there is no value.
+    type Error;
+
+    /// The next key; `None` behind the last member.
+    ///
+    /// # Errors
+    /// When the text can't be read.
+    fn next_key(&mut self) -> Result<Option<Key<'de>>, Self::Error>;
+
+    /// Puts the value in its place.
+    ///
+    /// # Errors
+    /// When the text can't be read.
+    fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Self::Error>;
+
+    /// Passes over the value.
+    ///
+    /// # Errors
+    /// When the text can't be read.
+    fn pass_over(&mut self) -> Result<(), Self::Error>;
+}
+
+/// The items of a list, one after the other.
+pub trait Items<'de> {
+    /// Why there is no value.
+    type Error;
+
+    /// Puts the next item behind the last one in `list`; `false` behind the last.
+    ///
+    /// # Errors
+    /// When the text can't be read.
+    fn read_to<T: FromJson<'de>>(&mut self, list: &mut Vec<Shape<T>>) -> Result<bool, Self::Error>;
+
+    /// Passes over the next item; `false` behind the last.
+    ///
+    /// # Errors
+    /// When the text can't be read.
+    fn pass_over(&mut self) -> Result<bool, Self::Error>;
+}
+
+/// A key of an object, borrowed where it can be. As bytes, which are all that most keys are asked for.
+#[derive(Debug, Clone)]
+pub struct Key<'de>(Cow<'de, [u8]>);
+
+impl<'de> Key<'de> {
+    /// Its bytes, in UTF-8.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        *self.0 = T::from_text(Cow::Owned(text.to_owned())).into();
-        Ok(())
+
+    /// The key as text.
+    #[must_use]
+    pub fn into_text(self) -> Text<'de> {
+        match self.0 {
+            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+            Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+        }
     }
-    fn visit_string<E>(self, text: String) -> Result<(), E> {
-        *self.0 = T::from_text(Cow::Owned(text)).into();
-        Ok(())
-    }
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
-        value.deserialize_any(self)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        T::from_map(self.0, map)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<(), A::Error> {
-        T::from_sequence(self.0, sequence)
+}
+
+impl<'de> From<Text<'de>> for Key<'de> {
+    fn from(text: Text<'de>) -> Self {
+        Self(match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
     }
 }
 
@@ -185,54 +197,11 @@ impl FromJson<'_> for bool {
 }
 
 impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<Shape<T>> {
-    fn from_sequence<A: SeqAccess<'de>>(
-        place: &mut Shape<Self>,
-        mut sequence: A,
-    ) -> Result<(), A::Error> {
-        let mut items = Self::new();
-        while sequence.next_element_seed(Next(&mut items))?.is_some() {}
-        *place = Shape::Value(items);
+    fn from_items<I: Items<'de>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
+        let mut list = Self::new();
+        while items.read_to(&mut list)? {}
+        *place = Shape::Value(list);
         Ok(())
-    }
-}
-
-/// The place behind the last item.
-struct Next<'p, T>(&'p mut Vec<Shape<T>>);
-
-impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Next<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.0.push(Shape::Absent);
-        match self.0.last_mut() {
-            Some(last) => Place(last).deserialize(deserializer),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A key of an object; borrowed where it can be.
-pub(crate) struct Key<'de>(pub(crate) Text<'de>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-            fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text)))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
     }
 }
 
@@ -249,17 +218,18 @@ macro_rules! view {
         }
 
         impl<'a> $crate::view::FromJson<'a> for $name<'a> {
-            fn from_map<A: serde::de::MapAccess<'a>>(
+            fn from_members<M: $crate::view::Members<'a>>(
                 place: &mut $crate::view::Shape<Self>,
-                mut map: A,
-            ) -> Result<(), A::Error> {
+                members: &mut M,
+            ) -> Result<(), M::Error> {
                 // Built where it belongs: it is large.
                 *place = $crate::view::Shape::Value(Self::default());
                 let $crate::view::Shape::Value(view) = place else { return Ok(()) };
-                while let Some($crate::view::Key(key)) = map.next_key()? {
-                    match key.as_ref() {
-                        $($key => map.next_value_seed($crate::view::Place(&mut view.$field))?,)*
-                        _ => { map.next_value::<serde::de::IgnoredAny>()?; }
+                while let Some(key) = members.next_key()? {
+                    $(if key.as_bytes() == $key.as_bytes() {
+                        members.read(&mut view.$field)?;
+                    } else)* {
+                        members.pass_over()?;
                     }
                 }
                 Ok(())
@@ -277,58 +247,17 @@ pub struct Anything;
 impl<'de> FromJson<'de> for Anything {
     const READS_TEXT: bool = false;
 
-    fn from_map<A: MapAccess<'de>>(place: &mut Shape<Self>, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    fn from_members<M: Members<'de>>(
+        place: &mut Shape<Self>,
+        members: &mut M,
+    ) -> Result<(), M::Error> {
+        while members.next_key()?.is_some() {
+            members.pass_over()?;
+        }
         *place = Shape::Value(Self);
         Ok(())
     }
     fn from_text(_: Text<'de>) -> Option<Self> {
         Some(Self)
-    }
-}
-
-/// The length of a text in bytes, which is all that is looked at; 0 for what is no text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TextLength(pub(crate) usize);
-
-struct TextLengthVisitor;
-
-impl<'de> Deserialize<'de> for TextLength {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextLengthVisitor)
-    }
-}
-
-impl<'de> Visitor<'de> for TextLengthVisitor {
-    type Value = TextLength;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<TextLength, E> {
-        Ok(TextLength(0))
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<TextLength, E> {
-        Ok(TextLength(0))
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<TextLength, E> {
-        Ok(TextLength(0))
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<TextLength, E> {
-        Ok(TextLength(0))
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<TextLength, E> {
-        Ok(TextLength(0))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<TextLength, E> {
-        Ok(TextLength(text.len()))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextLength, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(TextLength(0))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<TextLength, A::Error> {
-        while sequence.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(TextLength(0))
     }
 }

@@ -1,7 +1,7 @@
 //! Who may import whom (ARCHITECTURE.md). Reads the `use` lines, so that the map stays true.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A module, and which modules of the crate its `crate::…` paths may name.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -89,6 +89,27 @@ fn every_module_has_its_place_on_the_map() {
     }
 }
 
+/// The compiler does not miss a file that nobody names.
+#[test]
+fn every_file_is_a_module() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+    for file in files(root) {
+        let name = file.file_stem().unwrap().to_string_lossy();
+        let folder = file.parent().unwrap();
+        let parents = if folder == root {
+            vec![root.join("lib.rs"), root.join("main.rs")]
+        } else {
+            vec![folder.with_extension("rs")]
+        };
+        let declares = |parent: &PathBuf| {
+            let text = fs::read_to_string(parent).unwrap();
+            text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")))
+        };
+        let is_root = folder == root && matches!(name.as_ref(), "lib" | "main");
+        assert!(is_root || parents.iter().any(declares), "{}: no module", file.display());
+    }
+}
+
 #[test]
 fn only_the_call_of_malloc_trim_is_unsafe() {
     for (module, text) in sources() {
@@ -112,26 +133,30 @@ fn pure_modules_do_not_touch_the_world() {
 
 /// Every source file without its tests, under the name of its top module.
 fn sources() -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut found);
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+    let source = |path: PathBuf| {
+        let relative = path.strip_prefix(root).unwrap().with_extension("");
+        let module = relative.iter().next().unwrap().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+        (module, code)
+    };
+    let found: Vec<_> = files(root).into_iter().map(source).collect();
     assert!(found.len() > 5, "the sources were not found");
     found
 }
 
-fn collect(folder: &Path, found: &mut Vec<(String, String)>) {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, found);
+            found.extend(files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let relative = path.strip_prefix(root).unwrap().with_extension("");
-            let module = relative.iter().next().unwrap().to_string_lossy().into_owned();
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
-            found.push((module, code));
+            found.push(path);
         }
     }
+    found
 }
 
 /// The first name behind each `crate::` outside of comments.

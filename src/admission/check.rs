@@ -1,12 +1,10 @@
 //! A patch against the pod that it is for. Reads the patch as it will be sent, and nothing else of
 //! what the engine believes.
 
-use serde::de::MapAccess;
-
 use crate::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use crate::engine::hook::{known_script, recognised_length};
 use crate::engine::pod::{Container, Exec, Pod, PreStop, Sleep, Spec};
-use crate::view::{self, FromJson, Shape, Text, view};
+use crate::view::{self, FromJson, Members, Shape, Text, view};
 
 view! {
     /// One operation of a JSON patch.
@@ -43,9 +41,12 @@ enum Value<'a> {
 impl<'a> FromJson<'a> for Value<'a> {
     const READS_TEXT: bool = false;
 
-    fn from_map<A: MapAccess<'a>>(place: &mut Shape<Self>, map: A) -> Result<(), A::Error> {
+    fn from_members<M: Members<'a>>(
+        place: &mut Shape<Self>,
+        members: &mut M,
+    ) -> Result<(), M::Error> {
         let mut object = Shape::Absent;
-        Object::from_map(&mut object, map)?;
+        Object::from_members(&mut object, members)?;
         *place = match object {
             Shape::Value(object) => Shape::Value(Self::Object(object)),
             Shape::Absent | Shape::Wrong => Shape::Wrong,
@@ -77,8 +78,8 @@ enum Effect {
 /// What does not fit.
 pub(super) fn fits(patch: &[u8], pod: &Pod<'_>) -> Result<(), &'static str> {
     let patch = str::from_utf8(patch).map_err(|_| "the patch can't be read")?;
-    let operations: Shape<Vec<Shape<Operation<'_>>>> =
-        view::read_knowing(patch, known_script()).map_err(|_| "the patch can't be read")?;
+    let operations = view::read_knowing::<Vec<Shape<Operation<'_>>>>(patch, known_script())
+        .map_err(|_| "the patch can't be read")?;
     let operations = operations.value().ok_or("the patch is not a list")?;
     let spec = pod.spec.value().ok_or("the pod has no spec")?;
     let grace_before = spec.grace_period_seconds.value().copied();

@@ -1,9 +1,7 @@
 //! The borrowed view of an `AdmissionReview`.
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-
 use crate::engine::pod::Pod;
-use crate::view::{self, Key, Shape, Text, view};
+use crate::view::{self, Shape, Text, view};
 
 const V1: &str = "admission.k8s.io/v1";
 const V1_BETA_1: &str = "admission.k8s.io/v1beta1";
@@ -41,6 +39,24 @@ view! {
         dry_run: bool = "dryRun",
         /// `object`, as it is to be.
         object: Pod<'a> = "object",
+    }
+}
+
+view! {
+    /// What an answer needs of a review that can't be read.
+    Head {
+        /// `apiVersion`.
+        api_version: Text<'a> = "apiVersion",
+        /// `request`.
+        request: RequestHead<'a> = "request",
+    }
+}
+
+view! {
+    /// The same of its request.
+    RequestHead {
+        /// `uid`.
+        uid: Text<'a> = "uid",
     }
 }
 
@@ -100,7 +116,7 @@ impl Operation {
 impl<'a> Review<'a> {
     /// Reads a body.
     pub(super) fn from_json(text: &'a str) -> Result<Self, serde_json::Error> {
-        view::read::<Shape<Self>>(text).map(|shape| match shape {
+        view::read::<Self>(text).map(|shape| match shape {
             Shape::Value(review) => review,
             Shape::Absent | Shape::Wrong => Self::default(),
         })
@@ -155,63 +171,12 @@ impl<'a> Request<'a> {
 /// The version of the answer, and the uid, of as much of a body as there is. The API server writes
 /// both before the object.
 pub(super) fn version_and_uid(body: &[u8]) -> Option<(&'static str, String)> {
-    let mut found = Found::default();
-    // The rest of the body may be missing or wrong.
-    let _ = Envelope(&mut found).deserialize(&mut serde_json::Deserializer::from_slice(body));
-    let uid = found.uid.filter(|uid| !uid.is_empty())?;
-    Some((answer_version(found.version.as_deref()), uid))
+    let head = view::read_start::<Head<'_>>(body);
+    let head = head.value()?;
+    let uid = head.request.value()?.uid.value().filter(|uid| !uid.is_empty())?;
+    Some((answer_version(head.api_version.value().map(AsRef::as_ref)), uid.to_string()))
 }
 
 fn answer_version(version: Option<&str>) -> &'static str {
     if version == Some(V1_BETA_1) { V1_BETA_1 } else { V1 }
 }
-
-/// What was found before the text ended.
-#[derive(Default)]
-struct Found {
-    version: Option<String>,
-    uid: Option<String>,
-}
-
-/// The outer object.
-struct Envelope<'f>(&'f mut Found);
-/// The object under `request`.
-struct Inner<'f>(&'f mut Found);
-
-fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
-    Ok(map.next_value::<Shape<Text<'de>>>()?.value().map(|text| text.clone().into_owned()))
-}
-
-macro_rules! seed {
-    ($name:ident, $self:ident, $map:ident, $($key:literal => $read:expr,)*) => {
-        impl<'de> DeserializeSeed<'de> for $name<'_> {
-            type Value = ();
-            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-                deserializer.deserialize_map(self)
-            }
-        }
-        impl<'de> Visitor<'de> for $name<'_> {
-            type Value = ();
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>($self, mut $map: A) -> Result<(), A::Error> {
-                while let Some(Key(key)) = $map.next_key()? {
-                    match key.as_ref() {
-                        $($key => $read,)*
-                        _ => { $map.next_value::<IgnoredAny>()?; }
-                    }
-                }
-                Ok(())
-            }
-        }
-    };
-}
-
-seed!(Envelope, self, map,
-    "apiVersion" => self.0.version = text(&mut map)?,
-    "request" => map.next_value_seed(Inner(self.0))?,
-);
-seed!(Inner, self, map,
-    "uid" => self.0.uid = text(&mut map)?,
-);

@@ -2,10 +2,9 @@
 //! back, so what it does not know can't be lost.
 
 use serde::Deserialize;
-use serde::de::MapAccess;
 
 use super::settings::is_ours;
-use crate::view::{self, Anything, FromJson, Key, Shape, Text, TextLength, view};
+use crate::view::{self, Anything, FromJson, Members, Shape, Text, view};
 
 view! {
     /// A pod, or the pod template of a workload.
@@ -155,35 +154,30 @@ pub struct Keys<'a> {
 }
 
 impl<'a> FromJson<'a> for Keys<'a> {
-    fn from_map<A: MapAccess<'a>>(place: &mut Shape<Self>, mut map: A) -> Result<(), A::Error> {
+    fn from_members<M: Members<'a>>(
+        place: &mut Shape<Self>,
+        members: &mut M,
+    ) -> Result<(), M::Error> {
         let mut keys = Self::default();
-        while let Some(Key(key)) = map.next_key()? {
-            keys.bytes += key.len();
-            match key.as_ref() {
-                "kubernetes.io/config.mirror" => {
-                    keys.bytes += map.next_value::<TextLength>()?.0;
-                    keys.is_mirror = true;
-                }
-                "kubectl.kubernetes.io/default-container" => {
-                    keys.default_container = map.next_value()?;
-                    keys.bytes += length(&keys.default_container);
-                }
+        while let Some(key) = members.next_key()? {
+            let mut value: Shape<Text<'_>> = Shape::Absent;
+            members.read(&mut value)?;
+            let length = value.value().map_or(0, |text| text.len());
+            keys.bytes += key.as_bytes().len() + length;
+            match key.as_bytes() {
+                b"kubernetes.io/config.mirror" => keys.is_mirror = true,
+                b"kubectl.kubernetes.io/default-container" => keys.default_container = value,
                 name if is_ours(name) => {
-                    let value = map.next_value()?;
-                    keys.bytes += length(&value);
+                    let key = key.into_text();
                     keys.ours.retain(|(known, _)| *known != key);
                     keys.ours.push((key, value));
                 }
-                _ => keys.bytes += map.next_value::<TextLength>()?.0,
+                _ => {}
             }
         }
         *place = Shape::Value(keys);
         Ok(())
     }
-}
-
-fn length(text: &Shape<Text<'_>>) -> usize {
-    text.value().map_or(0, |text| text.len())
 }
 
 impl<'a> Pod<'a> {

@@ -110,10 +110,11 @@ pub(super) enum ProfileChoice {
 }
 
 /// Whether a key of labels or annotations belongs to the domain.
-pub(super) fn is_ours(key: &str) -> bool {
-    key.split_once('/').is_some_and(|(domain, _)| {
-        domain.strip_suffix(DOMAIN).is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
-    })
+pub(super) fn is_ours(key: &[u8]) -> bool {
+    let mut parts = key.split(|byte| *byte == b'/');
+    let prefix = parts.next().and_then(|domain| domain.strip_suffix(DOMAIN.as_bytes()));
+    prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with(b"."))
+        && parts.next().is_some()
 }
 
 impl NamespaceSettings {
@@ -129,12 +130,12 @@ impl NamespaceSettings {
                 if settings.switch.is_none() {
                     settings.problems.push(bad_switch("namespace label"));
                 }
-            } else if is_ours(key) {
+            } else if is_ours(key.as_bytes()) {
                 settings.problems.push(unknown_label("namespace label", key));
             }
         }
         for (key, value) in annotations {
-            if is_ours(key) {
+            if is_ours(key.as_bytes()) {
                 settings.read_annotation(key, value);
             }
         }

@@ -9,14 +9,9 @@
 #![allow(clippy::inline_always)]
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::forward_to_deserialize_any;
 
 use super::special::Specials;
-use super::{UNREAD_TEXT, skip};
+use super::{FromJson, Items, Key, Members, Shape, skip};
 
 /// More digits may not fit into an `i64`.
 const MOST_DIGITS: usize = 18;
@@ -36,22 +31,22 @@ pub(crate) struct Known {
 /// Reads a value from a text that has nothing else in it.
 ///
 /// # Errors
-/// When the text is not JSON, or of a wrong type.
-pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, serde_json::Error> {
+/// When the text is not JSON.
+pub fn read<'de, T: FromJson<'de>>(text: &'de str) -> Result<Shape<T>, serde_json::Error> {
     read_certain(text).map_or_else(|| serde_json::from_str(text), Ok)
 }
 
 /// The same; `None` where `serde_json` has to decide.
 #[must_use]
-pub fn read_certain<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
+pub fn read_certain<'de, T: FromJson<'de>>(text: &'de str) -> Option<Shape<T>> {
     Reader::new(text, None).whole()
 }
 
 /// The same as [`read`]; a `known` text is looked up and not unescaped.
-pub(crate) fn read_knowing<'de, T: Deserialize<'de>>(
+pub(crate) fn read_knowing<'de, T: FromJson<'de>>(
     text: &'de str,
     known: Known,
-) -> Result<T, serde_json::Error> {
+) -> Result<Shape<T>, serde_json::Error> {
     let certain = Reader::new(text, Some(known)).whole();
     certain.map_or_else(|| serde_json::from_str(text), Ok)
 }
@@ -70,30 +65,63 @@ struct Reader<'de> {
 #[derive(Debug)]
 struct Doubt;
 
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("in doubt")
-    }
-}
-
-impl std::error::Error for Doubt {}
-
-impl de::Error for Doubt {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
-    }
-}
-
 impl<'de> Reader<'de> {
     const fn new(text: &'de str, known: Option<Known>) -> Self {
         let rest = text.as_bytes();
         Self { text, rest, specials: Specials::unknown(), depth_left: skip::DEEPEST, known }
     }
 
-    fn whole<T: Deserialize<'de>>(mut self) -> Option<T> {
-        let value = T::deserialize(&mut self).ok()?;
+    fn whole<T: FromJson<'de>>(mut self) -> Option<Shape<T>> {
+        let mut shape = Shape::Absent;
+        self.read(&mut shape).ok()?;
         let is_white = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
-        self.rest.iter().all(is_white).then_some(value)
+        self.rest.iter().all(is_white).then_some(shape)
+    }
+
+    /// Puts the next value in its place.
+    fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Doubt> {
+        *place = match self.token()? {
+            b'"' if T::READS_TEXT => T::from_text(self.string()?).into(),
+            b'"' => {
+                self.rest = skip::text(self.rest, &mut self.specials).ok_or(Doubt)?;
+                T::from_text(Cow::Borrowed("")).into()
+            }
+            b'{' => {
+                let mut members = Open::new(self)?;
+                T::from_members(place, &mut members)?;
+                return members.end();
+            }
+            b'[' => {
+                let mut items = Open::new(self)?;
+                T::from_items(place, &mut items)?;
+                return items.end();
+            }
+            b'n' => self.word(b"ull", Shape::Absent)?,
+            b't' => self.word(b"rue", T::from_bool(true).into())?,
+            b'f' => self.word(b"alse", T::from_bool(false).into())?,
+            first => T::from_integer(self.integer(first)?).into(),
+        };
+        Ok(())
+    }
+
+    fn pass_over(&mut self) -> Result<(), Doubt> {
+        self.rest = skip::value_of(self.rest, &mut self.specials).ok_or(Doubt)?;
+        Ok(())
+    }
+
+    /// A key whose quote is behind us, and the colon.
+    #[inline(always)]
+    fn key(&mut self) -> Result<Key<'de>, Doubt> {
+        let found = self.specials.find(self.rest).ok_or(Doubt)?;
+        let key = if let [b'"', rest @ ..] = found {
+            let key = self.rest.get(..self.rest.len() - found.len()).ok_or(Doubt)?;
+            self.rest = rest;
+            Key(Cow::Borrowed(key))
+        } else {
+            self.odd_string(found)?.into()
+        };
+        self.rest = skip::colon(self.rest).ok_or(Doubt)?;
+        Ok(key)
     }
 
     #[inline(always)]
@@ -174,7 +202,7 @@ impl<'de> Reader<'de> {
     }
 
     /// A whole number of which `first` is the first byte.
-    fn integer<V: Visitor<'de>>(&mut self, first: u8, visitor: V) -> Result<V::Value, Doubt> {
+    fn integer(&mut self, first: u8) -> Result<i64, Doubt> {
         let is_negative = first == b'-';
         let first = if is_negative { self.byte()? } else { first };
         let mut value = match first {
@@ -195,7 +223,7 @@ impl<'de> Reader<'de> {
         if matches!(self.rest, [b'.' | b'e' | b'E', ..]) {
             return Err(Doubt);
         }
-        visitor.visit_i64(if is_negative { -value } else { value })
+        Ok(if is_negative { -value } else { value })
     }
 
     fn word<V>(&mut self, rest: &[u8], value: V) -> Result<V, Doubt> {
@@ -227,82 +255,25 @@ fn code_point(bytes: &[u8]) -> Result<(char, &[u8]), Doubt> {
     char::from_u32(value).map(|letter| (letter, rest)).ok_or(Doubt)
 }
 
-impl<'de> Deserializer<'de> for &mut Reader<'de> {
-    type Error = Doubt;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Doubt> {
-        match self.token()? {
-            b'"' => visit_string(self.string()?, visitor),
-            b'{' => {
-                let mut members = Items::new(self)?;
-                let value = visitor.visit_map(&mut members)?;
-                members.end(value)
-            }
-            b'[' => {
-                let mut items = Items::new(self)?;
-                let value = visitor.visit_seq(&mut items)?;
-                items.end(value)
-            }
-            b'n' => self.word(b"ull", ()).and_then(|()| visitor.visit_unit()),
-            b't' => self.word(b"rue", true).and_then(|value| visitor.visit_bool(value)),
-            b'f' => self.word(b"alse", false).and_then(|value| visitor.visit_bool(value)),
-            first => self.integer(first, visitor),
-        }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Doubt> {
-        if name == UNREAD_TEXT
-            && let (b'"', rest) = skip::token(self.rest).ok_or(Doubt)?
-        {
-            self.rest = skip::text(rest, &mut self.specials).ok_or(Doubt)?;
-            return visitor.visit_borrowed_str("");
-        }
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Doubt> {
-        self.rest = skip::value_of(self.rest, &mut self.specials).ok_or(Doubt)?;
-        visitor.visit_unit()
-    }
-
-    // Views ask for nothing else: their types are read from any value.
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct seq tuple tuple_struct map struct enum identifier
-    }
-}
-
-fn visit_string<'de, V: Visitor<'de>>(
-    string: Cow<'de, str>,
-    visitor: V,
-) -> Result<V::Value, Doubt> {
-    match string {
-        Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-        Cow::Owned(text) => visitor.visit_string(text),
-    }
-}
-
-/// What stands between brackets or braces.
-struct Items<'r, 'de> {
+/// An object or a list that is open.
+struct Open<'r, 'de> {
     reader: &'r mut Reader<'de>,
     is_first: bool,
     is_over: bool,
 }
 
-impl<'r, 'de> Items<'r, 'de> {
+impl<'r, 'de> Open<'r, 'de> {
+    #[inline(always)]
     fn new(reader: &'r mut Reader<'de>) -> Result<Self, Doubt> {
         reader.depth_left = reader.depth_left.checked_sub(1).ok_or(Doubt)?;
         Ok(Self { reader, is_first: true, is_over: false })
     }
 
-    /// `value`, if everything was read.
-    fn end<V>(self, value: V) -> Result<V, Doubt> {
+    /// Whether everything was read.
+    #[inline(always)]
+    fn end(self) -> Result<(), Doubt> {
         self.reader.depth_left += 1;
-        if self.is_over { Ok(value) } else { Err(Doubt) }
+        if self.is_over { Ok(()) } else { Err(Doubt) }
     }
 
     /// The bytes from the next item on; `None` behind the last.
@@ -325,62 +296,57 @@ impl<'r, 'de> Items<'r, 'de> {
     }
 }
 
-impl<'de> SeqAccess<'de> for &mut Items<'_, 'de> {
+impl<'de> Items<'de> for Open<'_, 'de> {
     type Error = Doubt;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Doubt> {
-        match self.next(b']')? {
-            None => Ok(None),
-            Some(_) => seed.deserialize(&mut *self.reader).map(Some),
+    fn read_to<T: FromJson<'de>>(&mut self, list: &mut Vec<Shape<T>>) -> Result<bool, Doubt> {
+        if self.next(b']')?.is_none() {
+            return Ok(false);
         }
+        list.push(Shape::Absent);
+        let place = list.last_mut().ok_or(Doubt)?;
+        self.reader.read(place)?;
+        Ok(true)
+    }
+
+    fn pass_over(&mut self) -> Result<bool, Doubt> {
+        if self.next(b']')?.is_none() {
+            return Ok(false);
+        }
+        self.reader.pass_over()?;
+        Ok(true)
     }
 }
 
-impl<'de> MapAccess<'de> for &mut Items<'_, 'de> {
+impl<'de> Members<'de> for Open<'_, 'de> {
     type Error = Doubt;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Doubt> {
+    #[inline(always)]
+    fn next_key(&mut self) -> Result<Option<Key<'de>>, Doubt> {
         // What the API server writes between two members.
         if let [b',', b'"', rest @ ..] = self.reader.rest
             && !self.is_first
         {
             self.reader.rest = rest;
-            return seed.deserialize(Key(self.reader.string()?)).map(Some);
+            return self.reader.key().map(Some);
         }
         match self.next(b'}')? {
             None => Ok(None),
             Some((b'"', rest)) => {
                 self.reader.rest = rest;
-                seed.deserialize(Key(self.reader.string()?)).map(Some)
+                self.reader.key().map(Some)
             }
             Some(_) => Err(Doubt),
         }
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Doubt> {
-        self.reader.rest = skip::colon(self.reader.rest).ok_or(Doubt)?;
-        seed.deserialize(&mut *self.reader)
-    }
-}
-
-/// The key of a member: a text, whoever asks.
-struct Key<'de>(Cow<'de, str>);
-
-impl<'de> Deserializer<'de> for Key<'de> {
-    type Error = Doubt;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Doubt> {
-        visit_string(self.0, visitor)
+    #[inline(always)]
+    fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Doubt> {
+        self.reader.read(place)
     }
 
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    #[inline(always)]
+    fn pass_over(&mut self) -> Result<(), Doubt> {
+        self.reader.pass_over()
     }
 }

@@ -1,0 +1,144 @@
+//! Views from whatever serde can read: `serde_json`, where the own reader is in doubt, and values.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{FromJson, Items, Key, Members, Shape, Text};
+
+/// Where a value is to be put.
+struct Place<'p, T>(&'p mut Shape<T>);
+
+/// The place behind the last item.
+struct Next<'p, T>(&'p mut Vec<Shape<T>>);
+
+/// An object or a list of serde's.
+struct Source<A>(A);
+
+/// What is certain of a text of which the rest may be missing or wrong.
+pub(crate) fn read_start<'de, T: FromJson<'de>>(start: &'de [u8]) -> Shape<T> {
+    let mut shape = Shape::Absent;
+    // What was read until then stays in its place.
+    let _ = Place(&mut shape).deserialize(&mut serde_json::Deserializer::from_slice(start));
+    shape
+}
+
+impl<'de, T: FromJson<'de>> Deserialize<'de> for Shape<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut shape = Self::Absent;
+        Place(&mut shape).deserialize(deserializer)?;
+        Ok(shape)
+    }
+}
+
+impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Place<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Next<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.push(Shape::deserialize(deserializer)?);
+        Ok(())
+    }
+}
+
+impl<'de, T: FromJson<'de>> Visitor<'de> for Place<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        *self.0 = Shape::Absent;
+        Ok(())
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        *self.0 = T::from_bool(value).into();
+        Ok(())
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        *self.0 = T::from_integer(value).into();
+        Ok(())
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        *self.0 = i64::try_from(value).ok().and_then(T::from_integer).into();
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        *self.0 = Shape::Wrong;
+        Ok(())
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
+        *self.0 = T::from_text(Cow::Borrowed(text)).into();
+        Ok(())
+    }
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        *self.0 = T::from_text(Cow::Owned(text.to_owned())).into();
+        Ok(())
+    }
+    fn visit_string<E>(self, text: String) -> Result<(), E> {
+        *self.0 = T::from_text(Cow::Owned(text)).into();
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        T::from_members(self.0, &mut Source(map))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<(), A::Error> {
+        T::from_items(self.0, &mut Source(sequence))
+    }
+}
+
+impl<'de, A: MapAccess<'de>> Members<'de> for Source<A> {
+    type Error = A::Error;
+
+    fn next_key(&mut self) -> Result<Option<Key<'de>>, A::Error> {
+        self.0.next_key()
+    }
+    fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), A::Error> {
+        self.0.next_value_seed(Place(place))
+    }
+    fn pass_over(&mut self) -> Result<(), A::Error> {
+        self.0.next_value::<IgnoredAny>().map(drop)
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> Items<'de> for Source<A> {
+    type Error = A::Error;
+
+    fn read_to<T: FromJson<'de>>(&mut self, list: &mut Vec<Shape<T>>) -> Result<bool, A::Error> {
+        self.0.next_element_seed(Next(list)).map(|item| item.is_some())
+    }
+    fn pass_over(&mut self) -> Result<bool, A::Error> {
+        self.0.next_element::<IgnoredAny>().map(|item| item.is_some())
+    }
+}
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text::Borrowed(text).into())
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text::Owned(text.to_owned()).into())
+            }
+            fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+                Ok(Text::Owned(text).into())
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
