@@ -90,8 +90,10 @@ pub fn decide_owned<'a>(
         candidates.iter().filter(|candidate| candidate.is_injected(&context)).map(Candidate::need);
     let grace =
         GracePeriod::covering(before, grace_now, needs, policy.maximum_grace_period_seconds);
-    let containers: Vec<_> =
-        candidates.into_iter().map(|candidate| candidate.decide(&mut context, &grace)).collect();
+    // Not collected into the same memory, which the allocator would then have to cut.
+    let mut containers = Vec::with_capacity(candidates.len());
+    containers
+        .extend(candidates.into_iter().map(|candidate| candidate.decide(&mut context, &grace)));
     let Context { is_short, problems: mut told, .. } = context;
     if !containers.iter().any(|container| container.injected().is_some()) {
         let reason = nothing_injected(&containers);

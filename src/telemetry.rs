@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
-use self::json::{JsonLine, push_decimal};
+use self::json::JsonLine;
 use self::lines::{EventWriter, Lines};
 use crate::admission::{Event, Verdict};
 use crate::engine::hook::{Hook, QuitHook, Wait};
@@ -203,10 +203,7 @@ fn push_hook(text: &mut String, hook: &Hook<'_>) {
 }
 
 fn push_seconds(text: &mut String, seconds: i64) {
-    if seconds < 0 {
-        text.push('-');
-    }
-    push_decimal(text, seconds.unsigned_abs());
+    text.push_str(itoa::Buffer::new().format(seconds));
     text.push('s');
 }
 

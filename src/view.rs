@@ -62,8 +62,8 @@ impl<T> From<Option<T>> for Shape<T> {
 /// of objects and lists is large, and put where it belongs without being carried around. Each of them
 /// has to be read to its end.
 pub trait FromJson<'de>: Sized {
-    /// Whether it matters what a text says, and not only that there is one.
-    const READS_TEXT: bool = true;
+    /// Whether it matters what a text says, and not only that there is one: an empty one is given.
+    const READS_TEXT: bool = false;
 
     /// From an object.
     ///
@@ -179,6 +179,8 @@ impl<'de> From<Text<'de>> for Key<'de> {
 }
 
 impl<'de> FromJson<'de> for Text<'de> {
+    const READS_TEXT: bool = true;
+
     fn from_text(text: Text<'de>) -> Option<Self> {
         Some(text)
     }
@@ -245,8 +247,6 @@ pub(crate) use view;
 pub struct Anything;
 
 impl<'de> FromJson<'de> for Anything {
-    const READS_TEXT: bool = false;
-
     fn from_members<M: Members<'de>>(
         place: &mut Shape<Self>,
         members: &mut M,

@@ -112,6 +112,8 @@ const ODD: &[&str] = &[
 struct Whole(Value);
 
 impl<'de> FromJson<'de> for Whole {
+    const READS_TEXT: bool = true;
+
     fn from_members<M: Members<'de>>(
         place: &mut Shape<Self>,
         members: &mut M,

@@ -7,7 +7,7 @@ use base64::engine::Simd;
 use base64::engine::general_purpose::PAD;
 use serde::Serialize;
 
-use crate::engine::reason::printable;
+use crate::engine::reason::{is_plain, printable};
 use crate::engine::{Decision, Outcome};
 
 /// The API server cuts warnings together at 4096 characters, and single ones at 256 from then on.
@@ -30,10 +30,9 @@ pub(super) struct Answer<'a> {
 }
 
 /// What the API server writes into its audit log, under the webhook's name.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy)]
 pub(super) struct Audit {
     decision: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
 }
 
@@ -96,7 +95,7 @@ impl Answer<'_> {
         json.extend_from_slice(b"{\"apiVersion\":\"");
         json.extend_from_slice(self.api_version.as_bytes());
         json.extend_from_slice(b"\",\"kind\":\"AdmissionReview\",\"response\":{\"uid\":");
-        append(&mut json, self.uid);
+        append_text(&mut json, self.uid);
         json.extend_from_slice(b",\"allowed\":true");
         if let Some(patch) = self.patch {
             json.extend_from_slice(b",\"patchType\":\"JSONPatch\",\"patch\":\"");
@@ -107,9 +106,13 @@ impl Answer<'_> {
             json.extend_from_slice(b",\"warnings\":");
             append(&mut json, &self.warnings);
         }
-        json.extend_from_slice(b",\"auditAnnotations\":");
-        append(&mut json, &self.audit);
-        json.extend_from_slice(b"}}");
+        json.extend_from_slice(b",\"auditAnnotations\":{\"decision\":");
+        append_text(&mut json, self.audit.decision);
+        if let Some(reason) = self.audit.reason {
+            json.extend_from_slice(b",\"reason\":");
+            append_text(&mut json, reason);
+        }
+        json.extend_from_slice(b"}}}");
         json
     }
 }
@@ -117,6 +120,16 @@ impl Answer<'_> {
 fn append<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
     // Texts can always be written, and a vector takes all of them.
     let _ = serde_json::to_writer(json, value);
+}
+
+fn append_text(json: &mut Vec<u8>, text: &str) {
+    if is_plain(text) {
+        json.push(b'"');
+        json.extend_from_slice(text.as_bytes());
+        json.push(b'"');
+    } else {
+        append(json, text);
+    }
 }
 
 const fn base64_bytes(bytes: &[u8]) -> usize {

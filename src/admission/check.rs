@@ -39,8 +39,6 @@ enum Value<'a> {
 }
 
 impl<'a> FromJson<'a> for Value<'a> {
-    const READS_TEXT: bool = false;
-
     fn from_members<M: Members<'a>>(
         place: &mut Shape<Self>,
         members: &mut M,
@@ -77,7 +75,7 @@ enum Effect {
 /// # Errors
 /// What does not fit.
 pub(super) fn fits(patch: &[u8], pod: &Pod<'_>) -> Result<(), &'static str> {
-    let patch = str::from_utf8(patch).map_err(|_| "the patch can't be read")?;
+    let patch = super::utf8(patch).map_err(|_| "the patch can't be read")?;
     let operations = view::read_knowing::<Vec<Shape<Operation<'_>>>>(patch, known_script())
         .map_err(|_| "the patch can't be read")?;
     let operations = operations.value().ok_or("the patch is not a list")?;

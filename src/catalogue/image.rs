@@ -62,7 +62,7 @@ impl<'a> ImageReference<'a> {
         if text.is_empty() || text.len() > LONGEST_REFERENCE {
             return None;
         }
-        let (name, digest) = match text.split_once('@') {
+        let (name, digest) = match split_at_first(text, b'@') {
             Some((name, digest)) => (name, Some(digest)),
             None => (text, None),
         };
@@ -70,19 +70,21 @@ impl<'a> ImageReference<'a> {
             return None;
         }
         // A colon after the last slash begins the tag; before it, a registry's port.
-        let (path, tag) = match name.rsplit_once(':') {
-            Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
+        let end = name.bytes().rposition(|byte| matches!(byte, b':' | b'/'));
+        let (path, tag) = match end.and_then(|end| name.split_at_checked(end)) {
+            Some((path, end)) if end.starts_with(':') => (path, end.get(1..)),
             _ => (name, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return None;
         }
-        let (registry, repository) = match path.split_once('/') {
+        let (registry, repository) = match split_at_first(path, b'/') {
             Some((DEFAULT_REGISTRY_ALIAS, rest)) => (DEFAULT_REGISTRY, rest),
             Some((first, rest)) if is_registry(first) => (first, rest),
             _ => (DEFAULT_REGISTRY, path),
         };
-        let valid = repository.split('/').all(is_path_component) && is_registry_name(registry);
+        let mut components = repository.as_bytes().split(|byte| *byte == b'/');
+        let valid = components.all(is_path_component) && is_registry_name(registry);
         valid.then_some(Self { registry, repository, tag, has_digest: digest.is_some() })
     }
 
@@ -110,6 +112,13 @@ impl<'a> ImageReference<'a> {
             .chain(official.then_some(&b"library"[..]))
             .chain(std::iter::once(self.registry.as_bytes()))
     }
+}
+
+/// The text before and behind the first such byte, which is ASCII. References are short: a search that
+/// has to be prepared takes longer.
+fn split_at_first(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let place = text.bytes().position(|other| other == byte)?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
 }
 
 fn components_from_the_end(path: &str) -> impl Iterator<Item = &[u8]> {
@@ -224,11 +233,11 @@ fn after<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
 
 /// The first component is a registry if it could be no folder of the default one.
 fn is_registry(component: &str) -> bool {
-    component == "localhost" || component.contains(['.', ':'])
+    component == "localhost" || component.bytes().any(|byte| matches!(byte, b'.' | b':'))
 }
 
 fn is_registry_name(registry: &str) -> bool {
-    let (host, port) = registry.split_once(':').unwrap_or((registry, "0"));
+    let (host, port) = split_at_first(registry, b':').unwrap_or((registry, "0"));
     host.starts_with(|letter: char| letter.is_ascii_alphanumeric())
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
         && !port.is_empty()
@@ -237,11 +246,11 @@ fn is_registry_name(registry: &str) -> bool {
 
 /// Words of lower-case letters and digits, with one dot, one or two underscores, or any number of
 /// dashes between them.
-fn is_path_component(component: &str) -> bool {
+fn is_path_component(component: &[u8]) -> bool {
     // Of the separator between two words: its letter, and how many there were of it.
     let (mut separator, mut length) = (0, 0);
     let mut has_begun = false;
-    for byte in component.bytes() {
+    for &byte in component {
         if byte.is_ascii_lowercase() || byte.is_ascii_digit() {
             (has_begun, length) = (true, 0);
             continue;

@@ -6,7 +6,7 @@ use super::{ImagePattern, ImageReference, Profile};
 /// Where each pattern of a list of profiles stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Index {
-    /// Patterns that end in a fixed name, by that name, then by their place.
+    /// Patterns that end in a fixed name, by its length, by that name, then by their place.
     plain: Vec<Place>,
     /// All others, by their place.
     wild: Vec<Wild>,
@@ -38,7 +38,7 @@ impl Index {
             patterns.map(move |(pattern, image)| (Place { profile, pattern }, image))
         });
         let (mut plain, wild): (Vec<_>, Vec<_>) = all.partition(|(_, image)| image.ends_plainly());
-        plain.sort_by_key(|(place, image)| (image.last_component(), *place));
+        plain.sort_by_key(|(place, image)| (by_length(image.last_component()), *place));
         Self {
             plain: plain.into_iter().map(|(place, _)| place).collect(),
             wild: wild.into_iter().map(|(place, image)| Wild::new(place, image)).collect(),
@@ -61,7 +61,7 @@ impl Index {
         let (last, folder) = (image.last_component(), image.folder());
         let ending =
             |place: &Place| get(place).map_or(&b""[..], |(_, pattern)| pattern.last_component());
-        let from = self.plain.partition_point(|place| ending(place) < last);
+        let from = self.plain.partition_point(|place| by_length(ending(place)) < by_length(last));
         let mut same_end = self.plain.iter().skip(from).take_while(|place| ending(place) == last);
         let plain = same_end.find(matching);
         let is_before = |wild: &&Wild| plain.is_none_or(|plain| wild.place < *plain);
@@ -75,6 +75,11 @@ impl Index {
         let wild = wild.find(matching);
         get(wild.or(plain)?)
     }
+}
+
+/// An order in which most names need not be looked at.
+const fn by_length(name: &[u8]) -> (usize, &[u8]) {
+    (name.len(), name)
 }
 
 impl Wild {

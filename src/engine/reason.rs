@@ -438,6 +438,14 @@ pub fn is_printable(text: &str, longest: usize) -> bool {
     text.len() <= longest && text.bytes().fold(true, is_all)
 }
 
+/// Whether the text is printable ASCII that stands for itself in JSON.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    let is_all =
+        |all: bool, byte: u8| all & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    text.bytes().fold(true, is_all)
+}
+
 /// The text as printable ASCII of at most `longest` characters.
 #[must_use]
 pub fn printable(text: &str, longest: usize) -> String {

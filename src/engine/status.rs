@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::grace::GracePeriod;
 use super::hook::{append as append_value, recognised_delay};
 use super::pod::Container;
-use super::reason::is_printable;
+use super::reason::is_plain;
 use super::{ContainerDecision, Decision, Injection};
 use crate::view::Shape;
 
@@ -155,7 +155,7 @@ fn append_container(json: &mut Vec<u8>, container: &StatusContainer<'_>) {
 
 /// Appends a text of the JSON that itself is a text.
 fn append_text(json: &mut Vec<u8>, text: &str) {
-    if is_printable(text, usize::MAX) && !text.contains(['"', '\\']) {
+    if is_plain(text) {
         json.extend_from_slice(br#"\""#);
         json.extend_from_slice(text.as_bytes());
         json.extend_from_slice(br#"\""#);

@@ -208,6 +208,10 @@ async fn version() -> Response {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    let is_usual = headers.get(CONTENT_TYPE).is_some_and(|value| *value == JSON);
+    if is_usual && !headers.contains_key(CONTENT_ENCODING) {
+        return true;
+    }
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let media_type = text(CONTENT_TYPE).and_then(|value| value.split(';').next());
     let is_json =

@@ -79,14 +79,10 @@ impl Visit for Fields {
         line.push('"');
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        let line = self.key(field);
-        if value < 0 {
-            line.push('-');
-        }
-        push_decimal(line, value.unsigned_abs());
+        self.key(field).push_str(itoa::Buffer::new().format(value));
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        push_decimal(self.key(field), value);
+        self.key(field).push_str(itoa::Buffer::new().format(value));
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.key(field).push_str(if value { "true" } else { "false" });
@@ -140,15 +136,6 @@ fn escape(line: &mut String, text: &str) {
         rest = letters.as_str();
     }
     line.push_str(rest);
-}
-
-/// Appends a number.
-pub(super) fn push_decimal(line: &mut String, number: u64) {
-    let mut digits = [0; 20];
-    let length = number.checked_ilog10().map_or(1, |zeros| zeros as usize + 1);
-    let digits = digits.get_mut(..length).unwrap_or_default();
-    write_digits(digits, number);
-    line.push_str(str::from_utf8(digits).unwrap_or_default());
 }
 
 /// A time in UTC as RFC 3339 has it, with microseconds: `2026-01-31T12:00:00.000000Z`.

@@ -80,6 +80,21 @@ impl<'de> Reader<'de> {
 
     /// Puts the next value in its place.
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Doubt> {
+        // By itself, since it is what is asked for most.
+        if T::READS_TEXT
+            && let [b'"', start @ ..] = self.rest
+            && let Some([b'"', rest @ ..]) = self.specials.find(start)
+        {
+            let text = self.between(start, rest.len() + 1)?;
+            self.rest = rest;
+            *place = T::from_text(Cow::Borrowed(text)).into();
+            return Ok(());
+        }
+        self.read_any(place)
+    }
+
+    #[inline(never)]
+    fn read_any<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Doubt> {
         *place = match self.token()? {
             b'"' if T::READS_TEXT => T::from_text(self.string()?).into(),
             b'"' => {
@@ -138,18 +153,18 @@ impl<'de> Reader<'de> {
     }
 
     /// A text whose quote is behind us.
-    #[inline(always)]
     fn string(&mut self) -> Result<Cow<'de, str>, Doubt> {
-        let found = self.specials.find(self.rest).ok_or(Doubt)?;
-        if let [b'"', rest @ ..] = found {
-            let text = self.until(found)?;
-            self.rest = rest;
-            return Ok(Cow::Borrowed(text));
+        match self.specials.find(self.rest).ok_or(Doubt)? {
+            [b'"', rest @ ..] => {
+                let text = self.between(self.rest, rest.len() + 1)?;
+                self.rest = rest;
+                Ok(Cow::Borrowed(text))
+            }
+            found => self.odd_string(found),
         }
-        self.odd_string(found)
     }
 
-    /// The same, with something special at `found` that is not its end.
+    /// A text with something special at `found` that is not its end.
     #[cold]
     #[inline(never)]
     fn odd_string(&mut self, found: &'de [u8]) -> Result<Cow<'de, str>, Doubt> {
@@ -167,10 +182,10 @@ impl<'de> Reader<'de> {
         Some(known.value)
     }
 
-    /// The text from here until `rest`.
+    /// The text from `start` on until so many bytes are left of all.
     #[inline(always)]
-    fn until(&self, rest: &[u8]) -> Result<&'de str, Doubt> {
-        let (start, end) = (self.text.len() - self.rest.len(), self.text.len() - rest.len());
+    fn between(&self, start: &[u8], left: usize) -> Result<&'de str, Doubt> {
+        let (start, end) = (self.text.len() - start.len(), self.text.len() - left);
         self.text.get(start..end).ok_or(Doubt)
     }
 
@@ -179,7 +194,7 @@ impl<'de> Reader<'de> {
         let mut found = found;
         let mut string = String::with_capacity(self.rest.len().min(USUAL_ESCAPED_BYTES));
         loop {
-            string.push_str(self.until(found)?);
+            string.push_str(self.between(self.rest, found.len())?);
             let (letter, rest) = match found {
                 [b'"', rest @ ..] => {
                     self.rest = rest;

@@ -21,7 +21,15 @@ pub fn value(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// The same in a text that was read until here.
+#[inline]
 pub(super) fn value_of<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
+    match bytes {
+        [b'"', after @ ..] => text(after, specials),
+        _ => any_value(bytes, specials),
+    }
+}
+
+fn any_value<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
     let mut open = Open::none();
     let mut rest = bytes;
     let mut next = Next::Value;
@@ -107,17 +115,24 @@ fn members<'a>(
     let mut rest = bytes;
     loop {
         rest = text(rest, specials)?;
+        // A field that somebody owns, and the quote of the next key.
+        if let Some((member, [b'"', after @ ..])) = rest.split_first_chunk()
+            && member == b":{},"
+        {
+            rest = after;
+            continue;
+        }
         rest = match rest {
             [b':', b'"', after @ ..] => text(after, specials)?,
-            [b':', b'{', b'}', after @ ..]
-            | [b':', b't', b'r', b'u', b'e', after @ ..]
-            | [b':', b'f', b'a', b'l', b's', b'e', after @ ..] => after,
-            [b':', first @ b'0'..=b'9', after @ ..] => number(*first, after)?,
             [b':', b'{', b'"', after @ ..] => {
                 *open = open.object()?;
                 rest = after;
                 continue;
             }
+            [b':', b'{', b'}', after @ ..]
+            | [b':', b't', b'r', b'u', b'e', after @ ..]
+            | [b':', b'f', b'a', b'l', b's', b'e', after @ ..] => after,
+            [b':', first @ b'0'..=b'9', after @ ..] => number(*first, after)?,
             [b':', b'[', b'{', b'"', after @ ..] => {
                 *open = open.list()?.object()?;
                 rest = after;
@@ -189,7 +204,6 @@ pub(super) fn text<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [
 }
 
 /// The same, from an escape on.
-#[cold]
 #[inline(never)]
 fn escaped_text<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
     let mut found = bytes;
@@ -217,23 +231,30 @@ fn escape(bytes: &[u8]) -> Option<&[u8]> {
 
 /// What follows a number of which `first` is the first byte.
 fn number(first: u8, after: &[u8]) -> Option<&[u8]> {
-    let (digit, after) = match first {
-        b'-' => after.split_first().map(|(digit, after)| (*digit, after))?,
-        _ => (first, after),
-    };
-    let rest = match digit {
-        b'0' => after,
+    let rest = match first {
         b'1'..=b'9' => digits(after),
+        b'0' => after,
+        b'-' => match after {
+            [b'1'..=b'9', after @ ..] => digits(after),
+            [b'0', after @ ..] => after,
+            _ => return None,
+        },
         _ => return None,
     };
-    if rest.first().is_some_and(u8::is_ascii_digit) {
-        return None;
+    match rest.first() {
+        Some(b'0'..=b'9' | b'.' | b'e' | b'E') => fraction(rest),
+        _ => Some(rest),
     }
-    let rest = match rest {
+}
+
+/// What follows a fraction and an exponent, or one of the two.
+fn fraction(bytes: &[u8]) -> Option<&[u8]> {
+    let rest = match bytes {
         [b'.', fraction @ ..] => at_least_one_digit(fraction)?,
-        _ => rest,
+        _ => bytes,
     };
     match rest {
+        [b'0'..=b'9', ..] => None,
         [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => {
             at_least_one_digit(exponent)
         }
