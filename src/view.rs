@@ -91,16 +91,19 @@ pub trait FromJson<'de>: Sized {
     }
 
     /// From a text.
+    #[must_use]
     fn from_text(_: Text<'de>) -> Option<Self> {
         None
     }
 
     /// From a number.
+    #[must_use]
     fn from_integer(_: i64) -> Option<Self> {
         None
     }
 
     /// From `true` or `false`.
+    #[must_use]
     fn from_bool(_: bool) -> Option<Self> {
         None
     }

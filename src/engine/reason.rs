@@ -441,9 +441,9 @@ pub fn is_printable(text: &str, longest: usize) -> bool {
 /// Whether the text is printable ASCII that stands for itself in JSON.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
-    let is_all =
-        |all: bool, byte: u8| all & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
-    text.bytes().fold(true, is_all)
+    let is_special = |byte: u8| matches!(byte, ..b' ' | b'"' | b'\\' | 0x7f..);
+    // As above.
+    !text.bytes().fold(false, |found, byte| found | is_special(byte))
 }
 
 /// The text as printable ASCII of at most `longest` characters.
