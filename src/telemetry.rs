@@ -112,17 +112,27 @@ pub fn decided(event: &Event<'_>, duration: Duration) {
     if is_noteworthy && enabled!(Level::INFO) {
         let line = Line::new(event, decision, duration);
         info!(
-            pod = line.pod.as_str(), owner = &*line.owner, decision = line.decision, reason = line.reason,
-            containers = line.containers.as_str(), grace_before_seconds = line.grace.map(|grace| grace.0),
-            grace_after_seconds = line.grace.map(|grace| grace.1), problems = line.problems.as_str(),
-            dry_run = event.is_dry_run, duration_microseconds = line.duration_microseconds,
+            pod = line.pod.as_str(),
+            owner = &*line.owner,
+            decision = line.decision,
+            reason = line.reason,
+            containers = line.containers.as_str(),
+            grace_before_seconds = line.grace.map(|grace| grace.0),
+            grace_after_seconds = line.grace.map(|grace| grace.1),
+            problems = line.problems.as_str(),
+            dry_run = event.is_dry_run,
+            duration_microseconds = line.duration_microseconds,
             "pod"
         );
     } else if enabled!(Level::DEBUG) {
         let line = Line::new(event, decision, duration);
         debug!(
-            pod = line.pod.as_str(), owner = &*line.owner, decision = line.decision, reason = line.reason,
-            operation = event.operation.name(), duration_microseconds = line.duration_microseconds,
+            pod = line.pod.as_str(),
+            owner = &*line.owner,
+            decision = line.decision,
+            reason = line.reason,
+            operation = event.operation.name(),
+            duration_microseconds = line.duration_microseconds,
             "pod"
         );
     }

@@ -167,8 +167,8 @@ fn agrees(text: &str) {
     let ignored = serde_json::from_str::<IgnoredAny>(text);
     let rest = skip::value(text.as_bytes());
     let is_over = rest.is_some_and(|rest| rest.trim_ascii().is_empty() && !rest.contains(&0xc));
-    let is_deep = depth(text) > skip::DEEPEST as usize;
-    assert!(is_over == ignored.is_ok() || is_deep && !is_over, "{ignored:?}: {text:?}");
+    let is_doubtful = depth(text) > skip::DEEPEST as usize || has_half_letters(text);
+    assert!(is_over == ignored.is_ok() || is_doubtful && !is_over, "{ignored:?}: {text:?}");
 
     let value = serde_json::from_str::<Value>(text);
     if let Some(certain) = read_certain::<Whole>(text) {
@@ -180,6 +180,14 @@ fn agrees(text: &str) {
     }
     let told = |error: serde_json::Error| error.to_string();
     assert_eq!(read::<Pod<'_>>(text).map_err(told), pod.map_err(told), "{text:?}");
+}
+
+/// Whether there is an escape that stands for a half of a letter (a surrogate).
+fn has_half_letters(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    lower.match_indices("\\ud").any(|(place, found)| {
+        matches!(lower.as_bytes().get(place + found.len()), Some(b'8'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 /// At least as deep as the text goes.
@@ -210,7 +218,7 @@ fn odd_texts_are_read_as_serde_json_reads_them() {
 #[test]
 fn long_texts_are_read_whatever_stands_where_in_them() {
     for length in [0, 8, 63, 64, 65, 128, 150] {
-        for special in ["\"", "\\\"", "\\n", "\\", "\u{1}", "\u{e4}"] {
+        for special in ["\"", "\\\"", "\\n", "\\ud800", "\\", "\u{1}", "\u{e4}"] {
             for place in 0..=length {
                 let (start, end) = ("a".repeat(place), "a".repeat(length - place));
                 let text = format!("\"{start}{special}{end}\"");
