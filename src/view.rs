@@ -73,9 +73,7 @@ pub trait FromJson<'de>: Sized {
         place: &mut Shape<Self>,
         members: &mut M,
     ) -> Result<(), M::Error> {
-        while members.next_key()?.is_some() {
-            members.pass_over()?;
-        }
+        members.pass_over_all()?;
         *place = Shape::Wrong;
         Ok(())
     }
@@ -131,6 +129,17 @@ pub trait Members<'de> {
     /// # Errors
     /// When the text can't be read.
     fn pass_over(&mut self) -> Result<(), Self::Error>;
+
+    /// Passes over every member that is left.
+    ///
+    /// # Errors
+    /// When the text can't be read.
+    fn pass_over_all(&mut self) -> Result<(), Self::Error> {
+        while self.next_key()?.is_some() {
+            self.pass_over()?;
+        }
+        Ok(())
+    }
 }
 
 /// The items of a list, one after the other.
@@ -254,9 +263,7 @@ impl<'de> FromJson<'de> for Anything {
         place: &mut Shape<Self>,
         members: &mut M,
     ) -> Result<(), M::Error> {
-        while members.next_key()?.is_some() {
-            members.pass_over()?;
-        }
+        members.pass_over_all()?;
         *place = Shape::Value(Self);
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::Simd;
 use base64::engine::general_purpose::PAD;
-use serde::Serialize;
 
+use crate::engine::hook::append;
 use crate::engine::reason::{is_plain, printable};
 use crate::engine::{Decision, Outcome};
 
@@ -115,11 +115,6 @@ impl Answer<'_> {
         json.extend_from_slice(b"}}}");
         json
     }
-}
-
-fn append<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
-    // Texts can always be written, and a vector takes all of them.
-    let _ = serde_json::to_writer(json, value);
 }
 
 fn append_text(json: &mut Vec<u8>, text: &str) {

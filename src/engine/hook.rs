@@ -270,7 +270,7 @@ pub(crate) fn known_script() -> Known {
 }
 
 /// Appends a value as JSON.
-pub(super) fn append<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
+pub(crate) fn append<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
     // Texts and numbers can always be written, and a vector takes all of them.
     let _ = serde_json::to_writer(json, value);
 }

@@ -208,14 +208,11 @@ async fn version() -> Response {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let is_usual = headers.get(CONTENT_TYPE).is_some_and(|value| *value == JSON);
-    if is_usual && !headers.contains_key(CONTENT_ENCODING) {
-        return true;
-    }
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let media_type = text(CONTENT_TYPE).and_then(|value| value.split(';').next());
+    let is_end = |byte: &u8| *byte == b';';
+    let media_type = text(CONTENT_TYPE).and_then(|value| value.as_bytes().split(is_end).next());
     let is_json =
-        media_type.is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"));
+        media_type.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"application/json"));
     let is_encoded = headers.contains_key(CONTENT_ENCODING)
         && !text(CONTENT_ENCODING).is_some_and(|name| name.trim().eq_ignore_ascii_case("identity"));
     is_json && !is_encoded

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{FromJson, Items, Key, Members, Shape, Text};
+use super::{FromJson, Items, Key, Members, Shape};
 
 /// Where a value is to be put.
 struct Place<'p, T>(&'p mut Shape<T>);
@@ -16,6 +16,10 @@ struct Next<'p, T>(&'p mut Vec<Shape<T>>);
 
 /// An object or a list of serde's.
 struct Source<A>(A);
+
+/// A text, borrowed where the source can lend it.
+#[derive(Deserialize)]
+struct Lent<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What is certain of a text of which the rest may be missing or wrong.
 pub(crate) fn read_start<'de, T: FromJson<'de>>(start: &'de [u8]) -> Shape<T> {
@@ -100,7 +104,8 @@ impl<'de, A: MapAccess<'de>> Members<'de> for Source<A> {
     type Error = A::Error;
 
     fn next_key(&mut self) -> Result<Option<Key<'de>>, A::Error> {
-        self.0.next_key()
+        let key = self.0.next_key::<Lent<'de>>()?;
+        Ok(key.map(|Lent(text)| text.into()))
     }
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), A::Error> {
         self.0.next_value_seed(Place(place))
@@ -118,27 +123,5 @@ impl<'de, A: SeqAccess<'de>> Items<'de> for Source<A> {
     }
     fn pass_over(&mut self) -> Result<bool, A::Error> {
         self.0.next_element::<IgnoredAny>().map(|item| item.is_some())
-    }
-}
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text::Borrowed(text).into())
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text::Owned(text.to_owned()).into())
-            }
-            fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-                Ok(Text::Owned(text).into())
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
     }
 }

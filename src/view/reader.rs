@@ -82,7 +82,7 @@ impl<'de> Reader<'de> {
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Doubt> {
         // By itself, since it is what is asked for most.
         if T::READS_TEXT
-            && let [b'"', start @ ..] = self.rest
+            && let Some((b'"', start)) = skip::token(self.rest)
             && let Some([b'"', rest @ ..]) = self.specials.find(start)
         {
             let text = self.between(start, rest.len() + 1)?;
@@ -96,7 +96,10 @@ impl<'de> Reader<'de> {
     #[inline(never)]
     fn read_any<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Doubt> {
         *place = match self.token()? {
-            b'"' if T::READS_TEXT => T::from_text(self.string()?).into(),
+            b'"' if T::READS_TEXT => {
+                let found = self.specials.find(self.rest).ok_or(Doubt)?;
+                T::from_text(self.odd_string(found)?).into()
+            }
             b'"' => {
                 self.rest = skip::text(self.rest, &mut self.specials).ok_or(Doubt)?;
                 T::from_text(Cow::Borrowed("")).into()
@@ -152,19 +155,7 @@ impl<'de> Reader<'de> {
         Ok(*byte)
     }
 
-    /// A text whose quote is behind us.
-    fn string(&mut self) -> Result<Cow<'de, str>, Doubt> {
-        match self.specials.find(self.rest).ok_or(Doubt)? {
-            [b'"', rest @ ..] => {
-                let text = self.between(self.rest, rest.len() + 1)?;
-                self.rest = rest;
-                Ok(Cow::Borrowed(text))
-            }
-            found => self.odd_string(found),
-        }
-    }
-
-    /// A text with something special at `found` that is not its end.
+    /// A text whose quote is behind us, with something special at `found` that is not its end.
     #[cold]
     #[inline(never)]
     fn odd_string(&mut self, found: &'de [u8]) -> Result<Cow<'de, str>, Doubt> {
@@ -189,7 +180,7 @@ impl<'de> Reader<'de> {
         self.text.get(start..end).ok_or(Doubt)
     }
 
-    /// The same as [`Self::string`], with a first escape at `found`.
+    /// The same, with a first escape at `found`.
     fn escaped_string(&mut self, found: &'de [u8]) -> Result<String, Doubt> {
         let mut found = found;
         let mut string = String::with_capacity(self.rest.len().min(USUAL_ESCAPED_BYTES));
