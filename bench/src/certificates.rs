@@ -4,7 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
@@ -27,7 +30,13 @@ impl Certificates {
         let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let leaf = CertificateParams::new(names)?.signed_by(&key, &authority)?;
+        // With all that cert-manager puts into one.
+        let mut leaf = CertificateParams::new(names)?;
+        leaf.is_ca = IsCa::ExplicitNoCa;
+        leaf.use_authority_key_identifier_extension = true;
+        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let leaf = leaf.signed_by(&key, &authority)?;
         fs::write(folder.path().join("tls.crt"), leaf.pem())?;
         fs::write(folder.path().join("tls.key"), key.serialize_pem())?;
         fs::write(folder.path().join("quiet.yaml"), QUIET).context("quiet.yaml")?;

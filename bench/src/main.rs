@@ -4,7 +4,8 @@
 //! - `run`: every figure, in rounds that take turns; `figures`: what comes of it; `report`: its page
 //! - `curves`: how costs grow; `api`, `control_plane`: through a real API server
 //! - `page`, `chart`: where results are written; `wrk`: the same by another client
-//! - `order`: what the linker puts together
+//! - `training`: what the compiler learns from; `order`: what the linker puts together; `scene`: prestop as pods
+//!   have it, for both
 //! - `gate`: what may not get worse, out of `callgrind`, exact counts and sizes
 //! - `agreement`: whether the contestants do the same
 //! - `contestants`, `process`, `certificates`: who is measured, running
@@ -30,6 +31,8 @@ mod page;
 mod process;
 mod report;
 mod run;
+mod scene;
+mod training;
 mod wrk;
 
 use std::fs;
@@ -87,6 +90,12 @@ enum Task {
         #[arg(default_value = "small")]
         review: Size,
     },
+    /// Have an instrumented prestop count what it runs through.
+    Train {
+        /// The folder of what it counted.
+        #[arg(long)]
+        counts: PathBuf,
+    },
     /// Write the list of functions that the linker puts together.
     Order,
     /// Write the requests anew.
@@ -109,6 +118,7 @@ fn main() -> anyhow::Result<()> {
         Task::Api { quick } => api::run(&Stage::new(&folder, Cores::All)?, quick),
         Task::Gate { update } => gate::run(&Stage::new(&folder, Cores::Apart)?, update),
         Task::Profile { review } => profile(&Stage::new(&folder, Cores::Apart)?, review.into()),
+        Task::Train { counts } => training::run(&Stage::new(&folder, Cores::All)?, &counts),
         Task::Order => order::run(&Stage::new(&folder, Cores::All)?),
         Task::Bodies => {
             for review in Review::ALL {
