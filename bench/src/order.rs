@@ -72,7 +72,7 @@ fn for_people(names: &BTreeSet<&str>) -> anyhow::Result<BTreeSet<String>> {
     let command = Command::new("c++filt").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut command = command.context("c++filt, of binutils")?;
     let mut input = command.stdin.take().context("c++filt")?;
-    let lines = names.iter().map(|name| format!("{name}\n")).collect::<String>();
+    let lines = names.iter().copied().collect::<Vec<_>>().join("\n");
     let output = thread::scope(|scope| {
         scope.spawn(move || input.write_all(lines.as_bytes()));
         command.wait_with_output()
