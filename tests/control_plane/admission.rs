@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::api::{ControlPlane, Webhook, has_status};
 use crate::golden::cases;
 use crate::serve::agreement;
-use crate::serve::process::Serve;
+use crate::serve::process::{Serve, wait_until};
 
 /// prestop behind the webhook `prestop`, in effect for the namespace `enabled`.
 pub(super) fn prestop(control_plane: &ControlPlane) -> Serve {
@@ -216,8 +216,8 @@ fn only_pods_that_ask_for_it_reach_prestop() {
     let (status, created) = control_plane.pod("enabled", &generated);
     assert_eq!(status, 201, "{created}");
     assert!(has_status(&created) && created["spec"]["terminationGracePeriodSeconds"] == 40);
-    let line = serve.log();
-    assert!(line.contains("enabled/web-7c5ddbdf54-"), "{line}");
+    // Lines are written after the answer.
+    wait_until("the pod's line", || serve.log().contains("enabled/web-7c5ddbdf54-"));
     // A dry run is answered like any other, and nothing is there afterwards.
     let path = "/api/v1/namespaces/enabled/pods";
     let (status, dry) =

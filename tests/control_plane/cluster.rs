@@ -71,7 +71,7 @@ fn what_was_known_holds_while_the_api_server_is_away() {
     });
     assert_eq!(hook(&serve, "shop"), delay(12));
     assert_eq!(serve.get("/readyz").0, 200);
-    assert!(serve.log().contains("what was known still holds"), "{}", serve.log());
+    wait_until("its line", || serve.log().contains("what was known still holds"));
 }
 
 /// Without the right to see namespaces the defaults hold, and that is told.
