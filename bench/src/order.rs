@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -41,8 +41,8 @@ fn functions(stage: &Stage<'_>, cluster: Option<&Cluster>) -> anyhow::Result<BTr
     let out = tempfile::NamedTempFile::new()?;
     let file = format!("--callgrind-out-file={}", out.path().display());
     let valgrind = ["valgrind", "--tool=callgrind", "--quiet", "--demangle=no", &file];
-    play(stage, cluster, (&valgrind.map(str::to_owned), &[]), ask)?;
-    for_people(&names(&fs::read_to_string(out.path())?))
+    play(stage, cluster, &valgrind, ask)?;
+    readable(&names(&fs::read_to_string(out.path())?))
 }
 
 fn ask(target: &Target) -> anyhow::Result<()> {
@@ -66,39 +66,19 @@ fn names(account: &str) -> BTreeSet<&str> {
     functions.filter(|name| !name.starts_with("0x") && !name.starts_with('(')).collect()
 }
 
-/// Names as people and `.ci/ordered-cc` read them: without the hashes of crates, which are others with
-/// another release of any of them, and which the short forms in a name depend on.
-fn for_people(names: &BTreeSet<&str>) -> anyhow::Result<BTreeSet<String>> {
-    let command = Command::new("c++filt").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut command = command.context("c++filt, of binutils")?;
-    let mut input = command.stdin.take().context("c++filt")?;
+/// As `.ci/ordered-cc` looks for them.
+fn readable(names: &BTreeSet<&str>) -> anyhow::Result<BTreeSet<String>> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/readable-names");
+    let command = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut command = command.with_context(|| program.display().to_string())?;
+    let mut input = command.stdin.take().context("an input")?;
     let lines = names.iter().copied().collect::<Vec<_>>().join("\n");
     let output = thread::scope(|scope| {
         scope.spawn(move || input.write_all(lines.as_bytes()));
         command.wait_with_output()
     })?;
-    ensure!(output.status.success(), "c++filt: {}", output.status);
-    Ok(String::from_utf8(output.stdout)?.lines().map(without_hashes).collect())
-}
-
-/// `core[c1f1a4ba060b9bfa]::str` is `core::str`; lengths of arrays are no hashes.
-fn without_hashes(name: &str) -> String {
-    let mut parts = name.split('[');
-    let mut short = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once(']') {
-            Some((hash, rest)) if is_hash(hash) => short.push_str(rest),
-            _ => {
-                short.push('[');
-                short.push_str(part);
-            }
-        }
-    }
-    short
-}
-
-fn is_hash(text: &str) -> bool {
-    (9..=16).contains(&text.len()) && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    ensure!(output.status.success(), "{}: {}", program.display(), output.status);
+    Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -109,7 +89,12 @@ mod tests {
     fn names_are_the_same_in_builds_with_other_hashes() {
         let name =
             "<tokio[16ff84d15f9bfadd]::time::Interval>::tick::<[u8; 32], alloc[abcdef012]::A>";
-        assert_eq!(without_hashes(name), "<tokio::time::Interval>::tick::<[u8; 32], alloc::A>");
-        assert_eq!(without_hashes("memcpy"), "memcpy");
+        let short = "<tokio::time::Interval>::tick::<[u8; 32], alloc::A>";
+        let mangled = "_RNvNtCs1YpWxAoA4rx_5tokio4time4tick";
+        let names = readable(&BTreeSet::from([name, mangled, "memcpy"])).unwrap();
+        assert_eq!(
+            names,
+            BTreeSet::from([short, "tokio::time::tick", "memcpy"].map(str::to_owned))
+        );
     }
 }

@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -91,28 +90,25 @@ fn webhook() -> Value {
     })
 }
 
-/// Runs a server from its start to its end, after the words of `wrapper` and with these variables. Meanwhile
-/// kubelets and Prometheus ask it, and `ask` does; and there is what happens to every server.
+/// Runs a server from its start to its end, after the words of `wrapper`. Meanwhile kubelets and Prometheus
+/// ask it, and `ask` does; and there is what happens to every server.
 pub(crate) fn play(
     stage: &Stage<'_>,
     cluster: Option<&Cluster>,
-    (wrapper, variables): (&[String], &[(&str, &Path)]),
+    wrapper: &[&str],
     ask: impl FnOnce(&Target) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (port, administration) = (free_port()?, free_port()?);
     let mut command = cluster.map_or_else(|| Command::new("env"), Cluster::pod);
-    command.args(wrapper).envs(variables.iter().copied());
-    command.arg(Contestant::Prestop.program(stage.folder)).arg("serve");
+    command.args(wrapper).arg(Contestant::Prestop.program(stage.folder)).arg("serve");
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--admin-listen", &format!("127.0.0.1:{administration}")]);
     if cluster.is_some() {
         command.args(["--cluster", "--authority-secret", "prestop", "--webhook", "prestop"]);
         command.args(["--service", "prestop", "--namespace", "default"]);
     } else {
-        command
-            .args(["--kubernetes-version", "1.37"])
-            .arg("--tls-cert")
-            .arg(stage.certificates.chain());
+        command.args(["--kubernetes-version", "1.37"]);
+        command.arg("--tls-cert").arg(stage.certificates.chain());
         command.arg("--tls-key").arg(stage.certificates.key());
     }
     let mut server = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;

@@ -28,13 +28,14 @@ const MANIFESTS: usize = 200;
 
 /// Runs the instrumented program; it writes what it counted into `counts`.
 pub(crate) fn run(stage: &Stage<'_>, counts: &Path) -> anyhow::Result<()> {
-    let counted = counts.join("%p-%m.profraw");
-    let variables = [("LLVM_PROFILE_FILE", counted.as_path())];
-    play(stage, None, (&[], &variables), |target| ask(target, DURATION))?;
+    let counted = format!("LLVM_PROFILE_FILE={}/%p-%m.profraw", counts.display());
+    let wrapper = ["env", &counted];
+    play(stage, None, &wrapper, |target| ask(target, DURATION))?;
     let cluster = Cluster::start(stage)?;
-    play(stage, Some(&cluster), (&[], &variables), |target| ask(target, SHORT))?;
-    let mut inject = Command::new(Contestant::Prestop.program(stage.folder));
-    inject.args(["inject", "--quiet"]).arg(manifests(counts)?).envs(variables);
+    play(stage, Some(&cluster), &wrapper, |target| ask(target, SHORT))?;
+    let mut inject = Command::new("env");
+    inject.arg(&counted).arg(Contestant::Prestop.program(stage.folder));
+    inject.args(["inject", "--quiet"]).arg(manifests(counts)?);
     let status = inject.stdout(Stdio::null()).status().context("inject")?;
     ensure!(status.success(), "inject: {status}");
     Ok(())
