@@ -2,9 +2,10 @@
 //! come at the same time.
 //!
 //! A write wakes whoever reads the log, which takes longer than the decision that a line tells of. So
-//! lines wait until the answers that are ready have been sent, which is at once where there is little
-//! to do. And nobody waits for a log: where its reader stands still (a node's full disk), lines are
-//! kept up to [`MOST_WAITING_BYTES`], and what comes then is dropped and counted.
+//! a line that comes after a pause is written when the answers that are ready have been sent, and those
+//! that follow within [`WRITTEN_EVERY`] wait for each other, [`ENOUGH_WAITING_BYTES`] at most. And nobody
+//! waits for a log: where its reader stands still (a node's full disk), lines are kept up to
+//! [`MOST_WAITING_BYTES`], and what comes then is dropped and counted.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,9 +16,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::pipe::PIPE_BUF;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
+/// How long a line waits for others at most: less than anybody who reads along would see.
+const WRITTEN_EVERY: Duration = Duration::from_millis(10);
+/// With so much, some ten lines, nothing is won by waiting for more.
+const ENOUGH_WAITING_BYTES: usize = 16 * 1024;
 /// What may wait for a reader that stands still: some hundred lines.
 const MOST_WAITING_BYTES: usize = 256 * 1024;
 /// How soon a reader that has no room is tried again; the next time after twice as long.
@@ -32,7 +37,10 @@ const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Lines<S> {
     sink: S,
     waiting: Mutex<Waiting>,
+    /// There is a line.
     come: Notify,
+    /// There are [`ENOUGH_WAITING_BYTES`].
+    enough: Notify,
 }
 
 #[derive(Debug)]
@@ -54,7 +62,8 @@ enum Order {
 impl<S: AsFd> Lines<S> {
     pub(super) const fn to(sink: S) -> Self {
         let waiting = Waiting { order: Order::AtOnce, lines: Vec::new(), dropped: 0 };
-        Self { sink, waiting: Mutex::new(waiting), come: Notify::const_new() }
+        let (come, enough) = (Notify::const_new(), Notify::const_new());
+        Self { sink, waiting: Mutex::new(waiting), come, enough }
     }
 
     /// One line, or several.
@@ -68,11 +77,15 @@ impl<S: AsFd> Lines<S> {
                 waiting.dropped += 1;
             }
             Order::Together => {
-                let is_first = waiting.lines.is_empty();
+                let before = waiting.lines.len();
                 waiting.lines.extend_from_slice(line);
+                let after = waiting.lines.len();
                 drop(waiting);
-                if is_first {
+                if before == 0 {
                     self.come.notify_one();
+                }
+                if (before..after).contains(&ENOUGH_WAITING_BYTES) {
+                    self.enough.notify_one();
                 }
             }
         }
@@ -83,8 +96,13 @@ impl<S: AsFd> Lines<S> {
     pub(super) async fn write_together(&self, dropped: impl Fn(u64)) {
         self.waiting().order = Order::Together;
         let mut lines = Vec::new();
+        let mut next = Instant::now();
         loop {
             self.come.notified().await;
+            if Instant::now() < next {
+                // Earlier with enough of them.
+                let _ = timeout_at(next, self.enough.notified()).await;
+            }
             let mut lost = 0;
             let mut pause = TRIED_AGAIN_AFTER;
             loop {
@@ -104,6 +122,7 @@ impl<S: AsFd> Lines<S> {
                 pause = if written > 0 { TRIED_AGAIN_AFTER } else { pause * 2 };
                 pause = pause.min(TRIED_AGAIN_WITHIN);
             }
+            next = Instant::now() + WRITTEN_EVERY;
             // Now there is room for it.
             if lost > 0 {
                 warn!(lines = lost, "log lines were dropped: nobody read them in time");
@@ -214,6 +233,45 @@ mod tests {
         reader.read_exact(&mut text).unwrap();
         assert_eq!(text, LINE);
         assert_eq!(read_all(reader, lines), b"");
+    }
+
+    fn readable(reader: &PipeReader) -> usize {
+        usize::try_from(rustix::io::ioctl_fionread(reader).unwrap()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_after_a_pause_is_written_at_once_and_others_together() {
+        let (reader, lines) = pipe();
+        let lines = Arc::new(lines);
+        let writing = tokio::spawn({
+            let lines = lines.clone();
+            async move { lines.write_together(|_| {}).await }
+        });
+        turn().await;
+        lines.push(LINE);
+        turn().await;
+        assert_eq!(readable(&reader), LINE.len());
+        // These wait for each other, for so long after the first.
+        lines.push(LINE);
+        turn().await;
+        lines.push(LINE);
+        turn().await;
+        assert_eq!(readable(&reader), LINE.len());
+        sleep(WRITTEN_EVERY).await;
+        turn().await;
+        assert_eq!(readable(&reader), 3 * LINE.len());
+        // These do not: there are enough of them.
+        let count = ENOUGH_WAITING_BYTES / LINE.len() + 1;
+        for _ in 0..count {
+            lines.push(LINE);
+        }
+        turn().await;
+        assert_eq!(readable(&reader), (3 + count) * LINE.len());
+        sleep(WRITTEN_EVERY).await;
+        lines.push(LINE);
+        turn().await;
+        assert_eq!(readable(&reader), (4 + count) * LINE.len());
+        writing.abort();
     }
 
     #[tokio::test]
