@@ -96,6 +96,14 @@ enum Task {
         #[arg(long)]
         counts: PathBuf,
     },
+    /// Have an instrumented floor do the same.
+    TrainFloor {
+        /// The folder of what it counted.
+        #[arg(long)]
+        counts: PathBuf,
+    },
+    /// Print the instructions of the floor.
+    Instructions,
     /// Write the list of functions that the linker puts together.
     Order,
     /// Write the requests anew.
@@ -119,6 +127,10 @@ fn main() -> anyhow::Result<()> {
         Task::Gate { update } => gate::run(&Stage::new(&folder, Cores::Apart)?, update),
         Task::Profile { review } => profile(&Stage::new(&folder, Cores::Apart)?, review.into()),
         Task::Train { counts } => training::run(&Stage::new(&folder, Cores::All)?, &counts),
+        Task::TrainFloor { counts } => {
+            training::run_floor(&Stage::new(&folder, Cores::All)?, &counts)
+        }
+        Task::Instructions => instructions(&Stage::new(&folder, Cores::Apart)?),
         Task::Order => order::run(&Stage::new(&folder, Cores::All)?),
         Task::Bodies => {
             for review in Review::ALL {
@@ -144,6 +156,14 @@ fn measure(folder: &Path, quick: bool) -> anyhow::Result<()> {
         eprintln!("skipped: wrk is not installed, which checks our client");
     }
     report::write(&figures, &effort, &wrk)
+}
+
+fn instructions(stage: &Stage<'_>) -> anyhow::Result<()> {
+    for review in [Review::Small, Review::Large, Review::Patched] {
+        let floor = callgrind::per_request(Contestant::Floor, review, stage)?;
+        println!("{}: floor {floor:.0}", review.name());
+    }
+    Ok(())
 }
 
 /// Of a program that has its names.

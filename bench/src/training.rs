@@ -28,7 +28,7 @@ const MANIFESTS: usize = 200;
 
 /// Runs the instrumented program; it writes what it counted into `counts`.
 pub(crate) fn run(stage: &Stage<'_>, counts: &Path) -> anyhow::Result<()> {
-    let counted = format!("LLVM_PROFILE_FILE={}/%p-%m.profraw", counts.display());
+    let counted = into(counts);
     let wrapper = ["env", &counted];
     play(stage, None, &wrapper, |target| ask(target, DURATION))?;
     let cluster = Cluster::start(stage)?;
@@ -39,6 +39,18 @@ pub(crate) fn run(stage: &Stage<'_>, counts: &Path) -> anyhow::Result<()> {
     let status = inject.stdout(Stdio::null()).status().context("inject")?;
     ensure!(status.success(), "inject: {status}");
     Ok(())
+}
+
+/// The same for the floor, which has no more than requests.
+pub(crate) fn run_floor(stage: &Stage<'_>, counts: &Path) -> anyhow::Result<()> {
+    let floor = stage.start_with(Contestant::Floor, &["env".to_owned(), into(counts)], &[])?;
+    ask(&floor.target, DURATION)?;
+    floor.interrupt()
+}
+
+/// The variable that says where counts are written.
+fn into(counts: &Path) -> String {
+    format!("LLVM_PROFILE_FILE={}/%p-%m.profraw", counts.display())
 }
 
 fn ask(target: &Target, duration: Duration) -> anyhow::Result<()> {
