@@ -18,6 +18,8 @@ pub(crate) enum Figure {
     PeakMemory(&'static str),
     /// What others took of the server's core meanwhile.
     Others(&'static str),
+    /// CPU time as above, with wrk as the client.
+    Wrk(&'static str),
     /// 1,000 requests a second.
     OpenP50,
     /// The same.

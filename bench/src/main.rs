@@ -146,16 +146,7 @@ fn measure(folder: &Path, quick: bool) -> anyhow::Result<()> {
     let bench = Bench { stage: Stage::new(folder, Cores::Apart)?, effort };
     agreement::check(&bench.stage)?;
     let figures = bench.run()?;
-    let mut wrk = Vec::new();
-    for contestant in [Contestant::Floor, Contestant::Prestop] {
-        if let Some(cpu) = wrk::cpu(&bench.stage, contestant, if quick { 1 } else { 5 })? {
-            wrk.push((contestant, cpu));
-        }
-    }
-    if wrk.is_empty() {
-        eprintln!("skipped: wrk is not installed, which checks our client");
-    }
-    report::write(&figures, &effort, &wrk)
+    report::write(&figures, &effort)
 }
 
 fn instructions(stage: &Stage<'_>) -> anyhow::Result<()> {

@@ -14,11 +14,7 @@ use crate::page;
 use crate::run::{BURST, CONNECTIONS, CROWD, Effort, PER_SECOND};
 
 /// Prints the tables and writes them with their picture.
-pub(crate) fn write(
-    figures: &Figures,
-    effort: &Effort,
-    wrk: &[(Contestant, f64)],
-) -> anyhow::Result<()> {
+pub(crate) fn write(figures: &Figures, effort: &Effort) -> anyhow::Result<()> {
     let text = [
         format!("Measured on {}\n", page::machine()),
         goals(figures),
@@ -26,7 +22,7 @@ pub(crate) fn write(
         cpu(figures),
         latencies(figures),
         memory(figures),
-        others(figures, effort, wrk),
+        others(figures, effort),
     ]
     .join("\n");
     print!("{text}");
@@ -123,7 +119,7 @@ fn memory(figures: &Figures) -> String {
     text
 }
 
-fn others(figures: &Figures, effort: &Effort, wrk: &[(Contestant, f64)]) -> String {
+fn others(figures: &Figures, effort: &Effort) -> String {
     let logging = |review: Review| {
         let figure = Figure::Cpu(review.name());
         spread(figures.ratio(figure, Contestant::Prestop, Contestant::Quiet), 2)
@@ -152,12 +148,17 @@ fn others(figures: &Figures, effort: &Effort, wrk: &[(Contestant, f64)]) -> Stri
         others.map_or(0.0, |spread| spread.minimum) * 100.0,
         others.map_or(0.0, |spread| spread.maximum) * 100.0
     );
-    if !wrk.is_empty() {
-        let all: Vec<_> = wrk
-            .iter()
-            .map(|(contestant, cpu)| format!("{} {} µs", contestant.name(), short(*cpu)))
-            .collect();
-        let _ = writeln!(text, "The same with wrk as the client (small body): {}.", all.join(", "));
+    let by_wrk = |review: Review| {
+        let figure = Figure::Wrk(review.name());
+        spread(figures.ratio(figure, Contestant::Prestop, Contestant::Floor), 2)
+    };
+    if figures.spread(Figure::Wrk(Review::Small.name()), Contestant::Floor).is_some() {
+        let _ = writeln!(
+            text,
+            "CPU time of prestop, times the floor's, with wrk as the client: {} (small), {} (large).",
+            by_wrk(Review::Small),
+            by_wrk(Review::Large)
+        );
     }
     text
 }

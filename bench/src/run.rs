@@ -13,6 +13,7 @@ use crate::contestants::Contestant;
 use crate::figures::{Figure, Figures, microseconds};
 use crate::load;
 use crate::process::{Stage, busy};
+use crate::wrk;
 
 /// Connections in the closed loop.
 pub(crate) const CONNECTIONS: usize = 8;
@@ -47,7 +48,7 @@ pub(crate) struct Effort {
 impl Effort {
     /// For the documents: about a quarter of an hour.
     pub(crate) const FULL: Self = Self {
-        rounds: 5,
+        rounds: 9,
         fewer_rounds: 3,
         measured: Duration::from_secs(2),
         open: Duration::from_secs(10),
@@ -94,6 +95,19 @@ impl Bench<'_> {
             in_turns(&format!("closed loop, {}", review.name()), rounds, contestants, |one| {
                 self.closed(review, one, &mut figures)
             })?;
+        }
+        if wrk::is_there() {
+            let both = [Contestant::Floor, Contestant::Prestop];
+            for review in [Review::Small, Review::Large] {
+                let name = format!("wrk, {}", review.name());
+                in_turns(&name, self.effort.rounds, &both, |one| {
+                    let cpu = wrk::cpu(&self.stage, one, review, self.effort.measured)?;
+                    figures.add(Figure::Wrk(review.name()), one, cpu);
+                    Ok(())
+                })?;
+            }
+        } else {
+            eprintln!("skipped: wrk is not installed, which checks our client");
         }
         let programs = Contestant::PROGRAMS.as_slice();
         in_turns("start", self.effort.starts, programs, |one| self.start(one, &mut figures))?;

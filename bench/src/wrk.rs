@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use prestop_bench::reviews::Review;
@@ -11,18 +12,21 @@ use crate::figures::microseconds;
 use crate::process::Stage;
 use crate::run::CONNECTIONS;
 
-/// CPU time for a request in microseconds; `None` where wrk is not installed.
+/// Whether it is installed.
+pub(crate) fn is_there() -> bool {
+    Command::new("wrk").arg("--version").output().is_ok()
+}
+
+/// CPU time for a request in microseconds.
 pub(crate) fn cpu(
     stage: &Stage<'_>,
     contestant: Contestant,
-    seconds: u32,
-) -> anyhow::Result<Option<f64>> {
-    if Command::new("wrk").arg("--version").output().is_err() {
-        return Ok(None);
-    }
+    review: Review,
+    duration: Duration,
+) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("review.lua");
-    let body = Review::Small.file();
+    let body = review.file();
     fs::write(
         &script,
         format!(
@@ -33,7 +37,7 @@ pub(crate) fn cpu(
         ),
     )?;
     let server = stage.start(contestant)?;
-    let run = |seconds: u32| {
+    let run = |seconds: u64| {
         let output = Command::new("wrk")
             .args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
             .args(["--duration", &format!("{seconds}s"), "--script"])
@@ -46,8 +50,9 @@ pub(crate) fn cpu(
     };
     run(1)?;
     let before = server.cpu()?;
-    let requests = run(seconds)?;
-    Ok(Some(microseconds(server.cpu()?.saturating_sub(before)) / requests))
+    // It takes whole seconds.
+    let requests = run(duration.as_secs().max(1))?;
+    Ok(microseconds(server.cpu()?.saturating_sub(before)) / requests)
 }
 
 /// Of `  123 requests in 3.00s, 1.00MB read`.
