@@ -21,7 +21,7 @@ use tracing::warn;
 
 /// How long a line waits for others at most: less than anybody who reads along would see.
 const WRITTEN_EVERY: Duration = Duration::from_millis(10);
-/// With so much, some ten lines, nothing is won by waiting for more.
+/// With so much, some fifty lines, nothing is won by waiting for more.
 const ENOUGH_WAITING_BYTES: usize = 16 * 1024;
 /// What may wait for a reader that stands still: some hundred lines.
 const MOST_WAITING_BYTES: usize = 256 * 1024;

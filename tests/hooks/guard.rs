@@ -22,7 +22,9 @@ impl Witness {
         let folder = Folder::new();
         let script = "trap 'echo QUIT >>signals' QUIT; cd \"$1\"; >ready
             while :; do sleep 0.05; done";
-        let command = ["sh", "-c", script, "sh", text(folder.path())];
+        // A shell can't trap what was ignored when it started, as SIGQUIT is in the background of a script.
+        let default = ["env", "--default-signal=QUIT"];
+        let command = [&default[..], &["sh", "-c", script, "sh", text(folder.path())]].concat();
         let container = Container::start(folder.path(), &command);
         eventually("a trap", || fs::metadata(folder.path().join("ready")).ok());
         Self { container, folder }
