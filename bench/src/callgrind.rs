@@ -13,6 +13,9 @@ use crate::client::Request;
 use crate::contestants::Contestant;
 use crate::process::Stage;
 
+/// The requests whose instructions are compared.
+pub(crate) const COUNTED: [Review; 3] = [Review::Small, Review::Large, Review::Patched];
+
 const FEW: u32 = 100;
 const MANY: u32 = 600;
 

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
-use prestop_bench::reviews::Review;
 use serde_json::Value;
 
 use crate::callgrind;
@@ -70,7 +69,7 @@ fn measure(stage: &Stage<'_>) -> anyhow::Result<Figures> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         bail!("valgrind is missing, which counts the instructions; .ci/run installs it as root");
     }
-    for review in [Review::Small, Review::Large, Review::Patched] {
+    for review in callgrind::COUNTED {
         let instructions = |contestant| callgrind::per_request(contestant, review, stage);
         let (floor, prestop) =
             (instructions(Contestant::Floor)?, instructions(Contestant::Prestop)?);

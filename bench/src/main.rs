@@ -150,7 +150,7 @@ fn measure(folder: &Path, quick: bool) -> anyhow::Result<()> {
 }
 
 fn instructions(stage: &Stage<'_>) -> anyhow::Result<()> {
-    for review in [Review::Small, Review::Large, Review::Patched] {
+    for review in callgrind::COUNTED {
         let floor = callgrind::per_request(Contestant::Floor, review, stage)?;
         println!("{}: floor {floor:.0}", review.name());
     }

@@ -203,6 +203,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use tokio::task::JoinHandle;
+
     use super::*;
 
     const LINE: &[u8] = b"a line of forty bytes, as log lines are.\n";
@@ -217,6 +219,14 @@ mod tests {
         let mut text = Vec::new();
         reader.read_to_end(&mut text).unwrap();
         text
+    }
+
+    fn start_writing(
+        lines: &Arc<Lines<PipeWriter>>,
+        dropped: impl Fn(u64) + Send + Sync + 'static,
+    ) -> JoinHandle<()> {
+        let lines = lines.clone();
+        tokio::spawn(async move { lines.write_together(dropped).await })
     }
 
     async fn turn() {
@@ -243,10 +253,7 @@ mod tests {
     async fn a_line_after_a_pause_is_written_at_once_and_others_together() {
         let (reader, lines) = pipe();
         let lines = Arc::new(lines);
-        let writing = tokio::spawn({
-            let lines = lines.clone();
-            async move { lines.write_together(|_| {}).await }
-        });
+        let writing = start_writing(&lines, |_| {});
         turn().await;
         lines.push(LINE);
         turn().await;
@@ -279,12 +286,9 @@ mod tests {
         let (mut reader, lines) = pipe();
         let lines = Arc::new(lines);
         let dropped = Arc::new(AtomicU64::new(0));
-        let writing = tokio::spawn({
-            let (lines, dropped) = (lines.clone(), dropped.clone());
-            async move {
-                let count = |more| _ = dropped.fetch_add(more, Ordering::Relaxed);
-                lines.write_together(count).await;
-            }
+        let writing = start_writing(&lines, {
+            let dropped = dropped.clone();
+            move |more| _ = dropped.fetch_add(more, Ordering::Relaxed)
         });
         turn().await;
         // More than the pipe, what waits to be written and what waits behind that hold together.
@@ -328,10 +332,7 @@ mod tests {
     async fn what_has_no_room_when_the_writing_ends_is_written_at_the_end() {
         let (mut reader, lines) = pipe();
         let lines = Arc::new(lines);
-        let writing = tokio::spawn({
-            let lines = lines.clone();
-            async move { lines.write_together(|_| {}).await }
-        });
+        let writing = start_writing(&lines, |_| {});
         turn().await;
         // More than a pipe holds, and less than may wait.
         let count = MOST_WAITING_BYTES / LINE.len() / 2;
@@ -357,10 +358,7 @@ mod tests {
         drop(reader);
         let lines = Arc::new(lines);
         lines.push(LINE);
-        let writing = tokio::spawn({
-            let lines = lines.clone();
-            async move { lines.write_together(|_| {}).await }
-        });
+        let writing = start_writing(&lines, |_| {});
         turn().await;
         lines.push(LINE);
         turn().await;
