@@ -113,8 +113,8 @@ fn each_review_counts_what_was_decided() {
             r#"prestop_admission_requests_total{operation="update",result="skipped"} 1"#,
             r#"prestop_injected_containers_total{form="quit",profile="nginx"} 1"#,
             r#"prestop_injected_containers_total{form="sleep",profile="none"} 1"#,
-            r#"prestop_namespace_decisions_total{namespace="shop",decision="injected"} 1"#,
-            r#"prestop_namespace_decisions_total{namespace="shop",decision="skipped"} 1"#,
+            r#"prestop_namespace_decisions_total{resource_namespace="shop",decision="injected"} 1"#,
+            r#"prestop_namespace_decisions_total{resource_namespace="shop",decision="skipped"} 1"#,
             r#"prestop_problems_total{code="invalid-value"} 1"#,
             r#"prestop_skipped_containers_total{reason="own-hook"} 1"#,
             r#"prestop_skipped_pods_total{reason="not-a-pod-creation"} 1"#,
@@ -218,11 +218,14 @@ fn names_that_no_namespace_has_are_not_labels() {
     let values = values(&metrics);
     let namespaces: BTreeSet<_> = values
         .keys()
-        .filter_map(|series| series.strip_prefix("prestop_namespace_decisions_total{namespace=\""))
+        .filter_map(|series| {
+            series.strip_prefix("prestop_namespace_decisions_total{resource_namespace=\"")
+        })
         .map(|rest| rest.split('"').next().unwrap())
         .collect();
     assert_eq!(namespaces, BTreeSet::from(["other", &long[1..]]));
-    let other = r#"prestop_namespace_decisions_total{namespace="other",decision="injected"}"#;
+    let other =
+        r#"prestop_namespace_decisions_total{resource_namespace="other",decision="injected"}"#;
     assert_eq!(values[other], "10");
 }
 

@@ -1,5 +1,7 @@
 //! Alerts and dashboard ask only for what the server really exports, and each alert fires when it should.
 
+mod scraped;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,19 +48,37 @@ fn words(text: &str) -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
+/// What the panels of the dashboard ask for; no panel is empty.
+fn expressions() -> Vec<String> {
+    let dashboard: Value =
+        serde_json::from_str(&read("charts/prestop/files/dashboard.json")).unwrap();
+    let mut all = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let targets = panel["targets"].as_array().unwrap();
+        assert!(!targets.is_empty(), "{}", panel["title"]);
+        all.extend(targets.iter().map(|target| target["expr"].as_str().unwrap().to_owned()));
+    }
+    all
+}
+
+/// Whether a program of Debian's package `prometheus` is there; without it a test is skipped, which is
+/// an error where `PRESTOP_REQUIRE_TOOLS` is set.
+fn is_installed(program: &str) -> bool {
+    let is_there = Command::new(program).arg("--version").output().is_ok();
+    if !is_there {
+        assert!(std::env::var_os("PRESTOP_REQUIRE_TOOLS").is_none(), "{program} is missing");
+        println!("skipped: no {program} (Debian: prometheus)");
+    }
+    is_there
+}
+
 #[test]
 fn alerts_and_dashboard_ask_for_what_there_is() {
     let exported = exported();
     let alerts: BTreeSet<_> =
         rules().iter().flat_map(|rule| words(rule["expr"].as_str().unwrap())).collect();
-    let dashboard: Value =
-        serde_json::from_str(&read("charts/prestop/files/dashboard.json")).unwrap();
-    let mut shown = BTreeSet::new();
-    for panel in dashboard["panels"].as_array().unwrap() {
-        let targets = panel["targets"].as_array().unwrap();
-        assert!(!targets.is_empty(), "{}", panel["title"]);
-        shown.extend(targets.iter().flat_map(|target| words(target["expr"].as_str().unwrap())));
-    }
+    let shown: BTreeSet<_> =
+        expressions().iter().flat_map(|expression| words(expression)).collect();
     for name in alerts.iter().chain(&shown) {
         assert!(exported.contains(name), "{name} is asked for, but not exported");
     }
@@ -90,10 +110,7 @@ fn each_alert_has_its_page_and_its_test() {
 
 #[test]
 fn alerts_fire_when_they_should() {
-    let promtool = Command::new("promtool").arg("--version").output();
-    if promtool.is_err() {
-        assert!(std::env::var_os("PRESTOP_REQUIRE_TOOLS").is_none(), "promtool is missing");
-        println!("skipped: no promtool (Debian: prometheus)");
+    if !is_installed("promtool") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

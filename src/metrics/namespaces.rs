@@ -62,7 +62,7 @@ impl EncodeMetric for Namespaces {
         all.push((OTHER.into(), self.other.clone()));
         for (name, Counters { injected, skipped }) in &all {
             for (decision, counter) in [("injected", injected), ("skipped", skipped)] {
-                let labels = [("namespace", &**name), ("decision", decision)];
+                let labels = [("resource_namespace", &**name), ("decision", decision)];
                 counter.encode(encoder.encode_family(&labels)?)?;
             }
         }

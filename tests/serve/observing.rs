@@ -102,7 +102,7 @@ fn requests_are_counted() {
         ("prestop_skipped_containers_total{reason=\"own-hook\"}", 1),
         ("prestop_skipped_pods_total{reason=\"not-a-pod-creation\"}", 1),
         ("prestop_problems_total{code=\"invalid-value\"}", 1),
-        ("prestop_namespace_decisions_total{namespace=\"shop\",decision=\"injected\"}", 1),
+        ("prestop_namespace_decisions_total{resource_namespace=\"shop\",decision=\"injected\"}", 1),
         ("prestop_connections", 1),
         ("prestop_admission_in_flight", 0),
         ("prestop_selfcheck_failures_total", 0),
@@ -126,8 +126,9 @@ fn namespaces_are_bounded() {
     let (_, all) = serve.get("/metrics");
     assert_eq!(all.matches("prestop_namespace_decisions_total{").count(), 2 * 1_001);
     assert_eq!(
-        serve
-            .metric("prestop_namespace_decisions_total{namespace=\"other\",decision=\"injected\"}"),
+        serve.metric(
+            "prestop_namespace_decisions_total{resource_namespace=\"other\",decision=\"injected\"}"
+        ),
         10
     );
 }

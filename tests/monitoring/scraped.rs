@@ -1,0 +1,138 @@
+//! A real Prometheus scrapes a real server, with the labels that the Prometheus operator sets for a
+//! ServiceMonitor, and answers the dashboard's queries.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{expressions, is_installed};
+use crate::serve::process::{Serve, wait_until};
+use crate::serve::wire::{Connection, body};
+
+/// The relabelling that the operator writes for a ServiceMonitor: without `honor_labels`, labels of
+/// the target win, and those of the sample become `exported_…`.
+const RELABELLING: &str = r#"
+    relabel_configs:
+      - {action: keep, source_labels: [__meta_kubernetes_endpoint_port_name], regex: metrics}
+      - {source_labels: [__meta_kubernetes_endpoint_address_target_kind, __meta_kubernetes_endpoint_address_target_name],
+         separator: ;, regex: Pod;(.*), replacement: "${1}", target_label: pod}
+      - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
+      - {source_labels: [__meta_kubernetes_service_name], target_label: service}
+      - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+      - {source_labels: [__meta_kubernetes_pod_container_name], target_label: container}
+      - {source_labels: [__meta_kubernetes_service_name], target_label: job, replacement: "${1}"}
+      - {target_label: endpoint, replacement: metrics}
+    static_configs:
+      - labels:
+          __meta_kubernetes_namespace: prestop-system
+          __meta_kubernetes_service_name: prestop-metrics
+          __meta_kubernetes_endpoint_port_name: metrics
+          __meta_kubernetes_endpoint_address_target_kind: Pod
+          __meta_kubernetes_endpoint_address_target_name: prestop-6f7d-x2x4k
+          __meta_kubernetes_pod_name: prestop-6f7d-x2x4k
+          __meta_kubernetes_pod_container_name: prestop
+"#;
+
+/// Prometheus as a process of a test.
+struct Prometheus {
+    child: Child,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    fn start(target: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let configuration = folder.path().join("prometheus.yaml");
+        let text = format!(
+            "scrape_configs:\n  - job_name: serviceMonitor/prestop-system/prestop/0\n    \
+             scrape_interval: 200ms\n    scrape_timeout: 200ms{RELABELLING}        targets: [\"{target}\"]\n"
+        );
+        fs::write(&configuration, text).unwrap();
+        let mut child = Command::new("prometheus")
+            .arg(argument("config.file", &configuration))
+            .arg(argument("storage.tsdb.path", &folder.path().join("data")))
+            .args(["--web.listen-address=127.0.0.1:0", "--log.format=json"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut told = String::new();
+        let address = log.by_ref().map_while(Result::ok).find_map(|line| {
+            told.push_str(&line);
+            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+            let is_there = line["msg"] == "Listening on";
+            is_there.then(|| line["address"].as_str().unwrap().to_owned())
+        });
+        // Its log is read to the end, so that it never waits.
+        std::thread::spawn(move || log.map_while(Result::ok).for_each(drop));
+        Self { child, address: address.expect(&told), _folder: folder }
+    }
+
+    /// Its answer, one series a line; empty where there is none, or where it is not ready.
+    fn query(&self, expression: &str) -> String {
+        let address = format!("http://{}", self.address);
+        let output = Command::new("promtool")
+            .args(["query", "instant", &address, expression])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn argument(name: &str, path: &Path) -> String {
+    format!("--{name}={}", path.display())
+}
+
+#[test]
+fn labels_survive_the_relabelling_of_the_operator() {
+    if !is_installed("prometheus") {
+        return;
+    }
+    let serve = Serve::start(&["--kubernetes-version", "1.37"]);
+    Connection::open(&serve).post(body()).response();
+    let prometheus = Prometheus::start(serve.administration);
+    // `increase` needs two samples.
+    let samples = "count_over_time(prestop_build_info[1h]) > 1";
+    wait_until("two samples", || !prometheus.query(samples).is_empty());
+    let series = prometheus.query("prestop_namespace_decisions_total{decision=\"injected\"}");
+    for label in [
+        "resource_namespace=\"shop\"",
+        "namespace=\"prestop-system\"",
+        "pod=\"prestop-6f7d-x2x4k\"",
+        "job=\"prestop-metrics\"",
+    ] {
+        assert!(series.contains(label), "{label}: {series}");
+    }
+    let renamed = prometheus.query("count by (__name__) ({__name__=~\"prestop_.*\"})");
+    assert!(renamed.contains("prestop_admission_requests_total"), "{renamed}");
+    // No metric of ours has a label that the operator sets, whichever it is.
+    for label in ["namespace", "service", "pod", "container", "endpoint", "job", "instance", "node"]
+    {
+        let renamed = prometheus.query(&format!("{{exported_{label}!=\"\"}}"));
+        assert!(renamed.is_empty(), "{label} is taken: {renamed}");
+    }
+    let mut by_namespace = 0;
+    for expression in expressions() {
+        let expression = expression.replace("$job", ".*").replace("$__rate_interval", "1m");
+        if expression.contains("prestop_namespace_decisions_total") {
+            by_namespace += 1;
+            let shown = prometheus.query(&expression);
+            assert!(shown.contains("resource_namespace=\"shop\""), "{expression}: {shown}");
+            assert!(!shown.contains("prestop-system"), "{expression}: {shown}");
+        }
+    }
+    assert_eq!(by_namespace, 1);
+}
