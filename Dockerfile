@@ -22,4 +22,4 @@ USER 65532:65532
 EXPOSE 10250 10251
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/prestop"]
-CMD ["serve", "--listen", "0.0.0.0:10250", "--admin-listen", "0.0.0.0:10251"]
+CMD ["serve", "--listen", ":10250", "--admin-listen", ":10251"]

@@ -3,10 +3,10 @@
 // The comments of this file are help texts: no back-ticks around the names of kinds.
 #![allow(clippy::doc_markdown)]
 
+mod listen;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,6 +15,7 @@ use clap_complete::Shell;
 
 use crate::policy::KubernetesVersion;
 
+pub use self::listen::{ListenAddress, NotAnAddress};
 #[cfg(feature = "rehearse")]
 pub use self::rehearse::{RehearseArguments, RehearseForm};
 
@@ -154,12 +155,12 @@ pub struct ServeArguments {
     /// The configuration file; read again when it changes.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where reviews are served: POST /mutate.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10250")]
-    pub listen: SocketAddr,
+    /// Where reviews are served: POST /mutate. `:10250` is every address, IPv4 and IPv6.
+    #[arg(long, value_name = "[ADDRESS]:PORT", default_value = "127.0.0.1:10250")]
+    pub listen: ListenAddress,
     /// Where /livez, /readyz, /metrics and /version are served.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10251")]
-    pub admin_listen: SocketAddr,
+    #[arg(long, value_name = "[ADDRESS]:PORT", default_value = "127.0.0.1:10251")]
+    pub admin_listen: ListenAddress,
     /// The server's certificate and those that signed it, as PEM; read again when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,

@@ -119,7 +119,7 @@ fn its_configuration_is_what_the_dockerfile_says() {
             "ExposedPorts": {"10250/tcp": {}, "10251/tcp": {}},
             "StopSignal": "SIGTERM",
             "Entrypoint": ["/prestop"],
-            "Cmd": ["serve", "--listen", "0.0.0.0:10250", "--admin-listen", "0.0.0.0:10251"],
+            "Cmd": ["serve", "--listen", ":10250", "--admin-listen", ":10251"],
         })
     );
     assert_eq!(image["os"], "linux");

@@ -10,6 +10,7 @@ mod drain;
 mod envelope;
 mod hostile;
 mod in_process;
+mod listening;
 mod observing;
 mod pods;
 pub(crate) mod process;

@@ -1,11 +1,11 @@
 //! `prestop serve`: puts the server together out of its parts, and takes it apart again.
 
 mod files;
+mod listening;
 mod watching;
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use self::files::{CertificateFiles, ClientFile, ConfigurationFile, NamespacesFile};
+use self::listening::listen;
 use self::watching::Cluster;
 use super::{Exit, tell};
 use crate::certificates::{ServedCertificate, ephemeral};
@@ -200,8 +201,11 @@ impl Parts {
         let parts = Self {
             signals,
             shutdown,
-            reviews: (reviews, bind(arguments.listen, "--listen").await?),
-            administration: (administration, bind(arguments.admin_listen, "--admin-listen").await?),
+            reviews: (reviews, listen(arguments.listen, "--listen").await?),
+            administration: (
+                administration,
+                listen(arguments.admin_listen, "--admin-listen").await?,
+            ),
             cluster,
             reloads: Reloads {
                 configuration,
@@ -322,10 +326,6 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     fs::set_permissions(file.path(), permissions)?;
     file.persist(path)?;
     Ok(())
-}
-
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
 }
 
 fn readiness(

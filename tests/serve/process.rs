@@ -60,7 +60,12 @@ impl Serve {
         let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
         command.envs(environment.iter().copied());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.arg("serve");
+        for flag in ["--listen", "--admin-listen"] {
+            if !arguments.contains(&flag) {
+                command.args([flag, "127.0.0.1:0"]);
+            }
+        }
         command.args(arguments.iter().map(|argument| path(argument)));
         let has_own =
             ["--tls-cert", "--authority-secret"].iter().any(|own| arguments.contains(own));
