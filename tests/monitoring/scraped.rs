@@ -1,5 +1,5 @@
 //! A real Prometheus scrapes a real server, with the labels that the Prometheus operator sets for a
-//! ServiceMonitor, and answers the dashboard's queries.
+//! `ServiceMonitor`, and answers the dashboard's queries.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,7 +13,7 @@ use super::{expressions, is_installed};
 use crate::serve::process::{Serve, wait_until};
 use crate::serve::wire::{Connection, body};
 
-/// The relabelling that the operator writes for a ServiceMonitor: without `honor_labels`, labels of
+/// The relabelling that the operator writes for a `ServiceMonitor`: without `honor_labels`, labels of
 /// the target win, and those of the sample become `exported_…`.
 const RELABELLING: &str = r#"
     relabel_configs:
