@@ -1,12 +1,16 @@
 //! Profiles: what is known about applications and their images. Data, not code: the built-in ones
-//! are in `catalogue/catalogue.yaml`, a configuration adds or replaces.
+//! are in `catalogue/catalogue.yaml`, a configuration adds or replaces. Beside them, which images
+//! have a shell and a `sleep` program.
 //!
 //! A profile says which images it is for, which hook they need, and by which signals they stop.
 //! The first profile that matches an image is taken, so the file is ordered: what must not be
 //! mistaken for an application (controllers, exporters) first, then the special, then the general.
 
+mod glob;
 mod image;
 mod index;
+mod names;
+mod programs;
 mod signal;
 mod tags;
 
@@ -14,20 +18,26 @@ pub mod format;
 
 use std::sync::{Arc, LazyLock};
 
-use self::index::Index;
+use self::index::{Index, Indexed};
+use self::names::ContainerNames;
 
 pub use self::image::{ImagePattern, ImageReference, PatternError};
+pub use self::programs::{Presence, Programs, ProgramsOfImages};
 pub use self::signal::{Signal, UnknownSignal};
-pub use self::tags::{Membership, RangeError, TagRange};
+pub use self::tags::{Membership, RangeError, TagPattern, TagPatternError, TagRange};
 
 /// Names that `prestop.dev/profile` gives a meaning of its own; no profile may have them.
 pub const RESERVED_NAMES: [&str; 2] = ["auto", "none"];
 
-/// Profiles in the order in which they are tried. Clones share them.
+/// Profiles in the order in which they are tried, and which programs images have. Clones share
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalogue {
     profiles: Arc<[Profile]>,
     index: Arc<Index>,
+    container_names: Arc<ContainerNames>,
+    programs: Arc<[ProgramsOfImages]>,
+    programs_index: Arc<Index>,
 }
 
 /// What is known about one application in one family of images.
@@ -37,6 +47,13 @@ pub struct Profile {
     pub name: String,
     /// Which images it is for. Empty for a profile that is taken by name only.
     pub images: Vec<ImagePattern>,
+    /// Which tags of these images it is for. Empty: all, and references without a tag.
+    pub tag_patterns: Vec<TagPattern>,
+    /// The fixed names under which injectors add this sidecar to pods, for images that no profile
+    /// knows.
+    pub container_names: Vec<String>,
+    /// Its place among the servers of one pod.
+    pub role: Option<Role>,
     /// What these images need before their stop signal.
     pub hook: ProfileHook,
     /// A delay of its own, stronger than the configured default.
@@ -50,6 +67,24 @@ pub struct Profile {
     pub reason: String,
     /// Where that is written.
     pub link: String,
+}
+
+/// Where a server stands when requests pass through more than one container of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It takes the requests of clients and can pass them on: nginx, httpd, Caddy, a load balancer.
+    Front,
+    /// It is asked by a front in the same pod, as php-fpm is, and has to outlive the front's drain.
+    Backend,
+}
+
+/// How a container's profile was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundBy<'c> {
+    /// By its image: the pattern that matched.
+    Image(&'c ImagePattern),
+    /// By its name, since no profile is for its image.
+    ContainerName,
 }
 
 /// What a profile injects.
@@ -71,7 +106,8 @@ pub struct Quit {
     /// For PID 1, where there is no command or it failed.
     pub signal: Option<Signal>,
     /// The names (`/proc/1/comm`) under which PID 1 is the application. Nothing is done to a PID 1
-    /// of another name.
+    /// of another name. A name that ends in `*` is the beginning of names: `php-fpm*` is also
+    /// `php-fpm8.2`.
     pub process_names: Vec<String>,
     /// Whether an image that is known to stop gracefully by itself gets the quit as well.
     pub when: QuitWhen,
@@ -101,7 +137,26 @@ impl Catalogue {
     /// Takes profiles in the order in which they are to be tried.
     #[must_use]
     pub fn new(profiles: Vec<Profile>) -> Self {
-        Self { index: Arc::new(Index::of(&profiles)), profiles: profiles.into() }
+        Self {
+            index: Arc::new(Index::of(&profiles)),
+            container_names: Arc::new(ContainerNames::of(&profiles)),
+            profiles: profiles.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same profiles, with other facts about programs, in the order in which they are tried.
+    #[must_use]
+    pub fn with_programs(self, programs: Vec<ProgramsOfImages>) -> Self {
+        let programs_index = Arc::new(Index::of(&programs));
+        Self { programs_index, programs: programs.into(), ..self }
+    }
+
+    /// The same facts about programs, with other profiles.
+    #[must_use]
+    pub fn with_profiles(self, profiles: Vec<Profile>) -> Self {
+        let Self { programs, programs_index, .. } = self;
+        Self { programs, programs_index, ..Self::new(profiles) }
     }
 
     /// The catalogue that is compiled in.
@@ -128,9 +183,59 @@ impl Catalogue {
     pub fn for_image(&self, image: &ImageReference<'_>) -> Option<(&Profile, &ImagePattern)> {
         self.index.first(&self.profiles, image)
     }
+
+    /// The profile of a container: the first for its image, else the first for its name. The image
+    /// `auto` is none.
+    #[must_use]
+    pub fn for_container(
+        &self,
+        name: &str,
+        image: Option<&ImageReference<'_>>,
+    ) -> Option<(&Profile, FoundBy<'_>)> {
+        let image = image.filter(|image| !image.is_placeholder());
+        if let Some((profile, pattern)) = image.and_then(|image| self.for_image(image)) {
+            return Some((profile, FoundBy::Image(pattern)));
+        }
+        let profile = self.profiles.get(self.container_names.profile(name)?)?;
+        Some((profile, FoundBy::ContainerName))
+    }
+
+    /// Whether an image has a shell and a `sleep` program, as far as that is known.
+    #[must_use]
+    pub fn programs(&self, image: &ImageReference<'_>) -> Programs {
+        self.programs_of_images(image).map_or(Programs::UNKNOWN, |known| known.programs)
+    }
+
+    /// The first fact about the programs of an image.
+    #[must_use]
+    pub fn programs_of_images(&self, image: &ImageReference<'_>) -> Option<&ProgramsOfImages> {
+        self.programs_index.first(&self.programs, image).map(|(known, _)| known)
+    }
+
+    /// All facts about programs, in the order in which they are tried.
+    #[must_use]
+    pub fn all_programs(&self) -> &[ProgramsOfImages] {
+        &self.programs
+    }
+}
+
+impl Indexed for Profile {
+    fn images(&self) -> &[ImagePattern] {
+        &self.images
+    }
+
+    fn is_for_tag(&self, tag: Option<&str>) -> bool {
+        tags::any_matches(&self.tag_patterns, tag)
+    }
 }
 
 impl Profile {
+    /// Whether one of its patterns is for this image.
+    #[must_use]
+    pub fn is_for(&self, image: &ImageReference<'_>) -> bool {
+        self.is_for_tag(image.tag) && self.images.iter().any(|pattern| pattern.matches(image))
+    }
+
     /// The stop signal of the image with this tag (`None`: no tag, or not certain), where it is
     /// known. The first fact that certainly holds is taken.
     #[must_use]

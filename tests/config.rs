@@ -12,7 +12,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use prestop::catalogue::format::DURATION_PATTERN;
-use prestop::catalogue::{Catalogue, ImageReference};
+use prestop::catalogue::{Catalogue, ImageReference, Presence, Programs, Role};
 use prestop::config::{Config, ConfigError, json_schema};
 use prestop::duration::{self, DurationError};
 use prestop::policy::{OwnerKind, Policy, QuitPolicy, SleepAction};
@@ -243,7 +243,7 @@ profiles: {mode: replace, entries: []}
             OwnerKind::ReplicaSet,
             OwnerKind::ReplicationController,
         ],
-        catalogue: Catalogue::default(),
+        catalogue: Catalogue::built_in().clone().with_profiles(Vec::new()),
         ..Policy::built_in()
     };
     assert_eq!(read, expected);
@@ -423,6 +423,55 @@ fn own_profiles_replace_the_built_in_ones() {
 }
 
 #[test]
+fn own_profiles_know_containers_by_name_and_their_role() {
+    let policy = policy_with(
+        "profiles:
+  entries:
+    - {name: mesh, hook: delay, sidecarMargin: 7s, containerNames: [mesh-proxy, istio-proxy]}
+    - {name: shop-php, images: [shop/php], tagPatterns: ['*fpm*'], role: backend, hook: delay}
+    - {name: shop-front, images: [shop/front], role: front, hook: delay}
+",
+    );
+    let found = |name: &str, image: Option<&str>| {
+        let image = image.map(|image| ImageReference::parse(image).unwrap());
+        let (profile, _) = policy.catalogue.for_container(name, image.as_ref())?;
+        Some((profile.name.clone(), profile.role))
+    };
+    let sidecar = Some(("mesh".to_owned(), None));
+    assert_eq!(found("mesh-proxy", Some("shop/unknown")), sidecar);
+    // Before the built-in profile of the same container name.
+    assert_eq!(found("istio-proxy", Some("auto")), sidecar);
+    let backend = Some(("shop-php".to_owned(), Some(Role::Backend)));
+    assert_eq!(found("app", Some("shop/php:8.2-fpm")), backend);
+    assert_eq!(found("app", Some("shop/php:8.2")), None);
+    let front = Some(("shop-front".to_owned(), Some(Role::Front)));
+    // A profile for the image is stronger than the name.
+    assert_eq!(found("mesh-proxy", Some("shop/front:1")), front);
+}
+
+#[test]
+fn own_facts_about_programs_are_tried_before_the_built_in_ones() {
+    let programs = "programs:
+  - {images: [shop/*], tagPatterns: ['*-debug'], shell: present, sleep: present}
+  - {images: [shop/*, mirror.local/chainguard/nginx], shell: absent}
+";
+    let absent = Programs { shell: Presence::Absent, sleep: Presence::Unknown };
+    let present = Programs { shell: Presence::Present, sleep: Presence::Present };
+    let built_in = Programs { shell: Presence::Absent, sleep: Presence::Absent };
+    for rest in
+        [programs.to_owned(), format!("{programs}profiles: {{mode: replace, entries: []}}\n")]
+    {
+        let policy = policy_with(&rest);
+        let of = |image: &str| policy.catalogue.programs(&ImageReference::parse(image).unwrap());
+        assert_eq!(of("shop/web:1-debug"), present);
+        assert_eq!(of("shop/web:1"), absent);
+        assert_eq!(of("cgr.dev/chainguard/nginx"), built_in);
+        assert_eq!(of("mirror.local/chainguard/nginx"), absent);
+        assert_eq!(of("mirror.local/web:1"), Programs::UNKNOWN);
+    }
+}
+
+#[test]
 fn the_published_schema_is_current() {
     let path = repository("docs/prestop.schema.json");
     let schema = format!("{}\n", serde_json::to_string_pretty(&json_schema()).unwrap());
@@ -447,7 +496,7 @@ fn the_example_names_every_field_with_its_default() {
             let line = line.trim_start().trim_start_matches("# ");
             line.starts_with(&format!("{name}:"))
         });
-        assert!(shown || field.starts_with("profiles.entries["), "no {field}");
+        assert!(shown || field.contains("[]"), "no {field}");
     }
 }
 
@@ -476,7 +525,7 @@ fn the_defaults_in_the_schema_are_the_built_in_ones() {
 fn the_reference_page_names_every_field_and_its_examples_are_read() {
     let page = fs::read_to_string(repository("docs/configuration.md")).unwrap();
     for field in fields(&json_schema(), "") {
-        let field = field.replace("profiles.entries[].", "");
+        let field = field.replace("profiles.entries[].", "").replace("programs[].", "");
         assert!(page.contains(&format!("| `{field}` |")), "no row for {field}");
     }
     let examples: Vec<&str> =

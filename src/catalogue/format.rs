@@ -1,5 +1,8 @@
-//! How profiles are written: the format of `catalogue.yaml`, and of `profiles` in a configuration.
-//! One validator checks both.
+//! How profiles and facts about programs are written: the format of `catalogue.yaml`, and of
+//! `profiles` and `programs` in a configuration. One validator checks both.
+
+mod fields;
+mod programs;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,16 +13,20 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 use thiserror::Error;
 
+use self::fields::{all, each, error, keep, parsed};
 use super::{
-    Catalogue, ImagePattern, Profile, ProfileHook, Quit, QuitWhen, RESERVED_NAMES, Signal,
-    StopSignal, TagRange,
+    Catalogue, ImagePattern, Profile, ProfileHook, Quit, QuitWhen, RESERVED_NAMES, Role, Signal,
+    StopSignal, TagPattern, TagRange,
 };
 use crate::duration::{self, DurationError};
+
+pub use self::fields::FieldError;
+pub use self::programs::{ProgramsEntry, validate as validate_programs};
 
 /// The kernel cuts the name of a process to this many bytes (`TASK_COMM_LEN` less the final zero).
 const LONGEST_PROCESS_NAME: usize = 15;
 
-/// The longest name of a profile: the same as for most names in Kubernetes.
+/// The longest name of a profile, and of a container: the same as for most names in Kubernetes.
 const LONGEST_NAME: usize = 63;
 
 /// What [`crate::duration::parse`] reads, for editors. Without look-ahead, which Go's validators
@@ -38,6 +45,7 @@ const BUILT_IN: &str = include_str!("catalogue.json");
 #[serde(deny_unknown_fields)]
 struct CatalogueFile {
     profiles: Vec<ProfileEntry>,
+    programs: Vec<ProgramsEntry>,
 }
 
 /// What is known about one application in one family of images.
@@ -58,6 +66,19 @@ pub struct ProfileEntry {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     images: Vec<Spanned<String>>,
+    /// Tags of these images: `*fpm*`, `*-dev`. Without: all of them, and no tag.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    tag_patterns: Vec<Spanned<String>>,
+    /// Fixed names under which an injector adds this sidecar: `istio-proxy`. For containers whose
+    /// image no profile knows.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    container_names: Vec<Spanned<String>>,
+    /// Its place where requests pass through more than one container of a pod.
+    #[serde(default)]
+    #[schemars(with = "RoleEntry")]
+    role: Option<Spanned<RoleEntry>>,
     /// What these images need before their stop signal.
     #[schemars(with = "HookEntry")]
     hook: Spanned<HookEntry>,
@@ -97,6 +118,16 @@ enum HookEntry {
     Quit,
 }
 
+/// A server's place among the containers of one pod.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum RoleEntry {
+    /// It takes the requests of clients and can pass them on to a backend.
+    Front,
+    /// A front in the same pod asks it, so it has to outlive the front's drain.
+    Backend,
+}
+
 /// How an application is asked to finish its work and go.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -109,8 +140,9 @@ struct QuitEntry {
     #[serde(default)]
     #[schemars(with = "String")]
     signal: Option<Spanned<String>>,
-    /// The names in `/proc/1/comm` under which PID 1 is the application.
-    #[schemars(with = "Vec<String>", length(min = 1), inner(length(min = 1, max = LONGEST_PROCESS_NAME)))]
+    /// The names in `/proc/1/comm` under which PID 1 is the application. `php-fpm*` stands for all
+    /// that begin so.
+    #[schemars(with = "Vec<String>", length(min = 1), inner(length(min = 1, max = LONGEST_PROCESS_NAME + 1)))]
     process_names: Vec<Spanned<String>>,
     /// `needed`: not for images that are known to stop gracefully by their own stop signal.
     #[serde(default)]
@@ -160,26 +192,12 @@ pub enum DurationTextError {
     Fraction,
 }
 
-/// Something in a profile that no profile can have.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{path}: {message}")]
-pub struct ProfileError {
-    /// Where it stands: `profiles[2].quit.signal`.
-    pub path: String,
-    /// Line of the text, from 1.
-    pub line: u64,
-    /// Column of the text, from 1.
-    pub column: u64,
-    /// What is wrong and what is allowed.
-    pub message: String,
-}
-
 /// Checks profiles in the order in which they are to be tried. `path` is the list's own path in
 /// its file: `profiles`.
 ///
 /// # Errors
 /// Each field that can't be used, with its place.
-pub fn validate(entries: &[ProfileEntry], path: &str) -> Result<Vec<Profile>, Vec<ProfileError>> {
+pub fn validate(entries: &[ProfileEntry], path: &str) -> Result<Vec<Profile>, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut names = HashSet::new();
     let mut profiles = Vec::with_capacity(entries.len());
@@ -198,8 +216,12 @@ pub fn validate(entries: &[ProfileEntry], path: &str) -> Result<Vec<Profile>, Ve
 /// The catalogue that is compiled in. A test reads it, so it is never empty because of an error.
 pub(super) fn built_in() -> Catalogue {
     let file: Result<CatalogueFile, _> = serde_json::from_str(BUILT_IN);
-    let profiles = file.ok().and_then(|file| validate(&file.profiles, "profiles").ok());
-    Catalogue::new(profiles.unwrap_or_default())
+    let catalogue = file.ok().and_then(|file| {
+        let profiles = validate(&file.profiles, "profiles").ok()?;
+        let programs = validate_programs(&file.programs, "programs").ok()?;
+        Some(Catalogue::new(profiles).with_programs(programs))
+    });
+    catalogue.unwrap_or_default()
 }
 
 impl DurationText {
@@ -250,10 +272,18 @@ impl ProfileEntry {
         delay.into_iter().chain(margin)
     }
 
-    fn validate(&self, path: &str, errors: &mut Vec<ProfileError>) -> Option<Profile> {
+    fn validate(&self, path: &str, errors: &mut Vec<FieldError>) -> Option<Profile> {
         let name = keep(self.valid_name(path), errors);
         let images = format!("{path}.images");
         let images = each(&self.images, &images, ImagePattern::parse, errors);
+        let tag_patterns = format!("{path}.tagPatterns");
+        let tag_patterns = each(&self.tag_patterns, &tag_patterns, TagPattern::from_str, errors);
+        if let Some(first) = self.tag_patterns.first().filter(|_| self.images.is_empty()) {
+            let path = format!("{path}.tagPatterns[0]");
+            errors.push(error(&path, first, "tagPatterns are for images: write images, too"));
+        }
+        let container_names = self.valid_container_names(path, errors);
+        let role = self.valid_role(path, errors);
         let hook = self.valid_hook(path, errors);
         let delay = seconds(self.delay.as_ref(), &format!("{path}.delay"));
         let delay = keep(delay, errors);
@@ -263,6 +293,9 @@ impl ProfileEntry {
         Some(Profile {
             name: name?,
             images: images?,
+            tag_patterns: tag_patterns?,
+            container_names: container_names?,
+            role,
             hook: hook?,
             delay_seconds: delay?,
             sidecar_margin_seconds: margin?,
@@ -272,7 +305,7 @@ impl ProfileEntry {
         })
     }
 
-    fn valid_name(&self, path: &str) -> Result<String, ProfileError> {
+    fn valid_name(&self, path: &str) -> Result<String, FieldError> {
         let name = &self.name.value;
         let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let path = format!("{path}.name");
@@ -292,7 +325,42 @@ impl ProfileEntry {
         Ok(name.clone())
     }
 
-    fn valid_hook(&self, path: &str, errors: &mut Vec<ProfileError>) -> Option<ProfileHook> {
+    fn valid_container_names(
+        &self,
+        path: &str,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<Vec<String>> {
+        let path = format!("{path}.containerNames");
+        if let Some(first) = self.container_names.first().filter(|_| self.sidecar_margin.is_none())
+        {
+            let message =
+                "container names are for sidecars: write sidecarMargin, too, or use images";
+            errors.push(error(&format!("{path}[0]"), first, message));
+        }
+        let mut seen = HashSet::new();
+        for (index, name) in self.container_names.iter().enumerate() {
+            if !seen.insert(&name.value) {
+                let message = format!("{} a second time", name.value);
+                errors.push(error(&format!("{path}[{index}]"), name, message));
+            }
+        }
+        each(&self.container_names, &path, container_name, errors)
+    }
+
+    fn valid_role(&self, path: &str, errors: &mut Vec<FieldError>) -> Option<Role> {
+        let role = self.role.as_ref()?;
+        if self.sidecar_margin.is_some() {
+            let message = "a sidecar outlives every other container, whatever their roles: \
+                           write role or sidecarMargin";
+            errors.push(error(&format!("{path}.role"), role, message));
+        }
+        Some(match role.value {
+            RoleEntry::Front => Role::Front,
+            RoleEntry::Backend => Role::Backend,
+        })
+    }
+
+    fn valid_hook(&self, path: &str, errors: &mut Vec<FieldError>) -> Option<ProfileHook> {
         let quit_path = format!("{path}.quit");
         match (self.hook.value, &self.quit) {
             (HookEntry::LeaveAlone, None) => Some(ProfileHook::LeaveAlone),
@@ -321,7 +389,7 @@ impl ProfileEntry {
     fn valid_stop_signals(
         &self,
         path: &str,
-        errors: &mut Vec<ProfileError>,
+        errors: &mut Vec<FieldError>,
     ) -> Option<Vec<StopSignal>> {
         let facts = self.stop_signals.iter().enumerate();
         let facts = facts.map(|(index, fact)| {
@@ -342,7 +410,7 @@ impl QuitEntry {
         &self,
         at: &Spanned<T>,
         path: &str,
-        errors: &mut Vec<ProfileError>,
+        errors: &mut Vec<FieldError>,
     ) -> Option<Quit> {
         if self.command.is_empty() && self.signal.is_none() {
             let message = "a quit needs a command, a signal, or both";
@@ -379,62 +447,36 @@ fn argument(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn process_name(text: &str) -> Result<String, &'static str> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-    if text.is_empty() || !text.bytes().all(plain) {
-        return Err("the name of a process: letters that can be seen, no spaces, no comma");
+fn container_name(text: &str) -> Result<String, &'static str> {
+    let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(letters);
+    if !is_label || text.starts_with('-') || text.ends_with('-') {
+        return Err(
+            "the name of a container: lower-case letters, digits and '-' between them, at most 63",
+        );
     }
-    if text.len() > LONGEST_PROCESS_NAME {
+    Ok(text.to_owned())
+}
+
+fn process_name(text: &str) -> Result<String, &'static str> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b",*?[]\\".contains(&byte);
+    let name = text.strip_suffix('*').unwrap_or(text);
+    if name.is_empty() || !name.bytes().all(plain) {
+        return Err("the name of a process: letters that can be seen, no spaces, none of ,?[]\\; \
+                    '*' only at the end, for all that begin so");
+    }
+    if name.len() > LONGEST_PROCESS_NAME {
         return Err("the kernel cuts the names of processes to 15 letters; write the first 15");
     }
     Ok(text.to_owned())
 }
 
-fn seconds(value: Option<&DurationText>, path: &str) -> Result<Option<i64>, ProfileError> {
+fn seconds(value: Option<&DurationText>, path: &str) -> Result<Option<i64>, FieldError> {
     let seconds = value.map(|value| {
         let seconds = value.seconds();
         seconds.map_err(|cause| error(path, &value.0, cause.to_string()))
     });
     seconds.transpose()
-}
-
-/// Parses each value, and tells of each that can't be.
-fn each<T, E: ToString>(
-    values: &[Spanned<String>],
-    path: &str,
-    parse: impl Fn(&str) -> Result<T, E>,
-    errors: &mut Vec<ProfileError>,
-) -> Option<Vec<T>> {
-    let values = values.iter().enumerate();
-    all(values
-        .map(|(index, value)| keep(parsed(value, &format!("{path}[{index}]"), &parse), errors)))
-}
-
-/// All of them or nothing, and never stops before the last.
-fn all<T>(values: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
-    let values: Vec<Option<T>> = values.collect();
-    values.into_iter().collect()
-}
-
-fn keep<T>(result: Result<T, ProfileError>, errors: &mut Vec<ProfileError>) -> Option<T> {
-    result.map_err(|error| errors.push(error)).ok()
-}
-
-fn parsed<T, E: ToString>(
-    value: &Spanned<String>,
-    path: &str,
-    parse: impl Fn(&str) -> Result<T, E>,
-) -> Result<T, ProfileError> {
-    parse(&value.value).map_err(|cause| error(path, value, cause.to_string()))
-}
-
-fn error<T>(path: &str, at: &Spanned<T>, message: impl Into<String>) -> ProfileError {
-    ProfileError {
-        path: path.to_owned(),
-        line: at.referenced.line(),
-        column: at.referenced.column(),
-        message: message.into(),
-    }
 }
 
 #[cfg(test)]
@@ -457,7 +499,8 @@ mod tests {
         assert_eq!(json, BUILT_IN, "src/catalogue/catalogue.json is out of date: {told}");
         let file: CatalogueFile = serde_saphyr::from_str(YAML).unwrap();
         let profiles = validate(&file.profiles, "profiles").unwrap();
-        assert_eq!(built_in().profiles(), profiles);
+        let programs = validate_programs(&file.programs, "programs").unwrap();
+        assert_eq!(built_in(), Catalogue::new(profiles).with_programs(programs));
     }
 
     #[test]
@@ -468,6 +511,12 @@ mod tests {
         for profile in &profiles {
             assert!(!profile.reason.is_empty(), "{} has no reason", profile.name);
             assert!(profile.link.starts_with("https://"), "{} has no link", profile.name);
+        }
+        let programs = validate_programs(&file.programs, "programs").unwrap();
+        assert!(!programs.is_empty());
+        for known in &programs {
+            assert!(!known.reason.is_empty(), "{:?} has no reason", known.images);
+            assert!(known.link.starts_with("https://"), "{:?} has no link", known.images);
         }
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::glob::{matches, stars};
+
 /// The longest reference that is looked at. The distribution specification ends a repository name
 /// at 255 characters and a tag at 128; a digest is at most about 150.
 const LONGEST_REFERENCE: usize = 1024;
@@ -14,6 +16,10 @@ const DEFAULT_REGISTRY: &str = "docker.io";
 
 /// The old name of that registry; runtimes still take one for the other.
 const DEFAULT_REGISTRY_ALIAS: &str = "index.docker.io";
+
+/// The image that Istio's injector replaces by the proxy's own: it names no image.
+/// <https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#customizing-injection>
+const PLACEHOLDER: &str = "auto";
 
 /// A parsed image reference, borrowed from the pod's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +92,13 @@ impl<'a> ImageReference<'a> {
         let mut components = repository.as_bytes().split(|byte| *byte == b'/');
         let valid = components.all(is_path_component) && is_registry_name(registry);
         valid.then_some(Self { registry, repository, tag, has_digest: digest.is_some() })
+    }
+
+    /// Whether an injector is to put the image in: `auto`.
+    #[must_use]
+    pub fn is_placeholder(&self) -> bool {
+        let Self { registry, repository, tag, has_digest } = *self;
+        repository == PLACEHOLDER && registry == DEFAULT_REGISTRY && tag.is_none() && !has_digest
     }
 
     /// The tag, unless a digest makes it mere decoration.
@@ -183,52 +196,6 @@ impl fmt::Display for ImagePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// The places of the first and the last `*`.
-fn stars(pattern: &[u8]) -> Option<(usize, usize)> {
-    let is_star = |byte: &u8| *byte == b'*';
-    Some((pattern.iter().position(is_star)?, pattern.iter().rposition(is_star)?))
-}
-
-/// Whether `text` is `pattern`, where `*` stands for any characters. The earliest place for each
-/// literal part is always a right one, so nothing is ever tried twice.
-fn matches(pattern: &[u8], stars: Option<(usize, usize)>, text: &[u8]) -> bool {
-    let Some((first, last)) = stars else {
-        return pattern == text;
-    };
-    let head = pattern.get(..first).unwrap_or_default();
-    let tail = pattern.get(last + 1..).unwrap_or_default();
-    let inner = text.strip_prefix(head).and_then(|text| text.strip_suffix(tail));
-    let Some(mut inner) = inner else {
-        return false;
-    };
-    let between = pattern.get(first + 1..last).unwrap_or_default();
-    for literal in between.split(|byte| *byte == b'*') {
-        match after(inner, literal) {
-            Some(rest) => inner = rest,
-            None => return false,
-        }
-    }
-    true
-}
-
-/// What follows the first place of `literal`. Both are short, so to prepare a search is not worth it.
-fn after<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
-    let Some((first, others)) = literal.split_first() else {
-        return Some(text);
-    };
-    let mut rest = text;
-    while rest.len() > others.len() {
-        let (byte, behind) = rest.split_first()?;
-        if byte == first
-            && let Some(after) = behind.strip_prefix(others)
-        {
-            return Some(after);
-        }
-        rest = behind;
-    }
-    None
 }
 
 /// The first component is a registry if it could be no folder of the default one.

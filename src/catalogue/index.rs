@@ -1,9 +1,18 @@
 //! Finds the first pattern for an image without trying all of them: nearly every pattern ends in a
 //! fixed name (`bitnami*/nginx`), and an image can only have one.
 
-use super::{ImagePattern, ImageReference, Profile};
+use super::{ImagePattern, ImageReference};
 
-/// Where each pattern of a list of profiles stands.
+/// What is found by an image.
+pub(super) trait Indexed {
+    /// Which images it is for.
+    fn images(&self) -> &[ImagePattern];
+
+    /// Whether it is for images of this tag.
+    fn is_for_tag(&self, tag: Option<&str>) -> bool;
+}
+
+/// Where each pattern of a list stands: of profiles, or of facts about programs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Index {
     /// Patterns that end in a fixed name, by its length, by that name, then by their place.
@@ -24,18 +33,18 @@ struct Wild {
     first: Option<u8>,
 }
 
-/// A pattern's place: its profile, and which one it is of the profile's.
+/// A pattern's place: its entry in the list, and which one it is of the entry's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    profile: usize,
+    entry: usize,
     pattern: usize,
 }
 
 impl Index {
-    pub(super) fn of(profiles: &[Profile]) -> Self {
-        let all = profiles.iter().enumerate().flat_map(|(profile, known)| {
-            let patterns = known.images.iter().enumerate();
-            patterns.map(move |(pattern, image)| (Place { profile, pattern }, image))
+    pub(super) fn of(entries: &[impl Indexed]) -> Self {
+        let all = entries.iter().enumerate().flat_map(|(entry, known)| {
+            let patterns = known.images().iter().enumerate();
+            patterns.map(move |(pattern, image)| (Place { entry, pattern }, image))
         });
         let (mut plain, wild): (Vec<_>, Vec<_>) = all.partition(|(_, image)| image.ends_plainly());
         plain.sort_by_key(|(place, image)| (by_length(image.last_component()), *place));
@@ -45,19 +54,22 @@ impl Index {
         }
     }
 
-    /// The first profile for an image, with the first of its patterns that matches. `profiles` are
+    /// The first entry for an image, with the first of its patterns that matches. `entries` are
     /// those that the index was made of.
-    pub(super) fn first<'p>(
+    pub(super) fn first<'e, E: Indexed>(
         &self,
-        profiles: &'p [Profile],
+        entries: &'e [E],
         image: &ImageReference<'_>,
-    ) -> Option<(&'p Profile, &'p ImagePattern)> {
+    ) -> Option<(&'e E, &'e ImagePattern)> {
         let get = |place: &Place| {
-            let profile = profiles.get(place.profile)?;
-            Some((profile, profile.images.get(place.pattern)?))
+            let entry = entries.get(place.entry)?;
+            Some((entry, entry.images().get(place.pattern)?))
         };
-        let matching =
-            |place: &&Place| get(place).is_some_and(|(_, pattern)| pattern.matches(image));
+        let matching = |place: &&Place| {
+            get(place).is_some_and(|(entry, pattern)| {
+                pattern.matches(image) && entry.is_for_tag(image.tag)
+            })
+        };
         let (last, folder) = (image.last_component(), image.folder());
         let ending =
             |place: &Place| get(place).map_or(&b""[..], |(_, pattern)| pattern.last_component());

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::glob::{matches, stars};
+
 /// Parts of a version that are compared. No image needs more.
 const PARTS: usize = 4;
 
@@ -43,6 +45,43 @@ pub enum Membership {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("not a range of tags; write >=1.19.5, <2, or both with a comma between")]
 pub struct RangeError;
+
+/// A pattern over a whole tag, for variants of an image: `*-dev`, `*fpm*`. `*` stands for any
+/// characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagPattern(String);
+
+/// The text is not a pattern for tags.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a tag pattern has letters, digits, '.', '_', '-' and '*' only, and is not empty")]
+pub struct TagPatternError;
+
+impl TagPattern {
+    /// Whether the tag is one of these.
+    #[must_use]
+    pub fn matches(&self, tag: &str) -> bool {
+        let pattern = self.0.as_bytes();
+        matches(pattern, stars(pattern), tag.as_bytes())
+    }
+}
+
+impl FromStr for TagPattern {
+    type Err = TagPatternError;
+
+    fn from_str(text: &str) -> Result<Self, TagPatternError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-*".contains(&byte);
+        if text.is_empty() || !text.bytes().all(allowed) {
+            return Err(TagPatternError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for TagPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl TagRange {
     /// Whether `tag` is in the range. `None` is a reference without a certain tag.
@@ -109,6 +148,12 @@ impl Span {
         }
         Some(Self { first, last })
     }
+}
+
+/// Whether a tag is one of these; no patterns are for every tag and for none.
+pub(super) fn any_matches(patterns: &[TagPattern], tag: Option<&str>) -> bool {
+    patterns.is_empty()
+        || tag.is_some_and(|tag| patterns.iter().any(|pattern| pattern.matches(tag)))
 }
 
 fn bound(version: &str) -> Result<[u32; PARTS], RangeError> {
@@ -178,6 +223,29 @@ mod tests {
             assert_eq!(contains(">=1.19.5", tag), Unknown, "{tag}");
         }
         assert_eq!(">=1".parse::<TagRange>().unwrap().contains(None), Unknown);
+    }
+
+    #[test]
+    fn a_pattern_is_for_the_whole_tag() {
+        let cases = [
+            ("*-dev", "latest-dev", true),
+            ("*-dev", "latest-develop", false),
+            ("*fpm*", "8.4-fpm-alpine", true),
+            ("*fpm*", "fpm", true),
+            ("5*", "7.5", false),
+            ("debug", "debug-nonroot", false),
+            ("*RC*", "7.4.0RC6", true),
+        ];
+        for (pattern, tag, expected) in cases {
+            assert_eq!(
+                pattern.parse::<TagPattern>().unwrap().matches(tag),
+                expected,
+                "{pattern} {tag}"
+            );
+        }
+        for text in ["", "a b", "nginx:1", "a/b", ">=1", "é"] {
+            assert_eq!(text.parse::<TagPattern>(), Err(TagPatternError), "{text:?}");
+        }
     }
 
     #[test]

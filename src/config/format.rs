@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use self::serving::{CertificatesSection, LogSection, MetricsSection, ServerSection, TlsSection};
-use crate::catalogue::format::{DurationText, ProfileEntry};
+use crate::catalogue::format::{DurationText, ProfileEntry, ProgramsEntry};
 use crate::policy::{OwnerKind, QuitPolicy, SleepAction};
 
 /// The configuration of prestop: which hooks are injected, where nothing stronger says otherwise.
@@ -55,6 +55,10 @@ pub(super) struct ConfigurationFile {
     #[serde(default)]
     #[schemars(with = "ProfilesSection")]
     pub(super) profiles: Option<ProfilesSection>,
+    /// Which of your images have a shell and `sleep`: tried before what is built in.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub(super) programs: Vec<ProgramsEntry>,
     /// Threads, draining and limits of `prestop serve`.
     #[serde(default)]
     pub(super) server: ServerSection,

@@ -9,7 +9,7 @@ use super::format::{
     ProfilesMode, ProfilesSection,
 };
 use super::serving::{self, Sections};
-use crate::catalogue::format::{self, DurationText, ProfileEntry, ProfileError};
+use crate::catalogue::format::{self, DurationText, FieldError, ProfileEntry, ProgramsEntry};
 use crate::catalogue::{Catalogue, Profile};
 use crate::duration::HumanSeconds;
 use crate::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
@@ -22,6 +22,8 @@ const MOST_MAXIMUM_DELAY_SECONDS: i64 = 3600;
 const MOST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 24 * 3600;
 
 const ENTRIES: &str = "profiles.entries";
+
+const PROGRAMS: &str = "programs";
 
 /// Checks a file.
 pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Finding>> {
@@ -36,6 +38,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Fi
         allow_quit_command_annotation,
         skip_owners,
         profiles,
+        programs,
         server,
         tls,
         log,
@@ -51,6 +54,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Fi
         let longest = durations.maximum_delay;
         rules.catalogue(&section, longest.map(|setting| setting.seconds))
     });
+    let catalogue = rules.programs(&programs, catalogue);
     let serving = serving.map_err(|findings| rules.findings.extend(findings)).ok();
     let (Some(delay), Some(maximum_delay), Some(maximum_grace_period), Some(serving), []) = (
         durations.delay,
@@ -240,7 +244,23 @@ impl Rules {
                 profiles.extend(kept);
             }
         }
-        Catalogue::new(profiles)
+        Catalogue::built_in().clone().with_profiles(profiles)
+    }
+
+    fn programs(&mut self, entries: &[ProgramsEntry], catalogue: Catalogue) -> Catalogue {
+        if entries.is_empty() {
+            return catalogue;
+        }
+        match format::validate_programs(entries, PROGRAMS) {
+            Ok(mut programs) => {
+                programs.extend_from_slice(catalogue.all_programs());
+                catalogue.with_programs(programs)
+            }
+            Err(errors) => {
+                self.findings.extend(errors.into_iter().map(Finding::from));
+                catalogue
+            }
+        }
     }
 
     fn not_longer(&mut self, entries: &[ProfileEntry], longest: i64) {
@@ -261,8 +281,8 @@ impl Rules {
     }
 }
 
-impl From<ProfileError> for Finding {
-    fn from(error: ProfileError) -> Self {
+impl From<FieldError> for Finding {
+    fn from(error: FieldError) -> Self {
         Self {
             path: error.path,
             place: Place { line: error.line, column: error.column },
@@ -278,7 +298,8 @@ fn cut_to(catalogue: &Catalogue, maximum_delay_seconds: i64) -> Catalogue {
         profile.delay_seconds = profile.delay_seconds.map(|delay| delay.min(maximum_delay_seconds));
         profile
     };
-    Catalogue::new(catalogue.profiles().iter().cloned().map(cut).collect())
+    let profiles = catalogue.profiles().iter().cloned().map(cut).collect();
+    catalogue.clone().with_profiles(profiles)
 }
 
 #[cfg(test)]

@@ -146,6 +146,9 @@ fn profile(name: &str, images: &[&str], hook: ProfileHook) -> Profile {
     Profile {
         name: name.to_owned(),
         images: images.filter_map(Result::ok).collect(),
+        tag_patterns: Vec::new(),
+        container_names: Vec::new(),
+        role: None,
         hook,
         delay_seconds: None,
         sidecar_margin_seconds: None,

@@ -1,0 +1,57 @@
+//! What all entries of the format share: values with their places, and errors that name them.
+
+use serde_saphyr::Spanned;
+use thiserror::Error;
+
+/// Something in an entry that no entry can have.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{path}: {message}")]
+pub struct FieldError {
+    /// Where it stands: `profiles[2].quit.signal`.
+    pub path: String,
+    /// Line of the text, from 1.
+    pub line: u64,
+    /// Column of the text, from 1.
+    pub column: u64,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+/// Parses each value, and tells of each that can't be.
+pub(super) fn each<T, E: ToString>(
+    values: &[Spanned<String>],
+    path: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+    errors: &mut Vec<FieldError>,
+) -> Option<Vec<T>> {
+    let values = values.iter().enumerate();
+    all(values
+        .map(|(index, value)| keep(parsed(value, &format!("{path}[{index}]"), &parse), errors)))
+}
+
+/// All of them or nothing, and never stops before the last.
+pub(super) fn all<T>(values: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let values: Vec<Option<T>> = values.collect();
+    values.into_iter().collect()
+}
+
+pub(super) fn keep<T>(result: Result<T, FieldError>, errors: &mut Vec<FieldError>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
+}
+
+pub(super) fn parsed<T, E: ToString>(
+    value: &Spanned<String>,
+    path: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, FieldError> {
+    parse(&value.value).map_err(|cause| error(path, value, cause.to_string()))
+}
+
+pub(super) fn error<T>(path: &str, at: &Spanned<T>, message: impl Into<String>) -> FieldError {
+    FieldError {
+        path: path.to_owned(),
+        line: at.referenced.line(),
+        column: at.referenced.column(),
+        message: message.into(),
+    }
+}
