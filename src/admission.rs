@@ -85,6 +85,10 @@ pub enum Refusal {
     NoUid,
 }
 
+/// etcd takes no larger object by default (`--max-request-bytes`). What is stored is a little smaller
+/// than its JSON, and the review has a little more than the object in it: the bound is on the safe side.
+const LARGEST_STORED_BYTES: usize = 1_572_864;
+
 /// Answers a review. `observe` is told what was decided, once, before the answer is sent.
 ///
 /// # Errors
@@ -121,10 +125,15 @@ fn review_with(
         || Decision::skipped(SkipReason::NotAPodCreation, Vec::new()),
         |pod| engine::decide(pod, &settings, policy),
     );
-    let patch = Patch::of(&decision, "").map(|patch| {
-        let json = patch.to_json();
-        check(&json, pod.unwrap_or(&nothing)).map(|()| json)
-    });
+    let patch = Patch::of(&decision, "").map(|patch| patch.to_json());
+    let is_too_large =
+        patch.as_ref().is_some_and(|patch| body.len() + patch.len() > LARGEST_STORED_BYTES);
+    let (decision, patch) = if is_too_large {
+        (Decision::skipped(SkipReason::TooLarge, Vec::new()), None)
+    } else {
+        (decision, patch)
+    };
+    let patch = patch.map(|patch| check(&patch, pod.unwrap_or(&nothing)).map(|()| patch));
     let (patch, verdict) = match patch {
         None => (None, Verdict::Decided(&decision)),
         Some(Ok(patch)) => (Some(patch), Verdict::Decided(&decision)),

@@ -144,7 +144,21 @@ fn well_formed<'a>(
     {
         return Err(SkipReason::Malformed);
     }
+    if is_too_large(spec, metadata) {
+        return Err(SkipReason::TooLarge);
+    }
     Ok((spec, metadata))
+}
+
+/// Whether some of the pod was not read. The API server refuses pods with larger annotations.
+fn is_too_large(spec: &Spec<'_>, metadata: Option<&Metadata<'_>>) -> bool {
+    let labels = metadata.and_then(|metadata| metadata.labels.value());
+    let annotations = metadata.and_then(|metadata| metadata.annotations.value());
+    spec.containers.value().is_some_and(|containers| containers.is_cut)
+        || labels.is_some_and(|labels| labels.is_cut)
+        || annotations.is_some_and(|annotations| {
+            annotations.is_cut || annotations.bytes > LARGEST_ANNOTATIONS_BYTES
+        })
 }
 
 /// Reasons that make the pod none of our business: nothing more is told about it.
@@ -237,7 +251,7 @@ impl<'a> Context<'a> {
     /// What an earlier pass wrote, if it is true.
     fn earlier_status(&mut self, grace_now: i64) -> Option<Status<'a>> {
         let text = self.annotations.get(STATUS_ANNOTATION)?;
-        let containers = self.spec.containers.value()?;
+        let containers = self.spec.containers();
         let status = text.value().and_then(|text| Status::believed(text, grace_now, containers));
         if status.is_none() && !text.is_absent() {
             let place = format!("pod annotation {STATUS_ANNOTATION}");

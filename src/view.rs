@@ -58,6 +58,10 @@ impl<T> From<Option<T>> for Shape<T> {
     }
 }
 
+/// A longer list is [`Shape::Wrong`]: each item takes more memory than its text, and nobody writes so
+/// many arguments or owners.
+pub const MOST_ITEMS: usize = 1_024;
+
 /// What can be built from one kind of JSON value; every other kind is [`Shape::Wrong`]. What is built
 /// of objects and lists is large, and put where it belongs without being carried around. Each of them
 /// has to be read to its end.
@@ -213,8 +217,17 @@ impl FromJson<'_> for bool {
 impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<Shape<T>> {
     fn from_items<I: Items<'de>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
         let mut list = Self::new();
-        while items.read_to(&mut list)? {}
-        *place = Shape::Value(list);
+        while list.len() < MOST_ITEMS {
+            if !items.read_to(&mut list)? {
+                *place = Shape::Value(list);
+                return Ok(());
+            }
+        }
+        let mut is_longer = false;
+        while items.pass_over()? {
+            is_longer = true;
+        }
+        *place = if is_longer { Shape::Wrong } else { Shape::Value(list) };
         Ok(())
     }
 }

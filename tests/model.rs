@@ -161,6 +161,9 @@ fn none_of_our_business(
     if is_malformed(pod) {
         return Some("malformed");
     }
+    if is_too_large(pod) {
+        return Some("too-large");
+    }
     let switch = Switch::of_pod(pod);
     if switch == Switch::Off {
         return Some("opted-out");
@@ -180,6 +183,20 @@ fn none_of_our_business(
         return Some("being-deleted");
     }
     None
+}
+
+fn is_too_large(pod: &Value) -> bool {
+    let own_keys = |path: &str| {
+        let keys = pod.pointer(path).and_then(Value::as_object).into_iter().flatten();
+        keys.filter(|(key, _)| {
+            key.split('/').next().is_some_and(|domain| domain.ends_with("prestop.dev"))
+        })
+        .count()
+    };
+    pod["spec"]["containers"].as_array().is_some_and(|containers| containers.len() > 1000)
+        || own_keys("/metadata/labels") > 1000
+        || own_keys("/metadata/annotations") > 1000
+        || annotations_size(pod) > LARGEST_ANNOTATIONS
 }
 
 /// The sixth and the seventh rule.

@@ -421,7 +421,12 @@ impl QuitEntry {
             let message = "at least one name of PID 1, as in /proc/1/comm: it guards what is not the application";
             errors.push(error(&names, at, message));
         }
-        let command = each(&self.command, &format!("{path}.command"), argument, errors);
+        let command_path = format!("{path}.command");
+        if let Some(program) = self.command.first().filter(|program| program.value.is_empty()) {
+            let message = "the program is empty; write its path or name";
+            errors.push(error(&format!("{command_path}[0]"), program, message));
+        }
+        let command = each(&self.command, &command_path, argument, errors);
         let signal = self.signal.as_ref();
         let signal =
             signal.map(|signal| parsed(signal, &format!("{path}.signal"), Signal::from_str));

@@ -9,7 +9,7 @@ use crate::policy::{Policy, QuitPolicy};
 use super::hook::plain_delay;
 use super::pod::{Container, Keys, Metadata, Spec};
 use super::reason::{ContainerReason, Problem, ProblemCode};
-use super::settings::{Annotations, AuthorQuit, Level, NamespaceSettings, Owner, ProfileChoice};
+use super::settings::{Annotations, AuthorQuit, Level, NamespaceSettings, ProfileChoice};
 use super::status::{Status, StatusContainer};
 use super::{PreStopParent, Source};
 use crate::view::Shape;
@@ -28,7 +28,7 @@ pub(super) struct Context<'a> {
     main: usize,
     namespace: Cow<'a, Level>,
     pod: Level,
-    /// By place in `spec.containers`; empty where the pod has no annotations of ours.
+    /// By place in `spec.containers`; empty where the pod has no annotations for single containers.
     containers: Vec<Level>,
 }
 
@@ -104,24 +104,25 @@ impl<'a> Context<'a> {
         if self.annotations.0.is_empty() {
             return;
         }
-        self.pod = self.annotations.level(Owner::Pod, self.policy, &mut self.problems);
-        let containers = self.spec.containers.value().map_or(&[][..], Vec::as_slice);
-        let has_container = |name: &str| {
-            containers.iter().filter_map(Shape::value).any(|container| container.is_named(name))
-        };
-        self.annotations.tell_strangers(has_container, &mut self.problems);
-        for container in containers {
-            let name = container.value().and_then(|container| container.name.value());
-            let level = name.map(|name| {
-                self.annotations.level(Owner::Container(name), self.policy, &mut self.problems)
-            });
-            self.containers.push(level.unwrap_or_default());
+        self.pod = Level::read(self.annotations.of_pod(), self.policy, &mut self.problems);
+        let containers = self.spec.containers();
+        let names = || containers.iter().map(|shape| shape.value()?.name.value());
+        let known = names().flatten().map(AsRef::as_ref).collect();
+        self.annotations.report_strangers(&known, &mut self.problems);
+        let settings = self.annotations.by_container();
+        if settings.is_empty() {
+            return;
+        }
+        for name in names() {
+            let own = name.and_then(|name| settings.get(name.as_ref())).cloned();
+            let own = own.unwrap_or_default();
+            self.containers.push(Level::read(own, self.policy, &mut self.problems));
         }
     }
 
     /// Every regular container, with its settings.
     pub(super) fn candidates(&mut self, earlier: Option<&Status<'a>>) -> Vec<Candidate<'a>> {
-        let containers = self.spec.containers.value().map_or(&[][..], Vec::as_slice);
+        let containers = self.spec.containers();
         containers
             .iter()
             .enumerate()
@@ -373,7 +374,7 @@ fn standing<'a>(
 /// What kubectl calls the default container; else the first.
 fn main_container(spec: &Spec<'_>, keys: Option<&Keys<'_>>) -> usize {
     let named = keys.and_then(|keys| keys.default_container.value());
-    let containers = spec.containers.value().map_or(&[][..], Vec::as_slice);
+    let containers = spec.containers();
     let is_it = |container: &Shape<Container<'_>>| {
         named
             .is_some_and(|name| container.value().is_some_and(|container| container.is_named(name)))

@@ -1,10 +1,22 @@
 //! The borrowed view of a pod: only what decisions depend on, read in one pass. It is never written
 //! back, so what it does not know can't be lost.
 
+use std::ops::Deref;
+
 use serde::Deserialize;
 
 use super::settings::is_ours;
-use crate::view::{self, Anything, FromJson, Members, Shape, Text, view};
+use crate::view::{self, Anything, FromJson, Items, Members, Shape, Text, view};
+
+/// A pod with more containers is left alone. Real pods have a few; each container of a made-up one
+/// (`1` in the text) would take hundreds of bytes of memory.
+pub const MOST_CONTAINERS: usize = 1_000;
+/// The same for the items of all lists of all containers together.
+pub const MOST_ITEMS_OF_POD: usize = 16_384;
+/// The same for labels or annotations of the domain.
+pub const MOST_OWN_KEYS: usize = 1_000;
+/// Kubernetes takes no longer key: 253 characters of a domain, a slash, 63 of a name.
+const LONGEST_KEY_BYTES: usize = 317;
 
 view! {
     /// A pod, or the pod template of a workload.
@@ -48,7 +60,7 @@ view! {
     /// A pod's spec.
     pub Spec {
         /// `containers`.
-        containers: Vec<Shape<Container<'a>>> = "containers",
+        containers: Containers<'a> = "containers",
         /// `terminationGracePeriodSeconds`.
         grace_period_seconds: i64 = "terminationGracePeriodSeconds",
         /// `restartPolicy`.
@@ -140,6 +152,15 @@ view! {
     }
 }
 
+/// The regular containers of a pod, as far as they are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Containers<'a> {
+    list: Vec<Shape<Container<'a>>>,
+    /// There are more than [`MOST_CONTAINERS`], or more than [`MOST_ITEMS_OF_POD`] items in their lists.
+    /// The rest was passed over.
+    pub is_cut: bool,
+}
+
 /// Labels or annotations: the keys that concern us, and how much room the others take.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Keys<'a> {
@@ -151,6 +172,37 @@ pub struct Keys<'a> {
     pub default_container: Shape<Text<'a>>,
     /// The bytes of all keys and texts, which Kubernetes limits for annotations.
     pub bytes: usize,
+    /// There are more than [`MOST_OWN_KEYS`] keys of the domain. The rest was passed over.
+    pub is_cut: bool,
+}
+
+impl<'a> Deref for Containers<'a> {
+    type Target = [Shape<Container<'a>>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.list
+    }
+}
+
+impl<'a> FromJson<'a> for Containers<'a> {
+    fn from_items<I: Items<'a>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
+        let mut containers = Self::default();
+        let mut items_of_pod = 0;
+        while containers.list.len() < MOST_CONTAINERS && items_of_pod <= MOST_ITEMS_OF_POD {
+            if !items.read_to(&mut containers.list)? {
+                *place = Shape::Value(containers);
+                return Ok(());
+            }
+            let last = containers.list.last().and_then(Shape::value);
+            items_of_pod += last.map_or(0, Container::items);
+        }
+        while items.pass_over()? {
+            containers.is_cut = true;
+        }
+        containers.is_cut |= items_of_pod > MOST_ITEMS_OF_POD;
+        *place = Shape::Value(containers);
+        Ok(())
+    }
 }
 
 impl<'a> FromJson<'a> for Keys<'a> {
@@ -167,7 +219,11 @@ impl<'a> FromJson<'a> for Keys<'a> {
             match key.as_bytes() {
                 b"kubernetes.io/config.mirror" => keys.is_mirror = true,
                 b"kubectl.kubernetes.io/default-container" => keys.default_container = value,
-                name if is_ours(name) => {
+                name if name.len() <= LONGEST_KEY_BYTES && is_ours(name) => {
+                    if keys.ours.len() == MOST_OWN_KEYS {
+                        keys.is_cut = true;
+                        continue;
+                    }
                     let key = key.into_text();
                     keys.ours.retain(|(known, _)| *known != key);
                     keys.ours.push((key, value));
@@ -211,6 +267,24 @@ impl<'a> Pod<'a> {
             .filter_map(Shape::value)
             .find(|owner| owner.controller.value() == Some(&true))?;
         owner.kind.value().map(AsRef::as_ref)
+    }
+}
+
+impl<'a> Spec<'a> {
+    /// The regular containers; none where the field is missing or of another type.
+    #[must_use]
+    pub fn containers(&self) -> &[Shape<Container<'a>>] {
+        self.containers.value().map_or(&[], |containers| containers)
+    }
+}
+
+impl Container<'_> {
+    /// The items of its lists.
+    fn items(&self) -> usize {
+        let hook = self.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
+        let hook = hook.and_then(|hook| hook.exec.value()?.command.value());
+        let lists = [self.command.value(), hook];
+        lists.into_iter().flatten().map(Vec::len).sum()
     }
 }
 

@@ -24,6 +24,8 @@ pub enum SkipReason {
     NotAPod,
     /// Containers, grace period or metadata of a wrong type.
     Malformed,
+    /// More containers, keys or bytes than are read, or than can be stored with a hook.
+    TooLarge,
     /// Label on the pod.
     OptedOut,
     /// Label on the namespace, or none where one is needed.
@@ -119,10 +121,11 @@ pub struct Problem {
 
 impl SkipReason {
     /// Every reason, in the order in which they are looked for.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NotAPodCreation,
         Self::NotAPod,
         Self::Malformed,
+        Self::TooLarge,
         Self::OptedOut,
         Self::NamespaceNotEnabled,
         Self::MirrorPod,
@@ -146,7 +149,14 @@ impl SkipReason {
     /// Whether the author of the pod should hear of it: what was sent is odd, or surprises.
     #[must_use]
     pub const fn is_surprising(self) -> bool {
-        matches!(self, Self::NotAPod | Self::Malformed | Self::GracePeriodZero | Self::Windows)
+        matches!(
+            self,
+            Self::NotAPod
+                | Self::Malformed
+                | Self::TooLarge
+                | Self::GracePeriodZero
+                | Self::Windows
+        )
     }
 
     /// Code, sentence and advice.
@@ -167,6 +177,11 @@ impl SkipReason {
                 "malformed",
                 "The pod's metadata, containers or grace period have a type that Kubernetes does not know.",
                 "Correct the manifest; the API server refuses it too.",
+            ),
+            Self::TooLarge => explain(
+                "too-large",
+                "The pod has more containers, prestop.dev keys or bytes than prestop reads, or than the API server can store with a hook.",
+                "Write the hook into the manifest yourself, or make the pod smaller; docs/rules.md lists the limits.",
             ),
             Self::OptedOut => explain(
                 "opted-out",

@@ -4,6 +4,7 @@
 //! reference is `docs/rules.md`, section 3.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalogue::{Catalogue, Profile, Signal};
 use crate::duration;
@@ -19,8 +20,19 @@ pub const INJECT_LABEL: &str = "prestop.dev/inject";
 /// The annotation that tells what was done to a pod.
 pub const STATUS_ANNOTATION: &str = "prestop.dev/status";
 
+/// The longest name that is compared with known ones, to suggest one. No setting and no profile has a
+/// longer one.
+const LONGEST_SUGGESTED: usize = 63;
+/// So many problems of one pod or namespace get a suggestion: comparing names takes time.
+const MOST_SUGGESTIONS: usize = 16;
+/// So many problems of a namespace are kept, since each of its pods reports them again.
+const MOST_NAMESPACE_PROBLEMS: usize = 32;
+/// A longer quit command is not read: the kernel takes 128 KiB for one argument, and each argument takes
+/// more memory than its text.
+const LONGEST_QUIT_COMMAND_BYTES: usize = 16 * 1024;
+
 /// A setting that annotations can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Setting {
     /// How long the stop is held back.
     Delay,
@@ -131,13 +143,16 @@ impl NamespaceSettings {
                     settings.problems.push(bad_switch("namespace label"));
                 }
             } else if is_ours(key.as_bytes()) {
-                settings.problems.push(unknown_label("namespace label", key));
+                let problem = unknown_label("namespace label", key, &settings.problems);
+                settings.problems.push(problem);
             }
+            settings.problems.truncate(MOST_NAMESPACE_PROBLEMS);
         }
         for (key, value) in annotations {
             if is_ours(key.as_bytes()) {
                 settings.read_annotation(key, value);
             }
+            settings.problems.truncate(MOST_NAMESPACE_PROBLEMS);
         }
         settings
     }
@@ -159,7 +174,10 @@ impl NamespaceSettings {
             None if key == INJECT_LABEL => {
                 problems.push(Problem::new(ProblemCode::InjectIsALabel, place, ""));
             }
-            None => problems.push(unknown_annotation("namespace annotation", key)),
+            None => {
+                let problem = unknown_annotation("namespace annotation", key, problems);
+                problems.push(problem);
+            }
         }
     }
 
@@ -178,11 +196,9 @@ impl NamespaceSettings {
                 delay.map(|seconds| at_most(seconds, policy, &place(Setting::Delay), problems));
         }
         if !is_known(self.level.profile.as_ref(), &policy.catalogue) {
-            problems.push(unknown_profile(
-                self.level.profile.as_ref(),
-                &place(Setting::Profile),
-                policy,
-            ));
+            let place = place(Setting::Profile);
+            let problem = unknown_profile(self.level.profile.as_ref(), &place, policy, problems);
+            problems.push(problem);
             level.to_mut().profile = None;
         }
         level
@@ -199,12 +215,8 @@ impl ProfileChoice {
     }
 }
 
-/// Whose annotations a level is read from.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Owner<'a> {
-    Pod,
-    Container(&'a str),
-}
+/// The annotations that set something for one pod or container, at most one for each setting.
+pub(super) type SettingAnnotations<'a> = Vec<(Setting, &'a str, &'a Shape<Text<'a>>)>;
 
 /// The pod's own annotations of the domain.
 #[derive(Debug, Clone, Copy)]
@@ -216,20 +228,54 @@ impl<'a> Annotations<'a> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// Those for the whole pod.
+    pub(super) fn of_pod(self) -> SettingAnnotations<'a> {
+        let ours = self.0.iter();
+        ours.filter_map(|(key, value)| Some((setting_of(key)?, key.as_ref(), value))).collect()
+    }
+
+    /// Those for single containers, by the container's name.
+    pub(super) fn by_container(self) -> BTreeMap<&'a str, SettingAnnotations<'a>> {
+        let mut containers: BTreeMap<_, SettingAnnotations<'_>> = BTreeMap::new();
+        for (key, value) in self.0 {
+            if let Some((setting, container)) = container_of(key) {
+                containers.entry(container).or_default().push((setting, key.as_ref(), value));
+            }
+        }
+        containers
+    }
+
+    /// Reports keys that mean nothing, and settings for containers that are not there.
+    pub(super) fn report_strangers(self, containers: &BTreeSet<&str>, problems: &mut Vec<Problem>) {
+        for (key, _) in self.0 {
+            let place = || format!("pod annotation {key}");
+            if key == INJECT_LABEL {
+                problems.push(Problem::new(ProblemCode::InjectIsALabel, place(), ""));
+            } else if let Some((_, container)) = container_of(key) {
+                if !containers.contains(container) {
+                    problems.push(Problem::new(ProblemCode::NoSuchContainer, place(), ""));
+                }
+            } else if key != STATUS_ANNOTATION && setting_of(key).is_none() {
+                let problem = unknown_annotation("pod annotation", key, problems);
+                problems.push(problem);
+            }
+        }
+    }
+}
+
+impl Level {
     /// What the pod's author set for the pod, or for one container.
-    pub(super) fn level(
-        self,
-        owner: Owner<'_>,
+    pub(super) fn read(
+        mut annotations: SettingAnnotations<'_>,
         policy: &Policy,
         problems: &mut Vec<Problem>,
-    ) -> Level {
-        let mut level = Level::default();
+    ) -> Self {
+        // Problems are reported in the same order, whatever the order of the annotations is.
+        annotations.sort_by_key(|(setting, ..)| *setting);
+        let mut level = Self::default();
         let mut command = None;
         let mut signal = None;
-        for setting in Setting::ALL {
-            let Some((key, value)) = self.find(owner, setting) else {
-                continue;
-            };
+        for (setting, key, value) in annotations {
             let place = format!("pod annotation {key}");
             let value = match value {
                 Shape::Value(value) => value.as_ref(),
@@ -257,7 +303,8 @@ impl<'a> Annotations<'a> {
                     if is_known(choice.as_ref(), &policy.catalogue) {
                         level.profile = choice;
                     } else {
-                        problems.push(unknown_profile(choice.as_ref(), &place, policy));
+                        let problem = unknown_profile(choice.as_ref(), &place, policy, problems);
+                        problems.push(problem);
                     }
                 }
                 Setting::QuitCommand => command = read_command(value, &place, policy, problems),
@@ -268,37 +315,6 @@ impl<'a> Annotations<'a> {
             level.quit = Some(AuthorQuit { command: command.unwrap_or_default(), signal });
         }
         level
-    }
-
-    fn find(self, owner: Owner<'_>, setting: Setting) -> Option<(&'a str, &'a Shape<Text<'a>>)> {
-        let is_it = |key: &str| match (owner, key.split_once('/')) {
-            (Owner::Pod, Some((DOMAIN, name))) => name == setting.name(),
-            (Owner::Container(container), Some((domain, name))) => {
-                name == container && container_setting(domain) == Some(setting)
-            }
-            (_, None) | (Owner::Pod, Some(_)) => false,
-        };
-        self.0.iter().find(|(key, _)| is_it(key)).map(|(key, value)| (key.as_ref(), value))
-    }
-
-    /// Tells keys that mean nothing, and settings for containers that are not there.
-    pub(super) fn tell_strangers(
-        self,
-        has_container: impl Fn(&str) -> bool,
-        problems: &mut Vec<Problem>,
-    ) {
-        for (key, _) in self.0 {
-            let place = || format!("pod annotation {key}");
-            if key == INJECT_LABEL {
-                problems.push(Problem::new(ProblemCode::InjectIsALabel, place(), ""));
-            } else if let Some((_, container)) = container_of(key) {
-                if !has_container(container) {
-                    problems.push(Problem::new(ProblemCode::NoSuchContainer, place(), ""));
-                }
-            } else if key != STATUS_ANNOTATION && setting_of(key).is_none() {
-                problems.push(unknown_annotation("pod annotation", key));
-            }
-        }
     }
 }
 
@@ -315,7 +331,8 @@ pub(super) fn read_pod_labels(
                 problems.push(bad_switch("pod label"));
             }
         } else {
-            problems.push(unknown_label("pod label", key));
+            let problem = unknown_label("pod label", key, problems);
+            problems.push(problem);
         }
     }
     switch
@@ -372,6 +389,11 @@ fn read_command(
         problems.push(Problem::new(ProblemCode::QuitCommandNotAllowed, place, ""));
         return None;
     }
+    if text.len() > LONGEST_QUIT_COMMAND_BYTES {
+        let detail = format!("longer than {LONGEST_QUIT_COMMAND_BYTES} bytes; put it in a script");
+        problems.push(Problem::new(ProblemCode::InvalidValue, place, detail));
+        return None;
+    }
     let command: Option<Vec<String>> = serde_json::from_str(text).ok();
     let runnable = |command: &Vec<String>| {
         command.first().is_some_and(|program| !program.is_empty())
@@ -400,13 +422,19 @@ fn is_known(choice: Option<&ProfileChoice>, catalogue: &Catalogue) -> bool {
     }
 }
 
-fn unknown_profile(choice: Option<&ProfileChoice>, place: &str, policy: &Policy) -> Problem {
+fn unknown_profile(
+    choice: Option<&ProfileChoice>,
+    place: &str,
+    policy: &Policy,
+    before: &[Problem],
+) -> Problem {
     let wanted = match choice {
         Some(ProfileChoice::Named(name)) => name,
         _ => "",
     };
     let names = policy.catalogue.profiles().iter().map(|profile: &Profile| profile.name.as_str());
-    let detail = nearest(wanted, names.chain(crate::catalogue::RESERVED_NAMES));
+    let names = names.chain(crate::catalogue::RESERVED_NAMES);
+    let detail = suggestion(wanted, names, str::to_owned, before);
     Problem::new(ProblemCode::UnknownProfile, place, detail)
 }
 
@@ -418,37 +446,50 @@ fn bad_switch(place: &str) -> Problem {
     )
 }
 
-fn unknown_label(place: &str, key: &str) -> Problem {
+fn unknown_label(place: &str, key: &str, before: &[Problem]) -> Problem {
     let detail = if setting_of(key).is_some() || container_of(key).is_some() {
         "settings are annotations".to_owned()
     } else {
-        nearest(key, [INJECT_LABEL])
+        let name = key.split_once('/').map_or(key, |(_, name)| name);
+        suggestion(name, ["inject"], |_| INJECT_LABEL.to_owned(), before)
     };
     Problem::new(ProblemCode::UnknownKey, format!("{place} {key}"), detail)
 }
 
-fn unknown_annotation(place: &str, key: &str) -> Problem {
-    let (domain, container) = key.split_once('/').unwrap_or((key, ""));
-    let names = Setting::ALL.map(Setting::name);
+fn unknown_annotation(place: &str, key: &str, before: &[Problem]) -> Problem {
+    let (domain, name) = key.split_once('/').unwrap_or((key, ""));
+    let known = Setting::ALL.map(Setting::name);
     // `dealy.prestop.dev/web` means a container; `prestop.dev/dealy` a pod.
-    let known: Vec<String> = if domain == DOMAIN {
-        names.iter().map(|name| format!("{DOMAIN}/{name}")).collect()
-    } else {
-        names.iter().map(|name| format!("{name}.{DOMAIN}/{container}")).collect()
+    let detail = match domain.strip_suffix(DOMAIN).and_then(|start| start.strip_suffix('.')) {
+        None => suggestion(name, known, |name| format!("{DOMAIN}/{name}"), before),
+        Some(setting) => {
+            suggestion(setting, known, |setting| format!("{setting}.{DOMAIN}/{name}"), before)
+        }
     };
-    let detail = nearest(key, known.iter().map(String::as_str));
     Problem::new(ProblemCode::UnknownKey, format!("{place} {key}"), detail)
 }
 
-/// `did you mean …?` with the known word that takes the fewest changes, if it takes few: with more
-/// than a third of its letters changed it is another word.
-fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// `did you mean ...?` with the known name that takes the fewest changes, if it takes few: with more
+/// than a third of its letters changed it is another word. `before` are the problems so far: their
+/// number and the length of the name bound the time that this takes.
+fn suggestion<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    write: impl Fn(&str) -> String,
+    before: &[Problem],
+) -> String {
+    if name.len() > LONGEST_SUGGESTED || before.len() >= MOST_SUGGESTIONS {
+        return String::new();
+    }
+    let is_near = |distance: usize| distance * 3 <= name.len();
     let distances = known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate));
+        // The difference in length is the least distance.
+        .filter(|candidate| is_near(candidate.len().abs_diff(name.len())))
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
     match distances.min_by_key(|(distance, _)| *distance) {
-        Some((distance, candidate)) if distance * 3 <= word.len() => {
-            format!("did you mean {candidate}?")
+        Some((distance, candidate)) if is_near(distance) => {
+            format!("did you mean {}?", write(candidate))
         }
         _ => String::new(),
     }

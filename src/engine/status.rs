@@ -15,12 +15,16 @@ use crate::view::Shape;
 
 /// The version of the annotation's own format.
 const VERSION: u32 = 1;
+/// So many problems are listed. A pod can have thousands, and they would take room that its own
+/// annotations need.
+const MOST_PROBLEMS: usize = 20;
 
 /// The annotation's value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Status<'a> {
     version: u32,
     grace: StatusGrace,
+    /// Sorted by name.
     #[serde(borrow)]
     containers: Vec<StatusContainer<'a>>,
     #[serde(default)]
@@ -66,20 +70,34 @@ impl<'a> Status<'a> {
         grace_now: i64,
         containers: &[Shape<Container<'_>>],
     ) -> Option<Self> {
-        let status: Self = serde_json::from_str(text).ok()?;
+        let mut status: Self = serde_json::from_str(text).ok()?;
         let StatusGrace { before, after } = status.grace;
         let grace_agrees = (1..=after).contains(&before) && after == grace_now;
-        let agrees = |recorded: &StatusContainer<'_>| {
-            let named = containers
-                .iter()
-                .filter_map(Shape::value)
-                .find(|container| container.is_named(&recorded.name));
-            let hook = named.and_then(|container| container.lifecycle.value()?.pre_stop.value());
+        if status.version != VERSION || !grace_agrees || status.containers.is_empty() {
+            return None;
+        }
+        // To be searched: a status can name as many containers as a pod has.
+        status.containers.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let has_hook = |container: &Container<'_>, recorded: &StatusContainer<'_>| {
+            let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
             hook.and_then(recognised_delay) == Some(recorded.delay)
         };
-        let is_true =
-            status.version == VERSION && grace_agrees && status.containers.iter().all(agrees);
-        is_true.then_some(status)
+        let mut is_found = vec![false; status.containers.len()];
+        for container in containers.iter().filter_map(Shape::value) {
+            let place = container.name.value().and_then(|name| status.place(name));
+            let Some(place) = place else { continue };
+            let (Some(is_found), Some(recorded)) =
+                (is_found.get_mut(place), status.containers.get(place))
+            else {
+                return None;
+            };
+            // The first container of a name counts.
+            if !std::mem::replace(is_found, true) && !has_hook(container, recorded) {
+                return None;
+            }
+        }
+        // Of two that are named alike only one is found.
+        is_found.iter().all(|is_found| *is_found).then_some(status)
     }
 
     /// The author's own grace period, in seconds.
@@ -91,7 +109,11 @@ impl<'a> Status<'a> {
     /// What an earlier pass did to the container of this name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&StatusContainer<'a>> {
-        self.containers.iter().find(|container| container.name == name)
+        self.containers.get(self.place(name)?)
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.containers.binary_search_by(|container| container.name.as_ref().cmp(name)).ok()
     }
 }
 
@@ -120,9 +142,13 @@ pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &In
     json.push(b']');
     if !decision.problems.is_empty() {
         json.extend_from_slice(br#",\"problems\":["#);
-        for (index, problem) in decision.problems.iter().enumerate() {
+        for (index, problem) in decision.problems.iter().take(MOST_PROBLEMS).enumerate() {
             json.extend_from_slice(if index == 0 { b"" } else { b"," });
             append_text(json, &format!("{}: {}", problem.code.code(), problem.place));
+        }
+        if let Some(left_out @ 1..) = decision.problems.len().checked_sub(MOST_PROBLEMS) {
+            json.push(b',');
+            append_text(json, &format!("{left_out} more"));
         }
         json.push(b']');
     }

@@ -189,6 +189,10 @@ impl<'de> Reader<'de> {
             let (letter, rest) = match found {
                 [b'"', rest @ ..] => {
                     self.rest = rest;
+                    // Thousands of short ones would otherwise take the room of long ones.
+                    if string.len() < string.capacity() / 2 {
+                        string.shrink_to_fit();
+                    }
                     return Ok(string);
                 }
                 // What stands for itself goes with the text behind it.

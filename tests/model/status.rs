@@ -38,7 +38,8 @@ fn read_status(status: &Value, pod: &Value) -> Option<Earlier> {
                     .is_some_and(|delay| entry.get("delay") == Some(&delay.into()))
         })
     };
-    let believed = status.get("version") == Some(&json!(1))
+    let believed = !delays.is_empty()
+        && status.get("version") == Some(&json!(1))
         && (1..=after).contains(&before)
         && after == grace_seconds(pod)
         && delays.iter().all(holds);
