@@ -65,12 +65,6 @@ bench-gate *arguments:
 profile review="small":
     bench/run profile {{review}}
 
-# What the compiler and the linker know of prestop's runs, anew: after changes of the toolchain or of dependencies, and
-# where the gate says that something got worse (20 minutes, as root).
-train:
-    tests/tools/install
-    bench/run train
-
 # Single steps, by time.
 microbench:
     cargo bench --bench engine

@@ -94,12 +94,6 @@ impl Target {
 }
 
 impl Connection {
-    /// Ends it as TLS has it.
-    pub(crate) fn close(mut self) -> anyhow::Result<()> {
-        self.stream.conn.send_close_notify();
-        Ok(self.stream.flush()?)
-    }
-
     /// Sends a request and waits for its answer: status and body.
     pub(crate) fn send(&mut self, request: &Request) -> anyhow::Result<(u16, Vec<u8>)> {
         self.stream.write_all(&request.0)?;

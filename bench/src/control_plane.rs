@@ -19,7 +19,7 @@ use crate::client::{Connection, Request, Target};
 use crate::process::{cpu_of, free_port};
 
 /// Of somebody who may do everything.
-pub(crate) const TOKEN: &str = "token-of-a-benchmark";
+const TOKEN: &str = "token-of-a-benchmark";
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Running; ends when this is dropped.
@@ -27,7 +27,6 @@ pub(crate) struct ControlPlane {
     etcd: Child,
     server: Child,
     target: Option<Target>,
-    port: u16,
     folder: TempDir,
 }
 
@@ -64,7 +63,7 @@ impl ControlPlane {
             .stderr(fs::File::create(path("server.log"))?)
             .spawn()
             .context("kube-apiserver")?;
-        let mut started = Self { etcd, server, target: None, port, folder };
+        let mut started = Self { etcd, server, target: None, folder };
         started.wait(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         Ok(started)
     }
@@ -93,16 +92,6 @@ impl ControlPlane {
         let (status, _) = target.connect()?.send(&ready)?;
         ensure!(status == 200, "not ready");
         Ok(target)
-    }
-
-    /// What its own certificate is signed by, in the same file.
-    pub(crate) fn certificate(&self) -> PathBuf {
-        self.folder.path().join("certs/apiserver.crt")
-    }
-
-    /// Where it listens, on this machine.
-    pub(crate) const fn port(&self) -> u16 {
-        self.port
     }
 
     /// A connection for requests of one's own.

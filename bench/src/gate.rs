@@ -35,8 +35,7 @@ pub(crate) fn run(stage: &Stage<'_>, update: bool) -> anyhow::Result<()> {
         worse.is_empty(),
         "worse than {} by more than {:.0} %: {}\n\
          Where it goes: `bench/run profile small` (or large) prints the functions by their instructions; compare with\n\
-         the same at the commit before. After another compiler or other dependencies prestop's profile of itself holds no\n\
-         longer: `just train`. If it has to be: `bench/run gate --update`, and say why in the commit.",
+         the same at the commit before. If it has to be: `bench/run gate --update`, and say why in the commit.",
         file.display(),
         TOLERANCE * 100.0,
         worse.join(", ")

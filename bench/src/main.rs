@@ -4,8 +4,6 @@
 //! - `run`: every figure, in rounds that take turns; `figures`: what comes of it; `report`: its page
 //! - `curves`: how costs grow; `api`, `control_plane`: through a real API server
 //! - `page`, `chart`: where results are written; `wrk`: the same by another client
-//! - `training`: what the compiler learns from; `order`: what the linker puts together; `scene`: prestop as pods
-//!   have it, for both
 //! - `gate`: what may not get worse, out of `callgrind`, exact counts and sizes
 //! - `agreement`: whether the contestants do the same
 //! - `contestants`, `process`, `certificates`: who is measured, running
@@ -26,13 +24,10 @@ mod curves;
 mod figures;
 mod gate;
 mod load;
-mod order;
 mod page;
 mod process;
 mod report;
 mod run;
-mod scene;
-mod training;
 mod wrk;
 
 use std::fs;
@@ -41,7 +36,6 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand, ValueEnum};
 use prestop_bench::reviews::Review;
 
-use crate::contestants::Contestant;
 use crate::process::{Cores, Stage};
 use crate::run::{Bench, Effort};
 
@@ -90,22 +84,6 @@ enum Task {
         #[arg(default_value = "small")]
         review: Size,
     },
-    /// Have an instrumented prestop count what it runs through.
-    Train {
-        /// The folder of what it counted.
-        #[arg(long)]
-        counts: PathBuf,
-    },
-    /// Have an instrumented floor do the same.
-    TrainFloor {
-        /// The folder of what it counted.
-        #[arg(long)]
-        counts: PathBuf,
-    },
-    /// Print the instructions of the floor.
-    Instructions,
-    /// Write the list of functions that the linker puts together.
-    Order,
     /// Write the requests anew.
     Bodies,
 }
@@ -126,12 +104,6 @@ fn main() -> anyhow::Result<()> {
         Task::Api { quick } => api::run(&Stage::new(&folder, Cores::All)?, quick),
         Task::Gate { update } => gate::run(&Stage::new(&folder, Cores::Apart)?, update),
         Task::Profile { review } => profile(&Stage::new(&folder, Cores::Apart)?, review.into()),
-        Task::Train { counts } => training::run(&Stage::new(&folder, Cores::All)?, &counts),
-        Task::TrainFloor { counts } => {
-            training::run_floor(&Stage::new(&folder, Cores::All)?, &counts)
-        }
-        Task::Instructions => instructions(&Stage::new(&folder, Cores::Apart)?),
-        Task::Order => order::run(&Stage::new(&folder, Cores::All)?),
         Task::Bodies => {
             for review in Review::ALL {
                 fs::write(review.file(), review.generate()?)?;
@@ -147,14 +119,6 @@ fn measure(folder: &Path, quick: bool) -> anyhow::Result<()> {
     agreement::check(&bench.stage)?;
     let figures = bench.run()?;
     report::write(&figures, &effort)
-}
-
-fn instructions(stage: &Stage<'_>) -> anyhow::Result<()> {
-    for review in callgrind::COUNTED {
-        let floor = callgrind::per_request(Contestant::Floor, review, stage)?;
-        println!("{}: floor {floor:.0}", review.name());
-    }
-    Ok(())
 }
 
 /// Of a program that has its names.

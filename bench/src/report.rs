@@ -188,9 +188,9 @@ fn goals(figures: &Figures) -> String {
     let (small, large) = (Review::Small, Review::Large);
     row(
         "instructions, times the floor's (counted)",
-        "≤ 2.0 / ≤ 2.0",
+        "≤ 2.2 / ≤ 2.0",
         &[
-            (counted(&format!("{instructions}, small")), 2.0, Wanted::AtMost),
+            (counted(&format!("{instructions}, small")), 2.2, Wanted::AtMost),
             (counted(&format!("{instructions}, large")), 2.0, Wanted::AtMost),
         ],
         2,
@@ -215,10 +215,10 @@ fn goals(figures: &Figures) -> String {
     );
     row(
         "allocations: read, decide, patch (counted)",
-        "≤ 5 / ≤ 8",
+        "≤ 4 / ≤ 5",
         &[
-            (counted(&format!("{engine}, small")), 5.0, Wanted::AtMost),
-            (counted(&format!("{engine}, large")), 8.0, Wanted::AtMost),
+            (counted(&format!("{engine}, small")), 4.0, Wanted::AtMost),
+            (counted(&format!("{engine}, large")), 5.0, Wanted::AtMost),
         ],
         0,
     );
@@ -230,10 +230,10 @@ fn goals(figures: &Figures) -> String {
     );
     row(
         "memory: idle; peak with 8 connections; 30 s after 1,000, MB",
-        "≤ 4; ≤ 6; ≤ 10",
+        "≤ 8; ≤ 10; ≤ 10",
         &[
-            (megabytes(Figure::IdleMemory), 4.0, Wanted::AtMost),
-            (megabytes(Figure::PeakMemory(small.name())), 6.0, Wanted::AtMost),
+            (megabytes(Figure::IdleMemory), 8.0, Wanted::AtMost),
+            (megabytes(Figure::PeakMemory(small.name())), 10.0, Wanted::AtMost),
             (megabytes(Figure::LaterMemory), 10.0, Wanted::AtMost),
         ],
         1,
@@ -246,8 +246,8 @@ fn goals(figures: &Figures) -> String {
     );
     row(
         "static program of the image, MB",
-        "≤ 4.5",
-        &[(megabytes(Figure::Binary), 4.5, Wanted::AtMost)],
+        "≤ 10",
+        &[(megabytes(Figure::Binary), 10.0, Wanted::AtMost)],
         1,
     );
     text
