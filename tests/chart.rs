@@ -5,6 +5,9 @@
 //! which is an error where `PRESTOP_REQUIRE_CONTROL_PLANE` is set.
 
 pub(crate) mod helm;
+mod merged;
+pub(crate) mod nulls;
+mod plugin;
 mod refused;
 mod rendered;
 mod values;

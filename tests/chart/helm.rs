@@ -1,12 +1,12 @@
 //! helm and kubectl as processes of a test.
 
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use prestop::manifest::Documents;
 use serde_json::Value;
+use serde_saphyr::options::DuplicateKeyPolicy;
 use tempfile::TempDir;
 
 /// The namespace of the documents and of `install.yaml`.
@@ -71,12 +71,17 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The objects of a text; empty documents are none.
+/// The objects of a text; empty documents are none. A key that occurs twice is an error here, whatever
+/// `prestop inject` makes of it.
 pub(crate) fn documents(text: &str) -> Vec<Value> {
-    let all = Documents::new(Cursor::new(text.as_bytes().to_vec()));
-    all.filter_map(|document| document.unwrap().value().unwrap())
-        .filter(|object| !object.is_null())
-        .collect()
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        strict_booleans: true,
+    };
+    let mut all: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .unwrap_or_else(|error| panic!("{error} in\n{text}"));
+    all.retain(|object| !object.is_null());
+    all
 }
 
 /// The object of this kind and name.
@@ -86,15 +91,18 @@ pub(crate) fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Va
     found.unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
-/// The files of values that the chart is tried with, `values-ha.yaml` among them.
+/// The files of values that the chart is tried with: those of `ci`, and those for users.
 pub(crate) fn values_files() -> Vec<String> {
-    let mut files: Vec<_> = fs::read_dir(root().join("charts/prestop/ci"))
-        .unwrap()
-        .map(|entry| format!("charts/prestop/ci/{}", entry.unwrap().file_name().display()))
+    let mut files: Vec<_> = ["charts/prestop/ci", "charts/prestop"]
+        .into_iter()
+        .flat_map(|folder| {
+            let entries = fs::read_dir(root().join(folder)).unwrap();
+            entries.map(move |entry| format!("{folder}/{}", entry.unwrap().file_name().display()))
+        })
+        .filter(|file| file.ends_with("-values.yaml") || file.contains("/values-"))
         .collect();
-    files.push("charts/prestop/values-ha.yaml".to_owned());
     files.sort();
-    assert!(files.len() >= 6, "{files:?}");
+    assert!(files.len() >= 7, "{files:?}");
     files
 }
 

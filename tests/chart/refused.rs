@@ -35,6 +35,24 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["--set", "prometheusRule.enabled=true,prometheusRule.renderMode=failIfMissing"],
         "(monitoring.coreos.com/v1) are not installed",
     ),
+    (&["--set-json", "webhook.namespaceSelector.matchExpressions=[]"], "select every namespace"),
+    (
+        &["--set-json", "networkPolicy={\"enabled\":true,\"apiServerPorts\":[]}"],
+        "networkPolicy.apiServerPorts is empty: a rule without ports would allow all of them",
+    ),
+    (
+        &["--set-json", "networkPolicy={\"enabled\":true,\"apiServerPorts\":null}"],
+        "networkPolicy.apiServerPorts is empty",
+    ),
+    (&["--set", "strategy.rollingUpdate.maxSurge=0%"], "maxUnavailable and maxSurge are both 0"),
+    (&["--set", "strategy.type=OnDelete"], "/strategy/type"),
+    (&["--set", "livenessProbe.tcpSocket.port=1"], "'tcpSocket' not allowed"),
+    (&["--set", "listenAddress=localhost"], "/listenAddress"),
+    (&["--set", "extraEnv[0].name=POD_NAMESPACE"], "POD_NAMESPACE is set by the chart"),
+    (&["--set", "extraVolumes[0].name=configuration"], "the name configuration is the chart's own"),
+    (&["--set", "extraVolumeMounts[0].mountPath=/etc/prestop"], "take another folder"),
+    (&["--set", "extraArgs={--listen=:1}"], "use the value listenAddress and securePort"),
+    (&["--set", "global.imageRegistry.a=b"], "/global/imageRegistry"),
     (&["--kube-version", "1.29.3"], "incompatible with Kubernetes v1.29.3"),
 ];
 
@@ -52,5 +70,5 @@ fn values_that_cannot_work_are_refused() {
 #[test]
 fn the_chart_can_be_a_part_of_another_one() {
     let Some(tools) = Tools::find() else { return };
-    tools.template(&["--set", "global.imageRegistry=registry.example,enabled=true"]);
+    tools.template(&["--set", "global.storageClass=fast,enabled=true"]);
 }

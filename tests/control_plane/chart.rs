@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::api::{ControlPlane, has_status};
 use crate::chart::helm::{NAMESPACE, Tools, documents, feed, root, text, values_files};
+use crate::chart::nulls;
 use crate::serve::process::{Serve, wait_until};
 
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
@@ -31,6 +32,13 @@ impl Cluster {
     }
 
     fn helm(&self, arguments: &[&str]) -> String {
+        let (is_done, told) = self.try_helm(arguments);
+        assert!(is_done, "{arguments:?}: {told}");
+        told
+    }
+
+    /// Whether it was done, and what helm says.
+    fn try_helm(&self, arguments: &[&str]) -> (bool, String) {
         let output = self
             .tools
             .command("helm")
@@ -38,8 +46,18 @@ impl Cluster {
             .args(["--namespace", NAMESPACE, "--kubeconfig", &self.kubeconfig])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    }
+
+    /// The kinds that the chart uses and a bare API server does not know.
+    fn define_kinds(&self) {
+        let definitions = self.tools.definitions();
+        let applied = self
+            .kubectl(&["apply", "--server-side", "--filename", definitions.to_str().unwrap()], "");
+        assert!(applied.0, "{}", applied.1);
+        let established =
+            self.kubectl(&["wait", "--for=condition=Established", "crd", "--all"], "");
+        assert!(established.0, "{}", established.1);
     }
 
     fn kubectl(&self, arguments: &[&str], input: &str) -> (bool, String) {
@@ -110,20 +128,36 @@ fn is_made_by_the_server(kind: &str) -> bool {
         .any(|made| kind.starts_with(made))
 }
 
+const DRY_RUN: [&str; 4] = ["apply", "--server-side", "--dry-run=server", "--validate=strict"];
+
+/// The same for every value that is set to null, an empty map or an empty list, where the chart takes it.
+#[test]
+fn objects_of_empty_values_are_accepted() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.define_kinds();
+    cluster.control_plane.namespace(NAMESPACE, &json!({}));
+    let path = "/apis/scheduling.k8s.io/v1/priorityclasses/system-cluster-critical";
+    wait_until("the priority class", || cluster.control_plane.request("GET", path, None).0 == 200);
+    let renderings = nulls::renderings(&cluster.tools).iter();
+    // Its mounts would be left without a volume.
+    let usable = renderings.filter(|((set, _), _)| !set.starts_with("extraVolumes="));
+    let all = nulls::distinct(usable.map(|(_, rendered)| rendered));
+    assert!(all.len() > 60, "{}", all.len());
+    let all: String = all.iter().map(|document| format!("---\n# Source: {document}")).collect();
+    let arguments = [&DRY_RUN[..], &["--filename", "-"]].concat();
+    let (is_accepted, told) = cluster.kubectl(&arguments, &all);
+    assert!(is_accepted && !told.contains("Warning"), "{told}");
+}
+
 #[test]
 fn every_object_is_accepted_as_it_is() {
     let Some(cluster) = Cluster::start() else { return };
-    let definitions = cluster.tools.definitions();
-    let applied = cluster
-        .kubectl(&["apply", "--server-side", "--filename", definitions.to_str().unwrap()], "");
-    assert!(applied.0, "{}", applied.1);
-    let established = cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all"], "");
-    assert!(established.0, "{}", established.1);
+    cluster.define_kinds();
     cluster.control_plane.namespace(NAMESPACE, &json!({}));
     // What the test's objects name.
     let path = "/apis/scheduling.k8s.io/v1/priorityclasses/system-cluster-critical";
     wait_until("the priority class", || cluster.control_plane.request("GET", path, None).0 == 200);
-    let dry_run = ["apply", "--server-side", "--dry-run=server", "--validate=strict"];
+    let dry_run = DRY_RUN;
     let mut count = 0;
     for file in values_files() {
         let rendered = cluster.tools.template(&["--values", &file]);
@@ -352,4 +386,64 @@ fn pods_are_injected_through_the_charts_webhook() {
         cluster.control_plane.metric("apiserver_admission_webhook_fail_open_count", &["prestop"]);
     assert_eq!(failed, 0);
     assert!(fs::metadata(&cluster.kubeconfig).is_ok());
+}
+
+/// AKS has a controller and a webhook, the admissions enforcer, that add conditions to the selectors of
+/// webhook configurations, unless these carry an annotation. Helm 4 applies on the server's side, where
+/// nobody may change a field of somebody else.
+fn enforce_admissions(cluster: &Cluster) {
+    let webhook = cluster.get(WEBHOOK);
+    if webhook["metadata"]["annotations"]["admissions.enforcer/disabled"] == "true" {
+        return;
+    }
+    let patch = json!([
+        {"op": "add", "path": "/webhooks/0/namespaceSelector/matchExpressions/-",
+            "value": {"key": "control-plane", "operator": "DoesNotExist"}},
+        {"op": "add", "path": "/webhooks/0/namespaceSelector/matchExpressions/-",
+            "value": {"key": "kubernetes.azure.com/managedby", "operator": "NotIn", "values": ["aks"]}},
+    ]);
+    let (is_done, told) = cluster.kubectl(
+        &[
+            "patch",
+            "mutatingwebhookconfiguration",
+            "prestop",
+            "--type=json",
+            "--field-manager=admissionsenforcer",
+            "--patch",
+            &patch.to_string(),
+        ],
+        "",
+    );
+    assert!(is_done, "{told}");
+}
+
+#[test]
+fn upgrades_succeed_beside_the_admissions_enforcer_of_aks() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.control_plane.namespace(NAMESPACE, &json!({}));
+    let selector = || cluster.get(WEBHOOK)["webhooks"][0]["namespaceSelector"].clone();
+    cluster.helm(&["install", "prestop", "charts/prestop"]);
+    let own = selector();
+    enforce_admissions(&cluster);
+    let upgrade = ["upgrade", "prestop", "charts/prestop", "--reset-then-reuse-values"];
+    let with = |more: &[&'static str]| [&upgrade[..], more].concat();
+    cluster.helm(&with(&["--set", "webhook.timeoutSeconds=3"]));
+    assert_eq!(selector(), own);
+    // Without the annotation: the case that it is for.
+    cluster.helm(&with(&["--set", "webhook.disableAdmissionsEnforcer=false"]));
+    enforce_admissions(&cluster);
+    assert_ne!(selector(), own);
+    let change = ["--set", "webhook.timeoutSeconds=4"];
+    let (is_done, told) = cluster.try_helm(&with(&change));
+    assert!(!is_done && told.contains("conflict"), "{told}");
+    assert!(told.contains("admissionsenforcer"), "{told}");
+    assert!(told.contains("namespaceSelector"), "{told}");
+    // The way out of an installation that has it already, as docs/install.md gives it.
+    let row = fs::read_to_string(root().join("docs/install.md")).unwrap();
+    assert!(row.contains("--force-conflicts") && row.contains("admissions.enforcer/disabled"));
+    cluster.helm(&with(&["--set", "webhook.disableAdmissionsEnforcer=true", "--force-conflicts"]));
+    assert_eq!(selector(), own);
+    enforce_admissions(&cluster);
+    cluster.helm(&with(&change));
+    assert_eq!(cluster.get(WEBHOOK)["webhooks"][0]["timeoutSeconds"], 4);
 }

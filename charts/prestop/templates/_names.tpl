@@ -17,20 +17,43 @@
 {{- end }}
 {{- end }}
 
+{{/* By these objects find the pods; nothing changes them. */}}
 {{- define "prestop.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "prestop.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "prestop.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
+{{/* Labels of an object. */}}
 {{- define "prestop.labels" -}}
-{{ include "prestop.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/component: webhook
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- include "prestop.labelsWith" (dict "root" .) }}
 {{- end }}
+
+{{/*
+Labels of an object: the chart's, `commonLabels`, `more`, `fixed`. Of a key that occurs more than once the
+last one is taken, so that no key occurs twice in the output.
+*/}}
+{{- define "prestop.labelsWith" -}}
+{{- $own := dict
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/component" "webhook"
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- $selector := include "prestop.selectorLabels" .root | fromYaml }}
+{{- include "prestop.merged" (list $own .root.Values.commonLabels .more $selector .fixed) }}
+{{- end }}
+
+{{/* Maps as one: of a key that occurs more than once the last one is taken. */}}
+{{- define "prestop.merged" -}}
+{{- $all := dict }}
+{{- range . }}
+{{- $all = mergeOverwrite $all (deepCopy (default dict .)) }}
+{{- end }}
+{{- toYaml $all }}
+{{- end }}
+
+{{/* A value as text; nothing where it is null. Unlike `default`, it keeps 0. */}}
+{{- define "prestop.text" -}}
+{{- if not (kindIs "invalid" .) }}{{ toString . }}{{ end }}
 {{- end }}
 
 {{- define "prestop.serviceAccountName" -}}
@@ -41,12 +64,48 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{/* The image; `global.imageRegistry` takes the place of its registry. */}}
 {{- define "prestop.image" -}}
-{{- if .Values.image.digest }}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
-{{- else }}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- $repository := .Values.image.repository }}
+{{- with (.Values.global).imageRegistry }}
+{{- $path := regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "" }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $path }}
 {{- end }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* Those of `global` and the chart's own. */}}
+{{- define "prestop.imagePullSecrets" -}}
+{{- $secrets := list }}
+{{- range concat (default list (.Values.global).imagePullSecrets) (default list .Values.imagePullSecrets) }}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- with uniq $secrets }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/*
+OpenShift assigns each namespace its own users, and its SCC restricted-v2 refuses other ones: the chart's
+default numbers are left out there. Numbers of yours are kept.
+*/}}
+{{- define "prestop.podSecurityContext" -}}
+{{- $context := deepCopy (default dict .Values.podSecurityContext) }}
+{{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" }}
+{{- range list "runAsUser" "runAsGroup" }}
+{{- if eq (int (get $context .)) 65532 }}{{ $_ := unset $context . }}{{ end }}
+{{- end }}
+{{- end }}
+{{- if not ($context.seccompProfile).type }}{{ $_ := unset $context "seccompProfile" }}{{ end }}
+{{- with $context }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* What a port is written behind: nothing is every address, IPv4 and IPv6. */}}
+{{- define "prestop.listenAddress" -}}
+{{- $address := default "" .Values.listenAddress }}
+{{- ternary (printf "[%s]" $address) $address (and (contains ":" $address) (not (hasPrefix "[" $address))) }}
 {{- end }}
 
 {{/* Whether pods talk to the API server; empty is no. */}}
@@ -75,8 +134,8 @@ kind: Configuration
 {{- define "prestop.rendersMonitoring" -}}
 {{- if .values.enabled }}
 {{- $isThere := .root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1" }}
-{{- if or $isThere (eq .values.renderMode "alwaysRender") }}yes
-{{- else if eq .values.renderMode "failIfMissing" }}
+{{- if or $isThere (eq (toString .values.renderMode) "alwaysRender") }}yes
+{{- else if eq (toString .values.renderMode) "failIfMissing" }}
 {{- fail (printf "%s.enabled: the kinds of the Prometheus operator (monitoring.coreos.com/v1) are not installed. Install it, or set %s.renderMode to skipIfMissing." .name .name) }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,20 @@
+{{/*
+Values that null removes although prestop can't be installed without them. null for the others is the same as
+empty, or off.
+*/}}
+{{- define "prestop.required" -}}
+{{- $paths := list
+  "image" "image.repository"
+  "webhook" "webhook.failurePolicy" "webhook.timeoutSeconds" "webhook.reinvocationPolicy" "webhook.namespaceSelector"
+  "certificates" "certificates.mode" "certificates.certManager" "certificates.secret"
+  "namespaces" "namespaces.watch"
+  "securePort" "adminPort" "terminationGracePeriodSeconds"
+  "serviceAccount" "serviceAccount.create" "rbac" "rbac.create" }}
+{{- range $path := $paths }}
+{{- $value := $.Values }}
+{{- range splitList "." $path }}{{ $value = get $value . }}{{ end }}
+{{- if has (printf "%v" $value) (list "<nil>" "") }}
+{{- fail (printf "%s is null, and prestop can't be installed without it. Leave it out for the chart's default." $path) }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,166 @@
+//! Values that meet others of the same name: in the output no key occurs twice, and the right one wins.
+//! `documents` refuses a key that occurs twice.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::helm::{Tools, object};
+
+/// Labels that the chart sets somewhere, and two that it does not.
+const LABELS: &[&str] = &[
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/managed-by",
+    "helm.sh/chart",
+    "prestop.dev/inject",
+    "prestop.dev/port",
+    "grafana_dashboard",
+    "team",
+    "release",
+];
+
+/// Every map of labels or annotations has every one of these keys.
+fn everything_everywhere(from: &str) -> Value {
+    LABELS.iter().map(|label| ((*label).to_owned(), json!(from))).collect()
+}
+
+fn values() -> Value {
+    json!({
+        "commonLabels": everything_everywhere("common"),
+        "podLabels": everything_everywhere("pod"),
+        "podAnnotations": {"checksum/settings": "mine", "example.com/a": "b"},
+        "livenessProbe": {"httpGet": {"path": "/mine", "scheme": "HTTP"}},
+        "certificates": {"mode": "cert-manager"},
+        "webhook": {"annotations": {
+            "cert-manager.io/inject-ca-from": "another/one",
+            "admissions.enforcer/disabled": "false",
+        }},
+        "serviceMonitor": {"enabled": true, "renderMode": "alwaysRender", "labels": everything_everywhere("monitor")},
+        "podMonitor": {"enabled": true, "renderMode": "alwaysRender", "labels": everything_everywhere("monitor")},
+        "prometheusRule": {"enabled": true, "renderMode": "alwaysRender", "labels": everything_everywhere("rule")},
+        "dashboard": {"enabled": true, "labels": everything_everywhere("dashboard")},
+        "networkPolicy": {"enabled": true},
+    })
+}
+
+/// Helm takes the last of two equal keys, kustomize and kubeconform refuse them.
+#[test]
+fn no_key_occurs_twice_whatever_the_values() {
+    let Some(tools) = Tools::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("values.json");
+    let arguments = ["--values", path.to_str().unwrap()];
+    // Each of them alone, and all of them.
+    let all = values();
+    for (key, value) in all.as_object().unwrap() {
+        fs::write(&path, json!({key: value}).to_string()).unwrap();
+        assert!(tools.render(&arguments).len() > 10, "{key}");
+    }
+    fs::write(&path, all.to_string()).unwrap();
+    let objects = tools.render(&arguments);
+    let deployment = object(&objects, "Deployment", "prestop");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    // By these the objects find the pods.
+    for (label, value) in deployment["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&labels[label], value, "{label}");
+        assert_eq!(value, "prestop", "{label}");
+    }
+    assert_eq!(labels["prestop.dev/inject"], "disabled");
+    assert_eq!((&labels["team"], &labels["helm.sh/chart"]), (&json!("pod"), &json!("pod")));
+    assert_eq!(deployment["metadata"]["labels"]["team"], "common");
+    let service = object(&objects, "Service", "prestop-metrics");
+    assert_eq!(service["metadata"]["labels"]["prestop.dev/port"], "metrics");
+    for (kind, name, team) in [
+        ("ServiceMonitor", "prestop", "monitor"),
+        ("PodMonitor", "prestop", "monitor"),
+        ("PrometheusRule", "prestop", "rule"),
+        ("ConfigMap", "prestop-dashboard", "dashboard"),
+    ] {
+        let labels = &object(&objects, kind, name)["metadata"]["labels"];
+        assert_eq!((&labels["team"], &labels["grafana_dashboard"]), (&json!(team), &json!(team)));
+    }
+    let annotations = &deployment["spec"]["template"]["metadata"]["annotations"];
+    assert_ne!(annotations["checksum/settings"], "mine");
+    assert_eq!(annotations["example.com/a"], "b");
+    let probe = &deployment["spec"]["template"]["spec"]["containers"][0]["livenessProbe"];
+    assert_eq!(probe["httpGet"], json!({"path": "/livez", "port": "metrics", "scheme": "HTTP"}));
+    let webhook = &object(&objects, "MutatingWebhookConfiguration", "prestop")["metadata"];
+    assert_eq!(
+        webhook["annotations"],
+        json!({"admissions.enforcer/disabled": "false", "cert-manager.io/inject-ca-from": "another/one"})
+    );
+}
+
+fn pod_specs(objects: &[Value]) -> Vec<&Value> {
+    let deployment = &object(objects, "Deployment", "prestop")["spec"]["template"]["spec"];
+    vec![deployment, &object(objects, "Pod", "prestop-test")["spec"]]
+}
+
+/// Charts that have this one as a part set these for all of their parts.
+#[test]
+fn the_registry_and_the_secrets_of_all_charts_are_used() {
+    let Some(tools) = Tools::find() else { return };
+    for (registry, repository, image) in [
+        ("mirror.example", "ghcr.io/prestop/prestop", "mirror.example/prestop/prestop:0.1.0"),
+        ("mirror.example:5000/hub/", "localhost/prestop", "mirror.example:5000/hub/prestop:0.1.0"),
+        ("mirror.example", "prestop/prestop", "mirror.example/prestop/prestop:0.1.0"),
+        ("mirror.example", "prestop", "mirror.example/prestop:0.1.0"),
+        ("", "registry.example:5000/prestop", "registry.example:5000/prestop:0.1.0"),
+    ] {
+        let sets = format!("global.imageRegistry={registry},image.repository={repository}");
+        let objects = tools.render(&["--set", &sets]);
+        for spec in pod_specs(&objects) {
+            assert_eq!(spec["containers"][0]["image"], image, "{sets}");
+        }
+    }
+    let objects = tools.render(&[
+        "--set-json",
+        "global.imagePullSecrets=[\"one\",{\"name\":\"two\"}]",
+        "--set-json",
+        "imagePullSecrets=[{\"name\":\"two\"},{\"name\":\"three\"}]",
+    ]);
+    for spec in pod_specs(&objects) {
+        let secrets = json!([{"name": "one"}, {"name": "two"}, {"name": "three"}]);
+        assert_eq!(spec["imagePullSecrets"], secrets);
+    }
+}
+
+/// OpenShift assigns users; its SCC `restricted-v2` refuses a pod that names another one.
+#[test]
+fn openshift_assigns_the_user() {
+    let Some(tools) = Tools::find() else { return };
+    let openshift = ["--api-versions", "security.openshift.io/v1"];
+    let objects = tools.render(&openshift);
+    for spec in pod_specs(&objects) {
+        let context = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+        assert_eq!(spec["securityContext"], context);
+        assert_eq!(spec["containers"][0]["securityContext"]["runAsUser"], Value::Null);
+    }
+    let own = ["--set", "podSecurityContext.runAsUser=1000650000"];
+    let objects = tools.render(&[&openshift[..], &own].concat());
+    for spec in pod_specs(&objects) {
+        assert_eq!(spec["securityContext"]["runAsUser"], 1_000_650_000);
+    }
+    for spec in pod_specs(&tools.render(&[])) {
+        assert_eq!(spec["securityContext"]["runAsUser"], 65532);
+    }
+    // Without it the kubelet takes the image's user, and accepts it as it is a number.
+    let image = fs::read_to_string(super::helm::root().join("Dockerfile")).unwrap();
+    assert!(image.contains("\nUSER 65532:65532\n"), "the image has no numeric user");
+}
+
+/// The default reaches pods of IPv4, IPv6 and dual-stack clusters.
+#[test]
+fn pods_listen_on_ipv4_and_ipv6() {
+    let Some(tools) = Tools::find() else { return };
+    for (address, expected) in
+        [("", ":10250"), ("0.0.0.0", "0.0.0.0:10250"), ("::", "[::]:10250"), ("[::]", "[::]:10250")]
+    {
+        let objects = tools.render(&["--set", &format!("listenAddress={address}")]);
+        let arguments = pod_specs(&objects)[0]["containers"][0]["args"].to_string();
+        assert!(arguments.contains(&format!("\"--listen={expected}\"")), "{arguments}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Every value as null, as an empty map and as an empty list: what is rendered is valid, and what can't
+//! be is refused with a sentence that names the value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+
+use serde_json::{Map, Value, json};
+
+use super::helm::{NAMESPACE, Tools, documents, object, root, text};
+
+/// With these, every object is rendered.
+const EVERYTHING: &[&str] = &["--values", "charts/prestop/ci/everything-values.yaml"];
+
+/// Values that can't be null.
+const NEEDED: &[&str] = &[
+    "adminPort",
+    "certificates",
+    "certificates.certManager",
+    "certificates.mode",
+    "certificates.secret",
+    "image",
+    "image.repository",
+    "namespaces",
+    "namespaces.watch",
+    "rbac",
+    "rbac.create",
+    "securePort",
+    "serviceAccount",
+    "serviceAccount.create",
+    "terminationGracePeriodSeconds",
+    "webhook",
+    "webhook.failurePolicy",
+    "webhook.namespaceSelector",
+    "webhook.reinvocationPolicy",
+    "webhook.timeoutSeconds",
+];
+
+/// Without it, and without labels, every namespace would be selected.
+const EVERY_NAMESPACE: &str = "webhook.namespaceSelector.matchExpressions";
+
+/// What helm made of a value: the rendered text, or what it says.
+pub(crate) type Rendered = Result<String, String>;
+
+/// Each value of values.yaml, and each group of them, as a path.
+fn paths(values: &Map<String, Value>, above: &str, found: &mut Vec<String>) {
+    for (key, value) in values {
+        let path = format!("{above}{key}");
+        // Keys of maps that are passed on as they are stay as they are.
+        if let Some(map) = value.as_object().filter(|_| !key.contains(['.', '/'])) {
+            paths(map, &format!("{path}."), found);
+        }
+        found.push(path);
+    }
+}
+
+fn all_paths() -> Vec<String> {
+    let values = std::fs::read_to_string(root().join("charts/prestop/values.yaml")).unwrap();
+    let values = documents(&values).remove(0);
+    let mut found = Vec::new();
+    paths(values.as_object().unwrap(), "", &mut found);
+    found.retain(|path| !path.contains("kubernetes.io"));
+    assert!(found.len() > 100, "{found:?}");
+    found
+}
+
+/// Three ways to say nothing.
+const EMPTIES: [&str; 3] = ["null", "{}", "[]"];
+
+/// What is set, such as `image.tag=null`, and whether on top of everything.
+type Setting = (String, bool);
+
+/// What becomes of each value that is set to each of these, with the defaults and with everything on.
+/// Made once for all tests.
+pub(crate) fn renderings(tools: &Tools) -> &'static BTreeMap<Setting, Rendered> {
+    static RENDERINGS: OnceLock<BTreeMap<Setting, Rendered>> = OnceLock::new();
+    RENDERINGS.get_or_init(|| render(tools))
+}
+
+fn render(tools: &Tools) -> BTreeMap<Setting, Rendered> {
+    let paths = all_paths();
+    let sets = paths.iter().flat_map(|path| EMPTIES.map(|empty| format!("{path}={empty}")));
+    let work: Vec<_> = sets.flat_map(|set| [(set.clone(), false), (set, true)]).collect();
+    let (work, done) = (Mutex::new(work), Mutex::new(BTreeMap::new()));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some((set, is_everything)) = work.lock().unwrap().pop() else {
+                        return;
+                    };
+                    let more = if is_everything { EVERYTHING } else { &[] };
+                    let output = tools.try_template(&[&["--set-json", &set], more].concat());
+                    let rendered = if output.status.success() {
+                        Ok(text(&output.stdout))
+                    } else {
+                        Err(text(&output.stderr))
+                    };
+                    done.lock().unwrap().insert((set, is_everything), rendered);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap()
+}
+
+/// One of the two ways to refuse a value: the schema, and a sentence of the chart. Anything else is a
+/// fault of a template.
+fn is_refusal(path: &str, told: &str) -> bool {
+    let group = path.split('.').next().unwrap();
+    let is_sentence = told.contains("Error: execution error at") && told.contains(group);
+    is_sentence || told.contains(&format!("at '/{}': got", path.replace('.', "/")))
+}
+
+/// The documents of these renderings, each once: most values change only one of them.
+pub(crate) fn distinct<'a>(renderings: impl Iterator<Item = &'a Rendered>) -> BTreeSet<&'a str> {
+    let rendered = renderings.filter_map(|rendered| rendered.as_deref().ok());
+    rendered.flat_map(|text| text.split("---\n# Source: ").skip(1)).collect()
+}
+
+#[test]
+fn null_is_empty_or_off_or_refused_by_name() {
+    let Some(tools) = Tools::find() else { return };
+    let renderings = renderings(&tools);
+    for ((set, is_everything), rendered) in renderings {
+        let Some(path) = set.strip_suffix("=null") else { continue };
+        match rendered {
+            Ok(_) => assert!(!NEEDED.contains(&path), "{set} was taken"),
+            Err(told) if NEEDED.contains(&path) => {
+                let sentence = format!("{path} is null, and prestop can't be installed without it");
+                assert!(told.contains(&sentence), "{set}: {told}");
+            }
+            // Only together with other values.
+            Err(told) => {
+                let alone = ["podDisruptionBudget.maxUnavailable", EVERY_NAMESPACE];
+                assert!(*is_everything || alone.contains(&path), "{set}: {told}");
+            }
+        }
+    }
+    for path in NEEDED {
+        assert!(renderings.contains_key(&(format!("{path}=null"), false)), "{path} is no value");
+    }
+}
+
+/// Rendered are objects, no key of which occurs twice, and none of them is without a name.
+#[test]
+fn nothing_is_taken_or_refused_by_name() {
+    let Some(tools) = Tools::find() else { return };
+    let renderings = renderings(&tools);
+    for text in distinct(renderings.values()) {
+        for object in documents(&format!("# {text}")) {
+            assert!(object["metadata"]["name"].is_string(), "{text}");
+        }
+    }
+    for ((set, _), rendered) in renderings {
+        if let Err(told) = rendered {
+            assert!(is_refusal(set.split('=').next().unwrap(), told), "{set}: {told}");
+        }
+    }
+}
+
+/// Those that somebody would try first, and what becomes of them.
+#[test]
+fn null_leaves_out_what_it_is_set_to() {
+    let Some(tools) = Tools::find() else { return };
+    let spec = |set: &str| {
+        let objects = tools.render(&["--set-json", set]);
+        objects.iter().find(|object| object["kind"] == "Deployment").unwrap()["spec"].clone()
+    };
+    for (value, field) in [
+        ("livenessProbe", "/template/spec/containers/0/livenessProbe"),
+        ("readinessProbe", "/template/spec/containers/0/readinessProbe"),
+        ("resources", "/template/spec/containers/0/resources"),
+        ("containerSecurityContext", "/template/spec/containers/0/securityContext"),
+        ("preStopSleepSeconds", "/template/spec/containers/0/lifecycle"),
+        ("image.pullPolicy", "/template/spec/containers/0/imagePullPolicy"),
+        ("podSecurityContext", "/template/spec/securityContext"),
+        ("nodeSelector", "/template/spec/nodeSelector"),
+        ("topologySpreadConstraints", "/template/spec/topologySpreadConstraints"),
+        ("replicaCount", "/replicas"),
+        ("revisionHistoryLimit", "/revisionHistoryLimit"),
+        ("strategy", "/strategy"),
+    ] {
+        assert!(spec("extraArgs=[]").pointer(field).is_some(), "{field}");
+        assert_eq!(spec(&format!("{value}=null")).pointer(field), None, "{value}");
+    }
+    assert_eq!(spec("revisionHistoryLimit=0")["revisionHistoryLimit"], 0);
+    assert_eq!(
+        spec("strategy={\"type\":\"Recreate\"}")["strategy"],
+        json!({"type": "Recreate"}),
+        "rollingUpdate is for the other type"
+    );
+    let objects = tools.render(&["--set-json", "webhook.excludedNamespaces=null"]);
+    let webhook = object(&objects, "MutatingWebhookConfiguration", "prestop");
+    let selector = &webhook["webhooks"][0]["namespaceSelector"]["matchExpressions"];
+    assert_eq!(selector[1]["values"], json!([NAMESPACE]));
+    let objects = tools.render(&["--set-json", "config=null"]);
+    let file = &object(&objects, "ConfigMap", "prestop")["data"]["prestop.yaml"];
+    assert_eq!(file, "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n");
+    let enabled =
+        "prometheusRule={\"enabled\":true,\"renderMode\":\"alwaysRender\",\"extraGroups\":null}";
+    let objects = tools.render(&["--set-json", enabled]);
+    let groups = &object(&objects, "PrometheusRule", "prestop")["spec"]["groups"];
+    assert_eq!(groups.as_array().map(Vec::len), Some(1));
+}

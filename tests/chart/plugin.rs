@@ -1,0 +1,113 @@
+//! The plugin for Helm 4, in the Helm that `tests/tools/install` built.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use super::helm::{Tools, documents, feed, object, root, text};
+
+const PLUGIN: &str = "examples/helm-post-renderer";
+
+/// Helm with the plugin, and a chart with one ordinary Deployment.
+struct Installed {
+    tools: Tools,
+    chart: TempDir,
+}
+
+impl Installed {
+    fn new() -> Option<Self> {
+        let tools = Tools::find()?;
+        let chart = tempfile::tempdir().unwrap();
+        fs::create_dir(chart.path().join("templates")).unwrap();
+        let about = "apiVersion: v2\nname: web\nversion: 1.0.0\n";
+        fs::write(chart.path().join("Chart.yaml"), about).unwrap();
+        let template = chart.path().join("templates/web.yaml");
+        fs::copy(root().join("examples/nginx.yaml"), template).unwrap();
+        let installed = Self { tools, chart };
+        let output = installed.helm(&["plugin", "install", PLUGIN]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        Some(installed)
+    }
+
+    /// With prestop in the `PATH`.
+    fn helm(&self, arguments: &[&str]) -> Output {
+        let folder = Path::new(env!("CARGO_BIN_EXE_prestop")).parent().unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        self.tools.command("helm").args(arguments).env("PATH", path).output().unwrap()
+    }
+
+    fn template(&self, arguments: &[&str]) -> Output {
+        let chart = self.chart.path().to_str().unwrap();
+        self.helm(&[&["template", "web", chart], arguments].concat())
+    }
+}
+
+fn inject(arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+    let output = feed(command.arg("inject").args(arguments).arg("-"), input);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[test]
+fn helm_4_injects_by_the_plugin() {
+    let Some(installed) = Installed::new() else { return };
+    let plain = installed.template(&[]);
+    let injected = installed.template(&["--post-renderer", "prestop"]);
+    assert!(injected.status.success(), "{}", text(&injected.stderr));
+    let (plain, injected) = (text(&plain.stdout), text(&injected.stdout));
+    assert_eq!(documents(&injected), documents(&inject(&["--quiet"], &plain)));
+    let container = |objects: &str, arguments: &str| {
+        let objects = documents(objects);
+        let spec = object(&objects, "Deployment", "web")["spec"]["template"]["spec"].clone();
+        spec["containers"][0].pointer(arguments).cloned()
+    };
+    assert!(container(&plain, "/lifecycle").is_none());
+    assert!(container(&injected, "/lifecycle/preStop").is_some());
+    // Further arguments reach prestop.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prestop.yaml");
+    fs::write(
+        &file,
+        "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\ndefaults: {delay: 17s}\n",
+    )
+    .unwrap();
+    let argument = format!("--config={}", file.display());
+    let further =
+        installed.template(&["--post-renderer", "prestop", "--post-renderer-args", &argument]);
+    assert!(text(&further.stdout).contains("\"delay\":17"), "{}", text(&further.stderr));
+}
+
+/// Helm shows nothing of what a plugin writes to standard error; the README says how problems are seen.
+#[test]
+fn problems_are_seen_in_a_report() {
+    let Some(installed) = Installed::new() else { return };
+    let path = installed.chart.path().join("templates/web.yaml");
+    let odd = fs::read_to_string(&path).unwrap().replacen(
+        "        app: web\n    spec:",
+        "        app: web\n      annotations:\n        prestop.dev/delay: soon\n    spec:",
+        1,
+    );
+    fs::write(&path, odd).unwrap();
+    let injected = installed.template(&["--post-renderer", "prestop"]);
+    assert!(injected.status.success(), "{}", text(&injected.stderr));
+    let rendered = text(&installed.template(&[]).stdout);
+    let report = inject(&["--output", "report"], &rendered);
+    assert!(report.contains("prestop.dev/delay: not a duration"), "{report}");
+    // Where prestop fails, so does Helm, and nothing is installed.
+    let failed = installed.template(&[
+        "--post-renderer",
+        "prestop",
+        "--post-renderer-args",
+        "--config=missing.yaml",
+    ]);
+    assert!(!failed.status.success() && failed.stdout.is_empty());
+}
+
+#[test]
+fn the_plugin_has_the_version_of_the_program() {
+    let plugin = documents(&fs::read_to_string(root().join(PLUGIN).join("plugin.yaml")).unwrap());
+    assert_eq!(plugin[0]["version"], env!("CARGO_PKG_VERSION"));
+}
