@@ -128,7 +128,7 @@ fn the_registry_and_the_secrets_of_all_charts_are_used() {
     }
 }
 
-/// OpenShift assigns users; its SCC `restricted-v2` refuses a pod that names another one.
+/// `OpenShift` assigns users; its SCC `restricted-v2` refuses a pod that names another one.
 #[test]
 fn openshift_assigns_the_user() {
     let Some(tools) = Tools::find() else { return };
