@@ -158,6 +158,38 @@ fn who_needs_no_rights_has_none() {
     assert_eq!(kinds.len(), 8, "{kinds:?}");
 }
 
+/// Two ports in, those of the API server out, and no rule without ports: it would allow all of them.
+#[test]
+fn the_network_policy_allows_what_is_listed() {
+    let Some(tools) = Tools::find() else { return };
+    let policy = |more: &[&str]| {
+        let arguments = [&["--set", "networkPolicy.enabled=true"], more].concat();
+        object(&tools.render(&arguments), "NetworkPolicy", "prestop")["spec"].clone()
+    };
+    let tcp = |port: Value| json!({"port": port, "protocol": "TCP"});
+    let default = policy(&[]);
+    assert_eq!(default["policyTypes"], json!(["Ingress", "Egress"]));
+    let ingress = json!([{"ports": [tcp(json!("https"))]}, {"ports": [tcp(json!("metrics"))]}]);
+    assert_eq!(default["ingress"], ingress);
+    assert_eq!(default["egress"], json!([{"ports": [tcp(json!(443)), tcp(json!(6443))]}]));
+    let narrow = policy(&[
+        "--set-json",
+        "networkPolicy.apiServerTo=[{\"ipBlock\":{\"cidr\":\"10.0.0.1/32\"}}]",
+        "--set-json",
+        "networkPolicy.apiServerPorts=[6443]",
+    ]);
+    let to = json!([{"ipBlock": {"cidr": "10.0.0.1/32"}}]);
+    assert_eq!(narrow["egress"], json!([{"ports": [tcp(json!(6443))], "to": to}]));
+    // Nothing to connect to, whatever the ports.
+    let silent = policy(&[
+        "--values",
+        "charts/prestop/ci/cert-manager-issuer-values.yaml",
+        "--set-json",
+        "networkPolicy.apiServerPorts=[]",
+    ]);
+    assert_eq!(silent["egress"], json!([]));
+}
+
 /// A rule changes while prestop runs; what needs a start begins one.
 #[test]
 fn only_settings_that_need_a_start_restart_the_pods() {
@@ -201,6 +233,12 @@ fn the_notes_give_the_next_commands_and_the_warnings() {
         ("webhook.failurePolicy=Fail", "no pod of the selected namespaces can be created"),
         ("webhook.timeoutSeconds=20", "takes that much longer"),
         ("serviceMonitor.enabled=true", "serviceMonitor was left out"),
+        (
+            "hostNetwork=true,securePort=10260,adminPort=10261,networkPolicy.enabled=true",
+            "networkPolicy has no effect with hostNetwork",
+        ),
+        ("podLabels.prestop\\.dev/inject=enabled", "prestop.dev/inject stays disabled"),
+        ("commonLabels.app\\.kubernetes\\.io/name=x", "app.kubernetes.io/name stays prestop"),
         (
             "podDisruptionBudget.minAvailable=2,podDisruptionBudget.maxUnavailable=",
             "can't be drained",
