@@ -9,11 +9,14 @@ pub mod objects;
 mod service_account;
 mod trust;
 
+use std::time::SystemTime;
+
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::Request;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, DATE};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::Client;
+use kube::client::Body;
 use kube::core::PartialObjectMeta;
 use kube::core::params::{GetParams, ListParams, PostParams};
 use kube::core::request::{Error as RequestError, Request as Requests};
@@ -138,6 +141,21 @@ impl Api {
     #[must_use]
     pub const fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// The time by the API server's clock, in whole seconds: the `Date` of an answer
+    /// (RFC 9110, section 6.6.1). `None` where it does not say. The answer itself may be a refusal.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn date(&self) -> Result<Option<SystemTime>, kube::Error> {
+        let request =
+            Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
+        let (head, body) = self.client.send(request).await?.into_parts();
+        // A connection whose answer was read to its end is used again.
+        body.collect_bytes().await?;
+        let date = head.headers.get(DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
 
     /// An object, if it is there.

@@ -2,17 +2,23 @@
 //! the one that is valid now.
 //!
 //! - `issue`: authorities and the certificates that they sign; pure;
-//! - `files`: pairs that somebody else renews;
+//! - `files`: pairs that somebody else renews; [`renewal`]: which of them is served; pure;
+//! - [`clock`]: a replica's clock beside the API server's; `validity`: of a certificate; pure;
 //! - [`rotation`]: the authority that the replicas of an installation share; pure;
+//! - [`signing`]: when a replica signs a certificate of its own; pure;
 //! - [`outlook`]: when what will happen to it; [`certificates_in`]: certificates as people read them;
 //! - [`store`]: the same in the cluster: the Secret, the webhook configuration.
 
 mod describe;
 mod files;
 mod issue;
+mod validity;
 
+pub mod clock;
 pub mod outlook;
+pub mod renewal;
 pub mod rotation;
+pub mod signing;
 pub mod store;
 
 use std::sync::Arc;
@@ -26,6 +32,7 @@ use thiserror::Error;
 pub use self::describe::{Described, certificates_in};
 pub use self::files::{Pair, authorities, read_pair};
 pub use self::issue::{Authority, Leaf};
+pub use self::validity::{Invalid, Validity};
 
 /// What can go wrong with certificates.
 #[derive(Debug, Error)]
@@ -71,10 +78,10 @@ impl ServedCertificate {
         self.0.load_full()
     }
 
-    /// Whether there is one.
+    /// From when until when it is valid; `None` where there is none.
     #[must_use]
-    pub fn is_there(&self) -> bool {
-        self.0.load().is_some()
+    pub fn validity(&self) -> Option<Validity> {
+        Validity::of(self.0.load().as_ref()?.cert.first()?).ok()
     }
 }
 

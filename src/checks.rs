@@ -137,12 +137,15 @@ pub fn bundle(pem: &[u8], now: SystemTime) -> Check {
     let id = "ca-bundle";
     let look = "see `prestop certificates status` and the log of prestop; with cert-manager, of its injector";
     let certificates = certificates_in(pem);
-    let Some(last) = certificates.iter().map(|known| known.not_after).max() else {
+    let Some(last) = certificates.iter().map(|known| known.validity.not_after).max() else {
         let what = if pem.is_empty() { "empty" } else { "no certificate" };
         return Check::failure(id, format!("caBundle is {what}: API servers trust nobody"), look);
     };
     if last <= now {
         return Check::failure(id, "every certificate in caBundle has ended", look);
+    }
+    if !certificates.iter().any(|known| known.validity.holds(now)) {
+        return Check::failure(id, "no certificate in caBundle is valid now", look);
     }
     let days = last.duration_since(now).unwrap_or_default().as_secs() / 86_400;
     let count = certificates.len();

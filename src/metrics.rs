@@ -10,6 +10,7 @@ mod namespaces;
 mod profiles;
 mod series;
 
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
@@ -23,6 +24,7 @@ use self::profiles::Injected;
 use self::series::{Fixed, Labels};
 use crate::admission::{Event, Operation, Unchanged, Verdict};
 use crate::certificates::rotation::Change;
+use crate::certificates::store::Problem;
 use crate::engine::reason::{ContainerReason, ProblemCode, SkipReason};
 use crate::engine::{Decision, Outcome};
 
@@ -84,6 +86,8 @@ pub struct Metrics {
     authority_generation: Gauge,
     authority_changes: Fixed<Change, 1>,
     authority_failures: Counter,
+    authority_problem: Family<Labels<1>, Gauge>,
+    clock_difference: Gauge<f64, AtomicU64>,
     log_lines_dropped: Counter,
 }
 
@@ -136,6 +140,8 @@ impl Metrics {
             authority_generation: Gauge::default(),
             authority_changes: Fixed::new(Change::ALL, |change| [("change", change.name())]),
             authority_failures: Counter::default(),
+            authority_problem: Family::default(),
+            clock_difference: Gauge::default(),
             log_lines_dropped: Counter::default(),
             registry: Registry::default(),
         };
@@ -143,6 +149,7 @@ impl Metrics {
         for what in Reload::ALL {
             metrics.last_reload_successful.get_or_create(&[("what", what.name())]).set(1);
         }
+        metrics.authority_problem(None);
         let mut registry = Registry::with_prefix("prestop");
         metrics.register(&mut registry);
         metrics.registry = registry;
@@ -259,6 +266,16 @@ impl Metrics {
             self.authority_failures.clone(),
         );
         registry.register(
+            "authority_problem",
+            "Whether something keeps this replica from looking after the shared authority: 1 or 0",
+            self.authority_problem.clone(),
+        );
+        registry.register(
+            "clock_difference_seconds",
+            "How far this replica's clock is ahead of the API server's, at the least",
+            self.clock_difference.clone(),
+        );
+        registry.register(
             "log_lines_dropped",
             "Log lines that found no room, because nobody read the log",
             self.log_lines_dropped.clone(),
@@ -371,6 +388,21 @@ impl Metrics {
     /// The shared authority could not be looked at.
     pub fn authority_failed(&self) {
         self.authority_failures.inc();
+    }
+
+    /// What keeps this replica from looking after the shared authority now.
+    pub fn authority_problem(&self, problem: Option<Problem>) {
+        for known in Problem::ALL {
+            let is_so = i64::from(problem == Some(known));
+            self.authority_problem.get_or_create(&[("problem", known.name())]).set(is_so);
+        }
+    }
+
+    /// How far this replica's clock is ahead of the API server's.
+    pub fn clock_difference(&self, milliseconds: i64) {
+        // Exact for 285,000 years.
+        #[allow(clippy::cast_precision_loss)]
+        self.clock_difference.set(milliseconds as f64 / 1000.0);
     }
 
     /// Log lines found no room.

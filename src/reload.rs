@@ -8,9 +8,6 @@ use std::{fs, io};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often files are read again, where nobody says otherwise.
-pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Larger files are none of ours.
 const LARGEST_FILE_BYTES: u64 = 16 << 20;
 

@@ -15,6 +15,7 @@
 )]
 
 mod api_rules;
+mod authority;
 mod bounds;
 mod catalogue;
 mod chart;

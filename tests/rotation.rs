@@ -4,10 +4,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use prestop::certificates::Authority;
+use prestop::certificates::clock::{Clocks, Difference};
 use prestop::certificates::rotation::{
-    Change, Lifetimes, Published, SecretError, Shared, Sighting, Successor,
+    Change, Lifetimes, Published, Retired, SecretError, Shared, Sighting, Successor,
 };
-use prestop::certificates::{Authority, Leaf};
+use prestop::certificates::signing::Signed;
 use proptest::prelude::*;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -30,9 +32,8 @@ fn start() -> SystemTime {
 
 /// What is in the cluster.
 struct Cluster {
-    /// The Secret's state and its resource version.
+    /// The Secret's state.
     secret: String,
-    version: u64,
     bundle: String,
     generation: u64,
     /// What the API server goes by: each bundle with the time from which on it does.
@@ -40,17 +41,34 @@ struct Cluster {
     changes: Vec<Change>,
 }
 
+#[derive(Default)]
 struct Replica {
-    leaf: Option<(Leaf, SystemTime, String)>,
+    signed: Option<Signed>,
     /// Ahead of true time, in seconds.
     skew: i64,
     sighting: Sighting,
 }
 
+/// Whether a replica can ask the API server for the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Yes,
+    No,
+}
+
 impl Replica {
     fn new(skew: i64) -> Self {
-        Self { leaf: None, skew, sighting: Sighting::default() }
+        Self { skew, ..Self::default() }
     }
+
+    fn clock(&self, now: SystemTime) -> SystemTime {
+        shifted(now, self.skew)
+    }
+}
+
+fn shifted(now: SystemTime, seconds: i64) -> SystemTime {
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { now - by } else { now + by }
 }
 
 /// How long an API server may take to see a changed webhook configuration.
@@ -60,7 +78,6 @@ impl Cluster {
     fn new() -> Self {
         Self {
             secret: String::new(),
-            version: 0,
             bundle: String::new(),
             generation: 0,
             seen: Vec::new(),
@@ -81,44 +98,49 @@ impl Cluster {
 
     /// One look of one replica: what is due is done, published, and signed with.
     fn look(&mut self, replica: &mut Replica, now: SystemTime) {
-        let clock = if replica.skew < 0 {
-            now - Duration::from_secs(replica.skew.unsigned_abs())
-        } else {
-            now + Duration::from_secs(replica.skew.unsigned_abs())
+        self.look_and(replica, now, Asks::Yes);
+    }
+
+    fn look_and(&mut self, replica: &mut Replica, now: SystemTime, asks: Asks) {
+        let own = replica.clock(now);
+        let difference = match asks {
+            // Of a `Date` there are whole seconds, and `now` has nothing else here.
+            Asks::Yes => Difference::measured(own, now, own),
+            Asks::No => Difference::default(),
         };
-        let mut shared = Shared::from_json(self.secret.as_bytes()).ok();
+        let clocks = Clocks::new(own, difference, LIFETIMES.clock_tolerance());
+        let mut shared = match Shared::from_json(self.secret.as_bytes()) {
+            Err(SecretError::Newer(_)) => return,
+            shared => shared.ok(),
+        };
         let bundle = self.bundle.clone();
         let published = Published { bundle: &bundle, generation: self.generation };
         let sighting = &mut replica.sighting;
-        sighting.look(shared.as_ref(), &published, clock);
-        if let Some(change) = Shared::due(shared.as_ref(), &published, sighting, clock, &LIFETIMES)
-        {
-            let changed = Shared::changed(shared, change, &published, clock, &LIFETIMES).unwrap();
+        sighting.look(shared.as_ref(), &published, own);
+        let due = Shared::due(shared.as_ref(), &published, sighting, own, &LIFETIMES);
+        if let Some(change) = due.filter(|_| clocks.agree()) {
+            let changed = Shared::changed(shared, change, &published, own, &LIFETIMES).unwrap();
             self.secret = changed.to_json();
-            self.version += 1;
             self.changes.push(change);
             shared = Some(changed);
         }
-        let shared = shared.unwrap();
+        let Some(shared) = shared else { return };
         if shared.bundle() != self.bundle && shared.generation >= self.generation {
             self.publish(shared.bundle(), shared.generation, now);
         }
         // What is signed with was published when it was last read, which is before now.
-        let published = Published { bundle: &bundle, generation: 0 };
-        let is_due = replica.leaf.as_ref().is_none_or(|(leaf, from, issuer)| {
-            Lifetimes::is_due(*from, leaf.not_after, clock)
-                || shared
-                    .signer(&published, clock)
-                    .is_some_and(|signer| signer.certificate_pem() != issuer)
-        });
-        if is_due && let Some(signer) = shared.signer(&published, clock) {
-            let leaf = signer.issue(&[NAME], clock, LIFETIMES.leaf).unwrap();
-            replica.leaf = Some((leaf, clock, signer.certificate_pem().to_owned()));
-        }
+        let signed = replica.signed.as_ref();
+        let new = shared.sign(signed, &published, &clocks, &LIFETIMES, &[NAME]).unwrap();
+        replica.signed = new.or(replica.signed.take());
+    }
+
+    /// Whether the API server trusts what a replica serves.
+    fn trusts_replica(&self, replica: &Replica, now: SystemTime) -> bool {
+        replica.signed.as_ref().is_some_and(|signed| self.trusts(signed, now))
     }
 
     /// What the API server would say to a replica's certificate.
-    fn trusts(&self, leaf: &Leaf, now: SystemTime) -> bool {
+    fn trusts(&self, signed: &Signed, now: SystemTime) -> bool {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(self.trusted(now).as_bytes()) {
             roots.add(certificate.unwrap()).unwrap();
@@ -131,7 +153,7 @@ impl Cluster {
         };
         let name = ServerName::try_from(NAME).unwrap();
         let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap());
-        verifier.verify_server_cert(&leaf.certified.cert[0], &[], &name, &[], now).is_ok()
+        verifier.verify_server_cert(&signed.leaf.certified.cert[0], &[], &name, &[], now).is_ok()
     }
 }
 
@@ -149,9 +171,7 @@ fn every_served_certificate_is_trusted_through_years_of_rotations() {
         let index = usize::try_from(step % 3).unwrap();
         cluster.look(&mut replicas[index], now);
         for at in [now, now + SEEN_AFTER] {
-            let all = replicas.iter().all(|replica| {
-                replica.leaf.as_ref().is_some_and(|(leaf, ..)| cluster.trusts(leaf, at))
-            });
+            let all = replicas.iter().all(|replica| cluster.trusts_replica(replica, at));
             if first_trusted.is_none() && all {
                 first_trusted = Some(now);
             }
@@ -174,7 +194,7 @@ fn every_served_certificate_is_trusted_through_years_of_rotations() {
 /// Another step of the same for what went wrong: replicas are trusted again within a few looks.
 #[test]
 fn a_lost_or_broken_secret_heals() {
-    for broken in ["", "{}", "garbage", r#"{"schema":2,"generation":1}"#] {
+    for broken in ["", "{}", "garbage", r#"{"schema":0,"generation":1}"#] {
         let mut cluster = Cluster::new();
         let mut replicas: Vec<_> = [0, 5].into_iter().map(Replica::new).collect();
         let mut now = start();
@@ -192,7 +212,7 @@ fn a_lost_or_broken_secret_heals() {
         for _ in 0..10 {
             let now = look(&mut cluster, &mut replicas, 1) + SEEN_AFTER;
             for replica in &replicas {
-                assert!(cluster.trusts(&replica.leaf.as_ref().unwrap().0, now), "{broken}");
+                assert!(cluster.trusts_replica(replica, now), "{broken}");
             }
         }
         assert!(cluster.generation > generation, "a generation never falls");
@@ -216,7 +236,7 @@ fn an_ended_authority_is_replaced() {
         cluster.look(&mut replica, now);
     }
     assert!(cluster.changes.contains(&Change::Replace));
-    assert!(cluster.trusts(&replica.leaf.unwrap().0, now + SEEN_AFTER));
+    assert!(cluster.trusts_replica(&replica, now + SEEN_AFTER));
     assert_eq!(Shared::from_json(cluster.secret.as_bytes()).unwrap().retired, []);
 }
 
@@ -226,7 +246,13 @@ fn an_ended_authority_is_replaced() {
 fn a_clock_that_is_behind_does_not_shorten_the_overlap() {
     let fresh = || Authority::generate(start(), LIFETIMES.authority).unwrap();
     let next = Successor { authority: fresh(), published_at: Some(start() - DAY / 12) };
-    let shared = Shared { generation: 2, current: fresh(), next: Some(next), retired: Vec::new() };
+    let shared = Shared {
+        generation: 2,
+        current: fresh(),
+        next: Some(next),
+        retired: Vec::new(),
+        overlap: None,
+    };
     let bundle = shared.bundle();
     let published = Published { bundle: &bundle, generation: 2 };
     let mut sighting = Sighting::default();
@@ -247,10 +273,11 @@ fn what_is_in_the_secret_is_read_as_it_was_written() {
         generation: 7,
         current: authority(),
         next: Some(Successor { authority: authority(), published_at: Some(start()) }),
-        retired: vec![prestop::certificates::rotation::Retired {
+        retired: vec![Retired {
             certificate_pem: authority().certificate_pem().to_owned(),
             until: start() + DAY,
         }],
+        overlap: Some(Duration::from_secs(20)),
     };
     let read = Shared::from_json(shared.to_json().as_bytes()).unwrap();
     assert_eq!(read.to_json(), shared.to_json());
@@ -258,12 +285,224 @@ fn what_is_in_the_secret_is_read_as_it_was_written() {
     assert_eq!(read.bundle().matches("BEGIN CERTIFICATE").count(), 3);
     assert!(!read.bundle().contains("PRIVATE"));
     let newer = shared.to_json().replacen("\"schema\":1", "\"schema\":2", 1);
-    assert!(matches!(Shared::from_json(newer.as_bytes()), Err(SecretError::Schema(2))));
+    assert!(matches!(Shared::from_json(newer.as_bytes()), Err(SecretError::Newer(2))));
     let swapped = Shared { current: authority(), ..shared };
     assert!(
         Shared::from_json(swapped.to_json().replace("BEGIN PRIVATE", "BEGIN OTHER").as_bytes())
             .is_err()
     );
+}
+
+const DAYS: i64 = 86_400;
+
+/// A cluster whose replicas serve, after some looks.
+fn running(replicas: &mut [Replica]) -> (Cluster, SystemTime) {
+    let (mut cluster, mut now) = (Cluster::new(), start());
+    for _ in 0..4 {
+        for replica in &mut *replicas {
+            now += Duration::from_secs(30);
+            cluster.look(replica, now);
+        }
+    }
+    assert!(replicas.iter().all(|replica| cluster.trusts_replica(replica, now)));
+    (cluster, now)
+}
+
+/// One clock is off for six seconds, and a look falls into them. It is the only one that can be wrong as
+/// long as the API server says what time it is; without, the next look puts it right.
+#[test]
+fn a_clock_that_was_wrong_for_a_moment_costs_nothing() {
+    for days in [6, -6, 300, -300, 3000] {
+        let mut replicas = [Replica::new(0), Replica::new(0)];
+        let (mut cluster, mut now) = running(&mut replicas);
+        let before = cluster.secret.clone();
+        now += DAY;
+        for asks in [Asks::Yes, Asks::No] {
+            now += Duration::from_secs(6);
+            replicas[1].skew = days * DAYS;
+            if asks == Asks::Yes {
+                cluster.look(&mut replicas[1], now);
+                assert!(cluster.trusts_replica(&replicas[1], now), "{days} days, during");
+            } else {
+                // Only what is known signs while the API server is away.
+                let shared = Shared::from_json(cluster.secret.as_bytes()).unwrap();
+                let published = Published { bundle: &cluster.bundle, generation: 1 };
+                let clocks = replicas[1].clock(now).into();
+                let signed = replicas[1].signed.as_ref();
+                let new = shared.sign(signed, &published, &clocks, &LIFETIMES, &[NAME]).unwrap();
+                replicas[1].signed = new.or(replicas[1].signed.take());
+            }
+            now += Duration::from_secs(6);
+            replicas[1].skew = 0;
+            cluster.look_and(&mut replicas[1], now, asks);
+            assert!(cluster.trusts_replica(&replicas[1], now), "{days} days, {asks:?}");
+        }
+        assert_eq!(cluster.secret, before, "the authority is as it was");
+    }
+}
+
+/// One clock is wrong for weeks: the authority is none of its business, and what it signs is valid for
+/// the API server all the same.
+#[test]
+fn a_wrong_clock_does_not_move_the_authority() {
+    for days in [300, -300, -20_000, 400, 1] {
+        let mut replicas = [Replica::new(0), Replica::new(0)];
+        let (mut cluster, mut now) = running(&mut replicas);
+        let before = cluster.secret.clone();
+        replicas[1].skew = days * DAYS;
+        for _ in 0..10 {
+            now += DAY * 2;
+            for replica in &mut replicas {
+                cluster.look(replica, now);
+                assert!(cluster.trusts_replica(replica, now), "{days} days off");
+            }
+        }
+        assert_eq!(cluster.secret, before);
+        // It begins nothing either.
+        cluster.secret.clear();
+        cluster.look(&mut replicas[1], now);
+        assert_eq!(cluster.secret, "");
+        cluster.look(&mut replicas[0], now);
+        assert_ne!(cluster.secret, "");
+    }
+}
+
+/// All clocks were wrong, the API server's too, and the authority followed them. When they are right
+/// again, what begins next year is replaced within a few looks.
+#[test]
+fn an_authority_of_next_year_is_replaced() {
+    let mut replicas = [Replica::new(0), Replica::new(0)];
+    let (mut cluster, mut now) = running(&mut replicas);
+    for _ in 0..20 {
+        now += Duration::from_secs(700);
+        for replica in &mut replicas {
+            cluster.look(replica, now + DAY * 300);
+        }
+    }
+    assert!(cluster.changes.contains(&Change::Switch));
+    let mut clocks = replicas.iter();
+    assert!(!clocks.any(|replica| cluster.trusts_replica(replica, now)), "it begins next year");
+    // The API server goes by what was published last, whenever that seemed to be.
+    cluster.seen = vec![(now, cluster.bundle.clone())];
+    for _ in 0..4 {
+        now += Duration::from_secs(30);
+        for replica in &mut replicas {
+            cluster.look(replica, now);
+        }
+    }
+    assert_eq!(cluster.changes.last(), Some(&Change::Replace));
+    assert!(replicas.iter().all(|replica| cluster.trusts_replica(replica, now + SEEN_AFTER)));
+}
+
+/// As a version before this one left it behind: a wrong clock has made a successor, or moved the
+/// authority. Replicas whose clocks are right go on without a gap.
+#[test]
+fn what_a_wrong_clock_left_in_the_secret_heals_without_a_gap() {
+    for changes in [
+        &[Change::Prepare][..],
+        &[Change::Prepare, Change::Seen],
+        &[Change::Prepare, Change::Seen, Change::Switch],
+    ] {
+        let mut replicas = [Replica::new(0), Replica::new(0)];
+        let (mut cluster, mut now) = running(&mut replicas);
+        for change in changes {
+            let shared = Shared::from_json(cluster.secret.as_bytes()).ok();
+            let published = Published { bundle: &cluster.bundle, generation: cluster.generation };
+            let wrong = now + DAY * 300;
+            let changed = Shared::changed(shared, *change, &published, wrong, &LIFETIMES).unwrap();
+            cluster.secret = changed.to_json();
+            cluster.publish(changed.bundle(), changed.generation, now);
+        }
+        // Longer than what was signed before lives.
+        for _ in 0..20 {
+            now += DAY / 2;
+            for replica in &mut replicas {
+                now += Duration::from_secs(30);
+                cluster.look(replica, now);
+                let is_trusted = cluster.trusts_replica(replica, now + SEEN_AFTER);
+                assert!(is_trusted, "{changes:?}");
+            }
+        }
+        let shared = Shared::from_json(cluster.secret.as_bytes()).unwrap();
+        assert!(shared.current.is_valid(now));
+        assert!(shared.next.is_none_or(|next| next.authority.is_valid(now)), "{changes:?}");
+    }
+}
+
+/// The annotation of the webhook configuration is ahead of the Secret: a backup brought an old one
+/// back, or somebody wrote a number. A new authority ends that, at the largest number too, and so does
+/// the Secret when it is emptied.
+#[test]
+fn a_generation_that_is_ahead_of_the_secret_is_caught_up_with() {
+    for ahead in [7, u64::MAX - 1, u64::MAX] {
+        for (secret_too, bundle_too) in [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let mut replicas = [Replica::new(0), Replica::new(0)];
+            let (mut cluster, mut now) = running(&mut replicas);
+            let old = Shared::from_json(cluster.secret.as_bytes()).unwrap();
+            cluster.generation = ahead;
+            if secret_too {
+                cluster.secret.clear();
+            }
+            if bundle_too {
+                cluster.publish(String::new(), ahead, now);
+            }
+            for _ in 0..3 {
+                for replica in &mut replicas {
+                    now += Duration::from_secs(15);
+                    cluster.look(replica, now);
+                    let is_trusted = cluster.trusts_replica(replica, now);
+                    assert!(bundle_too || is_trusted, "there is no gap");
+                }
+            }
+            assert!(replicas.iter().all(|it| cluster.trusts_replica(it, now + SEEN_AFTER)));
+            assert_eq!(cluster.changes, [Change::Begin, Change::Begin]);
+            assert_eq!(cluster.generation, ahead.saturating_add(1));
+            let shared = Shared::from_json(cluster.secret.as_bytes()).unwrap();
+            assert_eq!(shared.generation, cluster.generation);
+            assert_ne!(shared.current.certificate_pem(), old.current.certificate_pem());
+        }
+    }
+}
+
+/// Numbers at their ends: the generation of the Secret itself.
+#[test]
+fn the_largest_generation_does_not_wrap_around() {
+    let authority = || Authority::generate(start(), LIFETIMES.authority).unwrap();
+    let shared = Shared {
+        generation: u64::MAX,
+        current: authority(),
+        next: None,
+        retired: Vec::new(),
+        overlap: None,
+    };
+    let published = Published { bundle: "", generation: u64::MAX };
+    let now = start() + DAY * 300;
+    let due = Shared::due(Some(&shared), &published, &Sighting::default(), now, &LIFETIMES);
+    assert_eq!(due, Some(Change::Prepare));
+    let changed =
+        Shared::changed(Some(shared), Change::Prepare, &published, now, &LIFETIMES).unwrap();
+    assert_eq!(changed.generation, u64::MAX);
+}
+
+/// Whatever else a newer version writes, its Secret is recognized and is not taken for garbage.
+#[test]
+fn a_newer_secret_is_no_garbage() {
+    for json in [r#"{"schema":2}"#, r#"{"generation":"seven","current":[],"schema":4294967297}"#] {
+        assert!(matches!(Shared::from_json(json.as_bytes()), Err(SecretError::Newer(_))), "{json}");
+        let mut replicas = [Replica::new(0), Replica::new(0)];
+        let (mut cluster, now) = running(&mut replicas);
+        cluster.secret = json.to_owned();
+        for replica in &mut replicas {
+            cluster.look(replica, now + DAY);
+            assert!(cluster.trusts_replica(replica, now + DAY));
+        }
+        assert_eq!(cluster.secret, json);
+    }
+    for json in [r#"{"schema":-1}"#, r#"{"schema":"2"}"#, r#"{"schema":1}"#, "[2]", "2"] {
+        let error = Shared::from_json(json.as_bytes()).unwrap_err();
+        assert!(!matches!(error, SecretError::Newer(_)), "{json}");
+    }
 }
 
 proptest! {
@@ -281,9 +520,36 @@ proptest! {
         prop_assert_eq!(change, Change::Begin);
         let changed = Shared::changed(shared, change, &published, start(), &LIFETIMES).unwrap();
         prop_assert!(changed.generation > u64::from(generation));
-        prop_assert!(changed.signer(&published, start()).is_none(), "it is not published yet");
+        prop_assert!(changed.signer(&published, &start().into()).is_none(), "it is not published yet");
         let all = changed.bundle();
         let after = Published { bundle: &all, generation: changed.generation };
-        prop_assert!(changed.signer(&after, start()).is_some());
+        prop_assert!(changed.signer(&after, &start().into()).is_some());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Clocks of replicas jump as they like, the API server's is right: whoever has looked serves what it
+    /// trusts.
+    #[test]
+    fn clocks_that_jump_do_no_harm(
+        steps in prop::collection::vec((0..2_usize, -30_000..30_000_i64, any::<bool>(), 1..200_u64), 1..40),
+    ) {
+        let mut replicas = [Replica::new(0), Replica::new(0)];
+        let (mut cluster, mut now) = running(&mut replicas);
+        for (index, days, is_right, hours) in steps {
+            now += Duration::from_secs(hours * 3600);
+            replicas[index].skew = if is_right { 0 } else { days * DAYS + 7 };
+            cluster.look(&mut replicas[index], now);
+            // The authority moves only while somebody's clock is right, and not if all have been wrong
+            // for a year.
+            if !is_right && now >= Shared::from_json(cluster.secret.as_bytes()).unwrap().current.not_after() {
+                break;
+            }
+            now += SEEN_AFTER;
+            cluster.look(&mut replicas[index], now);
+            prop_assert!(cluster.trusts_replica(&replicas[index], now));
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Certificates as people read them. Pure.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
+
+use super::Validity;
 
 /// What a certificate says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -13,12 +13,9 @@ pub struct Described {
     pub subject: String,
     /// Its serial number, in hexadecimal digits with colons.
     pub serial: String,
-    /// From when on it is valid.
+    /// From when until when it is valid.
     #[serde(skip)]
-    pub not_before: SystemTime,
-    /// When it ends.
-    #[serde(skip)]
-    pub not_after: SystemTime,
+    pub validity: Validity,
 }
 
 /// The certificates of a PEM text; what is none is left out.
@@ -29,18 +26,17 @@ pub fn certificates_in(pem: &[u8]) -> Vec<Described> {
 
 fn describe(der: &CertificateDer<'_>) -> Option<Described> {
     let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
-    let time =
-        |seconds: i64| u64::try_from(seconds).map(Duration::from_secs).map(|at| UNIX_EPOCH + at);
     Some(Described {
         subject: parsed.subject().to_string(),
         serial: parsed.raw_serial_as_string(),
-        not_before: time(parsed.validity().not_before.timestamp()).ok()?,
-        not_after: time(parsed.validity().not_after.timestamp()).ok()?,
+        validity: Validity::of_parsed(&parsed),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::super::Authority;
     use super::*;
 
@@ -52,8 +48,8 @@ mod tests {
         let all = certificates_in(bundle.as_bytes());
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].subject, "CN=prestop authority");
-        assert_eq!(all[0].not_after, now + Duration::from_secs(86_400));
-        assert_eq!(all[0].not_before, now - Duration::from_secs(8640));
+        assert_eq!(all[0].validity.not_after, now + Duration::from_secs(86_400));
+        assert_eq!(all[0].validity.not_before, now - Duration::from_secs(8640));
         assert!(all[0].serial.contains(':'));
         assert!(certificates_in(b"").is_empty());
     }

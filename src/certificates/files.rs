@@ -2,23 +2,51 @@
 //! administrator.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 
-use super::CertificateError;
+use super::{CertificateError, Validity};
 
 /// A certificate with its key.
 #[derive(Debug, Clone)]
 pub struct Pair {
     /// For [`super::ServedCertificate`].
     pub certified: Arc<CertifiedKey>,
-    /// When it ends.
-    pub not_after: SystemTime,
+    /// From when until when the server's certificate is valid.
+    pub validity: Validity,
+    /// DNS names and addresses of the server's certificate.
+    pub(super) names: Vec<Vec<u8>>,
+    issuer: Issuer,
+}
+
+/// Who signed the last certificate of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Issuer {
+    name: Vec<u8>,
+    /// Of its key, if the certificate says.
+    key: Option<Vec<u8>>,
+}
+
+impl Pair {
+    /// Whether both are the same certificate.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+    }
+
+    /// Whether the chains of both begin at the same authority, as far as they say.
+    pub(super) fn is_issued_as(&self, other: &Self) -> bool {
+        let (issuer, other) = (&self.issuer, &other.issuer);
+        let is_same = |(key, other)| key == other;
+        issuer.name == other.name && issuer.key.as_ref().zip(other.key.as_ref()).is_none_or(is_same)
+    }
 }
 
 /// Reads a chain, the server's certificate first, and its key.
@@ -29,11 +57,44 @@ pub fn read_pair(chain: &[u8], key: &[u8]) -> Result<Pair, CertificateError> {
     let chain = certificates("the certificate", chain)?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| CertificateError::NotPem { what: "the key", reason: error.to_string() })?;
-    let not_after = chain.iter().map(not_after).collect::<Result<Vec<_>, _>>()?;
-    let certified = CertifiedKey::from_der(chain, key, &default_provider())
+    let mut parsed = Vec::new();
+    for certificate in &chain {
+        parsed.push(parse(certificate)?);
+    }
+    let (Some(first), Some(last)) = (parsed.first(), parsed.last()) else {
+        return Err(CertificateError::NotX509("there is none".to_owned()));
+    };
+    let (validity, names, issuer) = (Validity::of_parsed(first), names(first), issuer(last));
+    let certified = CertifiedKey::from_der(chain.clone(), key, &default_provider())
         .map_err(CertificateError::NoPair)?;
-    let first = not_after.first().copied().unwrap_or(UNIX_EPOCH);
-    Ok(Pair { certified: Arc::new(certified), not_after: first })
+    Ok(Pair { certified: Arc::new(certified), validity, names, issuer })
+}
+
+fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateError> {
+    let parsed = x509_parser::parse_x509_certificate(certificate);
+    parsed.map(|(_, parsed)| parsed).map_err(|error| CertificateError::NotX509(error.to_string()))
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<Vec<u8>> {
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let names = alternative.iter().flat_map(|names| &names.value.general_names);
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase().into_bytes()),
+        GeneralName::IPAddress(address) => Some(address.to_vec()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn issuer(certificate: &X509Certificate<'_>) -> Issuer {
+    let key =
+        certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(known) => {
+                known.key_identifier.as_ref().map(|key| key.0.to_vec())
+            }
+            _ => None,
+        });
+    Issuer { name: certificate.issuer().as_raw().to_vec(), key }
 }
 
 /// Reads the authorities that sign clients' certificates; also tells when the first of them ends.
@@ -44,7 +105,7 @@ pub fn authorities(pem: &[u8]) -> Result<(RootCertStore, SystemTime), Certificat
     let mut store = RootCertStore::empty();
     let mut first_end: Option<SystemTime> = None;
     for certificate in certificates("the authorities", pem)? {
-        let end = not_after(&certificate)?;
+        let end = Validity::of(&certificate)?.not_after;
         first_end = Some(first_end.map_or(end, |first| first.min(end)));
         store.add(certificate).map_err(|error| CertificateError::NotX509(error.to_string()))?;
     }
@@ -65,11 +126,4 @@ fn certificates(
         Ok(all) => Ok(all),
         Err(error) => Err(CertificateError::NotPem { what, reason: error.to_string() }),
     }
-}
-
-fn not_after(certificate: &CertificateDer<'_>) -> Result<SystemTime, CertificateError> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
-        .map_err(|error| CertificateError::NotX509(error.to_string()))?;
-    let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    Ok(UNIX_EPOCH + Duration::from_secs(seconds))
 }

@@ -14,18 +14,18 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::CertificateError;
+use super::clock::Clocks;
+use super::{CertificateError, Validity};
 
 /// Clocks of API servers and replicas may differ by this much; by less where certificates live for less
-/// than ten times as long.
+/// than ten times as long ([`backdated`]).
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(4 * 3600);
 
 /// A certificate authority with its key.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
-    not_before: SystemTime,
-    not_after: SystemTime,
+    validity: Validity,
 }
 
 /// A server's certificate with its key.
@@ -33,6 +33,8 @@ pub struct Authority {
 pub struct Leaf {
     /// For [`super::ServedCertificate`].
     pub certified: Arc<CertifiedKey>,
+    /// From when on it is valid.
+    pub not_before: SystemTime,
     /// When it ends.
     pub not_after: SystemTime,
 }
@@ -40,15 +42,13 @@ pub struct Leaf {
 impl fmt::Debug for Authority {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority")
-            .field("not_before", &self.not_before)
-            .field("not_after", &self.not_after)
-            .finish_non_exhaustive()
+        f.debug_struct("Authority").field("validity", &self.validity).finish_non_exhaustive()
     }
 }
 
 impl Authority {
-    /// A new authority that is valid from an hour ago.
+    /// A new authority. It is backdated by a tenth of its life, at most by four hours, for API servers
+    /// whose clocks are behind.
     ///
     /// # Errors
     /// When the system gives no random numbers.
@@ -74,9 +74,9 @@ impl Authority {
         let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|error| {
             CertificateError::NotPem { what: "the authority", reason: error.to_string() }
         })?;
-        let (not_before, not_after) = validity(&der, &key)?;
+        let validity = validity(&der, &key)?;
         let issuer = Issuer::from_ca_cert_der(&der, key)?;
-        Ok(Self { issuer, certificate_pem, not_before, not_after })
+        Ok(Self { issuer, certificate_pem, validity })
     }
 
     /// Its certificate, for those who are to trust it.
@@ -94,28 +94,39 @@ impl Authority {
     /// From when on it is valid.
     #[must_use]
     pub const fn not_before(&self) -> SystemTime {
-        self.not_before
+        self.validity.not_before
     }
 
     /// When it ends.
     #[must_use]
     pub const fn not_after(&self) -> SystemTime {
-        self.not_after
+        self.validity.not_after
+    }
+
+    /// Whether it is valid then.
+    #[must_use]
+    pub fn is_valid(&self, at: SystemTime) -> bool {
+        self.validity.holds(at)
     }
 
     /// A server's certificate for these DNS names and addresses, never valid for longer than the
-    /// authority itself.
+    /// authority itself. Where clocks differ, it is valid by each of them by which the authority is.
     ///
     /// # Errors
     /// When a name is neither a DNS name nor an address, or there are no random numbers.
     pub fn issue(
         &self,
         names: &[&str],
-        now: SystemTime,
+        now: impl Into<Clocks>,
         lifetime: Duration,
     ) -> Result<Leaf, CertificateError> {
-        let not_before = self.not_before.max(now - backdated(lifetime));
-        let not_after = whole_seconds(self.not_after.min(now + lifetime));
+        let clocks: Clocks = now.into();
+        let times = clocks.both();
+        let valid = || times.into_iter().filter(|at| self.is_valid(*at));
+        let earliest = valid().min().unwrap_or(clocks.checking());
+        let latest = valid().max().unwrap_or(clocks.checking());
+        let not_before = whole_seconds(self.not_before().max(earliest - backdated(lifetime)));
+        let not_after = whole_seconds(self.not_after().min(latest + lifetime));
         let mut params = params(names, not_before, not_after)?;
         params.distinguished_name.push(DnType::CommonName, "prestop");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -127,11 +138,12 @@ impl Authority {
         let chain = vec![certificate.der().clone()];
         let certified = CertifiedKey::from_der(chain, key, &default_provider())
             .map_err(CertificateError::NoPair)?;
-        Ok(Leaf { certified: Arc::new(certified), not_after })
+        Ok(Leaf { certified: Arc::new(certified), not_before, not_after })
     }
 }
 
-fn backdated(lifetime: Duration) -> Duration {
+/// By how much a certificate of this life is valid before it is made.
+pub(super) fn backdated(lifetime: Duration) -> Duration {
     CLOCK_TOLERANCE.min(lifetime / 10)
 }
 
@@ -142,18 +154,13 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// From when until when a certificate is valid, if the key is its own.
-fn validity(
-    der: &CertificateDer<'_>,
-    key: &KeyPair,
-) -> Result<(SystemTime, SystemTime), CertificateError> {
+fn validity(der: &CertificateDer<'_>, key: &KeyPair) -> Result<Validity, CertificateError> {
     let (_, parsed) = x509_parser::parse_x509_certificate(der)
         .map_err(|error| CertificateError::NotX509(error.to_string()))?;
     if parsed.public_key().subject_public_key.data != key.public_key_raw() {
         return Err(CertificateError::NotX509("the key belongs to another one".to_owned()));
     }
-    let validity = parsed.validity();
-    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    Ok((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())))
+    Ok(Validity::of_parsed(&parsed))
 }
 
 fn params(
@@ -171,6 +178,7 @@ fn params(
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::Difference;
     use super::*;
 
     #[test]
@@ -221,6 +229,30 @@ mod tests {
             (&authority.key_pem(), authority.key_pem()),
         ] {
             assert!(Authority::from_pem(certificate, &key).is_err());
+        }
+    }
+
+    /// One of two clocks is wrong, and nobody can say which: the certificate is valid by both, as far as
+    /// its authority is.
+    #[test]
+    fn a_leaf_is_valid_by_both_clocks() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let day = Duration::from_secs(86_400);
+        let authority = Authority::generate(now, 365 * day).unwrap();
+        let tolerance = Duration::from_secs(4 * 3600);
+        for (own, valid) in [
+            (now + 300 * day, &[now, now + 300 * day][..]),
+            (now + 400 * day, &[now]),
+            (now - 50 * day, &[now]),
+            (now, &[now]),
+        ] {
+            let difference = Difference::measured(own, now, own);
+            let clocks = Clocks::new(own, difference, tolerance);
+            let leaf = authority.issue(&["localhost"], clocks, 7 * day).unwrap();
+            let validity = Validity { not_before: leaf.not_before, not_after: leaf.not_after };
+            assert!(valid.iter().all(|at| validity.holds(*at + day)), "{validity:?}");
+            assert!(leaf.not_after <= *valid.last().unwrap() + 7 * day, "{validity:?}");
+            assert_eq!(Validity::of(&leaf.certified.cert[0]).unwrap(), validity);
         }
     }
 

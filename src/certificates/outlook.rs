@@ -15,16 +15,20 @@ pub struct Coming {
 
 /// The changes to come, the next one first.
 #[must_use]
-pub fn outlook(shared: &Shared, lifetimes: &Lifetimes, now: SystemTime) -> Vec<Coming> {
+pub fn outlook(shared: &Shared, now: SystemTime) -> Vec<Coming> {
     let current = &shared.current;
+    let overlap = shared.overlap.unwrap_or(Lifetimes::default().overlap);
     let mut coming = vec![match &shared.next {
+        _ if !current.is_valid(now) => Coming { at: now, change: Change::Replace },
+        Some(next) if !next.authority.is_valid(now) => Coming { at: now, change: Change::Prepare },
         None => Coming {
             at: Lifetimes::due_at(current.not_before(), current.not_after()),
             change: Change::Prepare,
         },
         Some(next) => match next.published_at {
             None => Coming { at: now, change: Change::Seen },
-            Some(at) => Coming { at: at + lifetimes.overlap, change: Change::Switch },
+            // No later than after an overlap from now on, whatever clock wrote when it was published.
+            Some(at) => Coming { at: at.min(now) + overlap, change: Change::Switch },
         },
     }];
     coming.extend(
@@ -46,7 +50,8 @@ mod tests {
     /// What is foretold is what happens.
     #[test]
     fn the_next_change_is_due_when_it_is_foretold() {
-        let lifetimes = Lifetimes::default();
+        // The overlap is told by the Secret, not by what it usually is.
+        let lifetimes = Lifetimes { overlap: 3 * DAY, ..Lifetimes::default() };
         let mut now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let nobody = Published { bundle: "", generation: 0 };
         let mut shared = Shared::changed(None, Change::Begin, &nobody, now, &lifetimes).unwrap();
@@ -57,7 +62,7 @@ mod tests {
             let published = Published { bundle: &bundle, generation: shared.generation };
             sighting.look(Some(&shared), &published, now);
             let due = |at| Shared::due(Some(&shared), &published, &sighting, at, &lifetimes);
-            let next = outlook(&shared, &lifetimes, now)[0];
+            let next = outlook(&shared, now)[0];
             let before = next.at - Duration::from_secs(2);
             if before > now {
                 assert_eq!(due(before), None);
@@ -70,6 +75,6 @@ mod tests {
         }
         let round = [Change::Prepare, Change::Seen, Change::Switch, Change::Retire];
         assert_eq!(seen, [round, round].concat());
-        assert!(outlook(&shared, &lifetimes, now)[0].at > now + 200 * DAY);
+        assert!(outlook(&shared, now)[0].at > now + 200 * DAY);
     }
 }

@@ -7,20 +7,19 @@
 //! has ended. Every replica does every step that is due; the Secret's resource version decides who
 //! was first, and the others take what they find.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod state;
+
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::issue::CLOCK_TOLERANCE;
-use super::{Authority, CertificateError};
+pub use self::state::SecretError;
+use super::issue::{CLOCK_TOLERANCE, backdated};
+use super::{Authority, CertificateError, Validity};
 
-/// The version of what is in the Secret.
-const SCHEMA: u32 = 1;
 /// Of authorities whose keys were lost; there are at most three at any time.
 const MOST_KEPT: usize = 3;
 
@@ -47,6 +46,8 @@ pub struct Shared {
     pub next: Option<Successor>,
     /// Signed once; what they signed may still be served.
     pub retired: Vec<Retired>,
+    /// The overlap that whoever wrote this goes by; for [`super::outlook`].
+    pub overlap: Option<Duration>,
 }
 
 /// An authority that will sign.
@@ -54,7 +55,7 @@ pub struct Shared {
 pub struct Successor {
     /// It.
     pub authority: Authority,
-    /// When it was first seen in the webhook configuration.
+    /// When it was first seen in the webhook configuration, by the clock of the replica that saw it.
     pub published_at: Option<SystemTime>,
 }
 
@@ -72,19 +73,19 @@ pub struct Retired {
 pub struct Published<'a> {
     /// `caBundle`, as PEM.
     pub bundle: &'a str,
-    /// The generation that was published with it; 0 where none was.
+    /// The generation that was published with it; 0 where none was, or no number.
     pub generation: u64,
 }
 
 /// Since when one replica has seen the successor in the webhook configuration, by its own clock. The
-/// time in the Secret is by another clock, which may be behind.
+/// time in the Secret is by another clock, which may be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sighting(Option<(String, SystemTime)>);
 
 /// A change of the Secret that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// There is nothing usable: a first authority.
+    /// There is nothing usable, or something older than what is published: a first authority.
     Begin,
     /// A successor is made, and published by the next look at the webhook configuration.
     Prepare,
@@ -94,51 +95,9 @@ pub enum Change {
     Switch,
     /// What no served certificate needs any more is not published any more.
     Retire,
-    /// The authority has ended, and there was nobody to change it in time.
+    /// The authority is not valid: it has ended, and there was nobody to change it in time; or a clock
+    /// was wrong when it was made.
     Replace,
-}
-
-/// The Secret can't be used.
-#[derive(Debug, Error)]
-pub enum SecretError {
-    /// Not what this program writes.
-    #[error("the Secret's state can't be read: {0}")]
-    State(#[from] serde_json::Error),
-    /// Written by a newer version.
-    #[error("the Secret's state is of schema {0}; this version knows {SCHEMA}")]
-    Schema(u32),
-    /// A certificate or a key in it is broken.
-    #[error("the Secret's authority: {0}")]
-    Authority(#[from] CertificateError),
-}
-
-/// The Secret's state as it is written.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Written {
-    schema: u32,
-    generation: u64,
-    current: WrittenAuthority,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    next: Option<WrittenAuthority>,
-    /// Seconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    next_published_at: Option<u64>,
-    #[serde(default)]
-    retired: Vec<WrittenRetired>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WrittenAuthority {
-    certificate: String,
-    key: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WrittenRetired {
-    certificate: String,
-    /// Seconds since 1970.
-    until: u64,
 }
 
 impl Change {
@@ -171,16 +130,17 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
-    /// Whether two thirds of a time are over.
-    #[must_use]
-    pub fn is_due(from: SystemTime, until: SystemTime, now: SystemTime) -> bool {
-        now >= Self::due_at(from, until)
-    }
-
     /// When two thirds of a time are over.
     #[must_use]
     pub fn due_at(from: SystemTime, until: SystemTime) -> SystemTime {
         from + until.duration_since(from).unwrap_or_default() * 2 / 3
+    }
+
+    /// How far a replica's clock may be off the API server's: as far as certificates are backdated, so
+    /// that what one of the two signs is valid for the other.
+    #[must_use]
+    pub fn clock_tolerance(&self) -> Duration {
+        backdated(self.leaf)
     }
 
     /// The latest end of a certificate that is signed now, by a replica whose clock may be ahead.
@@ -190,58 +150,6 @@ impl Lifetimes {
 }
 
 impl Shared {
-    /// Reads the Secret's state.
-    ///
-    /// # Errors
-    /// When it is not what this program wrote; [`Change::Begin`] is due then.
-    pub fn from_json(json: &[u8]) -> Result<Self, SecretError> {
-        let written: Written = serde_json::from_slice(json)?;
-        if written.schema != SCHEMA {
-            return Err(SecretError::Schema(written.schema));
-        }
-        let authority = |written: &WrittenAuthority| {
-            Authority::from_pem(&written.certificate, &written.key).map_err(SecretError::from)
-        };
-        let next = written.next.as_ref().map(&authority).transpose()?;
-        let published_at = written.next_published_at.map(time);
-        let retired = written.retired.into_iter().map(|retired| Retired {
-            certificate_pem: retired.certificate,
-            until: time(retired.until),
-        });
-        Ok(Self {
-            generation: written.generation,
-            current: authority(&written.current)?,
-            next: next.map(|authority| Successor { authority, published_at }),
-            retired: retired.collect(),
-        })
-    }
-
-    /// The Secret's state, with the keys.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let authority = |authority: &Authority| WrittenAuthority {
-            certificate: authority.certificate_pem().to_owned(),
-            key: authority.key_pem(),
-        };
-        let written = Written {
-            schema: SCHEMA,
-            generation: self.generation,
-            current: authority(&self.current),
-            next: self.next.as_ref().map(|next| authority(&next.authority)),
-            next_published_at: self.next.as_ref().and_then(|next| next.published_at).map(seconds),
-            retired: self
-                .retired
-                .iter()
-                .map(|retired| WrittenRetired {
-                    certificate: retired.certificate_pem.clone(),
-                    until: seconds(retired.until),
-                })
-                .collect(),
-        };
-        // Texts and numbers can always be written.
-        serde_json::to_string(&written).unwrap_or_default()
-    }
-
     /// Everything that is to be trusted, for `caBundle`.
     #[must_use]
     pub fn bundle(&self) -> String {
@@ -256,7 +164,8 @@ impl Shared {
         bundle
     }
 
-    /// The change that is due, if any.
+    /// The change that is due, if any. `now` is a time that the API server agrees with
+    /// ([`super::clock`]).
     #[must_use]
     pub fn due(
         shared: Option<&Self>,
@@ -265,28 +174,39 @@ impl Shared {
         now: SystemTime,
         lifetimes: &Lifetimes,
     ) -> Option<Change> {
-        let Some(shared) = shared else { return Some(Change::Begin) };
-        if now >= shared.current.not_after() {
+        let Some(shared) = shared.filter(|shared| !shared.is_older(published)) else {
+            return Some(Change::Begin);
+        };
+        let current = &shared.current;
+        if !current.is_valid(now) {
             return Some(Change::Replace);
         }
-        let current = &shared.current;
         match &shared.next {
-            None if Lifetimes::is_due(current.not_before(), current.not_after(), now) => {
+            None if now >= Lifetimes::due_at(current.not_before(), current.not_after()) => {
                 return Some(Change::Prepare);
             }
-            Some(Successor { authority, published_at: None }) if published.holds(authority) => {
+            // It can't sign when its time comes.
+            Some(next) if !next.authority.is_valid(now) => return Some(Change::Prepare),
+            Some(Successor { authority, published_at: None })
+                if published.holds(authority.certificate_pem()) =>
+            {
                 return Some(Change::Seen);
             }
-            Some(Successor { published_at: Some(at), .. })
-                if sighting
-                    .since()
-                    .is_some_and(|since| now >= since.max(*at) + lifetimes.overlap) =>
+            Some(Successor { published_at: Some(_), .. })
+                if sighting.since().is_some_and(|since| now >= since + lifetimes.overlap) =>
             {
                 return Some(Change::Switch);
             }
             None | Some(_) => {}
         }
         shared.retired.iter().any(|retired| now >= retired.until).then_some(Change::Retire)
+    }
+
+    /// Whether something newer was published: a backup brought back what was in the Secret long ago, and
+    /// with it perhaps an authority that nobody should trust any more.
+    #[must_use]
+    pub const fn is_older(&self, published: &Published<'_>) -> bool {
+        self.generation < published.generation
     }
 
     /// The Secret after a change.
@@ -301,15 +221,17 @@ impl Shared {
         lifetimes: &Lifetimes,
     ) -> Result<Self, CertificateError> {
         let fresh = || Authority::generate(now, lifetimes.authority);
-        let Some(mut shared) = shared else {
-            // Other replicas may still serve what the lost authority signed.
-            let retired = published.valid(now).map(|certificate_pem| Retired {
-                certificate_pem,
-                until: lifetimes.last_leaf_end(now),
+        let Some(mut shared) = shared.filter(|_| change != Change::Begin) else {
+            return Ok(Self {
+                // The largest number stays: nothing may wrap around.
+                generation: published.generation.saturating_add(1),
+                current: fresh()?,
+                next: None,
+                retired: published.retired(now, lifetimes),
+                overlap: Some(lifetimes.overlap),
             });
-            let (generation, retired) = (published.generation + 1, retired.collect());
-            return Ok(Self { generation, current: fresh()?, next: None, retired });
         };
+        shared.overlap = Some(lifetimes.overlap);
         match change {
             Change::Prepare => {
                 shared.next = Some(Successor { authority: fresh()?, published_at: None });
@@ -330,8 +252,7 @@ impl Shared {
             Change::Retire => shared.retired.retain(|retired| now < retired.until),
             Change::Begin | Change::Replace => {
                 let successor = shared.next.take().map(|next| next.authority);
-                let usable = successor.filter(|authority| now < authority.not_after());
-                let new = match usable {
+                let new = match successor.filter(|authority| authority.is_valid(now)) {
                     Some(authority) => authority,
                     None => fresh()?,
                 };
@@ -339,7 +260,7 @@ impl Shared {
                 shared.retire(&old, now, lifetimes);
             }
         }
-        shared.generation = shared.generation.max(published.generation) + 1;
+        shared.generation = shared.generation.max(published.generation).saturating_add(1);
         Ok(shared)
     }
 
@@ -350,27 +271,22 @@ impl Shared {
             self.retired.push(Retired { certificate_pem, until });
         }
     }
-
-    /// The authority that a replica may sign with: one that is published. `None` while there is none,
-    /// and what is served stays.
-    #[must_use]
-    pub fn signer(&self, published: &Published<'_>, now: SystemTime) -> Option<&Authority> {
-        let next = self.next.as_ref().map(|next| &next.authority);
-        let usable =
-            |authority: &&Authority| now < authority.not_after() && published.holds(authority);
-        [Some(&self.current), next].into_iter().flatten().find(usable)
-    }
 }
 
 impl Sighting {
     /// Takes note of what was read at `now`.
     pub fn look(&mut self, shared: Option<&Shared>, published: &Published<'_>, now: SystemTime) {
         let next = shared.and_then(|shared| shared.next.as_ref()).map(|next| &next.authority);
-        let Some(next) = next.filter(|authority| published.holds(authority)) else {
+        let Some(next) = next.filter(|authority| published.holds(authority.certificate_pem()))
+        else {
             self.0 = None;
             return;
         };
-        if self.0.as_ref().is_none_or(|(known, _)| known != next.certificate_pem()) {
+        // A clock that was set back was wrong when it was seen.
+        let is_known = |(known, since): &(String, SystemTime)| {
+            known == next.certificate_pem() && *since <= now
+        };
+        if !self.0.as_ref().is_some_and(is_known) {
             self.0 = Some((next.certificate_pem().to_owned(), now));
         }
     }
@@ -381,9 +297,10 @@ impl Sighting {
 }
 
 impl Published<'_> {
-    /// Whether an authority's certificate is in the bundle, however that is wrapped.
-    fn holds(&self, authority: &Authority) -> bool {
-        let certificate = authority.certificate_pem().trim_end();
+    /// Whether a certificate is in the bundle, however that is wrapped.
+    #[must_use]
+    pub fn holds(&self, certificate_pem: &str) -> bool {
+        let certificate = certificate_pem.trim_end();
         // The usual case, without reading anything.
         if self.bundle.contains(certificate) {
             return true;
@@ -392,22 +309,14 @@ impl Published<'_> {
         wanted.is_ok_and(|wanted| self.certificates().any(|known| known == wanted))
     }
 
-    /// Certificates that have not ended, as PEM.
-    fn valid(&self, now: SystemTime) -> impl Iterator<Item = String> {
-        let certificates = self.certificates().filter(move |der| {
-            let end = x509_parser::parse_x509_certificate(der)
-                .map_or(0, |(_, parsed)| parsed.validity().not_after.timestamp());
-            now < time(u64::try_from(end).unwrap_or(0))
+    /// What is trusted and has not ended, for as long as other replicas may serve what it signed.
+    fn retired(&self, now: SystemTime, lifetimes: &Lifetimes) -> Vec<Retired> {
+        let valid = self.certificates().filter_map(|der| {
+            let end = Validity::of(&der).ok()?.not_after;
+            let until = lifetimes.last_leaf_end(now).min(end);
+            (now < until).then(|| Retired { certificate_pem: pem(&der), until })
         });
-        certificates.take(MOST_KEPT).map(|der| {
-            let lines = STANDARD.encode(&der);
-            let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-            for line in lines.as_bytes().chunks(64) {
-                pem.push_str(&String::from_utf8_lossy(line));
-                pem.push('\n');
-            }
-            pem + "-----END CERTIFICATE-----\n"
-        })
+        valid.take(MOST_KEPT).collect()
     }
 
     fn certificates(&self) -> impl Iterator<Item = CertificateDer<'static>> {
@@ -415,11 +324,12 @@ impl Published<'_> {
     }
 }
 
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn time(seconds: u64) -> SystemTime {
-    // Far in the future, instead of none, for what nobody can have meant.
-    UNIX_EPOCH + Duration::from_secs(seconds.min(1 << 40))
+fn pem(der: &CertificateDer<'_>) -> String {
+    let lines = STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in lines.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem + "-----END CERTIFICATE-----\n"
 }

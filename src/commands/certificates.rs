@@ -12,9 +12,9 @@ use super::{Exit, tell};
 use crate::api::objects::{MutatingWebhookConfiguration, Secret};
 use crate::api::{self, Api, Collection};
 use crate::certificates::outlook::outlook;
-use crate::certificates::rotation::{Change, Lifetimes, Shared};
+use crate::certificates::rotation::{Change, Published, Shared};
 use crate::certificates::store::{GENERATION_ANNOTATION, STATE_KEY};
-use crate::certificates::{Authority, Described, certificates_in};
+use crate::certificates::{Authority, Described, Invalid, certificates_in};
 use crate::cli::{CertificatesStatusArguments, ReadingForm};
 
 /// Of the form for machines.
@@ -23,6 +23,8 @@ const DAY_SECONDS: u64 = 86_400;
 
 /// What was read of the cluster.
 struct Seen {
+    /// By the API server's clock, which is the one that certificates are checked by.
+    now: SystemTime,
     webhook: String,
     bundle: String,
     /// Of what was published.
@@ -41,17 +43,17 @@ pub(super) fn status(arguments: &CertificatesStatusArguments) -> anyhow::Result<
             return Ok(Exit::BadInput);
         }
     };
-    let now = SystemTime::now();
     let mut out = io::stdout().lock();
     match arguments.output {
-        ReadingForm::Json => writeln!(out, "{:#}", for_machines(&seen, now))?,
-        ReadingForm::Text => write!(out, "{}", for_people(&seen, now))?,
+        ReadingForm::Json => writeln!(out, "{:#}", for_machines(&seen))?,
+        ReadingForm::Text => write!(out, "{}", for_people(&seen))?,
     }
     Ok(Exit::Done)
 }
 
 async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
     let api = Api::new(api::client().await?);
+    let date = api.date().await.context("the API server")?;
     let name = &arguments.webhook;
     let found = api.get(&Collection::mutating_webhook_configurations(), name).await;
     let found: Option<MutatingWebhookConfiguration> = found.context("the webhook configuration")?;
@@ -71,7 +73,8 @@ async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
         }
     };
     let bundle = String::from_utf8_lossy(&client_config.ca_bundle).into_owned();
-    Ok(Seen { webhook: name.clone(), bundle, generation, shared })
+    let now = date.unwrap_or_else(SystemTime::now);
+    Ok(Seen { now, webhook: name.clone(), bundle, generation, shared })
 }
 
 async fn shared(api: &Api, namespace: &str, name: &str) -> Result<Shared, String> {
@@ -95,7 +98,8 @@ async fn shared(api: &Api, namespace: &str, name: &str) -> Result<Shared, String
     Shared::from_json(&state).map_err(|error| error.to_string())
 }
 
-fn for_people(seen: &Seen, now: SystemTime) -> String {
+fn for_people(seen: &Seen) -> String {
+    let now = seen.now;
     let mut lines = Vec::new();
     let generation =
         seen.generation.as_deref().map_or(String::new(), |it| format!(", generation {it}"));
@@ -124,6 +128,9 @@ fn for_people(seen: &Seen, now: SystemTime) -> String {
             }));
             lines.push(if is_published(seen, shared) {
                 "  published as it is in the Secret".to_owned()
+            } else if is_older(seen, shared) {
+                "  OLDER than what is published, as after a restored backup; the next look of a replica makes a new authority"
+                    .to_owned()
             } else {
                 "  NOT published as it is in the Secret; the next look of a replica does that"
                     .to_owned()
@@ -135,7 +142,12 @@ fn for_people(seen: &Seen, now: SystemTime) -> String {
     lines.join("\n") + "\n"
 }
 
-fn for_machines(seen: &Seen, now: SystemTime) -> Value {
+fn for_machines(seen: &Seen) -> Value {
+    let now = seen.now;
+    let described = |known: &Described| described(known, now);
+    let described_authority = |authority: &Authority| {
+        certificates_in(authority.certificate_pem().as_bytes()).first().map(described)
+    };
     let trusted: Vec<_> = certificates_in(seen.bundle.as_bytes()).iter().map(described).collect();
     let mut status = json!({
         "version": FORM_VERSION, "webhook": seen.webhook, "publishedGeneration": seen.generation,
@@ -155,7 +167,7 @@ fn for_machines(seen: &Seen, now: SystemTime) -> Value {
                 "certificate": certificates_in(retired.certificate_pem.as_bytes()).first().map(described),
                 "until": stamp(retired.until),
             })).collect::<Vec<_>>(),
-            "coming": outlook(shared, &Lifetimes::default(), now).iter().map(|coming| json!({
+            "coming": outlook(shared, now).iter().map(|coming| json!({
                 "at": stamp(coming.at), "change": words(coming.change),
             })).collect::<Vec<_>>(),
         }),
@@ -171,8 +183,14 @@ fn is_published(seen: &Seen, shared: &Shared) -> bool {
     certificates_in(seen.bundle.as_bytes()) == certificates_in(shared.bundle().as_bytes())
 }
 
+/// Whether the Secret's state is older than what is published.
+fn is_older(seen: &Seen, shared: &Shared) -> bool {
+    let generation = seen.generation.as_ref().and_then(|text| text.parse().ok());
+    shared.is_older(&Published { bundle: &seen.bundle, generation: generation.unwrap_or(0) })
+}
+
 fn coming(shared: &Shared, now: SystemTime) -> Vec<(String, &'static str)> {
-    let coming = outlook(shared, &Lifetimes::default(), now);
+    let coming = outlook(shared, now);
     coming.iter().map(|coming| (moment(coming.at, now), words(coming.change))).collect()
 }
 
@@ -183,7 +201,7 @@ const fn words(change: Change) -> &'static str {
         Change::Seen => "the successor is published; its time of overlap begins",
         Change::Switch => "the successor signs",
         Change::Retire => "a retired authority is trusted no more",
-        Change::Replace => "the authority has ended: a new one is made",
+        Change::Replace => "the authority is not valid: a new one is made",
     }
 }
 
@@ -193,22 +211,25 @@ fn line_of(authority: &Authority, now: SystemTime) -> String {
 }
 
 fn line(known: &Described, now: SystemTime) -> String {
-    let Described { subject, serial, not_before, not_after } = known;
+    let Described { subject, serial, validity } = known;
+    let fault = match validity.fault(now) {
+        None => "",
+        Some(Invalid::NotYet) => ", NOT VALID YET",
+        Some(Invalid::Ended) => ", ENDED",
+    };
     format!(
-        "{subject}, serial {serial}, from {} until {}",
-        stamp(*not_before),
-        moment(*not_after, now)
+        "{subject}, serial {serial}, from {} until {}{fault}",
+        stamp(validity.not_before),
+        moment(validity.not_after, now)
     )
 }
 
-fn described_authority(authority: &Authority) -> Option<Value> {
-    certificates_in(authority.certificate_pem().as_bytes()).first().map(described)
-}
-
-fn described(known: &Described) -> Value {
+fn described(known: &Described, now: SystemTime) -> Value {
+    let Described { subject, serial, validity } = known;
     json!({
-        "subject": known.subject, "serial": known.serial,
-        "notBefore": stamp(known.not_before), "notAfter": stamp(known.not_after),
+        "subject": subject, "serial": serial,
+        "notBefore": stamp(validity.not_before), "notAfter": stamp(validity.not_after),
+        "isValid": validity.holds(now),
     })
 }
 
@@ -227,7 +248,7 @@ fn moment(at: SystemTime, now: SystemTime) -> String {
 }
 
 /// RFC 3339, in UTC and whole seconds.
-fn stamp(at: SystemTime) -> String {
+pub(super) fn stamp(at: SystemTime) -> String {
     let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let timestamp = i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok());
     timestamp.map_or_else(String::new, |timestamp| timestamp.to_string())
@@ -238,13 +259,14 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::certificates::rotation::Published;
+    use crate::certificates::rotation::Lifetimes;
 
     fn seen(now: SystemTime) -> Seen {
         let nobody = Published { bundle: "", generation: 0 };
         let shared =
             Shared::changed(None, Change::Begin, &nobody, now, &Lifetimes::default()).unwrap();
         Seen {
+            now,
             webhook: "prestop".to_owned(),
             bundle: shared.bundle(),
             generation: Some("1".to_owned()),
@@ -255,7 +277,7 @@ mod tests {
     #[test]
     fn a_fresh_installation_is_told_with_its_next_change() {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let text = for_people(&seen(now), now);
+        let text = for_people(&seen(now));
         for part in [
             "trusted by API servers (caBundle of prestop, generation 1):\n  CN=prestop authority, serial ",
             "until 2028-01-15T08:00:00Z (in 365 days)",
@@ -265,7 +287,7 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("NOT"), "{text}");
-        let machines = for_machines(&seen(now), now).to_string();
+        let machines = for_machines(&seen(now)).to_string();
         assert!(!machines.contains("PRIVATE") && machines.contains("\"isPublished\":true"));
     }
 
@@ -274,10 +296,43 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let mut foreign = seen(now);
         foreign.bundle = String::new();
-        let text = for_people(&foreign, now);
+        let text = for_people(&foreign);
         assert!(text.contains("nothing: no call to prestop succeeds"), "{text}");
         assert!(text.contains("NOT published"), "{text}");
         foreign.shared = Err("you may not see it".to_owned());
-        assert!(for_people(&foreign, now).contains("the shared authority: you may not see it"));
+        assert!(for_people(&foreign).contains("the shared authority: you may not see it"));
+    }
+
+    /// By a wrong clock an authority was made that begins next year.
+    #[test]
+    fn what_is_not_valid_now_is_told() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mut wrong = seen(now + Duration::from_secs(300 * DAY_SECONDS));
+        wrong.now = now;
+        let text = for_people(&wrong);
+        assert_eq!(text.matches(", NOT VALID YET").count(), 2, "{text}");
+        assert!(text.contains("(in 0 minutes): the authority is not valid"), "{text}");
+        assert!(for_machines(&wrong).to_string().contains("\"isValid\":false"));
+        wrong.now = now + Duration::from_secs(900 * DAY_SECONDS);
+        assert_eq!(for_people(&wrong).matches(", ENDED").count(), 2);
+        wrong.generation = Some("7".to_owned());
+        wrong.bundle = String::new();
+        assert!(for_people(&wrong).contains("OLDER than what is published"));
+    }
+
+    /// The overlap is the one that the replicas go by.
+    #[test]
+    fn the_switch_is_told_for_the_configured_overlap() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let lifetimes =
+            Lifetimes { overlap: Duration::from_secs(5 * DAY_SECONDS), ..Lifetimes::default() };
+        let mut seen = seen(now);
+        for change in [Change::Prepare, Change::Seen] {
+            let published = Published { bundle: "", generation: 0 };
+            let shared = Shared::changed(seen.shared.ok(), change, &published, now, &lifetimes);
+            seen.shared = Ok(Shared::from_json(shared.unwrap().to_json().as_bytes()).unwrap());
+        }
+        let text = for_people(&seen);
+        assert!(text.contains("(in 5 days): the successor signs"), "{text}");
     }
 }

@@ -1,5 +1,7 @@
 //! `prestop serve`: puts the server together out of its parts, and takes it apart again.
 
+mod authority;
+mod certificate;
 mod files;
 mod listening;
 mod watching;
@@ -8,7 +10,6 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -18,7 +19,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use self::files::{CertificateFiles, ClientFile, ConfigurationFile, NamespacesFile};
+use self::authority::Trust;
+use self::certificate::CertificateFiles;
+use self::files::{ClientFile, ConfigurationFile, NamespacesFile};
 use self::listening::listen;
 use self::watching::Cluster;
 use super::{Exit, tell};
@@ -299,7 +302,7 @@ fn certificate(
 ) -> anyhow::Result<Option<CertificateFiles>> {
     if let (Some(chain), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
         let mut files = CertificateFiles::new(chain, key);
-        files.first(served, metrics)?;
+        files.first(served, metrics, SystemTime::now())?;
         return Ok(Some(files));
     }
     if arguments.authority_secret.is_some() {
@@ -332,15 +335,23 @@ fn readiness(
     served: &Arc<ServedCertificate>,
     shutdown: &Shutdown,
     watched: Option<Arc<WatchedNamespaces>>,
-    trust: Option<Arc<AtomicBool>>,
+    trust: Option<Arc<Trust>>,
 ) -> Readiness {
     let (served, shutdown) = (served.clone(), shutdown.clone());
+    let is_valid = {
+        let trust = trust.clone();
+        move || {
+            let own = SystemTime::now();
+            let now = trust.as_ref().map_or(own, |trust| trust.time(own));
+            served.validity().is_some_and(|validity| validity.holds(now))
+        }
+    };
     let mut readiness = Readiness::new()
-        .with("certificate", "there is no certificate yet", move || served.is_there())
+        .with("certificate", "there is no certificate that is valid now", is_valid)
         .with("shutdown", "the server is draining", move || shutdown.phase() == Phase::Serving);
     if let Some(trust) = trust {
-        let otherwise = "the webhook configuration does not hold our authority yet";
-        readiness = readiness.with("trust", otherwise, move || trust.load(Ordering::Relaxed));
+        let otherwise = "the webhook configuration does not hold our authority";
+        readiness = readiness.with("trust", otherwise, move || trust.is_trusted());
     }
     match watched {
         None => readiness,
@@ -369,7 +380,7 @@ impl Reloads {
             }
         }
         if let Some(files) = &mut self.certificate {
-            files.look(&targets.certificate, &targets.metrics);
+            files.look(&targets.certificate, &targets.metrics, SystemTime::now());
         }
         if let Some(file) = &mut self.clients
             && let Some(terms) = file.changed(targets.certificate.clone(), &targets.metrics)

@@ -1,5 +1,4 @@
-//! The annotation `prestop.dev/status`: what was done to a pod, for people, for `audit`, and for a
-//! second pass that has to know the grace period of the first (`docs/rules.md`, section 8).
+//! The annotation `prestop.dev/status`: what was done to a pod, for people, and for a second pass that has to know the grace period of the first (`docs/rules.md`, section 8).
 
 use std::borrow::Cow;
 

@@ -82,7 +82,8 @@ impl Replica {
         if let Some(stderr) = unshare.stderr.take() {
             tokio::spawn(output.clone().read(BufReader::new(stderr)));
         }
-        let mut stdout = BufReader::new(unshare.stdout.take().ok_or(StartError::TooMany)?);
+        let no_output = || StartError::Unshare(std::io::Error::other("it has no standard output"));
+        let mut stdout = BufReader::new(unshare.stdout.take().ok_or_else(no_output)?);
         let mut first = String::new();
         let read = timeout(START_TIMEOUT, stdout.read_line(&mut first)).await;
         let started = first.strip_prefix(STARTED).filter(|_| matches!(read, Ok(Ok(_))));

@@ -2,15 +2,17 @@
 //! configuration, with the rights that an installation has and no others.
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use http::header::DATE;
 use kube::Client;
 use prestop::certificates::ServedCertificate;
 use prestop::certificates::rotation::Lifetimes;
-use prestop::certificates::store::{Looked, Names, Store, StoreError};
+use prestop::certificates::store::{Looked, Names, Problem, Store, StoreError};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -18,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tower::ServiceExt;
 
 use super::api::{ControlPlane, has_status};
 use crate::serve::process::{Serve, signal, wait_until};
@@ -44,6 +47,8 @@ struct Installation {
     control_plane: ControlPlane,
     runtime: Runtime,
     client: Client,
+    /// The API server's clock, as replicas see it.
+    clock: Arc<Mutex<SystemTime>>,
 }
 
 struct Replica {
@@ -65,8 +70,19 @@ impl Installation {
             .enable_all()
             .build()
             .unwrap();
-        let client = runtime.block_on(async { account.client().unwrap() });
-        Some(Self { control_plane, runtime, client })
+        let clock = Arc::new(Mutex::new(SystemTime::now()));
+        let client = runtime.block_on(async {
+            let clock = clock.clone();
+            let client = account.client().unwrap().map_response(
+                move |mut response: http::Response<kube::client::Body>| {
+                    let date = httpdate::fmt_http_date(*clock.lock().unwrap());
+                    response.headers_mut().insert(DATE, HeaderValue::from_str(&date).unwrap());
+                    response
+                },
+            );
+            Client::new(client, "default")
+        });
+        Some(Self { control_plane, runtime, client, clock })
     }
 
     fn replica(&self) -> Replica {
@@ -83,7 +99,18 @@ impl Installation {
     }
 
     fn look(&self, replica: &mut Replica, now: SystemTime) -> Result<Looked, StoreError> {
-        self.runtime.block_on(replica.store.look(&replica.served, || now))
+        self.look_at(replica, now, now)
+    }
+
+    /// A look when it is `own` by the replica's clock and `now` by the API server's.
+    fn look_at(
+        &self,
+        replica: &mut Replica,
+        own: SystemTime,
+        now: SystemTime,
+    ) -> Result<Looked, StoreError> {
+        *self.clock.lock().unwrap() = now;
+        self.runtime.block_on(replica.store.look(&replica.served, || own))
     }
 
     /// Looks until there is nothing more to do.
@@ -189,7 +216,7 @@ fn the_authority_changes_without_a_gap() {
         for _ in 0..3 {
             now += Duration::from_secs(700);
             for (replica, clock) in replicas.iter_mut().zip(clocks(now)) {
-                installation.look(replica, clock).unwrap();
+                installation.look_at(replica, clock, now).unwrap();
             }
             for replica in &replicas {
                 assert!(installation.trusts(replica, now), "not trusted");
@@ -293,6 +320,63 @@ fn what_others_break_heals() {
     let looked = installation.runtime.block_on(replica.store.look(&replica.served, later));
     assert!(matches!(looked, Err(StoreError::NoSecret(_))));
     assert!(replica.store.leaf_end().unwrap() > end);
+}
+
+/// Where the real API server has a say: its `Date`, resource versions and patches.
+#[test]
+fn what_is_not_to_be_changed_stays() {
+    let Some(installation) = Installation::start() else { return };
+    let now = SystemTime::now();
+    let mut replica = installation.replica();
+    let version = |path: &str| {
+        let (_, object) = installation.control_plane.request("GET", path, None);
+        object["metadata"]["resourceVersion"].clone()
+    };
+    let versions = || [version(SECRET), version(WEBHOOK)];
+    installation.settle(&mut replica, now);
+    let before = versions();
+    // A clock that is far ahead.
+    let mut wrong = installation.replica();
+    let own = now + Duration::from_secs(50 * 86_400);
+    let looked = installation.look_at(&mut wrong, own, now).unwrap();
+    assert_eq!((looked.problem, looked.change), (Some(Problem::Clock), None));
+    assert!(installation.trusts(&wrong, now));
+    assert_eq!(versions(), before);
+    // The annotation is ahead of the Secret, and the bundle is gone.
+    for annotation in ["7", "18446744073709551615", "much"] {
+        installation.set(WEBHOOK, |configuration| {
+            configuration["metadata"]["annotations"] =
+                json!({"prestop.dev/ca-generation": annotation});
+            configuration["webhooks"][0]["clientConfig"]["caBundle"] = Value::Null;
+        });
+        let looked = installation.settle(&mut replica, now);
+        assert!(looked.is_trusted && installation.trusts(&replica, now), "{annotation}");
+    }
+    // A newer version's Secret.
+    installation.set(SECRET, |secret| {
+        secret["data"] = json!({"state.json": STANDARD.encode(r#"{"schema":2,"generation":99}"#)});
+    });
+    let before = versions();
+    for _ in 0..3 {
+        let looked = installation.look(&mut replica, now);
+        assert!(matches!(looked, Err(StoreError::Newer(_))), "{looked:?}");
+    }
+    assert_eq!(versions(), before);
+    assert!(installation.trusts(&replica, now));
+}
+
+/// The API server's own `Date`, which no test has written.
+#[test]
+fn the_real_date_is_understood() {
+    let Some(installation) = Installation::start() else { return };
+    let account = installation.control_plane.service_account("other", &rules());
+    let date = installation.runtime.block_on(async {
+        prestop::api::Api::new(account.client().unwrap()).date().await.unwrap()
+    });
+    let date = date.expect("a Date");
+    let now = SystemTime::now();
+    let apart = now.duration_since(date).or_else(|_| date.duration_since(now)).unwrap();
+    assert!(apart < Duration::from_secs(60), "{apart:?}");
 }
 
 /// The API server stands still for a while: what is asked ends in time, and the next question is answered.

@@ -206,7 +206,7 @@ fn certificates_are_renewed_while_the_api_server_is_away() {
     signal(installation.control_plane.id(), "CONT");
     // By now the authority may have ended: a new one is published and served.
     for replica in &mut installation.replicas {
-        replica.wait_for_line("the shared authority; what is served stays");
+        replica.wait_for_line("cannot update the shared authority; the certificate in use is kept");
     }
     wait_until("trust", || {
         installation.replicas.iter().all(|replica| installation.is_trusted(replica.address))

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -24,9 +25,13 @@ struct Signed {
 
 impl Authority {
     fn new() -> Self {
+        Self::named("authority of a test")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "authority of a test");
+        params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
@@ -34,6 +39,22 @@ impl Authority {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, common_name);
+        self.sign_these(params)
+    }
+
+    /// Valid from and until so many seconds from now.
+    fn sign_for(&self, name: &str, from: i64, until: i64) -> Signed {
+        let at = |seconds: i64| {
+            let by = Duration::from_secs(seconds.unsigned_abs());
+            let now = SystemTime::now();
+            if seconds < 0 { now - by } else { now + by }
+        };
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (at(from).into(), at(until).into());
+        self.sign_these(params)
+    }
+
+    fn sign_these(&self, mut params: CertificateParams) -> Signed {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
@@ -128,6 +149,92 @@ fn a_broken_pair_keeps_the_old_one_and_is_told() {
     mount(&path, "2", &other);
     serve.wait_for_metric(CHANGED, 1);
     assert!(is_trusted(&serve, &authority));
+}
+
+const EXPIRY: &str = "prestop_certificate_expiry_timestamp_seconds{certificate=\"serving\"}";
+const IN_USE: &str = "prestop_last_reload_successful{what=\"certificate\"}";
+const HOUR: i64 = 3600;
+
+/// Each of them can be read, and no API server would accept it.
+#[test]
+fn what_api_servers_would_refuse_does_not_replace_a_good_pair() {
+    let (authority, other) = (Authority::named("ours"), Authority::named("other"));
+    let folder = tempfile::tempdir().unwrap();
+    mount(folder.path(), "good", &authority.sign("prestop", &["localhost"]));
+    let mut serve = Serve::start_in(folder, &FILES);
+    let path = serve.folder.path().to_owned();
+    let expiry = serve.metric(EXPIRY);
+    for (failures, (what, pair)) in [
+        ("has ended", authority.sign_for("localhost", -2 * HOUR, -HOUR)),
+        ("is not valid yet", authority.sign_for("localhost", HOUR, 2 * HOUR)),
+        ("of another authority", other.sign_for("localhost", -HOUR, HOUR)),
+        ("of another server", authority.sign_for("elsewhere.example", -HOUR, HOUR)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        mount(&path, what, &pair);
+        serve.wait_for_metric(FAILED, u64::try_from(failures).unwrap() + 1);
+        assert!(is_trusted(&serve, &authority), "{what}");
+        assert_eq!((serve.metric(EXPIRY), serve.metric(IN_USE)), (expiry, 0), "{what}");
+        assert_eq!(serve.get("/readyz").0, 200, "{what}");
+    }
+    let line = serve.wait_for_line("the last good one still holds");
+    assert!(
+        line["error"]
+            .as_str()
+            .unwrap()
+            .contains("--tls-cert: the certificate is not valid any more"),
+        "{line}"
+    );
+    // The same pair of the other authority, and with it a word that it is meant.
+    let meant = other.sign_for("localhost", -HOUR, HOUR);
+    mount(&path, "meant", &meant);
+    serve.wait_for_metric(FAILED, 5);
+    fs::write(path.join("ca.crt"), other.0.pem()).unwrap();
+    serve.wait_for_metric(CHANGED, 1);
+    assert!(is_trusted(&serve, &other) && serve.metric(IN_USE) == 1);
+}
+
+/// Time passes: what is not valid yet becomes valid, and what is in use ends.
+#[test]
+fn a_pair_that_waits_is_used_when_its_time_comes() {
+    let (authority, other) = (Authority::named("ours"), Authority::named("other"));
+    let folder = tempfile::tempdir().unwrap();
+    mount(folder.path(), "1", &authority.sign_for("localhost", -HOUR, HOUR));
+    let serve = Serve::start_in(folder, &FILES);
+    let path = serve.folder.path().to_owned();
+    // Valid in a few seconds.
+    mount(&path, "2", &authority.sign_for("localhost", 4, 20));
+    serve.wait_for_metric(FAILED, 1);
+    let before = serve.metric(EXPIRY);
+    serve.wait_for_metric(CHANGED, 1);
+    assert!(serve.metric(EXPIRY) < before);
+    // That one ends, and the files hold something of somebody else.
+    mount(&path, "3", &other.sign_for("localhost", -HOUR, 3 * HOUR));
+    serve.wait_for_metric(FAILED, 2);
+    serve.wait_for_metric(EXPIRY, before);
+    assert!(is_trusted(&serve, &other));
+}
+
+/// At the start there is nothing better: it is served, and the replica says that it is of no use yet.
+#[test]
+fn a_pair_that_is_not_valid_at_the_start_is_not_ready() {
+    let authority = Authority::new();
+    for (from, until) in [(-2 * HOUR, -HOUR), (HOUR, 2 * HOUR)] {
+        let folder = tempfile::tempdir().unwrap();
+        mount(folder.path(), "1", &authority.sign_for("localhost", from, until));
+        let mut serve = Serve::start_in(folder, &FILES);
+        serve.wait_for_line("used all the same: there is no other certificate");
+        let (status, text) = serve.get("/readyz?verbose");
+        assert_eq!(status, 503);
+        assert!(text.contains("[-]certificate failed: there is no certificate that is valid now"));
+        assert_eq!(serve.metric(IN_USE), 0);
+        mount(serve.folder.path(), "2", &authority.sign("prestop", &["localhost"]));
+        serve.wait_for_metric(CHANGED, 1);
+        assert!(is_trusted(&serve, &authority));
+        assert_eq!((serve.get("/readyz").0, serve.metric(IN_USE)), (200, 1));
+    }
 }
 
 #[test]

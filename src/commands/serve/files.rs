@@ -23,7 +23,7 @@ use crate::server::tls::{Clients, Terms};
 use crate::serving::{ClientCertificates, Serving, TlsSettings, TlsVersion};
 
 /// What a file holds, or why it can't be used.
-type Content<T> = anyhow::Result<T>;
+pub(super) type Content<T> = anyhow::Result<T>;
 
 /// The configuration file; without one the built-in values hold.
 pub(super) struct ConfigurationFile {
@@ -67,42 +67,6 @@ impl ConfigurationFile {
             Ok(config.into_parts())
         }))
     }
-}
-
-/// A certificate and its key.
-pub(super) struct CertificateFiles(Files);
-
-impl CertificateFiles {
-    pub(super) fn new(chain: &Path, key: &Path) -> Self {
-        Self(Files::new([chain, key]))
-    }
-
-    pub(super) fn first(&mut self, served: &ServedCertificate, metrics: &Metrics) -> Content<()> {
-        let pair = self.read().unwrap_or_else(|| Err(anyhow!("nothing was read")))?;
-        take(pair, served, metrics);
-        Ok(())
-    }
-
-    pub(super) fn look(&mut self, served: &ServedCertificate, metrics: &Metrics) {
-        if let Some(pair) = self.read()
-            && let Some(pair) = told(pair, Reload::Certificate, metrics)
-        {
-            take(pair, served, metrics);
-        }
-    }
-
-    fn read(&mut self) -> Option<Content<certificates::Pair>> {
-        let contents = self.0.changed()?.map_err(|error| anyhow!("certificate {error}"));
-        Some(contents.and_then(|contents| match contents {
-            [chain, key] => certificates::read_pair(chain, key).context("--tls-cert and --tls-key"),
-            _ => Err(anyhow!("two files were to be read")),
-        }))
-    }
-}
-
-fn take(pair: certificates::Pair, served: &ServedCertificate, metrics: &Metrics) {
-    metrics.certificate_expires(Certificate::Serving, pair.not_after);
-    served.serve(pair.certified);
 }
 
 /// The authorities of clients.
@@ -216,7 +180,7 @@ fn only(contents: &[Vec<u8>]) -> &[u8] {
 }
 
 /// Says and counts what became of a file that changed.
-fn told<T>(content: Content<T>, what: Reload, metrics: &Metrics) -> Option<T> {
+pub(super) fn told<T>(content: Content<T>, what: Reload, metrics: &Metrics) -> Option<T> {
     match content {
         Ok(content) => {
             info!(what = what.name(), "read anew");

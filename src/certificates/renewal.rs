@@ -1,0 +1,137 @@
+//! Whether a certificate that somebody put into the files may take the place of the one that is
+//! served. Pure: the time is an argument.
+
+use std::time::SystemTime;
+
+use rustls::RootCertStore;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::UnixTime;
+use rustls::server::ParsedCertificate;
+use thiserror::Error;
+
+use super::{Invalid, Pair};
+
+/// Why API servers would refuse a certificate that could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Objection {
+    /// By the clock.
+    #[error("the certificate is {}", .0.name())]
+    Invalid(Invalid),
+    /// Whoever trusts the one that is served need not trust this one.
+    #[error(
+        "another authority signed the certificate than the one that is served, and ca.crt beside it does not hold that authority"
+    )]
+    OtherAuthority,
+    /// It is somebody else's.
+    #[error("the certificate has no name in common with the one that is served")]
+    OtherNames,
+}
+
+/// What speaks against a certificate at a time; the two last objections need one that is served.
+/// `authorities` are those that came with the files: who changes the authority on purpose says so
+/// there.
+#[must_use]
+pub fn objection(
+    new: &Pair,
+    served: Option<&Pair>,
+    authorities: &RootCertStore,
+    now: SystemTime,
+) -> Option<Objection> {
+    if let Some(fault) = new.validity.fault(now) {
+        return Some(Objection::Invalid(fault));
+    }
+    let served = served?;
+    if !new.is_issued_as(served) && !is_signed_by(new, authorities, now) {
+        return Some(Objection::OtherAuthority);
+    }
+    let is_common = new.names.iter().any(|name| served.names.contains(name));
+    (!is_common && !served.names.is_empty()).then_some(Objection::OtherNames)
+}
+
+/// Whether the chain ends at one of these authorities.
+fn is_signed_by(pair: &Pair, authorities: &RootCertStore, now: SystemTime) -> bool {
+    let Some((leaf, chain)) = pair.certified.cert.split_first() else { return false };
+    let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let algorithms = default_provider().signature_verification_algorithms.all;
+    let now = UnixTime::since_unix_epoch(now);
+    verify_server_cert_signed_by_trust_anchor(&leaf, authorities, chain, now, algorithms).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
+        IsCa, KeyPair,
+    };
+
+    use super::super::{authorities, read_pair};
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    /// Valid for ten days from then on.
+    fn pair(
+        authority: &CertifiedIssuer<'static, KeyPair>,
+        name: &str,
+        from: SystemTime,
+        knows_key: KnowsKey,
+    ) -> Pair {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (from.into(), (from + 10 * DAY).into());
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = knows_key == KnowsKey::Yes;
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, authority).unwrap();
+        read_pair(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    /// Whether a certificate says by which key it was signed.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum KnowsKey {
+        Yes,
+        No,
+    }
+
+    #[test]
+    fn what_api_servers_would_refuse_is_objected_to() {
+        let (ours, other) = (authority("ours"), authority("other"));
+        let same_name = authority("ours");
+        let none = RootCertStore::empty();
+        let (both, _) = authorities((ours.pem() + &other.pem()).as_bytes()).unwrap();
+        let (from, key) = (now() - DAY, KnowsKey::Yes);
+        let served = pair(&ours, "a", from, key);
+        let ended = Objection::Invalid(Invalid::Ended);
+        let not_yet = Objection::Invalid(Invalid::NotYet);
+        for (new, roots, expected) in [
+            (pair(&ours, "a", from, key), &none, None),
+            (pair(&ours, "a", now() - 10 * DAY, key), &none, Some(ended)),
+            (pair(&ours, "a", now() + Duration::from_secs(1), key), &both, Some(not_yet)),
+            (pair(&other, "a", from, key), &none, Some(Objection::OtherAuthority)),
+            (pair(&other, "a", from, key), &both, None),
+            (pair(&same_name, "a", from, key), &none, Some(Objection::OtherAuthority)),
+            (pair(&same_name, "a", from, key), &both, Some(Objection::OtherAuthority)),
+            // Nothing tells the two apart.
+            (pair(&same_name, "a", from, KnowsKey::No), &none, None),
+            (pair(&ours, "b", from, key), &none, Some(Objection::OtherNames)),
+        ] {
+            assert_eq!(objection(&new, Some(&served), roots, now()), expected);
+        }
+        // At the start there is nothing to compare with.
+        assert_eq!(objection(&pair(&other, "b", from, key), None, &none, now()), None);
+    }
+}

@@ -1,0 +1,76 @@
+//! When a replica signs a certificate of its own, and with which authority. Pure but for the key's
+//! random numbers.
+
+use std::time::SystemTime;
+
+use super::clock::Clocks;
+use super::rotation::{Lifetimes, Published, Shared};
+use super::{Authority, CertificateError, Leaf, Validity};
+
+/// A certificate that a replica signed for itself.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// It.
+    pub leaf: Leaf,
+    /// By the replica's own clock.
+    at: SystemTime,
+    issuer_pem: String,
+}
+
+impl Signed {
+    /// Whether API servers trust it, by what is published.
+    #[must_use]
+    pub fn is_trusted(&self, published: &Published<'_>, clocks: &Clocks) -> bool {
+        self.validity().holds(clocks.checking()) && published.holds(&self.issuer_pem)
+    }
+
+    const fn validity(&self) -> Validity {
+        Validity { not_before: self.leaf.not_before, not_after: self.leaf.not_after }
+    }
+
+    /// Whether another one is due: two thirds of its life are over, another authority signs, or a clock
+    /// was wrong when it was made.
+    fn is_due(&self, signer: &Authority, clocks: &Clocks, lifetimes: &Lifetimes) -> bool {
+        let could_be = |at: &SystemTime| signer.is_valid(*at);
+        self.issuer_pem != signer.certificate_pem()
+            || clocks.own() >= Lifetimes::due_at(self.at, self.at + lifetimes.leaf)
+            || clocks.both().iter().filter(|at| could_be(at)).any(|at| !self.validity().holds(*at))
+    }
+}
+
+impl Shared {
+    /// The authority that a replica may sign with: one that is published and valid now. `None` while
+    /// there is none, and what is served stays.
+    #[must_use]
+    pub fn signer(&self, published: &Published<'_>, clocks: &Clocks) -> Option<&Authority> {
+        let next = self.next.as_ref().map(|next| &next.authority);
+        let published: Vec<_> = [Some(&self.current), next]
+            .into_iter()
+            .flatten()
+            .filter(|authority| published.holds(authority.certificate_pem()))
+            .collect();
+        let valid = |at| published.iter().copied().find(|authority| authority.is_valid(at));
+        clocks.both().into_iter().find_map(valid)
+    }
+
+    /// A new certificate for these names, if one is due and there is an authority to sign it.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn sign(
+        &self,
+        signed: Option<&Signed>,
+        published: &Published<'_>,
+        clocks: &Clocks,
+        lifetimes: &Lifetimes,
+        names: &[&str],
+    ) -> Result<Option<Signed>, CertificateError> {
+        let Some(signer) = self.signer(published, clocks) else { return Ok(None) };
+        if signed.is_some_and(|signed| !signed.is_due(signer, clocks, lifetimes)) {
+            return Ok(None);
+        }
+        let leaf = signer.issue(names, *clocks, lifetimes.leaf)?;
+        let issuer_pem = signer.certificate_pem().to_owned();
+        Ok(Some(Signed { leaf, at: clocks.own(), issuer_pem }))
+    }
+}

@@ -1,0 +1,217 @@
+//! The shared authority while `prestop serve` runs: looked after in turn, with what readiness, metrics
+//! and the log have to know of it.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures_util::{Stream, StreamExt};
+use kube::Client;
+use kube::runtime::watcher;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::certificates::ServedCertificate;
+use crate::certificates::clock::{Clocks, Difference};
+use crate::certificates::rotation::Lifetimes;
+use crate::certificates::store::{Looked, Names, Problem, Store, StoreError};
+use crate::metrics::{Certificate, Metrics};
+use crate::serving::CertificateSettings;
+
+/// After something changed.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// After the webhook configuration was changed, by us or by others.
+const AFTER_A_CHANGE: Duration = Duration::from_millis(500);
+/// After something failed.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// The authority that this replica shares with others.
+pub(super) struct Authority {
+    store: Store,
+    trust: Arc<Trust>,
+    look_interval: Duration,
+}
+
+/// What readiness has to know of the last look at the shared authority.
+pub(super) struct Trust {
+    is_trusted: AtomicBool,
+    difference: AtomicI64,
+    clock_tolerance: Duration,
+}
+
+/// What the log says of looks: each trouble once, until there is another one, or none.
+#[derive(Default)]
+struct Log {
+    failure: Option<String>,
+    problem: Option<Problem>,
+}
+
+impl Trust {
+    /// Whether API servers trust who signed what is served.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.is_trusted.load(Ordering::Relaxed)
+    }
+
+    /// The time by which API servers check what is served.
+    pub(super) fn time(&self, own: SystemTime) -> SystemTime {
+        let difference = Difference::of_milliseconds(self.difference.load(Ordering::Relaxed));
+        Clocks::new(own, difference, self.clock_tolerance).checking()
+    }
+}
+
+impl Authority {
+    pub(super) fn new(client: Client, names: Names, settings: &CertificateSettings) -> Self {
+        let lifetimes = Lifetimes {
+            authority: settings.authority_lifetime,
+            leaf: settings.lifetime,
+            overlap: settings.overlap,
+        };
+        let trust = Trust {
+            is_trusted: AtomicBool::new(false),
+            difference: AtomicI64::new(0),
+            clock_tolerance: lifetimes.clock_tolerance(),
+        };
+        Self {
+            store: Store::new(client, names, lifetimes),
+            trust: Arc::new(trust),
+            look_interval: settings.look_interval,
+        }
+    }
+
+    /// What is known of it, also while [`Authority::keep`] runs.
+    pub(super) fn trust(&self) -> Arc<Trust> {
+        self.trust.clone()
+    }
+
+    /// Keeps the authority, what is published of it, and this replica's certificate up to date.
+    pub(super) async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
+        let mut log = Log::default();
+        let mut changes = pin!(self.store.changes());
+        let mut is_watched = true;
+        loop {
+            let looked = self.store.look(&served, SystemTime::now).await;
+            self.note(&looked, &metrics);
+            log.note(&looked, self.store.difference());
+            let wait = match looked {
+                Ok(Looked { is_settled: true, .. }) => {
+                    jittered(self.look_interval, SystemTime::now())
+                }
+                Ok(_) => LOOK_AGAIN_AFTER,
+                Err(_) => TRY_AGAIN_AFTER.min(self.look_interval),
+            };
+            // What others change is seen at once, whatever the interval is.
+            if timeout(wait, changed(changes.as_mut(), &mut is_watched)).await.is_ok() {
+                // Not all replicas at once, and not as fast as somebody who keeps changing it.
+                sleep(jittered(AFTER_A_CHANGE, SystemTime::now())).await;
+            }
+        }
+    }
+
+    /// For readiness and metrics.
+    fn note(&self, looked: &Result<Looked, StoreError>, metrics: &Metrics) {
+        let difference = self.store.difference().milliseconds();
+        self.trust.difference.store(difference, Ordering::Relaxed);
+        let clocks = self.store.clocks(SystemTime::now());
+        self.trust.is_trusted.store(self.store.is_trusted(&clocks), Ordering::Relaxed);
+        metrics.clock_difference(difference);
+        if let Some(end) = self.store.leaf_end() {
+            metrics.certificate_expires(Certificate::Serving, end);
+        }
+        match looked {
+            Ok(looked) => {
+                metrics.authority(looked.generation, looked.change);
+                metrics.certificate_expires(Certificate::ServingAuthority, looked.authority_end);
+                metrics.authority_problem(looked.problem);
+            }
+            Err(error) => {
+                metrics.authority_failed();
+                // An API server that does not answer says nothing of the problems that were seen.
+                if error.problem().is_some() {
+                    metrics.authority_problem(error.problem());
+                }
+            }
+        }
+    }
+}
+
+impl Log {
+    fn note(&mut self, looked: &Result<Looked, StoreError>, difference: Difference) {
+        match looked {
+            Ok(looked) => {
+                if self.failure.take().is_some() {
+                    info!("the shared authority can be looked after again");
+                }
+                if self.problem != looked.problem {
+                    self.problem = looked.problem;
+                    told(looked.problem, difference);
+                }
+            }
+            Err(error) => {
+                let failure = chain(error);
+                if self.failure.as_ref() != Some(&failure) {
+                    warn!(
+                        error = failure.as_str(),
+                        "cannot update the shared authority; the certificate in use is kept"
+                    );
+                }
+                self.failure = Some(failure);
+            }
+        }
+    }
+}
+
+/// An error with what caused it.
+fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn told(problem: Option<Problem>, difference: Difference) {
+    match problem {
+        None => info!("the shared authority is looked after again"),
+        Some(Problem::Clock) => warn!(
+            ahead_seconds = difference.milliseconds() / 1000,
+            "this replica's clock and the API server's differ; the shared authority is not changed"
+        ),
+        Some(Problem::NoWebhook) => warn!(
+            "the webhook configuration is missing or has no webhook; API servers do not call this replica"
+        ),
+        // It comes as an error.
+        Some(Problem::NewerSecret) => {}
+    }
+}
+
+/// Waits for a change. That none can be seen is told once.
+async fn changed(
+    mut changes: Pin<&mut impl Stream<Item = Result<(), watcher::Error>>>,
+    is_watched: &mut bool,
+) {
+    while let Some(change) = changes.next().await {
+        let Err(error) = change else {
+            *is_watched = true;
+            return;
+        };
+        if std::mem::take(is_watched) {
+            warn!(%error, "the webhook configuration can't be watched; it is read now and then");
+        }
+    }
+    // Watches do not end. If this one does, there is nothing to see.
+    std::future::pending::<()>().await;
+}
+
+/// The interval, more or less a third: replicas should not all come at once.
+fn jittered(interval: Duration, now: SystemTime) -> Duration {
+    let nanoseconds =
+        now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    interval.mul_f64(2.0 / 3.0 * (1.0 + f64::from(nanoseconds) / 1e9))
+}

@@ -1,0 +1,114 @@
+//! A certificate and its key in files that somebody else renews. Not everything that can be read is
+//! served: while the certificate in use is valid, it is kept rather than replaced by one that API
+//! servers would refuse.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, anyhow};
+use rustls::RootCertStore;
+use tracing::warn;
+
+use super::super::certificates::stamp;
+use super::files::{Content, told};
+use crate::certificates::renewal::{Objection, objection};
+use crate::certificates::{Pair, ServedCertificate, authorities, read_pair};
+use crate::metrics::{Certificate, Metrics, Reload, ReloadResult};
+use crate::reload::Files;
+
+/// As cert-manager and Secrets of the type `kubernetes.io/tls` name it.
+const AUTHORITIES_FILE: &str = "ca.crt";
+
+/// A certificate and its key, and the authorities that may lie beside them.
+pub(super) struct CertificateFiles {
+    files: Files,
+    authorities: PathBuf,
+    served: Option<Pair>,
+    /// What the files hold, while something speaks against it: that may change with time.
+    waiting: Option<Pair>,
+}
+
+impl CertificateFiles {
+    pub(super) fn new(chain: &Path, key: &Path) -> Self {
+        let authorities = chain.with_file_name(AUTHORITIES_FILE);
+        Self { files: Files::new([chain, key]), authorities, served: None, waiting: None }
+    }
+
+    /// What the files hold is served, also where it is not valid now: there is nothing better.
+    pub(super) fn first(
+        &mut self,
+        served: &ServedCertificate,
+        metrics: &Metrics,
+        now: SystemTime,
+    ) -> Content<()> {
+        let pair = self.read().unwrap_or_else(|| Err(anyhow!("nothing was read")))?;
+        if let Some(objection) = self.objection(&pair, now) {
+            warn!(error = %objected(&pair, objection), "used all the same: there is no other certificate");
+            metrics.reloaded(Reload::Certificate, ReloadResult::Failed);
+            self.waiting = Some(pair.clone());
+        }
+        self.take(pair, served, metrics);
+        Ok(())
+    }
+
+    /// What the files hold takes the place of what is served, unless something speaks against it and
+    /// what is served is still valid.
+    pub(super) fn look(&mut self, served: &ServedCertificate, metrics: &Metrics, now: SystemTime) {
+        let read = self.read();
+        let is_new = read.is_some();
+        match read {
+            Some(Ok(pair)) => self.waiting = Some(pair),
+            Some(Err(error)) => {
+                self.waiting = None;
+                told::<()>(Err(error), Reload::Certificate, metrics);
+            }
+            None => {}
+        }
+        let Some(pair) = self.waiting.take() else { return };
+        let Some(objection) = self.objection(&pair, now) else {
+            if let Some(pair) = told(Ok(pair), Reload::Certificate, metrics) {
+                self.take(pair, served, metrics);
+            }
+            return;
+        };
+        if is_new {
+            told::<()>(Err(objected(&pair, objection)), Reload::Certificate, metrics);
+        }
+        let is_served_valid = self.served.as_ref().is_some_and(|it| it.validity.holds(now));
+        let is_served = self.served.as_ref().is_some_and(|it| it.is_same(&pair));
+        if !is_served_valid && !is_served {
+            warn!("the certificate in use is not valid now: the one in the files is used instead");
+            self.take(pair.clone(), served, metrics);
+        }
+        self.waiting = Some(pair);
+    }
+
+    fn take(&mut self, pair: Pair, served: &ServedCertificate, metrics: &Metrics) {
+        metrics.certificate_expires(Certificate::Serving, pair.validity.not_after);
+        served.serve(pair.certified.clone());
+        self.served = Some(pair);
+    }
+
+    fn objection(&self, pair: &Pair, now: SystemTime) -> Option<Objection> {
+        // Without that file, or without a certificate in it, it vouches for nobody.
+        let beside = fs::read(&self.authorities).unwrap_or_default();
+        let beside =
+            authorities(&beside).map_or_else(|_| RootCertStore::empty(), |(store, _)| store);
+        let served = self.served.as_ref().filter(|served| !served.is_same(pair));
+        objection(pair, served, &beside, now)
+    }
+
+    fn read(&mut self) -> Option<Content<Pair>> {
+        let contents = self.files.changed()?.map_err(|error| anyhow!("certificate {error}"));
+        Some(contents.and_then(|contents| match contents {
+            [chain, key] => read_pair(chain, key).context("--tls-cert and --tls-key"),
+            _ => Err(anyhow!("two files were to be read")),
+        }))
+    }
+}
+
+fn objected(pair: &Pair, objection: Objection) -> anyhow::Error {
+    let (from, until) = (stamp(pair.validity.not_before), stamp(pair.validity.not_after));
+    anyhow!("--tls-cert: {objection} (valid from {from} until {until})")
+}
