@@ -53,20 +53,20 @@ impl Shared {
         clocks.both().into_iter().find_map(valid)
     }
 
-    /// A new certificate for these names, if one is due and there is an authority to sign it.
+    /// A new certificate for these names, if one is due after the one that is served and there is an authority to sign it.
     ///
     /// # Errors
     /// When it can't be made.
     pub fn sign(
         &self,
-        signed: Option<&Signed>,
+        served: Option<&Signed>,
         published: &Published<'_>,
         clocks: &Clocks,
         lifetimes: &Lifetimes,
         names: &[&str],
     ) -> Result<Option<Signed>, CertificateError> {
         let Some(signer) = self.signer(published, clocks) else { return Ok(None) };
-        if signed.is_some_and(|signed| !signed.is_due(signer, clocks, lifetimes)) {
+        if served.is_some_and(|served| !served.is_due(signer, clocks, lifetimes)) {
             return Ok(None);
         }
         let leaf = signer.issue(names, *clocks, lifetimes.leaf)?;

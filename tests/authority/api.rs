@@ -88,7 +88,7 @@ impl ApiServer {
             for stream in listener.incoming().map_while(Result::ok) {
                 let server = server.clone();
                 // Whoever goes away in the middle gets no answer.
-                thread::spawn(move || server.serve(stream));
+                thread::spawn(move || server.serve(&stream));
             }
         });
         let kubeconfig = json!({
@@ -102,7 +102,7 @@ impl ApiServer {
         file
     }
 
-    fn serve(&self, stream: TcpStream) -> Option<()> {
+    fn serve(&self, mut stream: &TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
@@ -123,7 +123,7 @@ impl ApiServer {
         let head = format!(
             "HTTP/1.1 {status} x\r\ndate: {date}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
         );
-        (&stream).write_all((head + &answer).as_bytes()).ok()
+        stream.write_all((head + &answer).as_bytes()).ok()
     }
 }
 
@@ -157,8 +157,8 @@ impl Cluster {
             ("GET", WEBHOOK) if self.webhook.is_null() => failure(404),
             ("GET", WEBHOOK) => (200, self.webhook.clone()),
             ("PATCH", WEBHOOK) => {
-                let patch: json_patch::Patch = serde_json::from_slice(body).unwrap();
-                if json_patch::patch(&mut self.webhook, &patch).is_err() {
+                let operations: json_patch::Patch = serde_json::from_slice(body).unwrap();
+                if json_patch::patch(&mut self.webhook, &operations).is_err() {
                     return failure(422);
                 }
                 self.changes += 1;

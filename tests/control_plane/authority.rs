@@ -20,7 +20,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use tower::ServiceExt;
 
 use super::api::{ControlPlane, has_status};
 use crate::serve::process::{Serve, signal, wait_until};
@@ -72,15 +71,17 @@ impl Installation {
             .unwrap();
         let clock = Arc::new(Mutex::new(SystemTime::now()));
         let client = runtime.block_on(async {
-            let clock = clock.clone();
-            let client = account.client().unwrap().map_response(
-                move |mut response: http::Response<kube::client::Body>| {
+            let (client, clock) = (account.client().unwrap(), clock.clone());
+            let service = tower::service_fn(move |request| {
+                let (client, clock) = (client.clone(), clock.clone());
+                async move {
+                    let mut response = client.send(request).await?;
                     let date = httpdate::fmt_http_date(*clock.lock().unwrap());
                     response.headers_mut().insert(DATE, HeaderValue::from_str(&date).unwrap());
-                    response
-                },
-            );
-            Client::new(client, "default")
+                    Ok::<_, kube::Error>(response)
+                }
+            });
+            Client::new(service, "default")
         });
         Some(Self { control_plane, runtime, client, clock })
     }
