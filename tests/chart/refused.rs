@@ -1,6 +1,9 @@
 //! Values that can't work are refused with a sentence, before anything reaches a cluster.
 
-use super::helm::{Tools, text};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::helm::{Tools, documents, object, root, text};
 
 /// Arguments, and what helm has to say.
 const REFUSED: &[(&[&str], &str)] = &[
@@ -67,8 +70,37 @@ fn values_that_cannot_work_are_refused() {
     }
 }
 
+/// Its values are then a part of the user's, where null removes a default too.
 #[test]
 fn the_chart_can_be_a_part_of_another_one() {
     let Some(tools) = Tools::find() else { return };
     tools.template(&["--set", "global.storageClass=fast,enabled=true"]);
+    let whole = tempfile::tempdir().unwrap();
+    let about = "apiVersion: v2\nname: whole\nversion: 1.0.0\n\
+                 dependencies: [{name: prestop, version: 0.1.0, condition: prestop.enabled}]\n";
+    fs::write(whole.path().join("Chart.yaml"), about).unwrap();
+    fs::create_dir(whole.path().join("charts")).unwrap();
+    let part = whole.path().join("charts/prestop");
+    symlink(root().join("charts/prestop"), part).unwrap();
+    let render = |values: &str| {
+        let file = whole.path().join("mine.yaml");
+        fs::write(&file, values).unwrap();
+        let mut command = tools.command("helm");
+        command.args(["template", "prestop"]).arg(whole.path()).arg("--values").arg(file);
+        command.output().unwrap()
+    };
+    let rendered = render(
+        "global: {imageRegistry: mirror.example}\n\
+         prestop: {livenessProbe: null, config: null, webhook: {excludedNamespaces: null}}\n",
+    );
+    assert!(rendered.status.success(), "{}", text(&rendered.stderr));
+    let objects = documents(&text(&rendered.stdout));
+    let container =
+        &object(&objects, "Deployment", "prestop")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["image"], "mirror.example/prestop/prestop:0.1.0");
+    assert!(container["livenessProbe"].is_null() && container["readinessProbe"].is_object());
+    let refused = render("prestop: {rbac: {create: null}}\n");
+    assert!(text(&refused.stderr).contains("rbac.create is null, and prestop can't be installed"));
+    let off = render("prestop: {enabled: false}\n");
+    assert!(off.status.success() && text(&off.stdout).trim().is_empty());
 }
