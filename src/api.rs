@@ -5,10 +5,14 @@
 //! program, so objects are our own, and the webhook's image knows pods' service accounts only
 //! (feature `kubeconfig`).
 
+pub mod failure;
+#[cfg(feature = "kubeconfig")]
+mod kubeconfig;
 pub mod objects;
 mod service_account;
 mod trust;
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -27,6 +31,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+#[cfg(feature = "kubeconfig")]
+pub use self::kubeconfig::{Contexts, KubeconfigError};
 pub use self::service_account::{ServiceAccount, ServiceAccountError};
 pub use self::trust::{authorities, trusting};
 
@@ -36,10 +42,32 @@ pub enum ClientError {
     /// The pod's service account can't be used.
     #[error(transparent)]
     ServiceAccount(#[from] ServiceAccountError),
-    /// The kubeconfig can't be used, for this reason.
+    /// The kubeconfig can't be used.
     #[cfg(feature = "kubeconfig")]
-    #[error("no cluster is known: {0}")]
-    Kubeconfig(String),
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// There is no kubeconfig where one is looked for.
+    #[cfg(feature = "kubeconfig")]
+    #[error("no cluster is known: there is no kubeconfig{0}; set KUBECONFIG to its path")]
+    NoKubeconfig(String),
+}
+
+/// Which cluster, where it is not the current context of the kubeconfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it.
+    pub context: Option<String>,
+}
+
+/// A cluster that can be asked.
+#[derive(Clone)]
+pub struct Target {
+    /// Asks it.
+    pub client: Client,
+    /// Its address and how it was found, for messages.
+    pub name: String,
 }
 
 /// Objects of one kind, as the API's path.
@@ -57,30 +85,34 @@ struct List<T> {
     items: Vec<T>,
 }
 
-/// A client of the cluster that the current context of the kubeconfig names, or else of the one that
-/// this process runs in.
+/// The cluster that was chosen: of the kubeconfig, or else the one that this process runs in.
 ///
 /// # Errors
 /// When there is neither, or it can't be used.
-#[cfg_attr(not(feature = "kubeconfig"), allow(clippy::unused_async))]
-pub async fn client() -> Result<Client, ClientError> {
+#[cfg_attr(not(feature = "kubeconfig"), allow(unused_variables))]
+pub fn target(choice: &Choice) -> Result<Target, ClientError> {
     let account = ServiceAccount::of_this_pod(|name| std::env::var(name).ok());
     #[cfg(feature = "kubeconfig")]
-    match kube::config::Kubeconfig::read() {
-        Ok(kubeconfig) => {
-            // kube's clients take the process's own.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let options = kube::config::KubeConfigOptions::default();
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-            let config = config.map_err(|error| ClientError::Kubeconfig(error.to_string()))?;
-            return Client::try_from(config)
-                .map_err(|error| ClientError::Kubeconfig(error.to_string()));
+    {
+        let environment = |name: &str| std::env::var_os(name);
+        let files = kubeconfig::files(choice.kubeconfig.as_deref(), environment);
+        if let Some(kubeconfig) = kubeconfig::read(&files)? {
+            return Ok(kubeconfig::target(&kubeconfig, choice)?);
         }
         // Where there is neither, people miss their kubeconfig.
-        Err(error) if account.is_err() => return Err(ClientError::Kubeconfig(error.to_string())),
-        Err(_) => {}
+        if account.is_err() || *choice != Choice::default() {
+            let places: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            let places = if places.is_empty() {
+                String::new()
+            } else {
+                format!(" at {}", places.join(", "))
+            };
+            return Err(ClientError::NoKubeconfig(places));
+        }
     }
-    Ok(account?.client()?)
+    let account = account?;
+    let name = format!("https://{} (this pod's service account)", account.address);
+    Ok(Target { client: account.client()?, name })
 }
 
 impl Collection {

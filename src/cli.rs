@@ -3,18 +3,22 @@
 // The comments of this file are help texts: no back-ticks around the names of kinds.
 #![allow(clippy::doc_markdown)]
 
+mod cluster;
+mod hints;
 mod listen;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "manual")]
 use clap_complete::Shell;
 
 use crate::policy::KubernetesVersion;
 
+pub use self::cluster::ClusterArguments;
 pub use self::listen::{ListenAddress, NotAnAddress};
 #[cfg(feature = "rehearse")]
 pub use self::rehearse::{RehearseArguments, RehearseForm};
@@ -65,7 +69,10 @@ pub enum Command {
     #[command(subcommand)]
     Certificates(CertificatesCommand),
     /// List what is known about applications, or say what one image gets and why.
+    #[command(alias = "catalog")]
     Catalogue(CatalogueArguments),
+    /// Say what codes of reports, metrics and logs mean, and what to do.
+    Explain(ExplainArguments),
     /// Work with the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -78,6 +85,38 @@ pub enum Command {
     /// Print the manual page.
     #[cfg(feature = "manual")]
     Man,
+    /// Print the version.
+    Version,
+}
+
+impl InjectArguments {
+    /// Everything that is to be read.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        self.paths.iter().chain(&self.filenames).cloned().collect()
+    }
+}
+
+impl Cli {
+    /// Reads the arguments of a process, its name first.
+    ///
+    /// # Errors
+    /// Wrong usage with what would be right; also `--help` and `--version`, which clap prints.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let mut command = Self::command();
+        // kubectl runs a plugin by the name of its file.
+        let program = arguments.first().map(Path::new).and_then(Path::file_stem);
+        if program.is_some_and(|name| name == "kubectl-prestop") {
+            command = command.bin_name("kubectl prestop");
+        }
+        let words = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
+        let words: Vec<_> = words.collect();
+        command
+            .try_get_matches_from_mut(arguments)
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| hints::with_hint(error, &words))
+    }
 }
 
 /// What `prestop inject` is told.
@@ -94,8 +133,11 @@ Exit status: 0 done, 1 --check found something, 2 wrong usage, 3 bad input (the 
 #[allow(clippy::struct_excessive_bools)]
 pub struct InjectArguments {
     /// Files, folders (searched for .yaml, .yml and .json), or - for standard input.
-    #[arg(required = true, value_name = "FILE|FOLDER|-")]
+    #[arg(required_unless_present = "filenames", value_name = "FILE|FOLDER|-")]
     pub paths: Vec<PathBuf>,
+    /// The same, as kubectl has it.
+    #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
+    pub filenames: Vec<PathBuf>,
     /// What to print [default: yaml; nothing with --check or --in-place].
     #[arg(short, long, value_enum)]
     pub output: Option<OutputForm>,
@@ -209,11 +251,16 @@ pub struct ServeArguments {
 Nothing is changed: the pod that shows whether hooks arrive is created as a server-side dry run.
 What you may not see is a warning.
 
+Proxies are those of the kubeconfig (proxy-url), HTTPS_PROXY and NO_PROXY.
+
 Exit status: 0 no failure, 1 a failure, 2 wrong usage, 3 no cluster can be reached.")]
 pub struct CheckArguments {
-    /// The MutatingWebhookConfiguration; the chart gives it the release's name.
-    #[arg(long, value_name = "NAME", default_value = "prestop")]
-    pub webhook: String,
+    /// The MutatingWebhookConfiguration [default: the one with the entry pods.prestop.dev].
+    #[arg(long, value_name = "NAME")]
+    pub webhook: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
     /// Where the pod is tried [default: the first namespace that is opted in].
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
@@ -247,9 +294,12 @@ pub enum CertificatesCommand {
 /// What `prestop certificates status` is told.
 #[derive(Debug, Args)]
 pub struct CertificatesStatusArguments {
-    /// The MutatingWebhookConfiguration; the chart gives it the release's name.
-    #[arg(long, value_name = "NAME", default_value = "prestop")]
-    pub webhook: String,
+    /// The MutatingWebhookConfiguration [default: the one with the entry pods.prestop.dev].
+    #[arg(long, value_name = "NAME")]
+    pub webhook: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
     /// The Secret with the authority [default: the webhook's name and -authority].
     #[arg(long, value_name = "NAME")]
     pub secret: Option<String>,
@@ -281,6 +331,17 @@ pub struct CatalogueArguments {
     /// The configuration file, for profiles of your own.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = ReadingForm::Text)]
+    pub output: ReadingForm,
+}
+
+/// What `prestop explain` is told.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// Codes, such as own-hook. Without any all of them are listed.
+    #[arg(value_name = "CODE")]
+    pub codes: Vec<String>,
 }
 
 /// Work with the configuration file.

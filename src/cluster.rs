@@ -17,6 +17,7 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use crate::admission::Namespaces;
+use crate::api::failure;
 use crate::engine::settings::NamespaceSettings;
 use crate::policy::KubernetesVersion;
 
@@ -30,7 +31,7 @@ const NAMESPACES_A_PAGE: u32 = 100;
 #[derive(Debug, Error)]
 pub enum ClusterError {
     /// It does not answer, or refuses.
-    #[error("the API server: {0}")]
+    #[error("the API server: {}", failure::reason(.0))]
     Request(#[from] kube::Error),
     /// Its version is none that is known.
     #[error("the API server's version is {0:?}")]

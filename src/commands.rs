@@ -7,10 +7,12 @@ mod check;
 #[cfg(feature = "manual")]
 mod completions;
 mod config;
+mod explain;
 mod inject;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod serve;
+mod webhook;
 
 use std::fs;
 use std::io::{self, Write};
@@ -36,6 +38,8 @@ enum Exit {
     Usage,
     /// Some input could not be understood.
     BadInput,
+    /// No cluster can be reached, or nothing of prestop is in it.
+    NoCluster,
     /// Ctrl-C, or a signal that means the same.
     #[cfg(feature = "rehearse")]
     Interrupted,
@@ -56,12 +60,14 @@ pub fn run(cli: Cli) -> ExitCode {
             certificates::status(&arguments)
         }
         Command::Catalogue(arguments) => catalogue::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),
         Command::Config(ConfigCommand::Schema) => config::schema(),
         #[cfg(feature = "manual")]
         Command::Completions { shell } => completions::completions(shell),
         #[cfg(feature = "manual")]
         Command::Man => completions::man(),
+        Command::Version => version(),
     };
     let exit = match result {
         Ok(exit) => exit,
@@ -76,17 +82,38 @@ pub fn run(cli: Cli) -> ExitCode {
         Exit::Done => 0,
         Exit::Found | Exit::AtOnce => 1,
         Exit::Usage => 2,
-        Exit::BadInput => 3,
+        Exit::BadInput | Exit::NoCluster => 3,
         #[cfg(feature = "rehearse")]
         Exit::Interrupted => 130,
     })
+}
+
+/// The same as `--version`.
+fn version() -> anyhow::Result<Exit> {
+    writeln!(io::stdout().lock(), "prestop {}", env!("CARGO_PKG_VERSION"))?;
+    Ok(Exit::Done)
+}
+
+/// A file that can't be opened, and what to do where its name tells it.
+fn unopened(path: &Path, error: &io::Error) -> anyhow::Error {
+    let name = path.display().to_string();
+    let hint = if name.starts_with("http://") || name.starts_with("https://") {
+        format!("; URLs are not read, pipe it in: curl -fsSL {name} | prestop ... -")
+    } else if name.contains(['*', '?', '[']) {
+        "; the shell finds files by a pattern that is not in quotes; folders are searched"
+            .to_owned()
+    } else {
+        String::new()
+    };
+    anyhow::anyhow!("{name}: {error}{hint}")
 }
 
 /// The policy of a configuration file, or the built-in one.
 fn policy(config: Option<&Path>) -> anyhow::Result<Policy> {
     let Some(path) = config else { return Ok(Policy::built_in()) };
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).with_context(|| format!("configuration {name}"))?;
+    let text = fs::read_to_string(path).map_err(|error| unopened(path, &error));
+    let text = text.context("configuration")?;
     let config = Config::parse(&text).map_err(|error| {
         anyhow::anyhow!("configuration can't be used\n{}", error.in_file(&name))
     })?;

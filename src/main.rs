@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use prestop::cli::Cli;
 use prestop::commands;
 
 fn main() -> ExitCode {
-    commands::run(Cli::parse())
+    match Cli::read(std::env::args_os()) {
+        Ok(cli) => commands::run(cli),
+        Err(error) => error.exit(),
+    }
 }

@@ -3,6 +3,7 @@
 //! Says what was done, where each value came from, what was not done and why, and what to do about
 //! it. Pure: writes into whatever it is given.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use serde::Serialize;
@@ -56,11 +57,22 @@ pub struct WorkloadReport<'a> {
 }
 
 /// A code with its explanation.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Told {
     code: &'static str,
     sentence: &'static str,
-    advice: &'static str,
+    advice: Cow<'static, str>,
+}
+
+impl Told {
+    /// With the name in place of its word in the advice.
+    fn about(mut self, word: &str, name: &str) -> Self {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if !name.is_empty() && name.bytes().all(is_name) && self.advice.contains(word) {
+            self.advice = Cow::Owned(self.advice.replace(word, name));
+        }
+        self
+    }
 }
 
 /// Grace periods in seconds.
@@ -134,7 +146,9 @@ impl<'a> WorkloadReport<'a> {
         policy: &'a Policy,
     ) -> Self {
         let (reason, grace_period) = match &decision.outcome {
-            Outcome::Skipped(reason) => (Some(reason.explanation().into()), None),
+            Outcome::Skipped(reason) => {
+                (Some(Told::from(reason.explanation()).about("NAME", namespace)), None)
+            }
             Outcome::Injected(injection) => {
                 let before_seconds = injection.grace.before_seconds;
                 let after_seconds = injection.grace.after_seconds;
@@ -190,7 +204,7 @@ impl<'a> WorkloadReport<'a> {
             self.place.document,
             self.place.line
         )?;
-        match (self.grace_period, self.reason) {
+        match (self.grace_period, &self.reason) {
             (Some(grace), _) => writeln!(
                 out,
                 "  injected; grace period {} -> {}",
@@ -229,10 +243,17 @@ impl<'a> ContainerReport<'a> {
             }
             ContainerOutcome::Earlier(_) => (
                 None,
-                Some(Told { code: "injected-earlier", sentence: EARLIER, advice: "Nothing." }),
+                Some(Told {
+                    code: "injected-earlier",
+                    sentence: EARLIER,
+                    advice: Cow::Borrowed("Nothing."),
+                }),
                 None,
             ),
-            ContainerOutcome::LeftAlone(reason) => (None, Some(reason.explanation().into()), None),
+            ContainerOutcome::LeftAlone(reason) => {
+                let told = Told::from(reason.explanation()).about("CONTAINER", decision.name);
+                (None, Some(told), None)
+            }
         };
         let profile = profile.and_then(|name| policy.catalogue.by_name(name));
         Self {
@@ -248,7 +269,7 @@ impl<'a> ContainerReport<'a> {
         let name = if self.name.is_empty() { "(no name)" } else { self.name };
         let title = format!("{name} ({})", self.image.unwrap_or("no image"));
         writeln!(out, "  container {}", printable(&title, LONGEST_TITLE))?;
-        if let Some(reason) = self.reason {
+        if let Some(reason) = &self.reason {
             writeln!(out, "    left alone ({}): {}", reason.code, reason.sentence)?;
             writeln!(out, "      -> {}", reason.advice)?;
         }
@@ -351,7 +372,7 @@ impl<'a> From<&'a Problem> for ProblemReport<'a> {
 
 impl From<Explanation> for Told {
     fn from(Explanation { code, sentence, advice }: Explanation) -> Self {
-        Self { code, sentence, advice }
+        Self { code, sentence, advice: Cow::Borrowed(advice) }
     }
 }
 

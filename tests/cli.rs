@@ -1,5 +1,7 @@
 //! The program as people run it: arguments, files, pipes, exit codes.
 
+mod wrong;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

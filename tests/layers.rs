@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("certificates", &["api"]),
     ("checks", &["api", "certificates", "policy"]),
-    ("cluster", &["admission", "engine", "policy"]),
+    ("cluster", &["admission", "api", "engine", "policy"]),
     ("memory", &[]),
     ("reload", &[]),
     ("shutdown", &[]),

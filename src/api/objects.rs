@@ -40,6 +40,7 @@ pub struct MutatingWebhookConfiguration {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MutatingWebhook {
+    pub name: String,
     pub client_config: WebhookClientConfig,
     pub failure_policy: Option<String>,
     pub namespace_selector: Option<LabelSelector>,

@@ -2,17 +2,25 @@
 
 use std::io::{self, Write};
 
+use serde_json::{Value, json};
+
 use crate::catalogue::{ImageReference, Profile, ProfileHook, Quit, QuitWhen};
-use crate::cli::CatalogueArguments;
+use crate::cli::{CatalogueArguments, ReadingForm};
 use crate::duration::HumanSeconds;
 use crate::policy::Policy;
 
 use super::Exit;
 
+/// Of the form for machines.
+const FORM_VERSION: u32 = 1;
+
 /// Lists the catalogue, or explains images.
 pub(super) fn run(arguments: &CatalogueArguments) -> anyhow::Result<Exit> {
     let policy = super::policy(arguments.config.as_deref())?;
     let mut out = io::stdout().lock();
+    if arguments.output == ReadingForm::Json {
+        return for_machines(&arguments.images, &policy, &mut out);
+    }
     if arguments.images.is_empty() {
         list(&policy, &mut out)?;
         return Ok(Exit::Done);
@@ -24,6 +32,60 @@ pub(super) fn run(arguments: &CatalogueArguments) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// The catalogue, or what each image gets, as one JSON object.
+fn for_machines(images: &[String], policy: &Policy, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Done;
+    let report = if images.is_empty() {
+        let profiles: Vec<_> = policy.catalogue.profiles().iter().map(described).collect();
+        json!({"version": FORM_VERSION, "profiles": profiles})
+    } else {
+        let images = images.iter().map(|image| {
+            let Some(reference) = ImageReference::parse(image) else {
+                exit = Exit::BadInput;
+                return json!({"image": image, "error": "not an image reference"});
+            };
+            let Some((profile, pattern)) = policy.catalogue.for_image(&reference) else {
+                return json!({"image": image, "profile": null});
+            };
+            let fact = profile.stop_signal(reference.certain_tag());
+            json!({
+                "image": image, "pattern": pattern.to_string(), "profile": described(profile),
+                "stop": fact.map(|fact| json!({
+                    "signal": fact.signal.to_string(), "isGraceful": fact.graceful,
+                })),
+            })
+        });
+        json!({"version": FORM_VERSION, "images": images.collect::<Vec<_>>()})
+    };
+    writeln!(out, "{report:#}")?;
+    Ok(exit)
+}
+
+fn described(profile: &Profile) -> Value {
+    let images: Vec<_> = profile.images.iter().map(ToString::to_string).collect();
+    let mut described = json!({
+        "name": profile.name, "images": images, "hook": hook(profile),
+        "reason": profile.reason, "link": profile.link,
+    });
+    let fields = [
+        ("delaySeconds", profile.delay_seconds.map(Value::from)),
+        ("sidecarMarginSeconds", profile.sidecar_margin_seconds.map(Value::from)),
+        ("quit", quit_of(profile).map(|quit| Value::from(quit_words(quit)))),
+    ];
+    if let Some(object) = described.as_object_mut() {
+        let set = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        object.extend(set);
+    }
+    described
+}
+
+const fn quit_of(profile: &Profile) -> Option<&Quit> {
+    match &profile.hook {
+        ProfileHook::Quit(quit) => Some(quit),
+        ProfileHook::LeaveAlone | ProfileHook::Delay => None,
+    }
 }
 
 /// One line per profile: name, hook, images.

@@ -1,16 +1,18 @@
 //! `prestop certificates status`: what API servers trust, what signs, and when what will happen next.
 
 use std::io::{self, Write};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
+use tokio::time::timeout;
 
+use super::webhook::{self, Installed, NotFound};
 use super::{Exit, tell};
-use crate::api::objects::{MutatingWebhookConfiguration, Secret};
-use crate::api::{self, Api, Collection};
+use crate::api::objects::Secret;
+use crate::api::{self, Api, Collection, failure};
 use crate::certificates::outlook::outlook;
 use crate::certificates::rotation::{Change, Published, Shared};
 use crate::certificates::store::{GENERATION_ANNOTATION, STATE_KEY};
@@ -19,6 +21,8 @@ use crate::cli::{CertificatesStatusArguments, ReadingForm};
 
 /// Of the form for machines.
 const FORM_VERSION: u32 = 1;
+/// For the API server's answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 const DAY_SECONDS: u64 = 86_400;
 
 /// What was read of the cluster.
@@ -40,7 +44,7 @@ pub(super) fn status(arguments: &CertificatesStatusArguments) -> anyhow::Result<
         Ok(seen) => seen,
         Err(error) => {
             tell(&format!("error: {error:#}"));
-            return Ok(Exit::BadInput);
+            return Ok(Exit::NoCluster);
         }
     };
     let mut out = io::stdout().lock();
@@ -52,18 +56,25 @@ pub(super) fn status(arguments: &CertificatesStatusArguments) -> anyhow::Result<
 }
 
 async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
-    let api = Api::new(api::client().await?);
-    let date = api.date().await.context("the API server")?;
-    let name = &arguments.webhook;
-    let found = api.get(&Collection::mutating_webhook_configurations(), name).await;
-    let found: Option<MutatingWebhookConfiguration> = found.context("the webhook configuration")?;
-    let found = found.ok_or_else(|| {
-        anyhow!("there is no webhook configuration {name}; say --webhook NAME (kubectl get mutatingwebhookconfigurations)")
+    let target = api::target(&arguments.cluster.choice())?;
+    let api = Api::new(target.client);
+    let name = target.name;
+    let date = timeout(PATIENCE, api.date()).await;
+    let date =
+        date.map_err(|_| anyhow!("{name} does not answer within {} s", PATIENCE.as_secs()))?;
+    let date = date.map_err(|error| anyhow!("{name}: {}", failure::reason(&error)))?;
+    let found = webhook::find(&api, arguments.webhook.as_deref()).await;
+    let Installed { name, mut annotations, webhook } = found.map_err(|missing| {
+        let advice = missing.advice();
+        match missing {
+            NotFound::Unseen(error) if !webhook::is_forbidden(&error) => {
+                anyhow!("{name}: {}", failure::reason(&error))
+            }
+            missing => anyhow!("{missing}; {advice}"),
+        }
     })?;
-    let annotations = found.metadata.annotations;
-    let generation = annotations.and_then(|mut all| all.remove(GENERATION_ANNOTATION));
-    let first = found.webhooks.into_iter().next();
-    let client_config = first.map(|webhook| webhook.client_config).unwrap_or_default();
+    let generation = annotations.remove(GENERATION_ANNOTATION);
+    let client_config = webhook.client_config;
     let service_namespace = client_config.service.map(|service| service.namespace);
     let shared = match arguments.namespace.clone().or(service_namespace) {
         None => Err("the webhook has no Service; say --namespace NAME".to_owned()),
@@ -74,7 +85,7 @@ async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
     };
     let bundle = String::from_utf8_lossy(&client_config.ca_bundle).into_owned();
     let now = date.unwrap_or_else(SystemTime::now);
-    Ok(Seen { now, webhook: name.clone(), bundle, generation, shared })
+    Ok(Seen { now, webhook: name, bundle, generation, shared })
 }
 
 async fn shared(api: &Api, namespace: &str, name: &str) -> Result<Shared, String> {
@@ -88,7 +99,7 @@ async fn shared(api: &Api, namespace: &str, name: &str) -> Result<Shared, String
         Err(kube::Error::Api(status)) if status.code == 403 => {
             return Err(format!("you may not see the Secret {namespace}/{name}"));
         }
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(failure::reason(&error)),
     };
     let Some(state) = secret.get(STATE_KEY) else {
         return Err(format!(

@@ -6,20 +6,21 @@ mod connect;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
+use super::webhook::{self, Installed, NotFound};
 use super::{Exit, tell};
 use crate::api::objects::{
-    Deployment, MutatingWebhook, MutatingWebhookConfiguration, Named, Pod, Service,
-    ServiceReference, SubjectAccessReview,
+    Deployment, MutatingWebhook, Named, Pod, Service, ServiceReference, SubjectAccessReview,
 };
-use crate::api::{self, Api, Collection};
+use crate::api::{self, Api, Collection, Target, failure};
 use crate::checks::{self, Check, Right, Status};
 use crate::cli::{CheckArguments, ReadingForm};
-use crate::cluster;
+use crate::cluster::{self, ClusterError};
+use crate::policy::KubernetesVersion;
 
 /// For the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
         Ok(checks) => checks,
         Err(error) => {
             tell(&format!("error: {error:#}"));
-            return Ok(Exit::BadInput);
+            return Ok(Exit::NoCluster);
         }
     };
     print(&checks, arguments.output, &mut io::stdout().lock())?;
@@ -64,46 +65,65 @@ fn print(checks: &[Check], form: ReadingForm, out: &mut impl Write) -> io::Resul
 
 /// An error where no cluster can be reached.
 async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Vec<Check>> {
-    let client = api::client().await?;
-    let version = timeout(PATIENCE, cluster::version(&client)).await;
-    let version = version.context("the API server does not answer")??;
-    let mut checks = vec![checks::version(version)];
-    let api = Api::new(client);
-    let webhooks = Collection::mutating_webhook_configurations();
-    let found = match api.get::<MutatingWebhookConfiguration>(&webhooks, &arguments.webhook).await {
-        Ok(found) => found.and_then(|it| it.webhooks.into_iter().next()),
-        Err(error) => {
-            checks.push(unseen("webhook-configuration", "the webhook configuration", &error));
+    let target = api::target(&arguments.cluster.choice())?;
+    let mut checks = vec![checks::version(version(&target).await?)];
+    let api = Api::new(target.client);
+    let installed = match webhook::find(&api, arguments.webhook.as_deref()).await {
+        Ok(installed) => installed,
+        Err(missing) => {
+            checks.push(not_found(&missing));
             return Ok(checks);
         }
     };
-    let Some(webhook) = found else {
-        checks.push(Check::failure(
-            "webhook-configuration",
-            format!("there is no webhook configuration {}", arguments.webhook),
-            "install the chart, or say --webhook NAME (kubectl get mutatingwebhookconfigurations)",
-        ));
-        return Ok(checks);
-    };
-    checks.extend(checks::webhook(&arguments.webhook, &webhook));
+    let Installed { name, webhook, .. } = installed;
+    checks.extend(checks::webhook(&name, &webhook));
     checks.push(checks::bundle(&webhook.client_config.ca_bundle, now));
     if arguments.connect {
         checks.push(connect::check(&api, &webhook.client_config, arguments).await);
     }
     if let Some(service) = &webhook.client_config.service {
-        checks.extend(installation(&api, service, &arguments.webhook).await);
+        checks.extend(installation(&api, service, &name).await);
     }
     checks.extend(injection(&api, &webhook, arguments).await);
     Ok(checks)
+}
+
+async fn version(target: &Target) -> anyhow::Result<KubernetesVersion> {
+    let name = &target.name;
+    let asked = timeout(PATIENCE, cluster::version(&target.client)).await;
+    let asked =
+        asked.map_err(|_| anyhow!("{name} does not answer within {} s", PATIENCE.as_secs()))?;
+    asked.map_err(|error| match error {
+        ClusterError::Request(error) => anyhow!("{name}: {}", failure::reason(&error)),
+        error @ ClusterError::Version(_) => anyhow!("{name}: {error}"),
+    })
+}
+
+fn not_found(missing: &NotFound) -> Check {
+    let id = "webhook-configuration";
+    match missing {
+        NotFound::Unseen(error) => {
+            let mut check = unseen(id, "the webhook configurations", error);
+            if check.status == Status::Warning {
+                check.advice = Some(missing.advice().to_owned());
+            }
+            check
+        }
+        missing => Check::failure(id, missing.to_string(), missing.advice()),
+    }
 }
 
 /// What can't be seen: a warning where the user has no right to, else a failure.
 fn unseen(id: &'static str, what: &str, error: &kube::Error) -> Check {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
-            Check::warning(id, format!("{what}: you may not see it"), status.message.clone())
+            let message = format!("{what}: you do not have the right to see this");
+            Check::warning(id, message, status.message.clone())
         }
-        error => Check::failure(id, format!("{what}: {error}"), "see the log of the API server"),
+        error => {
+            let message = format!("{what}: {}", failure::reason(error));
+            Check::failure(id, message, "see the log of the API server")
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, json_schema};
 
-use super::{Exit, tell};
+use super::{Exit, tell, unopened};
 
 /// Checks configuration files, all of them, and tells each problem.
 pub(super) fn check(files: &[PathBuf]) -> anyhow::Result<Exit> {
@@ -17,7 +17,7 @@ pub(super) fn check(files: &[PathBuf]) -> anyhow::Result<Exit> {
         let text = match fs::read_to_string(file) {
             Ok(text) => text,
             Err(error) => {
-                tell(&format!("error: {name}: {error}"));
+                tell(&format!("error: {}", unopened(file, &error)));
                 exit = Exit::BadInput;
                 continue;
             }

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
         },
         ..super::policy(arguments.config.as_deref())?
     };
-    let (sources, missing) = input::sources(&arguments.paths, arguments.in_place)?;
+    let (sources, missing) = input::sources(&arguments.inputs(), arguments.in_place)?;
     for error in &missing {
         tell(&format!("error: {error:#}"));
     }

@@ -157,7 +157,7 @@ impl Parts {
         let acceptor = Arc::new(Acceptor::new(terms));
         let mut namespaces = arguments.namespaces_file.as_deref().map(NamespacesFile::new);
         let cluster = if arguments.cluster {
-            Some(Cluster::find(arguments, &serving.certificates).await?)
+            Some(Cluster::find(arguments, &serving.certificates)?)
         } else {
             None
         };

@@ -319,12 +319,14 @@ pub(super) struct Webhook<'a> {
 }
 
 fn configuration(webhook: &Webhook<'_>, labels: &Value) -> Value {
+    // The chart's name for prestop's entry, by which `prestop check` finds it.
+    let entry = if webhook.name == "prestop" { "pods" } else { webhook.name };
     json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
             "metadata": {"name": webhook.name},
             "webhooks": [{
-                "name": format!("{}.prestop.dev", webhook.name),
+                "name": format!("{entry}.prestop.dev"),
                 "clientConfig": {
                     "url": format!("https://127.0.0.1:{}/mutate", webhook.port),
                     "caBundle": STANDARD.encode(webhook.authority_pem),

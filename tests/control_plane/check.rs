@@ -1,7 +1,11 @@
 //! `prestop check` and `prestop certificates status` against real API servers, well and broken ones.
 
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +15,7 @@ use super::admission::prestop;
 use super::api::ControlPlane;
 use crate::serve::process::wait_until;
 
+const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
 
 /// Exit status, and each check's status by its name.
@@ -105,6 +110,94 @@ fn what_one_may_not_see_is_a_warning() {
     );
 }
 
+/// Passes connections on to whatever is asked for, which is always the port given here; what was asked for.
+fn proxy_to(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own_port = listener.local_addr().unwrap().port();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let told = asked.clone();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && client.read_exact(&mut byte).is_ok() {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap();
+            told.lock().unwrap().push(head.lines().next().unwrap().to_owned());
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let twins = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || io::copy(&mut &twins.0, &mut &twins.1));
+            thread::spawn(move || io::copy(&mut &server, &mut &client));
+        }
+    });
+    (own_port, asked)
+}
+
+#[test]
+fn a_cluster_behind_a_proxy_is_checked() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let _serve = prestop(&control_plane);
+    let direct = control_plane.administrator();
+    let mut kubeconfig: Value =
+        serde_json::from_str(&std::fs::read_to_string(&direct).unwrap()).unwrap();
+    let port: u16 = {
+        let server = kubeconfig["clusters"][0]["cluster"]["server"].as_str().unwrap();
+        server.rsplit(':').next().unwrap().parse().unwrap()
+    };
+    let (proxy, asked) = proxy_to(port);
+    kubeconfig["clusters"][0]["cluster"]["server"] = json!("https://api.example.invalid:6443");
+    kubeconfig["current-context"] = json!("");
+    let away = direct.with_file_name("away.kubeconfig");
+    std::fs::write(&away, kubeconfig.to_string()).unwrap();
+    let url = format!("http://127.0.0.1:{proxy}");
+    let run = |command: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
+            .args(command)
+            .args(["--context", "test", "--kubeconfig"])
+            .arg(&away)
+            .env("HTTPS_PROXY", &url)
+            .env_remove("KUBERNETES_SERVICE_HOST")
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["check"]), (Some(0), String::new()));
+    assert_eq!(run(&["certificates", "status"]), (Some(0), String::new()));
+    assert!(!asked.lock().unwrap().is_empty());
+    // The kubeconfig's own comes first.
+    kubeconfig["clusters"][0]["cluster"]["proxy-url"] = json!("http://127.0.0.1:1");
+    std::fs::write(&away, kubeconfig.to_string()).unwrap();
+    let (code, told) = run(&["check"]);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("by way of the proxy http://127.0.0.1:1"), "{told}");
+    let asked = asked.lock().unwrap();
+    assert!(asked.iter().all(|it| it == "CONNECT api.example.invalid:6443 HTTP/1.1"), "{asked:?}");
+}
+
+#[test]
+fn several_installations_are_told() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    let _serve = prestop(&control_plane);
+    let (_, mut second) = control_plane.request("GET", WEBHOOK, None);
+    second["metadata"] = json!({"name": "second"});
+    control_plane.create(WEBHOOKS, &second);
+    let kubeconfig = control_plane.administrator();
+    let (code, out, _) = run(&kubeconfig, &["check"]);
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains("2 webhook configurations have the entry pods.prestop.dev: prestop, second"),
+        "{out}"
+    );
+    assert_eq!(check(&kubeconfig, &["--webhook", "second"]).0, 0);
+    let (code, _, told) = run(&kubeconfig, &["certificates", "status"]);
+    assert_eq!(code, 3);
+    assert!(told.contains("choose one with --webhook NAME"), "{told}");
+    let (_, out, _) = run(&kubeconfig, &["check", "--webhook", "third"]);
+    assert!(out.contains("there is no webhook configuration third"), "{out}");
+}
+
 #[test]
 fn without_a_cluster_it_is_exit_status_3() {
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +215,7 @@ fn certificates_of_files_have_a_status_too() {
     let kubeconfig = control_plane.administrator();
     let (code, _, told) = run(&kubeconfig, &["certificates", "status"]);
     assert_eq!(code, 3, "{told}");
-    assert!(told.contains("there is no webhook configuration prestop"), "{told}");
+    assert!(told.contains("no webhook configuration has the entry pods.prestop.dev"), "{told}");
     let _serve = prestop(&control_plane);
     let (code, out, _) = run(&kubeconfig, &["certificates", "status"]);
     assert_eq!(code, 0);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use walkdir::WalkDir;
 
+use super::super::unopened;
 use crate::manifest::Documents;
 
 /// What files in folders are called.
@@ -51,9 +52,7 @@ pub(super) fn sources(
         } else {
             match File::open(path) {
                 Ok(_) => sources.push(Source::path(path)),
-                Err(error) => {
-                    errors.push(anyhow::Error::new(error).context(path.display().to_string()));
-                }
+                Err(error) => errors.push(unopened(path, &error)),
             }
         }
     }

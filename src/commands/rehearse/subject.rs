@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use super::super::unopened;
 use crate::catalogue::{ImageReference, Signal};
 use crate::cli::RehearseArguments;
 use crate::engine::settings::NamespaceSettings;
@@ -43,7 +44,7 @@ pub(super) fn read(
     policy: &Policy,
 ) -> anyhow::Result<(Subject, Plan)> {
     let name = arguments.file.display().to_string();
-    let values = values(&arguments.file).with_context(|| name.clone())?;
+    let values = values(&arguments.file)?;
     let found: Vec<_> = values
         .iter()
         .flat_map(|value| workloads(value, &arguments.kinds).into_iter().map(move |it| (value, it)))
@@ -72,13 +73,12 @@ fn values(path: &Path) -> anyhow::Result<Vec<Value>> {
     let reader: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(path)?)
+        Box::new(File::open(path).map_err(|error| unopened(path, &error))?)
     };
-    let mut values = Vec::new();
-    for document in Documents::new(BufReader::new(reader)) {
-        values.extend(document?.value()?);
-    }
-    Ok(values)
+    let documents = Documents::new(BufReader::new(reader));
+    let values: Result<Vec<_>, _> = documents.map(|document| document?.value()).collect();
+    let values = values.with_context(|| path.display().to_string())?;
+    Ok(values.into_iter().flatten().collect())
 }
 
 fn titles(found: &[(&Value, Workload<'_>)]) -> String {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::authority::{Authority, Trust};
 use crate::admission::Namespaces;
-use crate::api;
+use crate::api::{self, Choice};
 use crate::certificates::ServedCertificate;
 use crate::certificates::store::Names;
 use crate::cli::ServeArguments;
@@ -36,11 +36,11 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) async fn find(
+    pub(super) fn find(
         arguments: &ServeArguments,
         settings: &CertificateSettings,
     ) -> anyhow::Result<Self> {
-        let client = api::client().await.context("--cluster")?;
+        let client = api::target(&Choice::default()).context("--cluster")?.client;
         let authority =
             names(arguments).map(|names| Authority::new(client.clone(), names, settings));
         Ok(Self { client, namespaces: Arc::default(), authority })

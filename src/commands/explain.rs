@@ -1,0 +1,92 @@
+//! `prestop explain`: what codes mean, and what to do.
+
+use std::io::{self, Write};
+
+use crate::cli::ExplainArguments;
+use crate::engine::reason::{ContainerReason, Explanation, ProblemCode, SkipReason};
+
+use super::{Exit, tell};
+
+/// A name that is further from what was typed is none that was meant.
+const FURTHEST: usize = 3;
+/// Longer than any code; what is longer is not compared.
+const LONGEST: usize = 60;
+
+/// What a code is said of.
+type Known = (&'static str, Explanation);
+
+/// Explains codes, or lists all of them.
+pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<Exit> {
+    let known = known();
+    let mut out = io::stdout().lock();
+    if arguments.codes.is_empty() {
+        list(&known, &mut out)?;
+        return Ok(Exit::Done);
+    }
+    let mut exit = Exit::Done;
+    for code in &arguments.codes {
+        let meant = code.trim_end_matches(':').to_ascii_lowercase();
+        let found: Vec<_> = known.iter().filter(|(_, it)| it.code == meant).collect();
+        if found.is_empty() {
+            tell(&format!("error: there is no code {code}{}", suggestion(&known, &meant)));
+            exit = Exit::BadInput;
+        }
+        for (of, Explanation { code, sentence, advice }) in found {
+            writeln!(out, "{code} ({of})\n  {sentence}\n  -> {advice}")?;
+        }
+    }
+    Ok(exit)
+}
+
+fn list(known: &[Known], out: &mut impl Write) -> io::Result<()> {
+    let width = known.iter().map(|(_, it)| it.code.len()).max().unwrap_or_default();
+    let mut last = "";
+    for (of, Explanation { code, sentence, .. }) in known {
+        if last != *of {
+            writeln!(out, "{}{of}:", if last.is_empty() { "" } else { "\n" })?;
+            last = of;
+        }
+        writeln!(out, "  {code:width$}  {sentence}")?;
+    }
+    Ok(())
+}
+
+fn known() -> Vec<Known> {
+    let pods = SkipReason::ALL.iter().map(|it| ("a pod that is left alone", it.explanation()));
+    let containers = ContainerReason::ALL.iter();
+    let containers = containers.map(|it| ("a container that is left alone", it.explanation()));
+    let problems = ProblemCode::ALL.iter().map(|it| ("a problem", it.explanation()));
+    pods.chain(containers).chain(problems).collect()
+}
+
+fn suggestion(known: &[Known], code: &str) -> String {
+    let all = "; prestop explain lists them";
+    if code.len() > LONGEST {
+        return all.to_owned();
+    }
+    let near = known.iter().map(|(_, it)| (strsim::damerau_levenshtein(it.code, code), it.code));
+    let near = near.filter(|(distance, _)| *distance <= FURTHEST).min();
+    let near = near.map(|(_, code)| code).or_else(|| {
+        // A part of one.
+        let mut codes = known.iter().map(|(_, it)| it.code);
+        codes.find(|known| code.len() > 2 && known.contains(code))
+    });
+    near.map_or_else(|| all.to_owned(), |near| format!("; did you mean {near}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_the_table_is_known_and_near_ones_are_suggested() {
+        let known = known();
+        for code in ["own-hooks", "own-hook", "rounded-up", "grace-period-capped"] {
+            assert!(known.iter().any(|(_, it)| it.code == code), "{code}");
+        }
+        assert_eq!(suggestion(&known, "own-hoks"), "; did you mean own-hooks?");
+        assert_eq!(suggestion(&known, "daemonset"), "; did you mean owned-by-daemonset?");
+        assert_eq!(suggestion(&known, "xyz"), "; prestop explain lists them");
+        assert_eq!(suggestion(&known, &"o".repeat(100_000)), "; prestop explain lists them");
+    }
+}
