@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use prestop::admission::{self, Namespaces, Unchanged};
+use prestop::certificates::rotation::Change;
+use prestop::certificates::store::Problem;
 use prestop::engine::settings::NamespaceSettings;
 use prestop::metrics::{
     ByNamespace, Certificate, ConnectionEnd, Format, HandshakeError, Metrics, Reload, ReloadResult,
@@ -317,6 +319,8 @@ fn the_reference_names_each_value_of_its_labels() {
         &Reload::ALL.map(Reload::name),
         &ReloadResult::ALL.map(ReloadResult::name),
         &Unchanged::ALL.map(Unchanged::code),
+        &Change::ALL.map(Change::name),
+        &Problem::ALL.map(Problem::name),
     ]
     .concat();
     for name in names {

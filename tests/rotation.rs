@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use prestop::certificates::Authority;
 use prestop::certificates::clock::{Clocks, Difference};
+use prestop::certificates::outlook::outlook;
 use prestop::certificates::rotation::{
     Change, Lifetimes, Published, Retired, SecretError, Shared, Sighting, Successor,
 };
@@ -286,6 +287,14 @@ fn what_is_in_the_secret_is_read_as_it_was_written() {
     assert!(!read.bundle().contains("PRIVATE"));
     let newer = shared.to_json().replacen("\"schema\":1", "\"schema\":2", 1);
     assert!(matches!(Shared::from_json(newer.as_bytes()), Err(SecretError::Newer(2))));
+    let far = shared
+        .to_json()
+        .replace("\"overlapSeconds\":20", "\"overlapSeconds\":18446744073709551615");
+    let far = Shared::from_json(far.as_bytes()).unwrap();
+    assert!(
+        outlook(&far, start()).last().unwrap().at > start() + DAY * 3650,
+        "it can be counted with"
+    );
     let swapped = Shared { current: authority(), ..shared };
     assert!(
         Shared::from_json(swapped.to_json().replace("BEGIN PRIVATE", "BEGIN OTHER").as_bytes())

@@ -200,9 +200,15 @@ fn is_older(seen: &Seen, shared: &Shared) -> bool {
     shared.is_older(&Published { bundle: &seen.bundle, generation: generation.unwrap_or(0) })
 }
 
-fn coming(shared: &Shared, now: SystemTime) -> Vec<(String, &'static str)> {
+fn coming(shared: &Shared, now: SystemTime) -> Vec<(String, String)> {
+    let what = |change| {
+        // Written by a version that did not say.
+        let is_assumed = change == Change::Switch && shared.overlap.is_none();
+        let condition = if is_assumed { ", if certificates.overlap is the default" } else { "" };
+        format!("{}{condition}", words(change))
+    };
     let coming = outlook(shared, now);
-    coming.iter().map(|coming| (moment(coming.at, now), words(coming.change))).collect()
+    coming.iter().map(|coming| (moment(coming.at, now), what(coming.change))).collect()
 }
 
 const fn words(change: Change) -> &'static str {
@@ -344,6 +350,12 @@ mod tests {
             seen.shared = Ok(Shared::from_json(shared.unwrap().to_json().as_bytes()).unwrap());
         }
         let text = for_people(&seen);
-        assert!(text.contains("(in 5 days): the successor signs"), "{text}");
+        assert!(text.contains("(in 5 days): the successor signs\n"), "{text}");
+        // A Secret of a version that did not write it.
+        if let Ok(shared) = &mut seen.shared {
+            shared.overlap = None;
+        }
+        let text = for_people(&seen);
+        assert!(text.contains("(in 10 minutes): the successor signs, if certificates.overlap is"));
     }
 }

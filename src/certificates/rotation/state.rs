@@ -92,7 +92,7 @@ impl Shared {
             current: authority(&written.current)?,
             next: next.map(|authority| Successor { authority, published_at }),
             retired: retired.collect(),
-            overlap: written.overlap_seconds.map(Duration::from_secs),
+            overlap: written.overlap_seconds.map(duration),
         })
     }
 
@@ -129,6 +129,10 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 fn time(seconds: u64) -> SystemTime {
-    // Far in the future, instead of none, for what nobody can have meant.
-    UNIX_EPOCH + Duration::from_secs(seconds.min(1 << 40))
+    UNIX_EPOCH + duration(seconds)
+}
+
+/// Very long, instead of too long to count with, for what nobody can have meant.
+fn duration(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.min(1 << 40))
 }
