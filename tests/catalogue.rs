@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use prestop::catalogue::{
-    Catalogue, ImagePattern, ImageReference, Profile, ProfileHook, QuitWhen, Signal,
+    Catalogue, FoundBy, ImagePattern, ImageReference, Presence, Profile, ProfileHook, Programs,
+    QuitWhen, Role, Signal,
 };
 
 /// Lines of an image and a profile's name.
@@ -47,7 +48,7 @@ fn recommendation(image: &str) -> &'static str {
 #[test]
 fn each_image_gets_its_profile() {
     let table = table();
-    assert!(table.len() >= 130, "{} images", table.len());
+    assert!(table.len() >= 300, "{} images", table.len());
     for (image, expected) in table {
         let found = profile_of(image).map(|profile| profile.name.as_str());
         assert_eq!(found, expected, "{image}");
@@ -71,7 +72,9 @@ fn no_pattern_is_shadowed_by_an_earlier_profile() {
     let catalogue = Catalogue::built_in();
     for profile in catalogue.profiles() {
         for pattern in &profile.images {
-            let image = format!("mirror.local/shop/{pattern}").replace('*', "x");
+            let tag = profile.tag_patterns.first().map(|tag| format!(":{tag}"));
+            let image = format!("mirror.local/shop/{pattern}{}", tag.unwrap_or_default());
+            let image = image.replace('*', "x");
             let image = ImageReference::parse(&image).unwrap();
             let (found, _) = catalogue.for_image(&image).unwrap();
             assert_eq!(found.name, profile.name, "{pattern}");
@@ -155,6 +158,16 @@ fn what_an_image_needs_depends_on_its_tag() {
         ("openresty/openresty:alpine", "quit and wait"),
         ("cgr.dev/chainguard/nginx", "delay"),
         ("kong:3.9", "delay"),
+        ("kong:1.2", "delay"),
+        ("kong:1.1", "quit and wait"),
+        ("kong:0.14.1-alpine", "quit and wait"),
+        ("kong:latest", "quit and wait"),
+        ("bitnami/kong:3.9.0", "quit and wait"),
+        ("nginx:1.9", "quit and wait"),
+        ("arm64v8/nginx:1.15", "quit and wait"),
+        ("dhi.io/nginx:1.31-debian13", "quit and wait"),
+        ("ubi8/nginx-116:1-75", "quit and wait"),
+        ("quay.io/fedora/nginx-126", "delay"),
         ("httpd:2.4.39", "quit and wait"),
         ("httpd:2.4.41", "quit and wait"),
         ("httpd:2.4.43", "delay"),
@@ -164,6 +177,11 @@ fn what_an_image_needs_depends_on_its_tag() {
         ("shop/httpd:2.4.62", "quit and wait"),
         ("bitnami/apache:2.4.59", "quit and wait"),
         ("ubi9/httpd-24:1-325", "quit and wait"),
+        ("quay.io/fedora/httpd-24:2.4", "quit and wait"),
+        ("centos/httpd-24-centos7", "quit and wait"),
+        ("dhi.io/httpd:2.4", "delay"),
+        ("dhi.io/haproxy:3.4", "quit and wait"),
+        ("ubi9/php-81:1", "quit and wait"),
         ("haproxy:1.8.30", "quit and wait"),
         ("haproxy:1.9", "delay"),
         ("haproxy:3.2-alpine", "delay"),
@@ -173,10 +191,41 @@ fn what_an_image_needs_depends_on_its_tag() {
         ("cgr.dev/chainguard/haproxy:3.2", "quit and wait"),
         ("sebp/lighttpd:1.4.76", "quit and wait"),
         ("php:8.4-fpm", "delay"),
+        ("php:7.1-fpm", "delay"),
+        ("php:7.0-fpm", "quit and wait"),
+        ("php:5.6-fpm-alpine", "quit and wait"),
+        ("php:8.4", "delay"),
+        ("php:8.4-apache", "delay"),
+        ("php:7.4-apache-buster", "delay"),
+        ("php:7.3-apache", "quit and wait"),
+        ("php:7.3.13-apache", "delay"),
+        ("php:7.3.5-apache", "quit and wait"),
+        ("php:7.0-apache", "quit and wait"),
+        ("php:5.6-apache", "quit and wait"),
+        ("php:5-apache", "quit and wait"),
+        ("php:apache", "quit and wait"),
+        ("wordpress:4.9-php5.6-apache", "quit and wait"),
+        ("wordpress:4.9-php5.6-fpm", "quit and wait"),
+        ("wordpress:5.1.1", "quit and wait"),
+        ("wordpress:php5.6-apache", "quit and wait"),
+        ("wordpress:6.8-apache", "delay"),
+        ("wordpress:6.8-php8.3", "delay"),
+        ("wordpress:6.8-fpm", "delay"),
+        ("wordpress:latest", "quit and wait"),
+        ("nextcloud:13-apache", "quit and wait"),
+        ("nextcloud:31", "delay"),
+        ("drupal:8.5-apache", "quit and wait"),
+        ("drupal:10.3", "delay"),
+        ("drupal:7.59", "quit and wait"),
+        ("joomla:3.9.3", "quit and wait"),
+        ("joomla:5", "delay"),
+        ("bitnami/wordpress:6.7.1", "quit and wait"),
         ("bitnami/php-fpm:8.4.4", "quit and wait"),
         ("cgr.dev/chainguard/php:latest-fpm", "delay"),
         ("postgres:17", "delay"),
         ("postgres:9.6", "delay"),
+        ("postgres:9.4-alpine", "quit and wait"),
+        ("rhel9/postgresql-15", "quit and wait"),
         ("bitnami/postgresql:17.2.0", "quit and wait"),
         ("cgr.dev/chainguard/postgres:17", "quit and wait"),
         ("edoburu/pgbouncer:v1.24.1-p1", "delay"),
@@ -219,7 +268,25 @@ fn stop_signals_are_known_by_tag() {
         ("postgres:17", Some(("INT", false))),
         ("postgres:12.4", None),
         ("bitnami/postgresql:17", Some(("TERM", false))),
-        ("php:8.4-fpm", None),
+        ("php:8.4-fpm", Some(("QUIT", false))),
+        ("php:7.0-fpm", Some(("TERM", false))),
+        ("php:7.1.27-fpm", Some(("TERM", false))),
+        ("php:7.1.28-fpm", None),
+        ("php:5.6-apache", Some(("TERM", false))),
+        ("php:7.0-apache", Some(("TERM", false))),
+        ("php:8.3-apache", Some(("WINCH", true))),
+        ("php:7.2-apache", None),
+        ("php:7.0-cli", Some(("TERM", false))),
+        ("wordpress:4.9-php5.6-apache", Some(("TERM", false))),
+        ("wordpress:5.3", None),
+        ("kong:1.1.2", Some(("TERM", false))),
+        ("kong:1.2.0", Some(("QUIT", true))),
+        ("kong:2.0.5-centos", Some(("QUIT", true))),
+        ("dhi.io/nginx:1.31-debian13", Some(("TERM", false))),
+        ("quay.io/fedora/httpd-24", Some(("TERM", false))),
+        ("nginx:1.9.15", Some(("TERM", false))),
+        ("nginx:1.12.0", None),
+        ("postgres:9.4", Some(("TERM", false))),
         ("traefik:v3.3", Some(("TERM", true))),
         ("varnish:latest", Some(("TERM", false))),
     ];
@@ -251,6 +318,8 @@ fn the_nginx_family_quits_with_each_ones_own_program() {
         ("openresty/openresty", "/usr/local/openresty/bin/openresty"),
         ("shop/nginx", "nginx"),
         ("shop/openresty", "openresty"),
+        ("dhi.io/nginx", "nginx"),
+        ("registry.k8s.io/nginx-slim:0.27", "nginx"),
     ];
     for (image, program) in cases {
         let ProfileHook::Quit(quit) = &profile_of(image).unwrap().hook else {
@@ -278,6 +347,14 @@ fn sidecars_have_a_margin_and_are_never_told_to_quit() {
         "fluent/fluent-bit",
         "datadog/agent",
         "envoyproxy/envoy:v1.33.0",
+        "openshift-service-mesh/istio-proxyv2-rhel9:1.24",
+        "gcr.io/linkerd-io/proxy:stable-2.7",
+        "daprio/daprd:1.15",
+        "kumahq/kuma-dp:2.9",
+        "hashicorp/consul-dataplane:1.6",
+        "jaegertracing/jaeger-agent:1.57",
+        "otel/opentelemetry-collector-contrib:0.104.0",
+        "fluent/fluentd:v1.17",
     ] {
         let profile = profile_of(image).unwrap();
         assert_eq!(profile.sidecar_margin_seconds, Some(5), "{image}");
@@ -333,4 +410,152 @@ fn hostile_names_and_patterns_are_decided() {
     let path = ImageReference::parse(&path).unwrap();
     let deep = ImagePattern::parse(&("*/".repeat(600) + "*")).unwrap();
     assert!(!deep.matches(&path));
+}
+
+fn found(name: &str, image: Option<&str>) -> Option<(&'static str, bool)> {
+    let image = image.map(|image| ImageReference::parse(image).expect(image));
+    let (profile, by) = Catalogue::built_in().for_container(name, image.as_ref())?;
+    Some((profile.name.as_str(), by == FoundBy::ContainerName))
+}
+
+#[test]
+fn sidecars_of_unknown_images_are_found_by_the_name_of_their_injector() {
+    let names = [
+        ("istio-proxy", "istio-proxy"),
+        ("linkerd-proxy", "linkerd-proxy"),
+        ("daprd", "dapr"),
+        ("kuma-sidecar", "kuma-sidecar"),
+        ("consul-dataplane", "consul-dataplane"),
+        ("envoy-sidecar", "consul-dataplane"),
+        ("cloud-sql-proxy", "cloud-sql-proxy"),
+        ("cloudsql-proxy", "cloud-sql-proxy"),
+        ("alloydb-auth-proxy", "cloud-sql-proxy"),
+        ("vault-agent", "vault"),
+        ("azwi-proxy", "azure-workload-identity-proxy"),
+        ("otc-container", "otel-collector"),
+        ("jaeger-agent", "jaeger-agent"),
+        ("xray-daemon", "jaeger-agent"),
+        ("datadog-agent-injected", "datadog-agent"),
+        ("telegraf", "log-shippers"),
+    ];
+    for (name, profile) in names {
+        for image in [None, Some("auto"), Some("mirror.local/mesh/sidecar:1")] {
+            assert_eq!(found(name, image), Some((profile, true)), "{name} {image:?}");
+        }
+    }
+    let all: BTreeSet<_> =
+        Catalogue::built_in().profiles().iter().flat_map(|one| &one.container_names).collect();
+    assert_eq!(all.len(), names.len());
+}
+
+#[test]
+fn the_image_is_stronger_than_the_name() {
+    assert_eq!(found("istio-proxy", Some("nginx:1.27")), Some(("nginx", false)));
+    assert_eq!(found("istio-proxy", Some("istio/proxyv2:1.25")), Some(("istio-proxy", false)));
+    for name in ["web", "istio-proxy-2", "ISTIO-PROXY", "proxy", ""] {
+        assert_eq!(found(name, Some("shop/web:1")), None, "{name}");
+        assert_eq!(found(name, None), None, "{name}");
+    }
+    // It is an image like any other where it names a registry, a tag or a digest.
+    for image in ["auto:1", "shop/auto", "mirror.local/auto"] {
+        assert!(!ImageReference::parse(image).unwrap().is_placeholder(), "{image}");
+    }
+}
+
+#[test]
+fn servers_have_their_place_among_those_of_a_pod() {
+    let fronts = [
+        "nginx:1.27",
+        "shop/nginx",
+        "bitnami/nginx",
+        "dhi.io/nginx",
+        "nginxinc/nginx-unprivileged",
+        "openresty/openresty",
+        "httpd:2.4",
+        "quay.io/fedora/httpd-24",
+        "caddy:2",
+        "haproxy:3.2",
+        "traefik:v3.3",
+        "varnish:7.7",
+        "kong:3.9",
+        "registry.k8s.io/nginx-slim:0.27",
+    ];
+    for image in fronts {
+        assert_eq!(profile_of(image).unwrap().role, Some(Role::Front), "{image}");
+    }
+    let backends = [
+        "php:8.3-fpm",
+        "php:5.6-fpm",
+        "php:fpm-alpine",
+        "wordpress:6.8-fpm",
+        "bitnami/php-fpm:8.4",
+        "cgr.dev/chainguard/php:latest-fpm",
+        "dhi.io/php:8.4-fpm",
+        "shop/php-fpm",
+        "shop/app-fpm",
+        "shop/php:8.3-fpm",
+        "tomcat:11",
+    ];
+    for image in backends {
+        assert_eq!(profile_of(image).unwrap().role, Some(Role::Backend), "{image}");
+    }
+    for image in ["istio/proxyv2", "postgres:17", "php:8.4-cli", "envoyproxy/envoy:v1.33.0"] {
+        assert_eq!(profile_of(image).unwrap().role, None, "{image}");
+    }
+}
+
+#[test]
+fn php_fpm_is_known_under_the_names_of_distributions() {
+    for image in ["php:7.0-fpm", "bitnami/php-fpm", "shop/php-fpm", "shop/app:1-fpm"] {
+        let ProfileHook::Quit(quit) = &profile_of(image).unwrap().hook else {
+            panic!("{image} has no quit");
+        };
+        assert_eq!(quit.process_names, ["php-fpm*"], "{image}");
+    }
+}
+
+/// Lines of an image, its shell and its sleep.
+const PROGRAMS: &str = include_str!("catalogue/programs.txt");
+
+#[test]
+fn which_programs_images_have() {
+    let mut count = 0;
+    let word = |presence| match presence {
+        Presence::Present => "yes",
+        Presence::Absent => "no",
+        Presence::Unknown => "?",
+    };
+    for line in PROGRAMS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [image, shell, sleep] = words[..] else { panic!("{line}") };
+        let reference = ImageReference::parse(image).expect(image);
+        let Programs { shell: has_shell, sleep: has_sleep } =
+            Catalogue::built_in().programs(&reference);
+        assert_eq!((word(has_shell), word(has_sleep)), (shell, sleep), "{image}");
+        count += 1;
+    }
+    assert!(count >= 90, "{count} images");
+}
+
+#[test]
+fn no_fact_about_programs_is_shadowed_by_an_earlier_one() {
+    let catalogue = Catalogue::built_in();
+    for known in catalogue.all_programs() {
+        for pattern in &known.images {
+            let range = known.tags.as_ref().map(ToString::to_string);
+            let version = range.map(|range| {
+                let bound = range.split(',').next().unwrap().trim().to_owned();
+                bound.strip_prefix(">=").map_or("0.1".to_owned(), ToOwned::to_owned)
+            });
+            let tag = known.tag_patterns.first().map(ToString::to_string).or(version);
+            let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+            // Patterns with a registry have it first.
+            let registry = pattern.to_string().split('/').next().unwrap().contains('.');
+            let folder = if registry { "" } else { "mirror.local/" };
+            let image = format!("{folder}{pattern}{tag}").replace('*', "x");
+            let image = ImageReference::parse(&image).expect(&image);
+            let found = catalogue.programs_of_images(&image).unwrap();
+            assert_eq!(found.programs, known.programs, "{pattern}{tag}: {}", found.reason);
+        }
+    }
 }

@@ -21,6 +21,24 @@ const DEFAULT_REGISTRY_ALIAS: &str = "index.docker.io";
 /// <https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#customizing-injection>
 const PLACEHOLDER: &str = "auto";
 
+/// The folder of Docker Hub's official images.
+pub(super) const OFFICIAL: &[u8] = b"library";
+
+/// The same images for one architecture each.
+/// <https://github.com/docker-library/official-images#architectures-other-than-amd64>
+const OFFICIAL_BY_ARCHITECTURE: &[&[u8]] = &[
+    b"amd64",
+    b"arm32v5",
+    b"arm32v6",
+    b"arm32v7",
+    b"arm64v8",
+    b"i386",
+    b"mips64le",
+    b"ppc64le",
+    b"riscv64",
+    b"s390x",
+];
+
 /// A parsed image reference, borrowed from the pod's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageReference<'a> {
@@ -122,9 +140,16 @@ impl<'a> ImageReference<'a> {
     fn components_from_the_end(&self) -> impl Iterator<Item = &'a [u8]> {
         let official = self.registry == DEFAULT_REGISTRY && !self.repository.contains('/');
         components_from_the_end(self.repository)
-            .chain(official.then_some(&b"library"[..]))
+            .chain(official.then_some(OFFICIAL))
             .chain(std::iter::once(self.registry.as_bytes()))
     }
+}
+
+/// Whether one component of a path is that of a pattern. Official images are the same for each
+/// architecture.
+fn component_matches(pattern: &[u8], component: &[u8]) -> bool {
+    matches(pattern, stars(pattern), component)
+        || (pattern == OFFICIAL && OFFICIAL_BY_ARCHITECTURE.contains(&component))
 }
 
 /// The text before and behind the first such byte, which is ASCII. References are short: a search that
@@ -187,7 +212,7 @@ impl ImagePattern {
         let mut components = image.components_from_the_end();
         components_from_the_end(&self.text).all(|pattern| {
             let component = components.next();
-            component.is_some_and(|component| matches(pattern, stars(pattern), component))
+            component.is_some_and(|component| component_matches(pattern, component))
         })
     }
 }
@@ -332,6 +357,10 @@ mod tests {
             ("library/nginx", "bitnami/nginx", false),
             ("library/nginx", "mirror.local/library/nginx", true),
             ("docker.io/library/nginx", "nginx", true),
+            ("library/nginx", "arm64v8/nginx", true),
+            ("library/nginx", "docker.io/amd64/nginx", true),
+            ("amd64/nginx", "nginx", false),
+            ("amd64/nginx", "arm64v8/nginx", false),
             ("bitnami*/nginx", "bitnamilegacy/nginx:1", true),
             ("cgr.dev/chainguard/nginx", "cgr.dev/chainguard/nginx", true),
             ("cgr.dev/chainguard/nginx", "chainguard/nginx", false),

@@ -1,6 +1,7 @@
 //! Finds the first pattern for an image without trying all of them: nearly every pattern ends in a
 //! fixed name (`bitnami*/nginx`), and an image can only have one.
 
+use super::image::OFFICIAL;
 use super::{ImagePattern, ImageReference};
 
 /// What is found by an image.
@@ -25,7 +26,7 @@ pub(super) struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wild {
     place: Place,
-    /// The component before the last, where the pattern has one without a `*`.
+    /// The component before the last, where the pattern has one that stands for no other.
     folder: Option<Vec<u8>>,
     /// No shorter name matches.
     least_bytes: usize,
@@ -97,7 +98,7 @@ const fn by_length(name: &[u8]) -> (usize, &[u8]) {
 impl Wild {
     fn new(place: Place, image: &ImagePattern) -> Self {
         let component = image.last_component();
-        let is_plain = |folder: &&[u8]| !folder.contains(&b'*');
+        let is_plain = |folder: &&[u8]| !folder.contains(&b'*') && *folder != OFFICIAL;
         Self {
             place,
             folder: image.folder().filter(is_plain).map(<[u8]>::to_vec),

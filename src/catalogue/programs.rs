@@ -2,7 +2,7 @@
 //! it, and the container is then stopped at once.
 
 use super::index::Indexed;
-use super::{ImagePattern, TagPattern, tags};
+use super::{ImagePattern, Membership, TagPattern, TagRange, tags};
 
 /// Whether an image has a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +32,8 @@ pub struct ProgramsOfImages {
     pub images: Vec<ImagePattern>,
     /// Which of their tags. Empty: all, and references without a tag.
     pub tag_patterns: Vec<TagPattern>,
+    /// The versions that the tag has to be of, with certainty.
+    pub tags: Option<TagRange>,
     /// The programs.
     pub programs: Programs,
     /// One sentence: how it is known.
@@ -51,6 +53,7 @@ impl Indexed for ProgramsOfImages {
     }
 
     fn is_for_tag(&self, tag: Option<&str>) -> bool {
-        tags::any_matches(&self.tag_patterns, tag)
+        let in_range = |range: &TagRange| range.contains(tag) == Membership::Inside;
+        tags::any_matches(&self.tag_patterns, tag) && self.tags.as_ref().is_none_or(in_range)
     }
 }

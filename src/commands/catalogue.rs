@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::catalogue::{ImageReference, Profile, ProfileHook, Quit, QuitWhen};
+use crate::catalogue::{
+    Catalogue, ImageReference, Presence, Profile, ProfileHook, Programs, Quit, QuitWhen, Role,
+};
 use crate::cli::{CatalogueArguments, ReadingForm};
 use crate::duration::HumanSeconds;
 use crate::policy::Policy;
@@ -47,11 +49,13 @@ fn for_machines(images: &[String], policy: &Policy, out: &mut impl Write) -> any
                 return json!({"image": image, "error": "not an image reference"});
             };
             let Some((profile, pattern)) = policy.catalogue.for_image(&reference) else {
-                return json!({"image": image, "profile": null});
+                let programs = programs_of(&reference, &policy.catalogue);
+                return json!({"image": image, "profile": null, "programs": programs});
             };
             let fact = profile.stop_signal(reference.certain_tag());
             json!({
                 "image": image, "pattern": pattern.to_string(), "profile": described(profile),
+                "programs": programs_of(&reference, &policy.catalogue),
                 "stop": fact.map(|fact| json!({
                     "signal": fact.signal.to_string(), "isGraceful": fact.graceful,
                 })),
@@ -73,12 +77,38 @@ fn described(profile: &Profile) -> Value {
         ("delaySeconds", profile.delay_seconds.map(Value::from)),
         ("sidecarMarginSeconds", profile.sidecar_margin_seconds.map(Value::from)),
         ("quit", quit_of(profile).map(|quit| Value::from(quit_words(quit)))),
+        ("tagPatterns", texts(&profile.tag_patterns)),
+        ("containerNames", texts(&profile.container_names)),
+        ("role", profile.role.map(|role| Value::from(role_word(role)))),
     ];
     if let Some(object) = described.as_object_mut() {
         let set = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         object.extend(set);
     }
     described
+}
+
+/// A list of texts, unless it is empty.
+fn texts(values: &[impl ToString]) -> Option<Value> {
+    let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| Value::from(texts))
+}
+
+fn programs_of(reference: &ImageReference<'_>, catalogue: &Catalogue) -> Value {
+    let Programs { shell, sleep } = catalogue.programs(reference);
+    let word = |presence| match presence {
+        Presence::Present => "present",
+        Presence::Absent => "absent",
+        Presence::Unknown => "unknown",
+    };
+    json!({"shell": word(shell), "sleep": word(sleep)})
+}
+
+const fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Front => "front",
+        Role::Backend => "backend",
+    }
 }
 
 const fn quit_of(profile: &Profile) -> Option<&Quit> {
@@ -88,19 +118,18 @@ const fn quit_of(profile: &Profile) -> Option<&Quit> {
     }
 }
 
-/// One line per profile: name, hook, images.
+/// One line per profile: name, hook, images with their tags, containers.
 fn list(policy: &Policy, out: &mut impl Write) -> io::Result<()> {
     let profiles = policy.catalogue.profiles();
     let width = profiles.iter().map(|profile| profile.name.len()).max().unwrap_or_default();
     for profile in profiles {
-        let images: Vec<_> = profile.images.iter().map(ToString::to_string).collect();
-        let images = if images.is_empty() { "(by name only)".to_owned() } else { images.join(" ") };
-        let hook = hook(profile);
-        writeln!(out, "{:width$}  {hook:30}  {images}", profile.name)?;
+        let (hook, matches) = (hook(profile), matches(profile));
+        writeln!(out, "{:width$}  {hook:30}  {matches}", profile.name)?;
     }
     writeln!(
         out,
-        "\nThe first that matches is taken. Images that none matches get the delay alone."
+        "\nThe first that matches is taken, a container's name only where no profile is for its \
+         image.\nImages that none matches get the delay alone."
     )
 }
 
@@ -112,10 +141,16 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
     };
     let Some((profile, pattern)) = policy.catalogue.for_image(&reference) else {
         writeln!(out, "{image}: no profile matches: delay only")?;
+        explain_programs(&reference, &policy.catalogue, out)?;
         return Ok(true);
     };
     writeln!(out, "{image}: profile {} (matches {pattern})", profile.name)?;
     writeln!(out, "  hook     {}", hook(profile))?;
+    match profile.role {
+        None => {}
+        Some(Role::Front) => writeln!(out, "  role     front: backends in its pod outlive it")?,
+        Some(Role::Backend) => writeln!(out, "  role     backend: outlives a front in its pod")?,
+    }
     if let Some(seconds) = profile.delay_seconds {
         writeln!(out, "  delay    {}", HumanSeconds(seconds))?;
     }
@@ -140,7 +175,42 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
         writeln!(out, "           {wait}")?;
     }
     writeln!(out, "  why      {}\n           {}", profile.reason, profile.link)?;
+    explain_programs(&reference, &policy.catalogue, out)?;
     Ok(true)
+}
+
+/// Whether a hook can run a shell or `sleep` in the image, where anything is known about it.
+fn explain_programs(
+    reference: &ImageReference<'_>,
+    catalogue: &Catalogue,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let Some(known) = catalogue.programs_of_images(reference) else {
+        return writeln!(out, "  programs not known whether it has a shell and sleep");
+    };
+    let Programs { shell, sleep } = known.programs;
+    let word = |presence| match presence {
+        Presence::Present => "yes",
+        Presence::Absent => "no",
+        Presence::Unknown => "not known",
+    };
+    writeln!(out, "  programs shell: {}; sleep: {}", word(shell), word(sleep))?;
+    writeln!(out, "           {}\n           {}", known.reason, known.link)
+}
+
+/// What a profile is found by.
+fn matches(profile: &Profile) -> String {
+    let words = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(" ");
+    let mut text = words(&mut profile.images.iter().map(ToString::to_string));
+    if !profile.tag_patterns.is_empty() {
+        let tags = words(&mut profile.tag_patterns.iter().map(ToString::to_string));
+        text = format!("{text} (tags {tags})");
+    }
+    if !profile.container_names.is_empty() {
+        let names = profile.container_names.join(" ");
+        text = format!("{text} (containers {names})");
+    }
+    if text.is_empty() { "(by name only)".to_owned() } else { text.trim_start().to_owned() }
 }
 
 fn hook(profile: &Profile) -> &'static str {

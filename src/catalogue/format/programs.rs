@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::fields::{FieldError, all, each, error};
-use crate::catalogue::{ImagePattern, Presence, Programs, ProgramsOfImages, TagPattern};
+use super::fields::{FieldError, all, each, error, keep, parsed};
+use crate::catalogue::{ImagePattern, Presence, Programs, ProgramsOfImages, TagPattern, TagRange};
 
 /// A fact: which programs a family of images has. The first that matches an image is taken.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -20,6 +20,10 @@ pub struct ProgramsEntry {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     tag_patterns: Vec<Spanned<String>>,
+    /// Versions of these images: `>=1.19.5`, `<2`, or both with a comma. Without: all.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    tags: Option<Spanned<String>>,
     /// Whether they have `/bin/sh`.
     #[serde(default)]
     shell: PresenceEntry,
@@ -72,9 +76,13 @@ impl ProgramsEntry {
         let images = each(&self.images.value, &images, ImagePattern::parse, errors);
         let tag_patterns = format!("{path}.tagPatterns");
         let tag_patterns = each(&self.tag_patterns, &tag_patterns, TagPattern::from_str, errors);
+        let tags = self.tags.as_ref();
+        let tags = tags.map(|tags| parsed(tags, &format!("{path}.tags"), TagRange::from_str));
+        let tags = keep(tags.transpose(), errors);
         Some(ProgramsOfImages {
             images: images?,
             tag_patterns: tag_patterns?,
+            tags: tags?,
             programs: Programs { shell: self.shell.into(), sleep: self.sleep.into() },
             reason: self.reason.clone(),
             link: self.link.clone(),
