@@ -181,7 +181,6 @@ fn what_an_image_needs_depends_on_its_tag() {
         ("centos/httpd-24-centos7", "quit and wait"),
         ("dhi.io/httpd:2.4", "delay"),
         ("dhi.io/haproxy:3.4", "quit and wait"),
-        ("ubi9/php-81:1", "quit and wait"),
         ("haproxy:1.8.30", "quit and wait"),
         ("haproxy:1.9", "delay"),
         ("haproxy:3.2-alpine", "delay"),
@@ -190,6 +189,28 @@ fn what_an_image_needs_depends_on_its_tag() {
         ("bitnami/haproxy:3.4.3", "quit and wait"),
         ("cgr.dev/chainguard/haproxy:3.2", "quit and wait"),
         ("sebp/lighttpd:1.4.76", "quit and wait"),
+        ("postgres:17", "delay"),
+        ("postgres:9.6", "delay"),
+        ("postgres:9.4-alpine", "quit and wait"),
+        ("rhel9/postgresql-15", "quit and wait"),
+        ("bitnami/postgresql:17.2.0", "quit and wait"),
+        ("cgr.dev/chainguard/postgres:17", "quit and wait"),
+        ("edoburu/pgbouncer:v1.24.1-p1", "delay"),
+        ("edoburu/pgbouncer:1.22.1-p0", "quit and wait"),
+        ("edoburu/pgbouncer:latest", "quit and wait"),
+        ("rabbitmq:4", "leave alone"),
+        ("apache/kafka:4.0.0", "leave alone"),
+        ("hashicorp/consul:1.20", "leave alone"),
+    ];
+    for (image, expected) in cases {
+        assert_eq!(recommendation(image), expected, "{image}");
+    }
+}
+
+#[test]
+fn what_an_image_of_php_needs_depends_on_its_tag() {
+    let cases = [
+        ("ubi9/php-81:1", "quit and wait"),
         ("php:8.4-fpm", "delay"),
         ("php:7.1-fpm", "delay"),
         ("php:7.0-fpm", "quit and wait"),
@@ -222,18 +243,6 @@ fn what_an_image_needs_depends_on_its_tag() {
         ("bitnami/wordpress:6.7.1", "quit and wait"),
         ("bitnami/php-fpm:8.4.4", "quit and wait"),
         ("cgr.dev/chainguard/php:latest-fpm", "delay"),
-        ("postgres:17", "delay"),
-        ("postgres:9.6", "delay"),
-        ("postgres:9.4-alpine", "quit and wait"),
-        ("rhel9/postgresql-15", "quit and wait"),
-        ("bitnami/postgresql:17.2.0", "quit and wait"),
-        ("cgr.dev/chainguard/postgres:17", "quit and wait"),
-        ("edoburu/pgbouncer:v1.24.1-p1", "delay"),
-        ("edoburu/pgbouncer:1.22.1-p0", "quit and wait"),
-        ("edoburu/pgbouncer:latest", "quit and wait"),
-        ("rabbitmq:4", "leave alone"),
-        ("apache/kafka:4.0.0", "leave alone"),
-        ("hashicorp/consul:1.20", "leave alone"),
     ];
     for (image, expected) in cases {
         assert_eq!(recommendation(image), expected, "{image}");
