@@ -236,6 +236,27 @@ fn the_catalogue_says_which_entry_an_image_gets_and_why() {
 }
 
 #[test]
+fn the_catalogue_says_what_an_image_has_and_where_it_stands() {
+    let explained = |image: &str| stdout(&run(&["catalogue", image]));
+    let hardened = explained("dhi.io/nginx:1.31-debian13");
+    assert!(hardened.contains("programs shell: no; sleep: yes"), "{hardened}");
+    assert!(hardened.contains("role     front"), "{hardened}");
+    let fpm = explained("php:7.0-fpm");
+    assert!(fpm.contains("role     backend") && fpm.contains("stop     by TERM"), "{fpm}");
+    let unknown = explained("example.com/app:1");
+    assert!(unknown.contains("not known whether it has a shell"), "{unknown}");
+    let all = stdout(&run(&["catalogue"]));
+    assert!(all.contains("(tags *apache*)") && all.contains("(containers istio-proxy)"), "{all}");
+    let output = run(&["catalogue", "-o", "json", "dhi.io/nginx:1"]);
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let image = &read["images"][0];
+    assert_eq!(
+        (&image["programs"]["shell"], &image["profile"]["role"]),
+        (&"absent".into(), &"front".into())
+    );
+}
+
+#[test]
 fn config_check_says_what_is_wrong_and_where() {
     let good = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/prestop.yaml");
     let bad = folder(&[(
