@@ -33,6 +33,11 @@ pub use self::request::Operation;
 pub trait Namespaces: Send + Sync {
     /// The settings of a namespace; `None` where it is not known, and the defaults hold.
     fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>>;
+
+    /// Whether there is such a namespace, as far as anybody knows: yes where the names are not known.
+    fn may_exist(&self, _namespace: &str) -> bool {
+        true
+    }
 }
 
 /// One answered review, for logs and counters.

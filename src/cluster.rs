@@ -2,7 +2,6 @@
 //! the labels and annotations of namespaces, kept by a watch, and the API server's version.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
@@ -38,8 +37,7 @@ pub enum ClusterError {
     Version(String),
 }
 
-/// Namespaces as the watch last saw them. Only those that say something are kept: ten thousand that do
-/// not cost nothing.
+/// Namespaces as the watch last saw them. Of those that say nothing, only the names are kept.
 #[derive(Debug, Default)]
 pub struct WatchedNamespaces(RwLock<State>);
 
@@ -101,7 +99,7 @@ impl WatchedNamespaces {
                 state.known = std::mem::take(&mut state.incoming);
                 state.known.shrink_to_fit();
                 if state.failing_since.take().is_some() || !state.is_synced {
-                    info!(settings = state.known.len(), "namespaces are known");
+                    info!(namespaces = state.known.len(), "namespaces are known");
                 }
                 state.is_synced = true;
             }
@@ -139,6 +137,9 @@ impl Namespaces for WatchedNamespaces {
     fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>> {
         self.read().known.get(namespace).cloned()
     }
+    fn may_exist(&self, namespace: &str) -> bool {
+        self.read().known.contains_key(namespace)
+    }
 }
 
 fn keep(
@@ -150,14 +151,7 @@ fn keep(
         namespace.labels().iter().map(|(key, value)| (key.as_str(), value.as_str())),
         namespace.annotations().iter().map(|(key, value)| (key.as_str(), value.as_str())),
     );
-    let entry = known.entry(namespace.name_any());
-    if settings == NamespaceSettings::default() {
-        if let Entry::Occupied(entry) = entry {
-            entry.remove();
-        }
-    } else {
-        entry.insert_entry(shared(common, settings));
-    }
+    known.insert(namespace.name_any(), shared(common, settings));
 }
 
 /// The settings that somebody else has too, or these.

@@ -78,6 +78,7 @@ pub struct Metrics {
     refused: Fixed<u16, 1>,
     connections: Gauge,
     connections_closed: Fixed<ConnectionEnd, 1>,
+    connections_not_accepted: Counter,
     handshake_errors: Fixed<HandshakeError, 1>,
     certificate_expiry: Family<Labels<1>, Gauge>,
     reloads: Fixed<(Reload, ReloadResult), 2>,
@@ -89,6 +90,7 @@ pub struct Metrics {
     authority_problem: Family<Labels<1>, Gauge>,
     clock_difference: Gauge<f64, AtomicU64>,
     log_lines_dropped: Counter,
+    log_lines_failed: Counter,
 }
 
 /// A request is being answered; until this is dropped.
@@ -127,6 +129,7 @@ impl Metrics {
             refused: Fixed::new(statuses, |status| [("status", status_label(status).1)]),
             connections: Gauge::default(),
             connections_closed: Fixed::new(ConnectionEnd::ALL, |end| [("reason", end.name())]),
+            connections_not_accepted: Counter::default(),
             handshake_errors: Fixed::new(HandshakeError::ALL, |why| [("reason", why.name())]),
             certificate_expiry: Family::default(),
             reloads: Fixed::new(
@@ -143,6 +146,7 @@ impl Metrics {
             authority_problem: Family::default(),
             clock_difference: Gauge::default(),
             log_lines_dropped: Counter::default(),
+            log_lines_failed: Counter::default(),
             registry: Registry::default(),
         };
         // The server starts only with files that can be used.
@@ -218,6 +222,11 @@ impl Metrics {
             self.connections_closed.clone(),
         );
         registry.register(
+            "connections_not_accepted",
+            "Connections to the TLS port that could not be accepted, for want of file descriptors",
+            self.connections_not_accepted.clone(),
+        );
+        registry.register(
             "tls_handshake_errors",
             "TLS handshakes that failed, by reason",
             self.handshake_errors.clone(),
@@ -280,9 +289,14 @@ impl Metrics {
             "Log lines that found no room, because nobody read the log",
             self.log_lines_dropped.clone(),
         );
+        registry.register(
+            "log_lines_failed",
+            "Log lines that could not be written, as to a full disk",
+            self.log_lines_failed.clone(),
+        );
     }
 
-    /// A review was answered.
+    /// A review was answered. Its namespace is empty where there is none of that name.
     pub fn answered(&self, event: &Event<'_>, duration: Duration) {
         let answered = match event.verdict {
             Verdict::Decided(decision) => {
@@ -355,6 +369,11 @@ impl Metrics {
         self.connections_closed.count(why);
     }
 
+    /// A connection could not be accepted.
+    pub fn connection_not_accepted(&self) {
+        self.connections_not_accepted.inc();
+    }
+
     /// A handshake failed.
     pub fn handshake_failed(&self, why: HandshakeError) {
         self.handshake_errors.count(why);
@@ -408,6 +427,11 @@ impl Metrics {
     /// Log lines found no room.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.log_lines_dropped.inc_by(lines);
+    }
+
+    /// Log lines could not be written.
+    pub fn log_lines_failed(&self, lines: u64) {
+        self.log_lines_failed.inc_by(lines);
     }
 
     /// Everything, as text.

@@ -3,6 +3,7 @@
 //! An own accept loop over hyper, because limits on slow and silent clients need one:
 //! - `connections`: how many there may be, and which one has to go;
 //! - [`tls`]: who may connect, and how;
+//! - `stream`: what a connection waits for, and how long its answer may go unread;
 //! - `deadline`: how much time the caller has left;
 //! - `body`: request bodies, bounded in length, time and memory;
 //! - [`routes`]: the paths of both ports;
@@ -14,6 +15,7 @@
 mod body;
 mod connections;
 mod deadline;
+mod stream;
 
 pub mod readiness;
 pub mod routes;
@@ -31,13 +33,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use self::connections::{Connections, Slot};
+use self::connections::{Connections, Slot, Stage};
+use self::stream::{Socket, Watched};
 use self::tls::Acceptor;
 use crate::metrics::{ConnectionEnd, HandshakeError, Metrics};
 use crate::serving::Limits;
@@ -47,8 +51,15 @@ use crate::shutdown::{Phase, Shutdown};
 const MOST_HEADERS: usize = 64;
 /// Also the most of a body that is read ahead.
 const LARGEST_HEAD_BYTES: usize = 32 * 1024;
-/// The system may be out of file descriptors for a moment.
+/// Where no connection could be accepted, and none ends.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How often that is logged at most. It is counted each time.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// Open files that are left to others: probes, the API server's client, files that are read again.
+const RESERVED_FILES: u64 = 32;
+/// What the kernel keeps of one connection's answers, twice as much with what it needs itself. Nearly
+/// all answers fit; without a bound it may be several megabytes for a client that does not read.
+const UNREAD_IN_KERNEL_BYTES: usize = 64 * 1024;
 
 /// One port and what is served there.
 pub struct Server {
@@ -81,8 +92,11 @@ impl Server {
         drain_timeout: Duration,
     ) {
         let server = Arc::new(self);
-        let connections = Arc::new(Connections::new(server.limits.connections));
+        let connections = Arc::new(Connections::new(server.most_connections()));
         let mut stopping = shutdown.clone();
+        let mut told = None;
+        // Connections inherit it. Where it can't be set, the system's own bound holds.
+        let _ = set_socket_send_buffer_size(&listener, UNREAD_IN_KERNEL_BYTES);
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&listener, &connections) => accepted,
@@ -93,10 +107,11 @@ impl Server {
                     tokio::spawn(server.clone().connection(stream, slot, shutdown.clone()));
                 }
                 Err(error) => {
+                    server.not_accepted(&error, &mut told);
                     // Most likely there are no file descriptors left.
-                    warn!(%error, "a connection could not be accepted");
+                    connections.set_most(server.most_connections());
                     connections.evict_one();
-                    sleep(ACCEPT_AGAIN_AFTER).await;
+                    let _ = timeout(ACCEPT_AGAIN_AFTER, connections.one_ended()).await;
                 }
             }
         }
@@ -104,6 +119,23 @@ impl Server {
         shutdown.reached(Phase::Stopping).await;
         if timeout(drain_timeout, connections.all_ended()).await.is_err() {
             warn!("requests were still open at the end of the drain timeout");
+        }
+    }
+
+    /// As many as the settings say, or as there are file descriptors for.
+    fn most_connections(&self) -> usize {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
+        self.limits.connections.min(most.max(1))
+    }
+
+    fn not_accepted(&self, error: &io::Error, told: &mut Option<Instant>) {
+        if let Some(metrics) = &self.metrics {
+            metrics.connection_not_accepted();
+        }
+        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            *told = Some(Instant::now());
+            warn!(%error, "a connection could not be accepted");
         }
     }
 
@@ -151,14 +183,16 @@ impl Server {
 
     async fn http<S>(&self, stream: S, slot: &Slot, shutdown: Shutdown) -> ConnectionEnd
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: Socket,
     {
-        let service = service_fn(|request: hyper::Request<Incoming>| {
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
             let (router, shutdown) = (self.router.clone(), shutdown.clone());
-            let in_use = slot.in_use();
+            let state = slot.state().clone();
+            state.request_begins();
+            request.extensions_mut().insert(slot.connections().clone());
             async move {
                 let response = router.oneshot(request).await;
-                drop(in_use);
+                state.set(Stage::Answer);
                 response.map(|mut response| {
                     if shutdown.phase() != Phase::Serving {
                         let close = HeaderValue::from_static("close");
@@ -174,7 +208,7 @@ impl Server {
             .header_read_timeout(self.limits.idle_timeout)
             .max_headers(MOST_HEADERS)
             .max_buf_size(LARGEST_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Watched::new(stream, slot.state().clone())), service);
         let mut connection = pin!(connection);
         let mut first_request = pin!(sleep(self.limits.first_request_timeout));
         let (mut is_first_awaited, mut is_stopping) = (true, false);
@@ -184,7 +218,12 @@ impl Server {
                 result = connection.as_mut() => return match result {
                     Ok(()) if is_stopping => ConnectionEnd::Drained,
                     Ok(()) => ConnectionEnd::Finished,
+                    Err(_) if slot.state().is_unread() => ConnectionEnd::AnswerTimeout,
                     Err(error) if error.is_timeout() => ConnectionEnd::IdleTimeout,
+                    Err(error) if error.is_parse() => {
+                        debug!(%error, "malformed head");
+                        ConnectionEnd::MalformedHead
+                    }
                     Err(error) => {
                         debug!(%error, "connection ended");
                         ConnectionEnd::Error
@@ -210,6 +249,6 @@ async fn accept(
     listener: &TcpListener,
     connections: &Arc<Connections>,
 ) -> io::Result<(TcpStream, Slot)> {
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, connections.slot().await))
+    let (stream, source) = listener.accept().await?;
+    Ok((stream, connections.slot(source.ip()).await))
 }

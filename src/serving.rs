@@ -39,9 +39,10 @@ pub struct ServerSettings {
 pub struct Limits {
     /// Longest request body. The API server takes objects of 3 MiB.
     pub body_bytes: usize,
-    /// Bytes of unfinished bodies together; pods beyond that are allowed without being looked at.
+    /// Bytes of bodies that are being read and answers that are being sent, together; pods beyond that
+    /// are allowed without being looked at.
     pub bodies_in_flight_bytes: usize,
-    /// Open connections; beyond that the one that has been idle longest is closed for a new one.
+    /// Open connections; beyond that one that is slow or has been idle long is closed for a new one.
     pub connections: usize,
     /// For the TLS handshake.
     pub handshake_timeout: Duration,

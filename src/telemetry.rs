@@ -17,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use self::json::JsonLine;
+pub use self::lines::Lost;
 use self::lines::{EventWriter, Lines};
 use crate::admission::{Event, Verdict};
 use crate::engine::hook::{Hook, QuitHook, Wait};
@@ -67,10 +68,10 @@ pub fn start(settings: LogSettings) -> Option<LevelHandle> {
 }
 
 /// Writes lines that come at the same time together from now on, while a server runs, and waits for no
-/// reader. `dropped` is told how many lines found no room, each time that some did not. Goes on until it
-/// is dropped; then [`write_the_last`].
-pub async fn write_together(dropped: impl Fn(u64)) {
-    LINES.write_together(dropped).await;
+/// reader. `lose` is called for lines that are lost, each time that there are some. Goes on until it is
+/// dropped; then [`write_the_last`].
+pub async fn write_together(lose: impl Fn(Lost)) {
+    LINES.write_together(lose).await;
 }
 
 /// Writes the lines that still wait, and later ones at once.

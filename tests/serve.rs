@@ -5,12 +5,14 @@
 //! - the rest: what has to hold.
 
 pub(crate) mod agreement;
+mod attacks;
 mod certificates;
 mod drain;
 mod envelope;
 mod hostile;
 mod in_process;
 mod listening;
+mod memory;
 mod observing;
 mod pods;
 pub(crate) mod process;

@@ -38,7 +38,7 @@ use crate::server::tls::{Acceptor, Terms};
 use crate::server::{Server, Transport};
 use crate::serving::{Limits, Serving};
 use crate::shutdown::{Ending, Phase, Shutdown, Signals};
-use crate::telemetry::{self, LevelHandle};
+use crate::telemetry::{self, LevelHandle, Lost};
 
 /// A pod of a `ReplicaSet` as an API server sends it.
 const EXAMPLE_REVIEW: &str = include_str!("../../examples/admission-review.json");
@@ -262,7 +262,10 @@ impl Parts {
         let administration =
             tokio::spawn(administration.0.serve(administration.1, shutdown, timeout));
         let metrics = reloads.targets.metrics.clone();
-        tokio::spawn(telemetry::write_together(move |lines| metrics.log_lines_dropped(lines)));
+        tokio::spawn(telemetry::write_together(move |lost| match lost {
+            Lost::NoRoom(lines) => metrics.log_lines_dropped(lines),
+            Lost::Failed(lines) => metrics.log_lines_failed(lines),
+        }));
         let polling = tokio::spawn(async move {
             reloads.memory.after_start();
             reload::poll(poll_interval, || reloads.look()).await;

@@ -9,6 +9,10 @@ pub enum ConnectionEnd {
     Error,
     /// The handshake took too long.
     HandshakeTimeout,
+    /// What came was no head of a request.
+    MalformedHead,
+    /// The client did not read its answer.
+    AnswerTimeout,
     /// No request came.
     FirstRequestTimeout,
     /// No further request came.
@@ -88,6 +92,8 @@ words!(ConnectionEnd:
     Finished = "finished",
     Error = "error",
     HandshakeTimeout = "handshake_timeout",
+    MalformedHead = "malformed_head",
+    AnswerTimeout = "answer_timeout",
     FirstRequestTimeout = "first_request_timeout",
     IdleTimeout = "idle_timeout",
     Evicted = "evicted",

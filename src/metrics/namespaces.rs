@@ -1,5 +1,6 @@
 //! Decisions by namespace: the only label whose values come from requests. Whoever can send requests
-//! can make up names, so both their number and their length are bounded.
+//! can make up names. Where namespaces are watched or come from a file, only those are counted by name;
+//! where nobody knows them, the number of names and their length are bounded all the same.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,6 @@
-//! Request bodies: bounded in length, in time, and all together in memory.
+//! Request bodies: bounded in length, in time, and, together with the answers to them, in memory.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,23 +9,32 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connections::Connections;
 use super::deadline::Alarms;
 
 /// How long a body waits for memory before its pod is let through without being looked at.
 const WAIT_FOR_MEMORY: Duration = Duration::from_millis(100);
+/// How long a connection that had to go for it is waited for, before the next one has to.
+const NEXT_EVICTION_AFTER: Duration = Duration::from_millis(10);
 /// The uid of a review is in the first few hundred bytes.
 const KEPT_BYTES: usize = 4096;
 /// Nearly all bodies are smaller; larger ones grow as they arrive. What is not written to is not in
 /// memory, and what grows piece by piece is given back to the system and taken again for each body.
 const FIRST_CAPACITY_BYTES: usize = 512 * 1024;
 
-/// Memory for bodies that are being read.
+/// Memory for bodies, from their first byte on until their answer has been read.
 #[derive(Clone)]
 pub(super) struct BodyMemory(Arc<Semaphore>);
 
 /// A body, and the memory that it takes.
 pub(super) struct ReadBody {
     pub(super) bytes: Bytes,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+/// An answer, and the memory that it takes until it is sent.
+struct Answer {
+    bytes: Vec<u8>,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
@@ -43,6 +53,8 @@ pub(super) enum BodyError {
 /// What is to be read, and under which bounds.
 pub(super) struct BodyReader<'a> {
     pub(super) memory: &'a BodyMemory,
+    /// Those that may have to go for memory.
+    pub(super) connections: Option<&'a Connections>,
     pub(super) alarms: &'a Alarms,
     pub(super) most_bytes: usize,
     pub(super) deadline: Instant,
@@ -53,14 +65,55 @@ impl BodyMemory {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
-    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    async fn take(
+        &self,
+        bytes: usize,
+        connections: Option<&Connections>,
+    ) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).ok()?;
         // There nearly always is some.
         if let Ok(taken) = self.0.clone().try_acquire_many_owned(bytes) {
             return Some(taken);
         }
-        let take = self.0.clone().acquire_many_owned(bytes);
-        timeout(WAIT_FOR_MEMORY, take).await.ok()?.ok()
+        let mut take = pin!(self.0.clone().acquire_many_owned(bytes));
+        let until = Instant::now() + WAIT_FOR_MEMORY;
+        while Instant::now() < until {
+            if let Some(connections) = connections {
+                connections.evict_for_memory();
+            }
+            if let Ok(taken) = timeout(NEXT_EVICTION_AFTER, &mut take).await {
+                return taken.ok();
+            }
+        }
+        None
+    }
+}
+
+impl ReadBody {
+    /// Gives the memory of the body to its answer: more or less than the body took.
+    ///
+    /// # Errors
+    /// The body, where there is not as much.
+    pub(super) fn answered(mut self, memory: &BodyMemory, answer: Vec<u8>) -> Result<Bytes, Bytes> {
+        let taken = self.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if let Some(less) = taken.checked_sub(answer.len()) {
+            drop(self.memory.as_mut().and_then(|all| all.split(less)));
+        } else {
+            let more = u32::try_from(answer.len() - taken).ok();
+            let more = more.and_then(|more| memory.0.clone().try_acquire_many_owned(more).ok());
+            match (&mut self.memory, more) {
+                (_, None) => return Err(self.bytes),
+                (Some(all), Some(more)) => all.merge(more),
+                (none, more) => *none = more,
+            }
+        }
+        Ok(Bytes::from_owner(Answer { bytes: answer, _memory: self.memory }))
+    }
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -91,7 +144,7 @@ impl BodyReader<'_> {
             if read.length() + data.len() > self.most_bytes {
                 return Err(BodyError::TooLarge);
             }
-            let Some(memory) = self.memory.take(data.len()).await else {
+            let Some(memory) = self.memory.take(data.len(), self.connections).await else {
                 let mut start = read.start();
                 start.extend_from_slice(data.get(..KEPT_BYTES.min(data.len())).unwrap_or(&data));
                 drop(read);
@@ -145,6 +198,6 @@ impl Growing {
 
     fn finish(self) -> ReadBody {
         let bytes = self.whole.unwrap_or_else(|| self.pieces.into());
-        ReadBody { bytes, _memory: self.memory }
+        ReadBody { bytes, memory: self.memory }
     }
 }

@@ -16,10 +16,11 @@ use axum::routing::{get, post};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use super::body::{BodyError, BodyMemory, BodyReader};
+use super::body::{BodyError, BodyMemory, BodyReader, ReadBody};
+use super::connections::Connections;
 use super::deadline::{Alarms, time_for_body};
 use super::readiness::Readiness;
-use crate::admission::{self, Namespaces, Refusal, Unchanged};
+use crate::admission::{self, Event, Namespaces, Refusal, Unchanged};
 use crate::metrics::{Format, Metrics};
 use crate::policy::Policy;
 use crate::serving::Limits;
@@ -106,12 +107,13 @@ impl Reviews {
         let limits = &self.webhook.limits;
         let reader = BodyReader {
             memory: &self.memory,
+            connections: head.extensions.get::<Arc<Connections>>().map(AsRef::as_ref),
             alarms: &self.alarms,
             most_bytes: limits.body_bytes,
             deadline: began + time_for_body(head.uri.query(), limits.body_timeout),
         };
         match reader.read(body, announced_length(&head.headers)).await {
-            Ok(body) => self.review(&body.bytes, began),
+            Ok(body) => self.review(body, began),
             Err(BodyError::TooLarge) => {
                 refused(StatusCode::PAYLOAD_TOO_LARGE, "longer than server.maximumBodyBytes")
             }
@@ -133,18 +135,28 @@ impl Reviews {
         }
     }
 
-    fn review(&self, body: &[u8], began: Instant) -> Response {
+    fn review(&self, body: ReadBody, began: Instant) -> Response {
         let Webhook { policy, namespaces, metrics, .. } = &self.webhook;
         let policy = policy.load();
         let reviewed = catch_unwind(AssertUnwindSafe(|| {
-            admission::review(body, namespaces.as_ref(), &policy, &mut |event| {
+            admission::review(&body.bytes, namespaces.as_ref(), &policy, &mut |event| {
                 let duration = began.elapsed();
-                metrics.answered(event, duration);
+                let is_known = namespaces.may_exist(event.namespace);
+                let namespace = if is_known { event.namespace } else { "" };
+                metrics.answered(&Event { namespace, ..*event }, duration);
                 telemetry::decided(event, duration);
             })
         }));
         match reviewed {
-            Ok(Ok(answer)) => json(answer),
+            Ok(Ok(answer)) => match body.answered(&self.memory, answer) {
+                Ok(answer) => json(answer),
+                Err(body) => self.unchanged(
+                    &body,
+                    Unchanged::Overloaded,
+                    began.elapsed(),
+                    StatusCode::SERVICE_UNAVAILABLE,
+                ),
+            },
             Ok(Err(refusal)) => {
                 debug!(%refusal, "request refused");
                 let advice = match refusal {
@@ -156,7 +168,7 @@ impl Reviews {
             Err(_) => {
                 error!("panic while a review was answered: please report this");
                 self.unchanged(
-                    body,
+                    &body.bytes,
                     Unchanged::Panic,
                     began.elapsed(),
                     StatusCode::INTERNAL_SERVER_ERROR,
@@ -222,8 +234,8 @@ fn announced_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn json(body: Vec<u8>) -> Response {
-    ([(CONTENT_TYPE, JSON)], Body::from(body)).into_response()
+fn json(body: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, JSON)], body.into()).into_response()
 }
 
 /// An answer that the API server takes for a failure of the webhook.

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,10 +38,21 @@ const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Lines<S> {
     sink: S,
     waiting: Mutex<Waiting>,
+    /// Lines that could not be written and have not been counted yet.
+    failed: AtomicU64,
     /// There is a line.
     come: Notify,
     /// There are [`ENOUGH_WAITING_BYTES`].
     enough: Notify,
+}
+
+/// What became of lines that nobody will read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// There was no room for them.
+    NoRoom(u64),
+    /// The system refused them: a full disk, a pipe without a reader.
+    Failed(u64),
 }
 
 #[derive(Debug)]
@@ -63,7 +75,8 @@ impl<S: AsFd> Lines<S> {
     pub(super) const fn to(sink: S) -> Self {
         let waiting = Waiting { order: Order::AtOnce, lines: Vec::new(), dropped: 0 };
         let (come, enough) = (Notify::const_new(), Notify::const_new());
-        Self { sink, waiting: Mutex::new(waiting), come, enough }
+        let failed = AtomicU64::new(0);
+        Self { sink, waiting: Mutex::new(waiting), failed, come, enough }
     }
 
     /// One line, or several.
@@ -91,9 +104,9 @@ impl<S: AsFd> Lines<S> {
         }
     }
 
-    /// Writes lines that come at the same time together, from now on and until [`Self::end`]. `dropped`
-    /// is told how many there was no room for, each time that there are some.
-    pub(super) async fn write_together(&self, dropped: impl Fn(u64)) {
+    /// Writes lines that come at the same time together, from now on and until [`Self::end`]. `lose` is
+    /// called for lines that are lost, each time that there are some.
+    pub(super) async fn write_together(&self, lose: impl Fn(Lost)) {
         self.waiting().order = Order::Together;
         let mut lines = Vec::new();
         let mut next = Instant::now();
@@ -103,16 +116,20 @@ impl<S: AsFd> Lines<S> {
                 // Earlier with enough of them.
                 let _ = timeout_at(next, self.enough.notified()).await;
             }
-            let mut lost = 0;
+            let mut without_room = 0;
             let mut pause = TRIED_AGAIN_AFTER;
             loop {
                 std::mem::swap(&mut self.waiting().lines, &mut lines);
                 let written = self.write(&lines, Duration::ZERO);
                 lines.drain(..written);
+                let failed = self.failed.swap(0, Ordering::Relaxed);
+                if failed > 0 {
+                    lose(Lost::Failed(failed));
+                }
                 let more = std::mem::take(&mut self.waiting().dropped);
                 if more > 0 {
-                    dropped(more);
-                    lost += more;
+                    lose(Lost::NoRoom(more));
+                    without_room += more;
                 }
                 if lines.is_empty() {
                     break;
@@ -124,8 +141,8 @@ impl<S: AsFd> Lines<S> {
             }
             next = Instant::now() + WRITTEN_EVERY;
             // Now there is room for it.
-            if lost > 0 {
-                warn!(lines = lost, "log lines were dropped: nobody read them in time");
+            if without_room > 0 {
+                warn!(lines = without_room, "log lines were dropped: nobody read them in time");
             }
         }
     }
@@ -152,7 +169,11 @@ impl<S: AsFd> Lines<S> {
         while !rest.is_empty() {
             match self.write_piece(rest, patience) {
                 Err(Errno::AGAIN) => break,
-                Ok(0) | Err(_) => return lines.len(),
+                Ok(0) | Err(_) => {
+                    let failed = rest.split_inclusive(|byte| *byte == b'\n').count();
+                    self.failed.fetch_add(failed as u64, Ordering::Relaxed);
+                    return lines.len();
+                }
                 Ok(length) => rest = rest.get(length..).unwrap_or_default(),
             }
         }
@@ -223,10 +244,10 @@ mod tests {
 
     fn start_writing(
         lines: &Arc<Lines<PipeWriter>>,
-        dropped: impl Fn(u64) + Send + Sync + 'static,
+        lose: impl Fn(Lost) + Send + Sync + 'static,
     ) -> JoinHandle<()> {
         let lines = lines.clone();
-        tokio::spawn(async move { lines.write_together(dropped).await })
+        tokio::spawn(async move { lines.write_together(lose).await })
     }
 
     async fn turn() {
@@ -288,7 +309,10 @@ mod tests {
         let dropped = Arc::new(AtomicU64::new(0));
         let writing = start_writing(&lines, {
             let dropped = dropped.clone();
-            move |more| _ = dropped.fetch_add(more, Ordering::Relaxed)
+            move |lost| {
+                let Lost::NoRoom(more) = lost else { panic!("{lost:?}") };
+                dropped.fetch_add(more, Ordering::Relaxed);
+            }
         });
         turn().await;
         // More than the pipe, what waits to be written and what waits behind that hold together.
@@ -353,16 +377,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_without_a_reader_are_forgotten() {
+    async fn lines_without_a_reader_are_counted_and_forgotten() {
         let (reader, lines) = pipe();
         drop(reader);
         let lines = Arc::new(lines);
         lines.push(LINE);
-        let writing = start_writing(&lines, |_| {});
+        let failed = Arc::new(AtomicU64::new(0));
+        let writing = start_writing(&lines, {
+            let failed = failed.clone();
+            move |lost| {
+                let Lost::Failed(more) = lost else { panic!("{lost:?}") };
+                failed.fetch_add(more, Ordering::Relaxed);
+            }
+        });
         turn().await;
         lines.push(LINE);
         turn().await;
         assert!(lines.waiting().lines.is_empty());
+        // The first one too, which came before anybody counted.
+        assert_eq!(failed.load(Ordering::Relaxed), 2);
         writing.abort();
         lines.end();
     }

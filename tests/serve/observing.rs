@@ -133,6 +133,27 @@ fn namespaces_are_bounded() {
     );
 }
 
+/// Where namespaces are known, nobody can make others up.
+#[test]
+fn only_known_namespaces_are_counted_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+    fs::write(folder.path().join("namespaces.yaml"), file).unwrap();
+    let serve = Serve::start_in(folder, &["--namespaces-file", "{folder}/namespaces.yaml"]);
+    let mut connection = Connection::open(&serve);
+    for namespace in ["shop", "made-up-1", "made-up-2"] {
+        let mut review = review(&pod());
+        review["request"]["namespace"] = json!(namespace);
+        connection.post(review.to_string()).response();
+    }
+    let (_, all) = serve.get("/metrics");
+    assert!(!all.contains("made-up"));
+    for (namespace, count) in [("shop", 1), ("other", 2)] {
+        let labels = format!("resource_namespace=\"{namespace}\",decision=\"injected\"");
+        assert_eq!(serve.metric(&format!("prestop_namespace_decisions_total{{{labels}}}")), count);
+    }
+}
+
 /// A Prometheus server that scrapes another, on a free port of this machine.
 struct Prometheus {
     process: Child,

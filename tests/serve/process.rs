@@ -57,9 +57,14 @@ impl Serve {
         environment: &[(&str, &str)],
         arguments: &[&str],
     ) -> Self {
-        let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
         command.envs(environment.iter().copied());
+        Self::launch_by(command, folder, arguments)
+    }
+
+    /// The program as this command starts it.
+    pub(crate) fn launch_by(mut command: Command, folder: TempDir, arguments: &[&str]) -> Self {
+        let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
         command.arg("serve");
         for flag in ["--listen", "--admin-listen"] {
             if !arguments.contains(&flag) {

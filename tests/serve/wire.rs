@@ -98,6 +98,11 @@ impl Connection {
         self.stream.flush()
     }
 
+    /// What is below TLS.
+    pub(crate) const fn socket(&self) -> &TcpStream {
+        &self.stream.sock
+    }
+
     /// A review by `POST /mutate`.
     pub(crate) fn post(&mut self, body: impl AsRef<[u8]>) -> Answer {
         let body = body.as_ref();

@@ -124,11 +124,23 @@ impl Namespaces for KnownNamespaces {
     fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>> {
         self.0.load().get(namespace).cloned()
     }
+    fn may_exist(&self, namespace: &str) -> bool {
+        self.0.load().contains_key(namespace)
+    }
 }
 
-/// None at all: the configured defaults hold everywhere.
+/// Nothing is known of any namespace: the configured defaults hold everywhere.
+struct AnyNamespace;
+
+impl Namespaces for AnyNamespace {
+    fn settings(&self, _: &str) -> Option<Arc<NamespaceSettings>> {
+        None
+    }
+}
+
+/// None is known.
 pub(super) fn no_namespaces() -> Arc<dyn Namespaces> {
-    Arc::new(KnownNamespaces::default())
+    Arc::new(AnyNamespace)
 }
 
 /// Manifests of Namespaces.

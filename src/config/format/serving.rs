@@ -47,7 +47,7 @@ pub(in crate::config) struct ServerSection {
         extend("default" = 67_108_864)
     )]
     pub(in crate::config) maximum_bodies_in_flight_bytes: Option<Spanned<i128>>,
-    /// Open connections; beyond that the one that has been idle longest is closed for a new one.
+    /// Open connections; beyond that one that is slow or has been idle long is closed for a new one.
     /// 16 to 65536.
     #[serde(default)]
     #[schemars(
