@@ -16,6 +16,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "manual")]
 use clap_complete::Shell;
 
+use crate::engine::template::KindName;
 use crate::policy::KubernetesVersion;
 
 pub use self::cluster::ClusterArguments;
@@ -27,7 +28,7 @@ pub use self::rehearse::{RehearseArguments, RehearseForm};
 #[derive(Debug, Parser)]
 #[command(name = "prestop", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done, 1 --check found something, 2 wrong usage, 3 bad input."
+    after_help = "Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad input."
 )]
 pub struct Cli {
     /// What to do.
@@ -41,9 +42,10 @@ pub enum Command {
     /// Inject hooks into manifests: files, folders or standard input.
     ///
     /// Pods, and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets,
-    /// ReplicationControllers, Jobs, CronJobs, Argo Rollouts and Lists of them are decided on exactly
+    /// ReplicationControllers, Jobs, CronJobs, Argo Rollouts, OpenShift DeploymentConfigs, the CloneSets,
+    /// StatefulSets and DaemonSets of OpenKruise, and Lists of them are decided on exactly
     /// as the webhook would decide on their pods. Everything else passes through unchanged, and so do
-    /// comments, the order of keys, quotes and blank lines.
+    /// comments, the order of keys, quotes and blank lines; and so do patches of Kustomize.
     Inject(InjectArguments),
     /// Rehearse a rollout with a real server on this machine, under load: as written, and as injected.
     ///
@@ -127,8 +129,10 @@ Examples:
   prestop inject -o diff manifests/                 the same as a diff
   kustomize build . | prestop inject - | kubectl apply -f -
   prestop inject --check manifests/                 for pipelines: exit status 1 if anything is missing
+  prestop inject --strict -o report manifests/      exit status 1 if anything can't be done as asked
 
-Exit status: 0 done, 1 --check found something, 2 wrong usage, 3 bad input (the file is left out).")]
+Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad input: a file that
+can't be read, understood or written (the others are done), or no document at all.")]
 // Flags are booleans; each is looked at in one place.
 #[allow(clippy::struct_excessive_bools)]
 pub struct InjectArguments {
@@ -160,8 +164,11 @@ pub struct InjectArguments {
     #[arg(long)]
     pub only_enabled: bool,
     /// One more kind that has its pod template at spec.template (can be repeated).
-    #[arg(long = "kind", value_name = "KIND")]
-    pub kinds: Vec<String>,
+    #[arg(long = "kind", value_name = "KIND.GROUP")]
+    pub kinds: Vec<KindName>,
+    /// Exit with status 1 if there are problems, too.
+    #[arg(long)]
+    pub strict: bool,
     /// Colours in diffs [default: on a terminal, unless NO_COLOR is set].
     #[arg(long, value_enum, default_value_t = Color::Auto, hide_default_value = true)]
     pub color: Color,

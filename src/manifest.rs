@@ -9,9 +9,11 @@
 //! This module knows YAML and JSON, and nothing of Kubernetes.
 
 mod aliases;
+mod duplicates;
 mod edit;
 mod error;
 mod insert;
+mod items;
 mod json_scan;
 mod locate;
 mod read;
@@ -23,6 +25,7 @@ use json_patch::Patch;
 use serde_json::Value;
 
 pub use self::error::ManifestError;
+pub use self::items::{ListItem, ListOfItems};
 pub use self::stream::{Documents, LARGEST_DOCUMENT_BYTES};
 
 /// How a document is written.
@@ -47,6 +50,28 @@ pub struct Document {
     /// Everything from its first byte to the next document, with `---` lines, comments and the
     /// byte order mark.
     pub text: String,
+}
+
+/// A document's value as `kubectl` reads it, with what a careful reader should hear of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Of a key that stands twice in a mapping the last value, as for `kubectl`.
+    pub value: Value,
+    /// The keys that stand twice, in the order of the text.
+    pub duplicates: Vec<DuplicateKey>,
+}
+
+/// A key that its mapping has already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuplicateKey {
+    /// JSON pointer to the key's value.
+    pub pointer: String,
+    /// The key.
+    pub key: String,
+    /// The line of the stream, from 1.
+    pub line: usize,
+    /// The character on that line, from 1.
+    pub column: usize,
 }
 
 /// A document after a patch.
@@ -83,6 +108,21 @@ impl Document {
     /// more than is written.
     pub fn value(&self) -> Result<Option<Value>, ManifestError> {
         read::value(self)
+    }
+
+    /// The document's value where keys may stand twice; `None` where [`value`](Self::value) gives it.
+    ///
+    /// # Errors
+    /// Those of [`value`](Self::value) but for keys that are given twice.
+    pub fn read(&self) -> Result<Option<Reading>, ManifestError> {
+        read::reading(self)
+    }
+
+    /// The error for a key that stands twice and matters.
+    #[must_use]
+    pub fn duplicate_error(&self, duplicate: &DuplicateKey) -> ManifestError {
+        let line = duplicate.line.saturating_sub(self.first_line).saturating_add(1);
+        self.error(line, duplicate.column, read::duplicate_message(&duplicate.key))
     }
 
     /// The text with a patch applied; `before` is the document's [value](Self::value).

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::catalogue::Profile;
 use crate::duration::HumanSeconds;
 use crate::engine::hook::{Hook, QuitHook, Wait};
-use crate::engine::reason::{Explanation, Problem, printable};
+use crate::engine::reason::{AsideReason, Explanation, Problem, printable};
 use crate::engine::template::Workload;
 use crate::engine::{ContainerDecision, ContainerOutcome, Decision, Injected, Outcome};
 use crate::policy::Policy;
@@ -169,6 +169,28 @@ impl<'a> WorkloadReport<'a> {
                 .map(|container| ContainerReport::new(container, workload, policy))
                 .collect(),
             problems: decision.problems.iter().map(ProblemReport::from).collect(),
+        }
+    }
+
+    /// For a workload that is not decided on.
+    #[must_use]
+    pub fn aside(
+        place: &'a Place,
+        workload: &'a Workload<'a>,
+        namespace: &'a str,
+        reason: AsideReason,
+    ) -> Self {
+        Self {
+            place,
+            api_version: workload.api_version,
+            kind: workload.kind,
+            namespace,
+            name: workload.name,
+            changed: false,
+            reason: Some(reason.explanation().into()),
+            grace_period: None,
+            containers: Vec::new(),
+            problems: Vec::new(),
         }
     }
 
@@ -400,6 +422,12 @@ impl Summary {
             self.left_alone += 1;
         }
         self.problems += decision.problems.len();
+    }
+
+    /// Counts one more workload that is not decided on.
+    pub fn add_aside(&mut self) {
+        self.workloads += 1;
+        self.left_alone += 1;
     }
 
     /// Counts what another one has counted.

@@ -15,6 +15,8 @@ kind: Deployment
 metadata:
   name: web # the shop's front
 spec:
+  selector:
+    matchLabels: {app: web}
   template:
     spec:
       containers:

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use prestop::engine::reason::{ContainerReason, Explanation, ProblemCode, SkipReason};
+use prestop::engine::reason::{AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason};
 
 fn root(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -29,12 +29,16 @@ fn part_is_current(file: &str, name: &str, expected: &str) {
     }
 }
 
-fn explanations() -> [(&'static str, Vec<Explanation>); 3] {
+fn explanations() -> [(&'static str, Vec<Explanation>); 4] {
     [
         ("Why a pod is left alone", SkipReason::ALL.map(SkipReason::explanation).to_vec()),
         (
             "Why a container is left alone",
             ContainerReason::ALL.map(ContainerReason::explanation).to_vec(),
+        ),
+        (
+            "Why inject leaves an object of a manifest alone",
+            AsideReason::ALL.map(AsideReason::explanation).to_vec(),
         ),
         (
             "Problems: something could not be done as asked",

@@ -29,6 +29,7 @@ mod generators;
 mod golden;
 mod hooks;
 mod image;
+mod inject;
 mod layers;
 mod manifest;
 mod metrics;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::catalogue::Signal;
+use crate::engine::template::KindName;
 use crate::policy::KubernetesVersion;
 use crate::rehearsal::plan::EndpointDelay;
 
@@ -41,8 +42,8 @@ pub struct RehearseArguments {
     #[arg(short, long, default_value = "default", value_name = "NAME")]
     pub namespace: String,
     /// One more kind that has its pod template at spec.template (can be repeated).
-    #[arg(long = "kind", value_name = "KIND")]
-    pub kinds: Vec<String>,
+    #[arg(long = "kind", value_name = "KIND.GROUP")]
+    pub kinds: Vec<KindName>,
     /// How many replicas serve.
     #[arg(long, default_value_t = 2, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=20))]
     pub replicas: u32,

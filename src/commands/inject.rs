@@ -1,30 +1,32 @@
 //! `prestop inject`: manifests in; manifests, diffs, patches or reports out.
 //!
-//! Documents are streamed: memory does not grow with their number. What a file gives is held back
-//! (on disk, if it is much) until all of the file was understood, so that a broken file gives
-//! nothing at all and never half of something.
+//! Documents are streamed, and so are the items of lists: memory does not grow with their number
+//! beyond the text of one document. What a file gives is held back (on disk, if it is much) until
+//! all of the file was understood, so that a broken file gives nothing at all and never half of
+//! something.
 
+mod diff;
+mod file;
 mod input;
+mod joint;
+mod kustomize;
 mod output;
+mod signals;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use anyhow::Context;
-use json_patch::Patch as JsonPatch;
 use serde_json::Value;
 
 use crate::cli::{InjectArguments, OutputForm};
-use crate::engine::patch::Patch;
 use crate::engine::settings::NamespaceSettings;
-use crate::engine::template::{Workload, namespaces, workloads};
-use crate::engine::{Decision, decide_owned};
-use crate::manifest::{Document, Layout, ManifestError};
+use crate::engine::template::{Object, is_list, objects, objects_of_item};
+use crate::manifest::{Document, ListOfItems, ManifestError, Reading};
 use crate::policy::{NamespaceRule, Policy};
-use crate::report::{Place, Summary, WorkloadReport};
+use crate::report::Summary;
 
 use self::input::Source;
-use self::output::{FileOutput, Output};
+use self::output::Output;
 use super::{Exit, tell};
 
 /// What is the same for all files.
@@ -41,9 +43,18 @@ struct Run<'a> {
 #[derive(Default)]
 struct Outcome {
     summary: Summary,
+    /// Documents that are something.
+    documents: usize,
     errors: Vec<ManifestError>,
     /// For standard error, when the file was understood.
     notes: Vec<String>,
+}
+
+/// What became of all files.
+struct Total {
+    summary: Summary,
+    documents: usize,
+    exit: Exit,
 }
 
 /// Injects hooks into everything that the arguments name.
@@ -68,142 +79,87 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
         unknown_namespace: NamespaceSettings::default(),
     };
     for source in &sources {
-        run.find_namespaces(source)?;
+        run.find_namespaces(source);
     }
-    let mut output = Output::new(arguments);
-    let mut summary = Summary::default();
-    let mut exit = if missing.is_empty() { Exit::Done } else { Exit::BadInput };
+    let mut output = Output::new(arguments)?;
+    let exit = if missing.is_empty() { Exit::Done } else { Exit::BadInput };
+    let mut total = Total { summary: Summary::default(), documents: 0, exit };
     for source in &sources {
-        let mut file = output.file(source)?;
-        let outcome = run.file(source, &mut file).with_context(|| source.name.clone())?;
-        if outcome.errors.is_empty() {
-            for note in &outcome.notes {
-                run.note(note);
-            }
-            output.take(file, source).with_context(|| source.name.clone())?;
-            summary.merge(&outcome.summary);
-        } else {
-            for error in &outcome.errors {
-                tell(&format!("error: {}: {error}", source.name));
-            }
-            tell(&format!("error: {}: nothing was written for this file", source.name));
-            exit = Exit::BadInput;
-        }
+        run.source(source, &mut output, &mut total)?;
     }
-    output.finish(&summary)?;
-    run.note(&format!("prestop: {summary}"));
-    if exit == Exit::Done && arguments.check && summary.changed > 0 {
-        exit = Exit::Found;
+    output.finish(&total.summary)?;
+    if !output.has_summary() {
+        run.note(&format!("prestop: {}", total.summary));
     }
-    Ok(exit)
+    if total.exit == Exit::Done && total.documents == 0 {
+        tell("error: no document in the input; nothing can be injected");
+        return Ok(Exit::BadInput);
+    }
+    let is_found = (arguments.check && total.summary.changed > 0)
+        || (arguments.strict && total.summary.problems > 0);
+    Ok(if total.exit == Exit::Done && is_found { Exit::Found } else { total.exit })
 }
 
 impl Run<'_> {
     /// Namespaces may come after their workloads, or in another file. What can't be read here is
     /// told when its turn comes.
-    fn find_namespaces(&mut self, source: &Source) -> anyhow::Result<()> {
-        for document in source.documents()?.map_while(Result::ok) {
-            if document.text.contains("Namespace")
-                && let Ok(Some(value)) = document.value()
-            {
-                self.namespaces.extend(namespaces(&value));
+    fn find_namespaces(&mut self, source: &Source) {
+        let Ok(documents) = source.documents() else { return };
+        for document in documents.map_while(Result::ok) {
+            if !document.text.contains("Namespace") {
+                continue;
+            }
+            let mut take = |objects: Vec<Object<'_>>| {
+                let found = objects.iter().filter_map(Object::namespace_settings);
+                self.namespaces.extend(found);
+            };
+            if let Some((list, frame)) = list_of_objects(&document) {
+                for item in list.items().filter(|item| item.document.text.contains("Namespace")) {
+                    if let Ok(Some(reading)) = item.document.read() {
+                        let value = reading.value.pointer(item.pointer).unwrap_or(&Value::Null);
+                        take(objects_of_item(value, &frame.value, item.pointer));
+                    }
+                }
+            } else if let Ok(Some(reading)) = document.read() {
+                take(objects(&reading.value));
             }
         }
-        Ok(())
     }
 
-    fn file(&self, source: &Source, output: &mut FileOutput) -> anyhow::Result<Outcome> {
-        let mut outcome = Outcome::default();
-        for document in source.documents()? {
-            match document {
-                Ok(document) => self.document(&document, source, output, &mut outcome)?,
-                Err(error) => outcome.errors.push(error),
-            }
-        }
-        Ok(outcome)
-    }
-
-    fn document(
+    /// One file, from its first byte to its result. What is wrong with it is told and concerns no
+    /// other.
+    fn source(
         &self,
-        document: &Document,
         source: &Source,
-        output: &mut FileOutput,
-        outcome: &mut Outcome,
+        output: &mut Output,
+        total: &mut Total,
     ) -> anyhow::Result<()> {
-        let value = match document.value() {
-            Ok(Some(value)) => value,
-            Ok(None) => return Ok(output.unchanged(document)?),
+        let mut file = output.file(source);
+        let outcome = match self.file(source, &mut file) {
+            Ok(outcome) => outcome,
             Err(error) => {
-                outcome.errors.push(error);
+                tell(&format!("error: {}: {error:#}", source.name));
+                total.exit = Exit::BadInput;
                 return Ok(());
             }
         };
-        let place = Place {
-            file: source.name.clone(),
-            document: document.number,
-            line: document.first_line,
-        };
-        let mut operations = Vec::new();
-        for workload in workloads(&value, &self.arguments.kinds) {
-            let patch = self.workload(&workload, &place, output, outcome)?;
-            operations.extend(patch.into_iter().flat_map(|patch| patch.0));
+        total.documents += outcome.documents;
+        if !outcome.errors.is_empty() {
+            tell_errors(&source.name, &outcome.errors);
+            total.exit = Exit::BadInput;
+            return Ok(());
         }
-        if operations.is_empty() {
-            return Ok(output.unchanged(document)?);
+        for note in &outcome.notes {
+            self.note(note);
         }
-        match document.edited(&value, &JsonPatch(operations)) {
-            Ok(edited) => {
-                if let Layout::Rewritten { reason } = &edited.layout {
-                    let Place { file, document, .. } = &place;
-                    outcome.notes.push(format!(
-                        "note: {file}: document {document} was written anew, comments are lost: {reason}"
-                    ));
-                }
-                output.changed(document, &edited.text)?;
-            }
-            Err(error) => outcome.errors.push(error),
+        if let Err(error) = output.replace(&mut file, source) {
+            tell(&format!("error: {}: can't be written: {error:#}", source.name));
+            total.exit = Exit::BadInput;
+            return Ok(());
         }
+        output.print(file)?;
+        total.summary.merge(&outcome.summary);
         Ok(())
-    }
-
-    /// Decides on one workload; its patch has paths from the root of the document.
-    fn workload(
-        &self,
-        workload: &Workload<'_>,
-        place: &Place,
-        output: &mut FileOutput,
-        outcome: &mut Outcome,
-    ) -> anyhow::Result<Option<JsonPatch>> {
-        let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
-        let settings = self.namespaces.get(namespace).unwrap_or(&self.unknown_namespace);
-        let owner = workload.owner_kind.as_deref();
-        let decision = decide_owned(&workload.pod, owner, settings, &self.policy);
-        outcome.summary.add(&decision);
-        let report = WorkloadReport::new(place, workload, namespace, &decision, &self.policy);
-        if self.arguments.check && decision.is_injected() {
-            outcome.notes.push(format!("{}: {} has no hook yet", place.file, report.title()));
-        }
-        if !self.is_report() {
-            let problems = decision.problems.iter();
-            outcome.notes.extend(
-                problems.map(|problem| format!("{}: {}: {problem}", place.file, report.title())),
-            );
-        }
-        output.workload(&report, self.own_patch(workload, &decision)?.as_ref())?;
-        patch(&decision, &format!("{}{}", workload.pointer, workload.template))
-    }
-
-    /// The patch with paths from the root of the workload, as `kubectl patch` takes it.
-    fn own_patch(
-        &self,
-        workload: &Workload<'_>,
-        decision: &Decision<'_>,
-    ) -> anyhow::Result<Option<JsonPatch>> {
-        if self.arguments.output == Some(OutputForm::JsonPatch) {
-            patch(decision, workload.template)
-        } else {
-            Ok(None)
-        }
     }
 
     fn is_report(&self) -> bool {
@@ -217,10 +173,27 @@ impl Run<'_> {
     }
 }
 
-fn patch(decision: &Decision<'_>, prefix: &str) -> anyhow::Result<Option<JsonPatch>> {
-    let Some(patch) = Patch::of(decision, prefix) else { return Ok(None) };
-    let operations: Value = serde_json::to_value(&patch)?;
-    Ok(Some(serde_json::from_value(operations)?))
+/// A document as a list of objects, and the list without them.
+fn list_of_objects(document: &Document) -> Option<(ListOfItems<'_>, Reading)> {
+    // Most documents are no lists, and need no look at each node.
+    if !document.text.contains("List") {
+        return None;
+    }
+    let list = document.list_of_items()?;
+    let frame = list.frame().read().ok()??;
+    is_list(&frame.value).then_some((list, frame))
+}
+
+/// Each error, but one that all documents of a template have only once.
+fn tell_errors(name: &str, errors: &[ManifestError]) {
+    for (index, error) in errors.iter().enumerate() {
+        let before = errors.iter().take(index);
+        let is_template = error.message.contains("; render it first");
+        if !(is_template && before.into_iter().any(|other| other.message == error.message)) {
+            tell(&format!("error: {name}: {error}"));
+        }
+    }
+    tell(&format!("error: {name}: nothing was written for this file"));
 }
 
 /// Standard output, locked, with a buffer.

@@ -1,10 +1,16 @@
 //! Pods inside workloads and lists: where the pod template is, and who will own the pods that come
 //! out of it, so that offline input is decided on as the pods themselves will be.
 
+mod aside;
+mod kind_name;
+
 use serde_json::Value;
 
 use super::pod::Pod;
+use super::reason::AsideReason;
 use super::settings::NamespaceSettings;
+
+pub use self::kind_name::{KindName, NotAKindName};
 
 /// Lists in lists are followed this deep. Kubernetes itself has none.
 const DEEPEST_LIST: usize = 4;
@@ -28,6 +34,29 @@ pub struct Workload<'a> {
     pub pod: Pod<'a>,
     /// The kind of the controlling owner that the pods will have.
     pub owner_kind: Option<String>,
+    /// Why it is not decided on when it comes from a manifest.
+    pub aside: Option<AsideReason>,
+}
+
+/// An object of a document: the document itself, or an item of a list in it.
+#[derive(Debug, Clone)]
+pub struct Object<'a> {
+    value: &'a Value,
+    api_version: Option<&'a str>,
+    kind: Option<&'a str>,
+    /// JSON pointer to the object in its document.
+    pointer: String,
+}
+
+/// An object of a kind that is not known, with a pod template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKind<'a> {
+    /// How `--kind` names it: `Kind.group`.
+    pub kind: KindName,
+    /// `metadata.namespace`.
+    pub namespace: Option<&'a str>,
+    /// `metadata.name`, else `metadata.generateName`, else empty.
+    pub name: &'a str,
 }
 
 /// A kind of workload: group, kind, pointer to the template, kind of the pods' owner.
@@ -43,87 +72,159 @@ const KINDS: &[Kind] = &[
     ("batch", "Job", "/spec/template", Some("Job")),
     ("batch", "CronJob", "/spec/jobTemplate/spec/template", Some("Job")),
     ("argoproj.io", "Rollout", "/spec/template", Some("ReplicaSet")),
+    // https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/workloads_apis/deploymentconfig-apps-openshift-io-v1
+    ("apps.openshift.io", "DeploymentConfig", "/spec/template", Some("ReplicationController")),
+    // https://openkruise.io/docs/user-manuals/cloneset
+    ("apps.kruise.io", "CloneSet", "/spec/template", Some("CloneSet")),
+    ("apps.kruise.io", "StatefulSet", "/spec/template", Some("StatefulSet")),
+    ("apps.kruise.io", "DaemonSet", "/spec/template", Some("DaemonSet")),
 ];
+
+/// Groups whose pods drain by other means: nothing is said about their templates.
+/// Knative: <https://knative.dev/docs/serving/>.
+const SILENT_GROUPS: &[&str] = &["serving.knative.dev"];
 
 /// The workloads of a document: itself, or the items of a list. `more_kinds` are further kinds that
 /// have their pod template at `spec.template`.
 #[must_use]
-pub fn workloads<'a>(document: &'a Value, more_kinds: &[String]) -> Vec<Workload<'a>> {
-    let mut found = Vec::new();
-    visit(document, String::new(), DEEPEST_LIST, &mut |object, pointer| {
-        found.extend(workload(object, pointer, more_kinds));
-    });
-    found
+pub fn workloads<'a>(document: &'a Value, more_kinds: &[KindName]) -> Vec<Workload<'a>> {
+    objects(document).into_iter().filter_map(|object| object.workload(more_kinds)).collect()
 }
 
 /// The namespaces that a document defines, with their names.
 #[must_use]
 pub fn namespaces(document: &Value) -> Vec<(String, NamespaceSettings)> {
+    objects(document).iter().filter_map(Object::namespace_settings).collect()
+}
+
+/// The objects of a document: itself, or the items of a list.
+#[must_use]
+pub fn objects(document: &Value) -> Vec<Object<'_>> {
     let mut found = Vec::new();
-    visit(document, String::new(), DEEPEST_LIST, &mut |object, _| {
-        if text(object, "kind") == Some("Namespace") && text(object, "apiVersion") == Some("v1") {
-            let metadata = object.get("metadata");
-            let name = metadata.and_then(|metadata| text(metadata, "name")).unwrap_or_default();
-            let texts = |field: &str| {
-                metadata.and_then(|metadata| metadata.get(field)).into_iter().flat_map(entries)
-            };
-            found.push((
-                name.to_owned(),
-                NamespaceSettings::read(texts("labels"), texts("annotations")),
-            ));
-        }
-    });
+    let root = Object {
+        value: document,
+        api_version: text(document, "apiVersion"),
+        kind: text(document, "kind"),
+        pointer: String::new(),
+    };
+    root.open(DEEPEST_LIST, &mut found);
     found
 }
 
-fn visit<'a>(
-    object: &'a Value,
-    pointer: String,
-    depth: usize,
-    found: &mut impl FnMut(&'a Value, String),
-) {
-    let is_list = text(object, "kind").is_some_and(|kind| kind.ends_with("List"));
-    match object.get("items").and_then(Value::as_array) {
-        Some(items) if is_list => {
-            if let Some(depth) = depth.checked_sub(1) {
+/// The objects of one item that was taken out of a list. `pointer` leads to it in what the patches
+/// are for.
+#[must_use]
+pub fn objects_of_item<'a>(item: &'a Value, list: &'a Value, pointer: &str) -> Vec<Object<'a>> {
+    let mut found = Vec::new();
+    Object::item(item, list, pointer.to_owned()).open(DEEPEST_LIST - 1, &mut found);
+    found
+}
+
+/// Whether an object is a list of others, whether or not its items are there.
+#[must_use]
+pub fn is_list(object: &Value) -> bool {
+    text(object, "kind").is_some_and(|kind| kind.ends_with("List"))
+}
+
+impl<'a> Object<'a> {
+    /// The API server leaves kind and version of a list's items out where the list's own kind tells
+    /// them: the items of a `PodList` are pods.
+    fn item(value: &'a Value, list: &'a Value, pointer: String) -> Self {
+        let list_kind = text(list, "kind").and_then(|kind| kind.strip_suffix("List"));
+        let list_kind = list_kind.filter(|kind| !kind.is_empty());
+        let kind = text(value, "kind").or(list_kind);
+        let of_list = text(list, "apiVersion").filter(|_| list_kind.is_some() && kind == list_kind);
+        Self { value, api_version: text(value, "apiVersion").or(of_list), kind, pointer }
+    }
+
+    fn open(self, depth: usize, found: &mut Vec<Self>) {
+        match self.value.get("items").and_then(Value::as_array) {
+            Some(items) if is_list(self.value) => {
+                let Some(depth) = depth.checked_sub(1) else { return };
                 for (index, item) in items.iter().enumerate() {
-                    visit(item, format!("{pointer}/items/{index}"), depth, found);
+                    let pointer = format!("{}/items/{index}", self.pointer);
+                    Self::item(item, self.value, pointer).open(depth, found);
                 }
             }
+            _ => found.push(self),
         }
-        _ => found(object, pointer),
+    }
+
+    /// The object as a workload; `more_kinds` are further kinds that have their pod template at
+    /// `spec.template`.
+    #[must_use]
+    pub fn workload(&self, more_kinds: &[KindName]) -> Option<Workload<'a>> {
+        let (api_version, kind) = (self.api_version?, self.kind?);
+        let (template, owner) = match known(api_version, kind) {
+            Some((_, _, template, owner)) => (*template, *owner),
+            None if more_kinds.iter().any(|more| more.is(api_version, kind)) => {
+                ("/spec/template", Some(kind))
+            }
+            None => return None,
+        };
+        let pod = self.value.pointer(template).map(Pod::from_value).unwrap_or_default();
+        Some(Workload {
+            api_version,
+            kind,
+            name: self.name(),
+            namespace: self.metadata("namespace"),
+            pointer: self.pointer.clone(),
+            template,
+            owner_kind: owner.map(str::to_owned).or_else(|| pod.owner_kind().map(str::to_owned)),
+            pod,
+            aside: aside::reason(self.value, api_version, kind, template),
+        })
+    }
+
+    /// The object as one of an unknown kind with a pod template.
+    #[must_use]
+    pub fn unknown_kind(&self, more_kinds: &[KindName]) -> Option<UnknownKind<'a>> {
+        let (api_version, kind) = (self.api_version?, self.kind?);
+        let is_known = known(api_version, kind).is_some()
+            || more_kinds.iter().any(|more| more.is(api_version, kind))
+            || SILENT_GROUPS.iter().any(|group| in_group(api_version, group));
+        let containers = self.value.pointer("/spec/template/spec/containers")?.as_array()?;
+        let has_pods = containers.iter().any(Value::is_object);
+        (has_pods && !is_known).then(|| UnknownKind {
+            kind: KindName::of(api_version, kind),
+            namespace: self.metadata("namespace"),
+            name: self.name(),
+        })
+    }
+
+    /// The object as a namespace: its name and what it sets.
+    #[must_use]
+    pub fn namespace_settings(&self) -> Option<(String, NamespaceSettings)> {
+        if self.kind != Some("Namespace") || self.api_version != Some("v1") {
+            return None;
+        }
+        let metadata = self.value.get("metadata");
+        let texts = |field: &str| {
+            metadata.and_then(|metadata| metadata.get(field)).into_iter().flat_map(entries)
+        };
+        let name = self.metadata("name").unwrap_or_default().to_owned();
+        Some((name, NamespaceSettings::read(texts("labels"), texts("annotations"))))
+    }
+
+    fn name(&self) -> &'a str {
+        self.metadata("name").or_else(|| self.metadata("generateName")).unwrap_or_default()
+    }
+
+    fn metadata(&self, field: &str) -> Option<&'a str> {
+        text(self.value.get("metadata")?, field)
     }
 }
 
-fn workload<'a>(object: &'a Value, pointer: String, more_kinds: &[String]) -> Option<Workload<'a>> {
-    let (api_version, kind) = (text(object, "apiVersion")?, text(object, "kind")?);
-    let known =
-        KINDS.iter().find(|(group, name, ..)| *name == kind && in_group(api_version, group));
-    let (template, owner) = match known {
-        Some((_, _, template, owner)) => (*template, *owner),
-        None if more_kinds.iter().any(|more| more == kind) => ("/spec/template", Some(kind)),
-        None => return None,
-    };
-    let pod = object.pointer(template).map(Pod::from_value).unwrap_or_default();
-    let metadata = object.get("metadata");
-    let field = |name| metadata.and_then(|metadata| text(metadata, name));
-    Some(Workload {
-        api_version,
-        kind,
-        name: field("name").or_else(|| field("generateName")).unwrap_or_default(),
-        namespace: field("namespace"),
-        pointer,
-        template,
-        owner_kind: owner.map(str::to_owned).or_else(|| pod.owner_kind().map(str::to_owned)),
-        pod,
-    })
+fn known(api_version: &str, kind: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|(group, name, ..)| *name == kind && in_group(api_version, group))
 }
 
 /// `apps/v1` is in `apps`, `v1` in the core group; `extensions` is where `apps` came from.
 fn in_group(api_version: &str, group: &str) -> bool {
     match api_version.split_once('/') {
         Some((own, _)) => own == group || (group == "apps" && own == "extensions"),
-        None => group.is_empty(),
+        // OpenShift's own kinds had no group at first.
+        None => group.is_empty() || group == "apps.openshift.io",
     }
 }
 
@@ -146,7 +247,7 @@ mod tests {
             let place = format!("{}{}", workload.pointer, workload.template);
             (workload.name.to_owned(), place, workload.owner_kind.clone())
         };
-        workloads(document, &["Widget".to_owned()]).iter().map(describe).collect()
+        workloads(document, &["Widget".parse().unwrap()]).iter().map(describe).collect()
     }
 
     fn object(api_version: &str, kind: &str) -> Value {
@@ -165,6 +266,16 @@ mod tests {
             ("batch/v1", "Job", "/spec/template", Some("Job")),
             ("batch/v1", "CronJob", "/spec/jobTemplate/spec/template", Some("Job")),
             ("argoproj.io/v1alpha1", "Rollout", "/spec/template", Some("ReplicaSet")),
+            (
+                "apps.openshift.io/v1",
+                "DeploymentConfig",
+                "/spec/template",
+                Some("ReplicationController"),
+            ),
+            ("v1", "DeploymentConfig", "/spec/template", Some("ReplicationController")),
+            ("apps.kruise.io/v1alpha1", "CloneSet", "/spec/template", Some("CloneSet")),
+            ("apps.kruise.io/v1beta1", "StatefulSet", "/spec/template", Some("StatefulSet")),
+            ("apps.kruise.io/v1alpha1", "DaemonSet", "/spec/template", Some("DaemonSet")),
             ("example.com/v1", "Widget", "/spec/template", Some("Widget")),
         ];
         for (api_version, kind, place, owner) in cases {
@@ -199,6 +310,58 @@ mod tests {
         assert_eq!(places, ["/items/1/spec/template", "/items/2/items/0"]);
         let pods = json!({"apiVersion": "v1", "kind": "PodList", "items": [object("v1", "Pod")]});
         assert_eq!(found(&pods).len(), 1);
+    }
+
+    #[test]
+    fn items_without_a_kind_have_that_of_their_list() {
+        let bare = json!({"metadata": {"name": "x"}});
+        for (api_version, kind, count) in [
+            ("v1", "PodList", 1),
+            ("apps/v1", "DeploymentList", 1),
+            ("v1", "DeploymentList", 0),
+            ("v1", "List", 0),
+            ("v1", "ServiceList", 0),
+        ] {
+            let list = json!({"apiVersion": api_version, "kind": kind, "items": [bare]});
+            assert_eq!(found(&list).len(), count, "{kind}");
+            assert_eq!(
+                objects_of_item(&bare, &list, "")
+                    .iter()
+                    .filter_map(|object| object.workload(&[]))
+                    .count(),
+                count,
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_with_pods_are_named() {
+        let object = |api_version: &str, kind: &str| {
+            json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"},
+                "spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}})
+        };
+        let names = |document: &Value, more: &[KindName]| {
+            let objects = objects(document);
+            let found = objects.iter().filter_map(|object| object.unknown_kind(more));
+            found.map(|found| found.kind.to_string()).collect::<Vec<_>>()
+        };
+        let widget = object("example.com/v1", "Widget");
+        assert_eq!(names(&widget, &[]), ["Widget.example.com"]);
+        assert!(names(&widget, &["Widget.example.com".parse().unwrap()]).is_empty());
+        for (api_version, kind) in
+            [("serving.knative.dev/v1", "Service"), ("apps/v1", "Deployment")]
+        {
+            assert!(names(&object(api_version, kind), &[]).is_empty(), "{kind}");
+        }
+        assert!(
+            names(
+                &json!({"apiVersion": "example.com/v1", "kind": "Widget",
+            "spec": {"template": {"spec": {"containers": []}}}}),
+                &[]
+            )
+            .is_empty()
+        );
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(super) fn edited(
 
 fn reads_as(document: &Document, text: &str, value: &Value) -> bool {
     let read = Document { text: text.to_owned(), ..*document };
-    read.value().is_ok_and(|read| read.unwrap_or_default() == *value)
+    // Keys that stand twice elsewhere are their author's.
+    read.read().is_ok_and(|read| read.map(|read| read.value).unwrap_or_default() == *value)
 }
 
 /// The text with the operations in it; as many at once as do not depend on each other.

@@ -41,13 +41,12 @@ pub(super) enum Style {
 
 impl Key {
     /// A scalar that is a key; None for other nodes.
-    pub(super) fn new(text: &str, event: &Event<'_>, span: &Span) -> Option<Self> {
+    pub(super) fn new(event: &Event<'_>, span: &Span) -> Option<Self> {
         let range = span.byte_range()?;
         let (name, style) = event.scalar()?;
-        let line = text.get(line_start(text, range.start)..range.start)?;
         Some(Self {
             name: name.to_owned(),
-            column: span.indent.unwrap_or_else(|| line.chars().count()),
+            column: span.indent.unwrap_or_else(|| span.start.col()),
             is_merge: name == "<<" && style == ScalarStyle::Plain,
             is_double_quoted: style == ScalarStyle::DoubleQuoted,
             range,
@@ -74,9 +73,11 @@ impl Style {
 
 impl Frame {
     pub(super) fn new(text: &str, style: Style, open: Range<usize>, first_key: &Key) -> Self {
-        let start = line_start(text, first_key.range.start);
-        let indentation = text.get(start..first_key.range.start);
-        let indentation = indentation.filter(|before| before.trim().is_empty());
+        let before = text.get(..first_key.range.start).unwrap_or_default();
+        // The line may be the whole document: only its white space is looked at.
+        let bare = before.trim_end_matches([' ', '\t', '\u{feff}']);
+        let indentation = before.get(bare.len()..);
+        let indentation = indentation.filter(|_| bare.is_empty() || bare.ends_with('\n'));
         let behind_colon = first_key.colon(text).and_then(|colon| text.get(colon..));
         let is_spaced = behind_colon.is_none_or(|rest| rest.starts_with([' ', '\t', '\r', '\n']));
         Self {
@@ -106,9 +107,11 @@ impl Frame {
         if self.style == Style::Flow {
             return self.insert_in_flow(text, end_of_content, end.start, name, value, style);
         }
-        let mut lines = render::spaces(self.first_key.column);
-        style.entry(&mut lines, name, value, self.first_key.column);
-        Some(vec![lines_behind(text, end_of_content, &lines, style)])
+        let column = self.first_key.column;
+        let mut lines = render::spaces(column);
+        style.entry(&mut lines, name, value, column);
+        let end = behind_comments(text, end_of_content, column);
+        Some(vec![lines_behind(text, end, &lines, style)])
     }
 
     fn insert_in_flow(
@@ -176,8 +179,15 @@ impl Frame {
             }]);
         }
         let end = if old.is_empty() { colon } else { old.end };
+        if text.get(old.clone())?.contains('#') {
+            // A comment within an empty collection.
+            return None;
+        }
         let between = text.get(colon..old.start.max(colon))?;
-        if !old.is_empty() && !between.trim_start_matches([' ', '\t']).is_empty() {
+        if between.contains('\n') {
+            return on_its_own_line(text, key, old, value, style);
+        }
+        if !between.trim_start_matches([' ', '\t']).is_empty() {
             return None;
         }
         let mut lines = String::new();
@@ -194,6 +204,7 @@ impl Frame {
             return render::flow(value, self.flow);
         };
         let line = text.get(line_start(text, self.open.start)..self.open.start);
+        // Each entry has a line of its own, so this one is short.
         let line = line.unwrap_or_default();
         let outer = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
         let unit = indentation.strip_prefix(outer).unwrap_or_default();
@@ -212,6 +223,87 @@ impl Frame {
         let opening = text.get(self.open.end..self.first_key.range.start)?;
         let indentation = self.indentation.as_deref()?;
         opening.contains('\n').then_some(indentation)
+    }
+}
+
+/// Lines in place of an empty collection or a scalar that stands on a line below its key, as in
+/// `key:` and `{}` below it.
+fn on_its_own_line(
+    text: &str,
+    key: &Key,
+    old: Range<usize>,
+    value: &Value,
+    style: BlockStyle,
+) -> Option<Vec<Change>> {
+    let line = text.get(line_start(text, old.start)..old.start)?;
+    let least = if value.is_array() { key.column } else { key.column.checked_add(1)? };
+    if !line.trim_matches(' ').is_empty() || line.len() < least {
+        return None;
+    }
+    let mut lines = String::new();
+    style.lines(&mut lines, value, line.len())?;
+    let lines = lines.strip_suffix(style.line_break)?.to_owned();
+    Some(vec![Change { range: old, text: lines }])
+}
+
+/// The end of the comment lines behind a place that belong to the value above them and not to a
+/// new key at `column`: lines that were commented out further in, or an item of the list above.
+fn behind_comments(text: &str, place: usize, column: usize) -> usize {
+    let mut end = place;
+    let mut next = line_end(text, place);
+    // Where the text of the last commented-out item began.
+    let mut item = None;
+    while let Some(line) = text.get(next..).and_then(|rest| rest.split('\n').next()) {
+        let Some(comment) = Comment::new(line) else { break };
+        let is_of_item = item.is_some_and(|(indentation, code)| {
+            comment.indentation == indentation && comment.code > code
+        });
+        let is_item = comment.is_item && comment.stands_at() >= column.max(1);
+        if !(is_item || is_of_item || comment.is_deeper_than(column)) {
+            break;
+        }
+        if is_item {
+            item = Some((comment.indentation, comment.code));
+        }
+        end = next.saturating_add(line.trim_end().len());
+        next = line_end(text, end);
+    }
+    end
+}
+
+/// A line with nothing but a comment.
+struct Comment {
+    /// The column of its mark.
+    indentation: usize,
+    /// The column of the text behind the mark.
+    code: usize,
+    /// The text is an item of a list.
+    is_item: bool,
+}
+
+impl Comment {
+    fn new(line: &str) -> Option<Self> {
+        let comment = line.trim_start_matches(' ');
+        let indentation = line.len().saturating_sub(comment.len());
+        let text = comment.strip_prefix('#')?;
+        let code = text.trim_start_matches(' ');
+        Some(Self {
+            indentation,
+            code: line.len().saturating_sub(code.len()),
+            is_item: code.starts_with("- "),
+        })
+    }
+
+    /// The column at which the line stood before it was commented out. Editors put the mark into the
+    /// first column and leave the line where it is.
+    fn stands_at(&self) -> usize {
+        if self.indentation == 0 { self.code.saturating_sub(1) } else { self.indentation }
+    }
+
+    fn is_deeper_than(&self, column: usize) -> bool {
+        // With a space behind a mark in the first column it stands one further in.
+        let doubt = usize::from(self.indentation == 0);
+        self.stands_at() > column.saturating_add(doubt)
     }
 }
 

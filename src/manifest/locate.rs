@@ -51,6 +51,7 @@ pub(super) fn changes(
         changed_anchors: HashSet::new(),
         used_anchors: HashSet::new(),
         list_step: 0,
+        line_break: the_only_line_break(text),
         changes: Vec::new(),
     };
     walk.document(wanted)?;
@@ -76,6 +77,8 @@ struct Walk<'t> {
     used_anchors: HashSet<usize>,
     /// Whether the document's lists stand further in than their keys.
     list_step: usize,
+    /// The document's line break, where it has only one kind.
+    line_break: Option<&'static str>,
     changes: Vec<Change>,
 }
 
@@ -143,7 +146,7 @@ impl<'t> Walk<'t> {
             if event == Event::MappingEnd {
                 break range(&span)?;
             }
-            let key = Key::new(self.text, &event, &span).ok_or_else(|| self.no_place())?;
+            let key = Key::new(&event, &span).ok_or_else(|| self.no_place())?;
             self.skip((event, span))?;
             let frame = frame.get_or_insert_with(|| {
                 Frame::new(self.text, Style::new(style), open.clone(), &key)
@@ -347,13 +350,25 @@ impl<'t> Walk<'t> {
         let place = range(span)?;
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
             let source = self.text.get(place.clone()).unwrap_or_default();
-            if let Some(length) = length_of_block(source, value, span.indent.unwrap_or_default()) {
-                self.end_of_content = place.start.saturating_add(length);
-            }
+            let length = length_of_block(source, value, span.indent.unwrap_or_default());
+            self.end_of_content = match length {
+                Some(length) => place.start.saturating_add(length),
+                None => self.end_of_header(&place),
+            };
         } else if !place.is_empty() {
             self.end_of_content = place.end;
         }
         Ok(())
+    }
+
+    /// The end of the header of a block scalar without content: the text before its place ends
+    /// with the header's line, or its place is that of the header.
+    fn end_of_header(&self, place: &Range<usize>) -> usize {
+        let before = self.text.get(self.end_of_content..place.end).unwrap_or_default();
+        match before.rfind(['|', '>']) {
+            Some(header) => self.end_of_content.saturating_add(header).saturating_add(1),
+            None => self.end_of_content,
+        }
     }
 
     fn next(&mut self) -> Result<Node<'t>, Obstacle> {
@@ -369,7 +384,9 @@ impl<'t> Walk<'t> {
 
     fn block_style(&self) -> BlockStyle {
         BlockStyle {
-            line_break: super::insert::line_break(self.text, self.end_of_content),
+            line_break: self
+                .line_break
+                .unwrap_or_else(|| super::insert::line_break(self.text, self.end_of_content)),
             list_step: self.list_step,
         }
     }
@@ -385,6 +402,16 @@ impl<'t> Walk<'t> {
 
 fn range(span: &Span) -> Result<Range<usize>, Obstacle> {
     span.byte_range().ok_or_else(|| Obstacle("the parser gives no positions".to_owned()))
+}
+
+/// Looked for once: a line may be the whole document.
+fn the_only_line_break(text: &str) -> Option<&'static str> {
+    let (all, long) = (text.matches('\n').count(), text.matches("\r\n").count());
+    match long {
+        0 => Some("\n"),
+        _ if long == all => Some("\r\n"),
+        _ => None,
+    }
 }
 
 /// How much of a block scalar's source is its content: blank lines behind it are not, unless its

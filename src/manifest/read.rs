@@ -5,9 +5,10 @@ use std::fmt;
 use granit_parser::Marker;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error as YamlError, Location, Options};
 
-use super::{Document, Format, ManifestError, aliases};
+use super::{Document, Format, ManifestError, Reading, aliases, duplicates};
 
 /// Mappings and lists within each other; the same as for JSON.
 const DEEPEST_NESTING: usize = 64;
@@ -21,14 +22,73 @@ pub(super) fn value(document: &Document) -> Result<Option<Value>, ManifestError>
         Format::Json => json(document).or_else(|error| yaml(document).map_err(|_| error)),
     }
     .map(|value| Some(value).filter(|value| !value.is_null()))
+    .map_err(|error| if_rendered_first(document, error))
+}
+
+/// Reads a document in which keys may stand twice.
+pub(super) fn reading(document: &Document) -> Result<Option<Reading>, ManifestError> {
+    let strict = value(document);
+    match strict {
+        Err(error) if error.message.starts_with(DUPLICATE_KEY) => {
+            let json = match document.format {
+                Format::Json => serde_json::from_str(without_mark(document)).ok(),
+                Format::Yaml => None,
+            };
+            let value =
+                json.map_or_else(|| yaml_with(document, DuplicateKeyPolicy::LastWins), Ok)?;
+            let duplicates = duplicates::find(&document.text, document.first_line);
+            // Nothing may be lost without a word.
+            if duplicates.is_empty() { Err(error) } else { Ok(Some(Reading { value, duplicates })) }
+        }
+        other => Ok(other?.map(|value| Reading { value, duplicates: Vec::new() })),
+    }
+}
+
+const DUPLICATE_KEY: &str = "duplicate key `";
+
+pub(super) fn duplicate_message(key: impl fmt::Display) -> String {
+    format!("{DUPLICATE_KEY}{key}`; remove one of the two")
+}
+
+/// Where a template that was not rendered is no YAML, that is what its author has to hear.
+fn if_rendered_first(document: &Document, error: ManifestError) -> ManifestError {
+    const SIGNS: [(&str, &str); 2] = [
+        (
+            "{{",
+            "a Helm or Go template (`{{`); render it first: helm template ... | prestop inject -",
+        ),
+        ("{%", "a Jinja template (`{%`); render it first and inject what comes out"),
+    ];
+    let error_line = error.line.saturating_sub(document.first_line).saturating_add(1);
+    // The parser stumbles over a template on its line or below.
+    let lines = document.text.lines().take(error_line.saturating_add(1)).enumerate();
+    for (index, line) in lines {
+        let sign = SIGNS.iter().filter_map(|(sign, message)| Some((line.find(sign)?, message)));
+        let Some((place, message)) = sign.min() else { continue };
+        let before = line.get(..place).unwrap_or_default();
+        let is_quoted = ['"', '\''].iter().any(|quote| before.matches(*quote).count() % 2 == 1);
+        if !is_quoted && !before.trim_start().starts_with('#') {
+            let column = before.chars().count().saturating_add(1);
+            return document.error(index.saturating_add(1), column, (*message).to_owned());
+        }
+    }
+    error
 }
 
 fn yaml(document: &Document) -> Result<Value, ManifestError> {
+    yaml_with(document, DuplicateKeyPolicy::Error)
+}
+
+fn yaml_with(document: &Document, keys: DuplicateKeyPolicy) -> Result<Value, ManifestError> {
     if let Some(place) = aliases::first_above_limit(&document.text) {
         return Err(at(document, place));
     }
-    serde_saphyr::from_str_with_options(&document.text, options())
+    serde_saphyr::from_str_with_options(&document.text, options(keys))
         .map_err(|error| explain(document, &error))
+}
+
+fn without_mark(document: &Document) -> &str {
+    document.text.trim_start_matches('\u{feff}')
 }
 
 fn at(document: &Document, place: Marker) -> ManifestError {
@@ -38,7 +98,7 @@ fn at(document: &Document, place: Marker) -> ManifestError {
 
 /// The size of a document is limited where it is read and its aliases above, so what is left to
 /// limit is depth.
-fn options() -> Options {
+fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: DEEPEST_NESTING,
@@ -51,6 +111,7 @@ fn options() -> Options {
             // One anchor may well be used a hundred times.
             enforce_alias_anchor_ratio: false,
         },
+        duplicate_keys: duplicate_keys,
         // A long run of comments would otherwise be an error.
         emit_comments: false,
         // `defaultMode: 0644` is 420 to kubectl.
@@ -65,8 +126,7 @@ fn explain(document: &Document, error: &YamlError) -> ManifestError {
     let column = usize::try_from(location.column()).unwrap_or(1).max(1);
     let message = match error {
         YamlError::DuplicateMappingKey { key, .. } => {
-            let key = key.as_deref().unwrap_or_default();
-            format!("duplicate key `{key}`; remove one of the two")
+            duplicate_message(key.as_deref().unwrap_or_default())
         }
         YamlError::NullIntoString { .. } => "a key that is null; write it in quotes".to_owned(),
         YamlError::Unexpected { .. } => "a key that is not a string".to_owned(),
@@ -95,7 +155,7 @@ fn explain(document: &Document, error: &YamlError) -> ManifestError {
 }
 
 fn json(document: &Document) -> Result<Value, ManifestError> {
-    let text = document.text.trim_start_matches('\u{feff}');
+    let text = without_mark(document);
     let mut reader = serde_json::Deserializer::from_str(text);
     UniqueKeys.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(
         |error| {
@@ -165,9 +225,7 @@ impl<'de> Visitor<'de> for UniqueKeys {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "duplicate key `{key}`; remove one of the two"
-                )));
+                return Err(A::Error::custom(duplicate_message(&key)));
             }
             map.insert(key, entries.next_value_seed(Self)?);
         }

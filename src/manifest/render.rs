@@ -81,6 +81,17 @@ impl BlockStyle {
         }
     }
 
+    /// The lines of a collection at `column`, where the first one's spaces are there already. None
+    /// for scalars and empty collections.
+    pub(super) fn lines(self, out: &mut String, value: &Value, column: usize) -> Option<()> {
+        match value {
+            Value::Object(map) if !map.is_empty() => self.entries(out, map, column),
+            Value::Array(items) if !items.is_empty() => self.items(out, items, column),
+            _ => return None,
+        }
+        Some(())
+    }
+
     /// The entries of a mapping at `column`, where the first one's spaces are there already.
     fn entries(self, out: &mut String, map: &Map<String, Value>, column: usize) {
         for (index, (key, value)) in map.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Where manifests come from: files, folders, standard input.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use walkdir::WalkDir;
 
 use super::super::unopened;
+use super::kustomize;
 use crate::manifest::Documents;
 
 /// What files in folders are called.
@@ -17,6 +18,8 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 pub(super) struct Source {
     /// As it was given; `-` for standard input.
     pub(super) name: String,
+    /// The kustomization that lists it as a patch.
+    pub(super) patch_of: Option<PathBuf>,
     content: Content,
 }
 
@@ -56,6 +59,11 @@ pub(super) fn sources(
             }
         }
     }
+    let patches = kustomize::patches(sources.iter().filter_map(Source::file_path));
+    for source in &mut sources {
+        let path = source.file_path().and_then(|path| fs::canonicalize(path).ok());
+        source.patch_of = path.and_then(|path| patches.get(&path).cloned());
+    }
     Ok((sources, errors))
 }
 
@@ -80,13 +88,17 @@ fn folder(path: &Path, sources: &mut Vec<Source>) -> Vec<anyhow::Error> {
 
 impl Source {
     fn path(path: &Path) -> Self {
-        Self { name: path.display().to_string(), content: Content::Path(path.to_owned()) }
+        Self {
+            name: path.display().to_string(),
+            patch_of: None,
+            content: Content::Path(path.to_owned()),
+        }
     }
 
     fn standard_input() -> anyhow::Result<Self> {
         let mut copy = tempfile::tempfile().context("temporary file for standard input")?;
         io::copy(&mut io::stdin().lock(), &mut copy).context("standard input")?;
-        Ok(Self { name: "-".to_owned(), content: Content::Copy(copy) })
+        Ok(Self { name: "-".to_owned(), patch_of: None, content: Content::Copy(copy) })
     }
 
     /// The file's path, where it has one.

@@ -76,9 +76,9 @@ fn values(path: &Path) -> anyhow::Result<Vec<Value>> {
         Box::new(File::open(path).map_err(|error| unopened(path, &error))?)
     };
     let documents = Documents::new(BufReader::new(reader));
-    let values: Result<Vec<_>, _> = documents.map(|document| document?.value()).collect();
+    let values: Result<Vec<_>, _> = documents.map(|document| document?.read()).collect();
     let values = values.with_context(|| path.display().to_string())?;
-    Ok(values.into_iter().flatten().collect())
+    Ok(values.into_iter().flatten().map(|reading| reading.value).collect())
 }
 
 fn titles(found: &[(&Value, Workload<'_>)]) -> String {

@@ -1,0 +1,286 @@
+//! One file: its documents, and what becomes of each.
+
+use std::ops::Range;
+
+use json_patch::{Patch as JsonPatch, PatchOperation};
+use serde_json::Value;
+
+use crate::cli::OutputForm;
+use crate::engine::patch::Patch;
+use crate::engine::reason::printable;
+use crate::engine::template::{Object, Workload, objects, objects_of_item, workloads};
+use crate::engine::{Decision, decide_owned};
+use crate::manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};
+use crate::report::{Place, WorkloadReport};
+
+use super::input::Source;
+use super::output::FileOutput;
+use super::{Outcome, Run, list_of_objects};
+
+/// Names come from users; Kubernetes' own are shorter.
+const LONGEST_NAME: usize = 300;
+
+/// A document on its way.
+struct Work<'w> {
+    place: Place,
+    output: &'w mut FileOutput,
+    outcome: &'w mut Outcome,
+}
+
+/// A part of a document with its new text.
+type Edit = (Range<usize>, String);
+
+impl Run<'_> {
+    pub(super) fn file(&self, source: &Source, output: &mut FileOutput) -> anyhow::Result<Outcome> {
+        let mut outcome = Outcome::default();
+        if let Some(kustomization) = &source.patch_of {
+            let (name, kustomization) = (&source.name, kustomization.display());
+            outcome.notes.push(format!("note: {name}: left alone: a patch of {kustomization}"));
+        }
+        for document in source.documents()? {
+            match document {
+                Ok(document) if source.patch_of.is_some() => {
+                    outcome.documents += 1;
+                    output.unchanged(&document)?;
+                }
+                Ok(document) => {
+                    let place = Place {
+                        file: source.name.clone(),
+                        document: document.number,
+                        line: document.first_line,
+                    };
+                    let work = Work { place, output, outcome: &mut outcome };
+                    self.document(&document, work)?;
+                }
+                Err(error) => outcome.errors.push(error),
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn document(&self, document: &Document, mut work: Work<'_>) -> anyhow::Result<()> {
+        if let Some((list, frame)) = list_of_objects(document) {
+            work.outcome.documents += 1;
+            return self.list(document, &list, &frame, &mut work);
+        }
+        let reading = match document.read() {
+            Ok(Some(reading)) => reading,
+            Ok(None) => return Ok(work.output.unchanged(document)?),
+            Err(error) => {
+                work.outcome.errors.push(error);
+                return Ok(());
+            }
+        };
+        work.outcome.documents += 1;
+        let objects = objects(&reading.value);
+        let operations = self.objects(document, &objects, &reading.duplicates, &mut work)?;
+        if operations.is_empty() {
+            return Ok(work.output.unchanged(document)?);
+        }
+        work.whole(document, &reading.value, operations)
+    }
+
+    /// A list, item by item.
+    fn list(
+        &self,
+        document: &Document,
+        list: &ListOfItems<'_>,
+        frame: &Reading,
+        work: &mut Work<'_>,
+    ) -> anyhow::Result<()> {
+        for duplicate in &frame.duplicates {
+            work.note_duplicate(duplicate);
+        }
+        let mut edits: Vec<Edit> = Vec::new();
+        let mut is_kept = true;
+        for item in list.items() {
+            let errors = work.outcome.errors.len();
+            match item.document.read() {
+                Ok(Some(reading)) => {
+                    let value = reading.value.pointer(item.pointer).unwrap_or(&Value::Null);
+                    let objects = objects_of_item(value, &frame.value, item.pointer);
+                    let operations =
+                        self.objects(&item.document, &objects, &reading.duplicates, work)?;
+                    if !operations.is_empty() {
+                        let patch = JsonPatch(operations);
+                        match item.document.edited(&reading.value, &patch) {
+                            Ok(edited) => {
+                                is_kept &= edited.layout == Layout::Kept;
+                                edits.push((item.range.clone(), edited.text));
+                            }
+                            Err(error) => work.outcome.errors.push(error),
+                        }
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => work.outcome.errors.push(error),
+            }
+            if let Some(new) = work.outcome.errors.get_mut(errors..) {
+                for error in new {
+                    *error = item.located(error.clone());
+                }
+            }
+        }
+        if is_kept {
+            return Ok(work.parts(document, edits)?);
+        }
+        // An item can't be written anew without the list around it.
+        let Ok(Some(Reading { value, .. })) = document.read() else {
+            return Ok(work.parts(document, Vec::new())?);
+        };
+        let mut operations = Vec::new();
+        for workload in workloads(&value, &self.arguments.kinds) {
+            if workload.aside.is_none() {
+                let prefix = format!("{}{}", workload.pointer, workload.template);
+                operations.extend(patch(&self.decide(&workload), &prefix)?);
+            }
+        }
+        work.whole(document, &value, operations)
+    }
+
+    /// What becomes of the objects of a document, or of an item; the patches of all of them.
+    fn objects(
+        &self,
+        document: &Document,
+        objects: &[Object<'_>],
+        duplicates: &[DuplicateKey],
+        work: &mut Work<'_>,
+    ) -> anyhow::Result<Vec<PatchOperation>> {
+        let mut operations = Vec::new();
+        let mut pods = Vec::new();
+        for object in objects {
+            if let Some(workload) = object.workload(&self.arguments.kinds) {
+                let pod = format!("{}{}", workload.pointer, workload.template);
+                operations.extend(self.workload(&workload, &pod, work)?);
+                if workload.aside.is_none() {
+                    pods.push(pod);
+                }
+            } else if let Some(unknown) = object.unknown_kind(&self.arguments.kinds) {
+                let namespace = unknown.namespace.unwrap_or(&self.arguments.namespace);
+                let title = format!("{} {namespace}/{}", unknown.kind, unknown.name);
+                work.outcome.notes.push(format!(
+                    "note: {}: {} has a pod template, but its kind is not known; inject it with --kind {}",
+                    work.place.file,
+                    printable(&title, LONGEST_NAME),
+                    printable(&unknown.kind.to_string(), LONGEST_NAME),
+                ));
+            }
+        }
+        for duplicate in duplicates {
+            if pods.iter().any(|pod| concerns(&duplicate.pointer, pod)) {
+                work.outcome.errors.push(document.duplicate_error(duplicate));
+            } else {
+                work.note_duplicate(duplicate);
+            }
+        }
+        Ok(operations)
+    }
+
+    fn decide<'w>(&'w self, workload: &'w Workload<'w>) -> Decision<'w> {
+        let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
+        let settings = self.namespaces.get(namespace).unwrap_or(&self.unknown_namespace);
+        decide_owned(&workload.pod, workload.owner_kind.as_deref(), settings, &self.policy)
+    }
+
+    /// Decides on one workload; the paths of its patch begin with `pod`.
+    fn workload(
+        &self,
+        workload: &Workload<'_>,
+        pod: &str,
+        work: &mut Work<'_>,
+    ) -> anyhow::Result<Vec<PatchOperation>> {
+        let Work { place, output, outcome } = work;
+        let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
+        if let Some(reason) = workload.aside {
+            outcome.summary.add_aside();
+            let report = WorkloadReport::aside(place, workload, namespace, reason);
+            output.workload(&report, None)?;
+            return Ok(Vec::new());
+        }
+        let decision = self.decide(workload);
+        outcome.summary.add(&decision);
+        let report = WorkloadReport::new(place, workload, namespace, &decision, &self.policy);
+        if self.arguments.check && decision.is_injected() {
+            outcome.notes.push(format!("{}: {} has no hook yet", place.file, report.title()));
+        }
+        if !self.is_report() {
+            let problems = decision.problems.iter();
+            outcome.notes.extend(
+                problems.map(|problem| format!("{}: {}: {problem}", place.file, report.title())),
+            );
+        }
+        // With paths from the root of the workload, as `kubectl patch` takes it.
+        let own = if self.arguments.output == Some(OutputForm::JsonPatch) {
+            patch(&decision, workload.template)?
+        } else {
+            Vec::new()
+        };
+        let own = (!own.is_empty()).then_some(JsonPatch(own));
+        output.workload(&report, own.as_ref())?;
+        patch(&decision, pod)
+    }
+}
+
+impl Work<'_> {
+    /// A document as a whole, with its patch.
+    fn whole(
+        &mut self,
+        document: &Document,
+        value: &Value,
+        operations: Vec<PatchOperation>,
+    ) -> anyhow::Result<()> {
+        match document.edited(value, &JsonPatch(operations)) {
+            Ok(edited) => {
+                if let Layout::Rewritten { reason } = &edited.layout {
+                    let Place { file, document, .. } = &self.place;
+                    self.outcome.notes.push(format!(
+                        "note: {file}: document {document} was written anew, comments are lost: {reason}"
+                    ));
+                }
+                let all = 0..document.text.len();
+                self.parts(document, vec![(all, edited.text)])?;
+            }
+            Err(error) => self.outcome.errors.push(error),
+        }
+        Ok(())
+    }
+
+    /// The document with its edits, in order.
+    fn parts(&mut self, document: &Document, edits: Vec<Edit>) -> std::io::Result<()> {
+        let part = |range: Range<usize>| document.text.get(range).unwrap_or_default();
+        self.output.begin(document)?;
+        let mut end = 0;
+        for (range, new) in edits {
+            let kept = part(end..range.start);
+            self.output.part(kept, kept)?;
+            end = range.end;
+            self.output.part(part(range), &new)?;
+        }
+        let rest = part(end..document.text.len());
+        self.output.part(rest, rest)
+    }
+
+    fn note_duplicate(&mut self, duplicate: &DuplicateKey) {
+        let DuplicateKey { key, line, .. } = duplicate;
+        let key = printable(key, LONGEST_NAME);
+        self.outcome.notes.push(format!(
+            "note: {}: line {line}: key `{key}` is given twice; kubectl takes the last one",
+            self.place.file
+        ));
+    }
+}
+
+/// Whether a key is in a pod, or the pod is in its value.
+fn concerns(key: &str, pod: &str) -> bool {
+    let is_in = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    is_in(key, pod) || is_in(pod, key)
+}
+
+fn patch(decision: &Decision<'_>, prefix: &str) -> anyhow::Result<Vec<PatchOperation>> {
+    let Some(patch) = Patch::of(decision, prefix) else { return Ok(Vec::new()) };
+    let operations: Value = serde_json::to_value(&patch)?;
+    let JsonPatch(operations) = serde_json::from_value(operations)?;
+    Ok(operations)
+}

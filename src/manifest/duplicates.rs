@@ -1,0 +1,126 @@
+//! Keys that stand twice in one mapping. Readers such as `kubectl` take the last one.
+
+use std::collections::HashSet;
+
+use granit_parser::{Event, Marker, Parser};
+
+use super::DuplicateKey;
+
+/// A collection that is open while the events are read.
+enum Open {
+    Mapping { keys: HashSet<String>, is_value_next: bool },
+    List { next_index: usize },
+}
+
+/// Every key that its mapping has already, in the order of the text. `first_line` is that of the
+/// text in its stream.
+pub(super) fn find(text: &str, first_line: usize) -> Vec<DuplicateKey> {
+    let options = granit_parser::options! { emit_comments: false };
+    let mut walk = Walk { first_line, open: Vec::new(), path: Vec::new(), found: Vec::new() };
+    for (event, span) in Parser::new_from_str_with_options(text, options).map_while(Result::ok) {
+        match event {
+            Event::Scalar(ref value, ..) => walk.leaf(value, span.start),
+            Event::Alias(_) => walk.leaf("*", span.start),
+            Event::MappingStart(..) => {
+                walk.begin(Open::Mapping { keys: HashSet::new(), is_value_next: false });
+            }
+            Event::SequenceStart(..) => walk.begin(Open::List { next_index: 0 }),
+            Event::MappingEnd | Event::SequenceEnd => {
+                walk.open.pop();
+                walk.end_node();
+            }
+            _ => {}
+        }
+    }
+    walk.found
+}
+
+struct Walk {
+    first_line: usize,
+    open: Vec<Open>,
+    /// The keys and indices down to the node that is being looked at.
+    path: Vec<String>,
+    found: Vec<DuplicateKey>,
+}
+
+impl Walk {
+    /// A node without others in it: a key, or a value.
+    fn leaf(&mut self, text: &str, place: Marker) {
+        if let Some(Open::Mapping { keys, is_value_next }) = self.open.last_mut()
+            && !*is_value_next
+        {
+            *is_value_next = true;
+            let is_new = keys.insert(text.to_owned());
+            self.path.push(text.to_owned());
+            if !is_new && text != "<<" {
+                self.found.push(DuplicateKey {
+                    pointer: pointer(&self.path),
+                    key: text.to_owned(),
+                    line: self.first_line.saturating_add(place.line()).saturating_sub(1),
+                    column: place.col().saturating_add(1),
+                });
+            }
+            return;
+        }
+        self.begin_item();
+        self.end_node();
+    }
+
+    fn begin(&mut self, collection: Open) {
+        self.begin_item();
+        self.open.push(collection);
+    }
+
+    fn begin_item(&mut self) {
+        if let Some(Open::List { next_index }) = self.open.last_mut() {
+            self.path.push(next_index.to_string());
+            *next_index = next_index.saturating_add(1);
+        }
+    }
+
+    fn end_node(&mut self) {
+        if let Some(around) = self.open.last_mut() {
+            if let Open::Mapping { is_value_next, .. } = around {
+                *is_value_next = false;
+            }
+            self.path.pop();
+        }
+    }
+}
+
+fn pointer(path: &[String]) -> String {
+    let names = path.iter().map(|name| name.replace('~', "~0").replace('/', "~1"));
+    names.flat_map(|name| ["/".to_owned(), name]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_that_stands_twice_has_its_place() {
+        let text = "\
+a: 1
+b:
+- x: {y: 1, 'y': 2}
+- [1, {z: 1}]
+- z/: 1
+  c: [2]
+  \"z/\": {z: 3}
+a: 2
+<<: {}
+<<: {}
+";
+        let found: Vec<_> = find(text, 10)
+            .into_iter()
+            .map(|found| (found.pointer, found.line, found.column))
+            .collect();
+        let expected = [("/b/0/x/y", 12, 13), ("/b/2/z~1", 16, 3), ("/a", 17, 1)];
+        assert_eq!(
+            found,
+            expected.map(|(pointer, line, column)| (pointer.to_owned(), line, column))
+        );
+        assert_eq!(find("{\"a\": 1, \"a\": [1]}", 1).len(), 1);
+        assert!(find("a: {a: {a: 1}}\nb: {a: 1}\n", 1).is_empty());
+    }
+}
