@@ -110,8 +110,8 @@ impl Server {
                     server.not_accepted(&error, &mut told);
                     // Most likely there are no file descriptors left.
                     connections.set_most(server.most_connections());
-                    connections.evict_one();
-                    let _ = timeout(ACCEPT_AGAIN_AFTER, connections.one_ended()).await;
+                    let wait = connections.evict_one().unwrap_or(ACCEPT_AGAIN_AFTER);
+                    let _ = timeout(wait, connections.one_ended()).await;
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::connections::Connections;
 use super::deadline::Alarms;
 
 /// How long a body waits for memory before its pod is let through without being looked at.
-const WAIT_FOR_MEMORY: Duration = Duration::from_millis(100);
+const WAIT_FOR_MEMORY: Duration = Duration::from_millis(250);
 /// How long a connection that had to go for it is waited for, before the next one has to.
 const NEXT_EVICTION_AFTER: Duration = Duration::from_millis(10);
 /// The uid of a review is in the first few hundred bytes.

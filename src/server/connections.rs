@@ -15,11 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Longer than the network and a busy client need for a handshake, or from a head to its body's end.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
-/// The same where a body waits for memory that another connection holds.
-const HOLDS_TOO_LONG_AFTER: Duration = Duration::from_millis(250);
+/// The same where a body waits for memory that another connection holds; less than the body waits.
+const HOLDS_TOO_LONG_AFTER: Duration = Duration::from_millis(100);
+/// What every new connection has for its handshake and its first request, however many others come:
+/// those wait so long to be accepted.
+const AT_LEAST: Duration = Duration::from_millis(25);
 /// For a stage and the microseconds since when a connection is in it, in one number.
 const STAGE_BITS: u32 = 2;
 
@@ -93,8 +97,10 @@ impl Connections {
             if let Some(slot) = self.take(source) {
                 return slot;
             }
-            self.evict_one();
-            ended.await;
+            match self.evict_one() {
+                Some(wait) => _ = timeout(wait, ended).await,
+                None => ended.await,
+            }
         }
     }
 
@@ -128,11 +134,12 @@ impl Connections {
         Some(Slot { connections: self.clone(), id, state })
     }
 
-    /// Closes the connection that has to go first. Until it has gone, no other one does.
-    pub(super) fn evict_one(&self) {
+    /// Closes the connection that has to go first. Until it has gone, no other one does. The time after
+    /// which to ask again, where it has not been there for long enough.
+    pub(super) fn evict_one(&self) -> Option<Duration> {
         let mut open = self.lock();
         if open.leaving > 0 {
-            return;
+            return None;
         }
         let waiting = open.first_to_go(|stage| stage != Stage::Idle);
         let idle = open.first_to_go(|stage| stage == Stage::Idle);
@@ -143,7 +150,15 @@ impl Connections {
             (Some(waiting), Some(idle)) => Some(if is_slow(&waiting) { waiting } else { idle }),
             (waiting, idle) => waiting.or(idle),
         };
-        open.evict(victim);
+        let has_time = |victim: &Candidate| {
+            let left = AT_LEAST.checked_sub(victim.state.age())?;
+            (victim.state.stage() != Stage::Idle && !left.is_zero()).then_some(left)
+        };
+        let left = victim.as_ref().and_then(has_time);
+        if left.is_none() {
+            open.evict(victim);
+        }
+        left
     }
 
     /// Closes a connection that holds memory for longer than a body or an answer takes: the body that
@@ -305,9 +320,12 @@ mod tests {
 
     /// Lets one more in, and tells which of these had to go for it.
     async fn who_goes(connections: &Arc<Connections>, slots: &mut Vec<Slot>) -> usize {
-        connections.evict_one();
+        if let Some(wait) = connections.evict_one() {
+            tokio::time::sleep(wait + Duration::from_millis(1)).await;
+            assert_eq!(connections.evict_one(), None);
+        }
         // Whoever asks again before it has gone does no harm.
-        connections.evict_one();
+        assert_eq!(connections.evict_one(), None);
         let leaving: Vec<_> = {
             let open = connections.lock();
             let is_leaving =
@@ -358,7 +376,7 @@ mod tests {
         // Of two connections one that waits is not more than half.
         assert_eq!(who_goes(&connections, &mut slots).await, 1);
         assert_eq!(who_goes(&connections, &mut slots).await, 0);
-        connections.evict_one();
+        assert_eq!(connections.evict_one(), None);
         connections.all_ended().await;
     }
 
@@ -419,7 +437,7 @@ mod tests {
         // Fewer places: no new one until two are free.
         connections.set_most(0);
         let later = connections.slot(API_SERVER);
-        assert!(tokio::time::timeout(Duration::from_millis(5), later).await.is_err());
+        assert!(timeout(2 * AT_LEAST, later).await.is_err());
         new.evicted().await;
     }
 }
