@@ -240,14 +240,35 @@ impl Profile {
     /// known. The first fact that certainly holds is taken.
     #[must_use]
     pub fn stop_signal(&self, tag: Option<&str>) -> Option<&StopSignal> {
-        self.stop_signals.iter().find(|fact| {
-            fact.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
-        })
+        self.stop_signals.iter().find(|fact| fact.holds_for(tag))
+    }
+
+    /// Whether the application is known to finish its requests on this signal, whatever the image's own
+    /// is. The fact for this signal that certainly holds for the tag decides; where there is none, all
+    /// facts about the signal have to agree. The signal of the profile's quit is graceful.
+    #[must_use]
+    pub fn stops_gracefully_by(&self, signal: Signal, tag: Option<&str>) -> bool {
+        let mut facts = self.stop_signals.iter().filter(|fact| fact.signal == signal).peekable();
+        let certain = facts.clone().find(|fact| fact.holds_for(tag));
+        let is_of_quit =
+            || matches!(&self.hook, ProfileHook::Quit(quit) if quit.signal == Some(signal));
+        match certain {
+            Some(fact) => fact.graceful,
+            None if facts.peek().is_none() => is_of_quit(),
+            None => facts.all(|fact| fact.graceful),
+        }
     }
 
     /// Whether the image is known to finish its requests on its own stop signal.
     #[must_use]
     pub fn stops_gracefully(&self, tag: Option<&str>) -> bool {
         self.stop_signal(tag).is_some_and(|fact| fact.graceful)
+    }
+}
+
+impl StopSignal {
+    /// Whether it certainly holds for the tag.
+    fn holds_for(&self, tag: Option<&str>) -> bool {
+        self.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
     }
 }

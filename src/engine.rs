@@ -4,19 +4,27 @@
 //! `docs/rules.md` is what it does, step by step; the parts are
 //! - [`pod`]: the borrowed view of a pod;
 //! - [`settings`]: labels and annotations;
-//! - `container`: what one container asks for; `decision`: what the engine says;
+//! - `container`: what one container asks for; `order`: who goes later; `decision`: what the engine says;
+//! - `shell`: scripts in pods; `own_hook`, `own_timeout`, `pid1`: what a container's own hook does, how
+//!   long its application takes, whether a shell stays in front of it;
 //! - [`grace`]: the arithmetic;
 //! - [`hook`]: the `preStop` bodies and the script;
 //! - [`status`]: the annotation that tells what was done;
 //! - [`patch`]: decision to JSON patch;
-//! - [`reason`]: every code, with its sentence and advice;
+//! - [`reason`]: every code, with its sentence and advice; [`note`]: what only reports say;
 //! - [`template`]: pods inside workloads and lists.
 
 mod container;
 mod decision;
+mod order;
+mod own_hook;
+mod own_timeout;
+mod pid1;
+mod shell;
 
 pub mod grace;
 pub mod hook;
+pub mod note;
 pub mod patch;
 pub mod pod;
 pub mod reason;
@@ -25,12 +33,12 @@ pub mod status;
 pub mod template;
 
 pub use self::decision::{
-    ContainerDecision, ContainerOutcome, Decision, Injected, Injection, MetadataParent, Outcome,
-    PreStopParent, Source,
+    ContainerDecision, ContainerOutcome, Decision, Injected, Injection, Main, MainBy,
+    MetadataParent, Outcome, PreStopParent, Source,
 };
 
-use self::container::{Candidate, Context, Standing};
-use self::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod, Need, Share};
+use self::container::{Candidate, Context, Sleep, Standing};
+use self::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod, Share};
 use self::hook::{Hook, QuitHook, Wait};
 use self::pod::{Metadata, Pod, Spec};
 use self::reason::{ContainerReason, Problem, ProblemCode, SkipReason};
@@ -84,20 +92,20 @@ pub fn decide_owned<'a>(
     }
     let earlier = context.earlier_status(grace_now);
     let mut candidates = context.candidates(earlier.as_ref());
-    container::apply_sidecar_rule(&mut candidates);
     let before = earlier.as_ref().map_or(grace_now, Status::grace_before_seconds);
+    order::put_in_order(&mut candidates, before, policy);
     let needs =
-        candidates.iter().filter(|candidate| candidate.is_injected(&context)).map(Candidate::need);
+        candidates.iter().filter(|candidate| candidate.is_injected()).map(Candidate::need);
     let grace =
         GracePeriod::covering(before, grace_now, needs, policy.maximum_grace_period_seconds);
     // Not collected into the same memory, which the allocator would then have to cut.
     let mut containers = Vec::with_capacity(candidates.len());
     containers
         .extend(candidates.into_iter().map(|candidate| candidate.decide(&mut context, &grace)));
-    let Context { is_short, problems: mut told, .. } = context;
+    let Context { is_short, problems: mut told, main, .. } = context;
     if !containers.iter().any(|container| container.injected().is_some()) {
         let reason = nothing_injected(&containers);
-        return Decision { outcome: Outcome::Skipped(reason), containers, problems: told };
+        return Decision { outcome: Outcome::Skipped(reason), containers, problems: told, main };
     }
     if is_short {
         let detail = format!("at most {}s", grace.after_seconds);
@@ -106,7 +114,7 @@ pub fn decide_owned<'a>(
     let injection =
         Injection { grace, grace_now_seconds, metadata: Some(metadata_parent(metadata)) };
     let mut decision =
-        Decision { outcome: Outcome::Injected(injection), containers, problems: told };
+        Decision { outcome: Outcome::Injected(injection), containers, problems: told, main };
     leave_room(&mut decision, injection, metadata);
     decision
 }
@@ -262,39 +270,41 @@ impl<'a> Context<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn need(&self) -> Need {
-        Need { delay_seconds: self.delay_seconds, quit_timeout_seconds: self.quit_timeout_seconds }
-    }
-
     /// Whether it gets a hook, whatever the arithmetic says.
-    fn is_injected(&self, context: &Context<'_>) -> bool {
-        self.refusal(context).is_none() && matches!(self.standing, Standing::Free(_))
+    fn is_injected(&self) -> bool {
+        self.refusal().is_none() && matches!(self.standing, Standing::Free(_))
     }
 
-    fn refusal(&self, context: &Context<'_>) -> Option<ContainerReason> {
-        if self.delay_seconds == 0 && self.quit.is_none() {
-            Some(ContainerReason::NoDelay)
-        } else if context.is_for_windows && !context.policy.has_sleep_action() {
-            Some(ContainerReason::Windows)
-        } else {
-            None
+    fn refusal(&self) -> Option<ContainerReason> {
+        match self.sleep {
+            _ if self.quit.is_some() => None,
+            _ if self.delay_seconds == 0 => Some(ContainerReason::NoDelay),
+            Sleep::Impossible(reason) => Some(reason),
+            Sleep::Action | Sleep::Program => None,
         }
     }
 
-    fn decide(self, context: &mut Context<'a>, grace: &GracePeriod) -> ContainerDecision<'a> {
+    fn decide(mut self, context: &mut Context<'a>, grace: &GracePeriod) -> ContainerDecision<'a> {
         let (index, name) = (self.index, self.name);
-        let refusal = self.refusal(context);
+        let refusal = self.refusal();
+        let mut notes = std::mem::take(&mut self.notes);
         let outcome = match (self.standing.clone(), refusal) {
             (Standing::OwnHook(_), _) => ContainerOutcome::LeftAlone(ContainerReason::OwnHook),
             (Standing::Earlier(earlier), _) => ContainerOutcome::Earlier(earlier),
             (Standing::LeftAlone(reason), _) | (Standing::Free(_), Some(reason)) => {
+                if reason == ContainerReason::NoSleepProgram {
+                    context.tell(ProblemCode::NoSleepProgram, name);
+                }
                 ContainerOutcome::LeftAlone(reason)
             }
             (Standing::Free(parent), None) => {
                 ContainerOutcome::Injected(self.inject(parent, context, grace))
             }
         };
-        ContainerDecision { index, name, outcome }
+        if !matches!(outcome, ContainerOutcome::Injected(_)) {
+            notes.clear();
+        }
+        ContainerDecision { index, name, outcome, notes }
     }
 
     fn inject(
@@ -303,7 +313,7 @@ impl<'a> Candidate<'a> {
         context: &mut Context<'a>,
         grace: &GracePeriod,
     ) -> Injected<'a> {
-        let asked = self.delay_seconds;
+        let asked = self.need().own_delay();
         let share = grace.share(self.need());
         let place = || format!("container {}", self.name);
         if share.delay_seconds < asked {
@@ -314,7 +324,8 @@ impl<'a> Candidate<'a> {
         let shortest_probe = self.shortest_probe_grace_period();
         let quit_from = self.quit.as_ref().map(|quit| quit.from);
         let (name, profile, delay_from) = (self.name, self.profile, self.delay_from);
-        let hook = self.into_hook(share, context);
+        let timeout = self.timeout;
+        let hook = self.into_hook(share);
         if let Some(seconds) = shortest_probe.filter(|seconds| *seconds < hook.longest_seconds()) {
             let detail = format!("{seconds}s, the hook takes up to {}s", hook.longest_seconds());
             let code = ProblemCode::ProbeGracePeriodTooShort;
@@ -325,11 +336,12 @@ impl<'a> Candidate<'a> {
             parent,
             delay_from,
             quit_from,
+            timeout,
             profile: profile.map(|profile| profile.name.as_str()),
         }
     }
 
-    fn into_hook(self, share: Share, context: &Context<'_>) -> Hook<'a> {
+    fn into_hook(self, share: Share) -> Hook<'a> {
         match self.quit {
             Some(quit) => Hook::Quit(QuitHook {
                 delay_seconds: share.delay_seconds,
@@ -342,9 +354,7 @@ impl<'a> Candidate<'a> {
                 process_names: quit.process_names,
                 command: quit.command,
             }),
-            None if context.policy.has_sleep_action() => {
-                Hook::Sleep { seconds: share.delay_seconds }
-            }
+            None if self.sleep == Sleep::Action => Hook::Sleep { seconds: share.delay_seconds },
             None => Hook::ExecSleep { seconds: share.delay_seconds },
         }
     }

@@ -166,6 +166,12 @@ impl KubernetesVersion {
     /// From here on the oldest kubelet that may serve the API server (three versions older) has the
     /// sleep action on: KEP-3960 turned it on in 1.30.
     pub const EVERY_KUBELET_SLEEPS: Self = Self { major: 1, minor: 33 };
+
+    /// From here on the server itself has the sleep action on; older kubelets may not.
+    pub const SERVER_SLEEPS: Self = Self { major: 1, minor: 30 };
+
+    /// The first version with `lifecycle.stopSignal` (KEP-4960); older servers drop the field.
+    pub const STOP_SIGNALS: Self = Self { major: 1, minor: 33 };
 }
 
 impl fmt::Display for KubernetesVersion {

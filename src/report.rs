@@ -14,7 +14,7 @@ use crate::duration::HumanSeconds;
 use crate::engine::hook::{Hook, QuitHook, Wait};
 use crate::engine::reason::{AsideReason, Explanation, Problem, printable};
 use crate::engine::template::Workload;
-use crate::engine::{ContainerDecision, ContainerOutcome, Decision, Injected, Outcome};
+use crate::engine::{ContainerDecision, ContainerOutcome, Decision, Injected, MainBy, Outcome};
 use crate::policy::Policy;
 
 /// The version of the JSON report. New fields may come; old ones keep their meaning.
@@ -52,6 +52,8 @@ pub struct WorkloadReport<'a> {
     reason: Option<Told>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grace_period: Option<GraceReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    main_container: Option<MainReport<'a>>,
     containers: Vec<ContainerReport<'a>>,
     problems: Vec<ProblemReport<'a>>,
 }
@@ -83,6 +85,14 @@ struct GraceReport {
     after_seconds: i64,
 }
 
+/// The container that settings of the pod are for.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MainReport<'a> {
+    name: &'a str,
+    is_guess: bool,
+}
+
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerReport<'a> {
@@ -95,6 +105,8 @@ struct ContainerReport<'a> {
     reason: Option<Told>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<ProfileReport<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -104,7 +116,17 @@ struct HookReport<'a> {
     delay_seconds: i64,
     delay_from: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<TimeoutReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     quit: Option<QuitReport<'a>>,
+}
+
+/// How long the application may take to finish.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TimeoutReport {
+    seconds: i64,
+    from: &'static str,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -165,6 +187,9 @@ impl<'a> WorkloadReport<'a> {
             changed: decision.is_injected(),
             reason,
             grace_period,
+            main_container: decision
+                .main
+                .map(|main| MainReport { name: main.name, is_guess: main.found == MainBy::First }),
             containers: containers
                 .map(|container| ContainerReport::new(container, workload, policy))
                 .collect(),
@@ -239,6 +264,14 @@ impl<'a> WorkloadReport<'a> {
             }
             (None, None) => {}
         }
+        if let Some(main) = self.main_container.filter(|main| main.is_guess) {
+            let name = printable(main.name, LONGEST_TITLE);
+            writeln!(
+                out,
+                "  main container {name}: the first of several that are no sidecars; \
+                 kubectl.kubernetes.io/default-container can name another"
+            )?;
+        }
         for container in &self.containers {
             container.write_text(out)?;
         }
@@ -284,6 +317,7 @@ impl<'a> ContainerReport<'a> {
             hook,
             reason,
             profile: profile.map(ProfileReport::from),
+            notes: decision.notes.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -297,6 +331,9 @@ impl<'a> ContainerReport<'a> {
         }
         if let Some(hook) = &self.hook {
             hook.write_text(out)?;
+        }
+        for note in &self.notes {
+            writeln!(out, "    note     {note}")?;
         }
         if let Some(profile) = &self.profile {
             writeln!(out, "    profile  {}: {}", profile.name, profile.reason)?;
@@ -319,21 +356,21 @@ impl HookReport<'_> {
         };
         let delay = HumanSeconds(self.delay_seconds);
         writeln!(out, "    delay    {delay} (from {}), by {how}", self.delay_from)?;
+        if let Some(TimeoutReport { seconds, from }) = self.timeout {
+            let seconds = HumanSeconds(seconds);
+            writeln!(out, "    finish   {seconds} for its requests after that (from {from})")?;
+        }
         let Some(quit) = &self.quit else { return Ok(()) };
         write!(out, "    quit     ")?;
-        match (quit.command.is_empty(), quit.signal) {
-            (true, signal) => write!(out, "{} to PID 1", signal.unwrap_or_default())?,
-            (false, None) => write!(out, "{}", printable(&quit.command.join(" "), LONGEST_TITLE))?,
-            (false, Some(signal)) => {
-                write!(
-                    out,
-                    "{}, else {signal} to PID 1",
-                    printable(&quit.command.join(" "), LONGEST_TITLE)
-                )?;
-            }
+        if !quit.command.is_empty() {
+            write!(out, "{}", printable(&quit.command.join(" "), LONGEST_TITLE))?;
         }
-        if !quit.process_names.is_empty() {
-            write!(out, "; only if PID 1 is {}", quit.process_names.join(" or "))?;
+        if let Some(signal) = quit.signal {
+            let otherwise = if quit.command.is_empty() { "" } else { ", else " };
+            write!(out, "{otherwise}{signal} to PID 1")?;
+            if !quit.process_names.is_empty() {
+                write!(out, " if that is {}", quit.process_names.join(" or "))?;
+            }
         }
         writeln!(out, " (from {})", quit.from)?;
         match quit.longest_wait_seconds {
@@ -359,6 +396,9 @@ impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
             form: injected.hook.form(),
             delay_seconds: injected.hook.delay_seconds(),
             delay_from: injected.delay_from.name(),
+            timeout: injected
+                .timeout
+                .map(|(seconds, from)| TimeoutReport { seconds, from: from.name() }),
             quit,
         }
     }

@@ -225,11 +225,12 @@ fn hook(profile: &Profile) -> &'static str {
 
 fn quit_words(quit: &Quit) -> String {
     let names = quit.process_names.join(" or ");
-    let told = match (quit.command.is_empty(), quit.signal) {
-        (false, Some(signal)) => format!("{}, else {signal} to PID 1", quit.command.join(" ")),
+    match (quit.command.is_empty(), quit.signal) {
+        (false, Some(signal)) => {
+            format!("{}, else {signal} to PID 1 if that is {names}", quit.command.join(" "))
+        }
         (false, None) => quit.command.join(" "),
-        (true, Some(signal)) => format!("{signal} to PID 1"),
+        (true, Some(signal)) => format!("{signal} to PID 1 if that is {names}"),
         (true, None) => String::new(),
-    };
-    format!("{told}; only if PID 1 is {names}")
+    }
 }

@@ -1,17 +1,22 @@
 //! What one container asks for: which settings hold for it, which profile its image has, which quit
-//! that gives (`docs/rules.md`, sections 2 to 4 and 6).
+//! that gives (`docs/rules.md`, sections 2 to 4).
 
 use std::borrow::Cow;
 
-use crate::catalogue::{ImageReference, Profile, ProfileHook, QuitWhen, Signal};
-use crate::policy::{Policy, QuitPolicy};
+use crate::catalogue::{
+    FoundBy, ImageReference, Presence, Profile, ProfileHook, Programs, QuitWhen, Role, Signal,
+};
+use crate::policy::{KubernetesVersion, Policy, QuitPolicy, SleepAction};
 
-use super::hook::plain_delay;
+use super::note::Note;
+use super::own_hook::OwnHook;
+use super::own_timeout::own_timeout;
+use super::pid1::shell_as_pid_1;
 use super::pod::{Container, Keys, Metadata, Spec};
 use super::reason::{ContainerReason, Problem, ProblemCode};
 use super::settings::{Annotations, AuthorQuit, Level, NamespaceSettings, ProfileChoice};
 use super::status::{Status, StatusContainer};
-use super::{PreStopParent, Source};
+use super::{Main, MainBy, PreStopParent, Source};
 use crate::view::Shape;
 
 /// Everything that is the same for all containers of a pod.
@@ -24,8 +29,9 @@ pub(super) struct Context<'a> {
     pub(super) problems: Vec<Problem>,
     /// Some application has less time than it asked for.
     pub(super) is_short: bool,
-    /// The container that the pod's own quit is for.
-    main: usize,
+    /// The container that the pod's own quit and profiles by name are for, where there are any.
+    pub(super) main: Option<Main<'a>>,
+    default_container: Option<&'a str>,
     namespace: Cow<'a, Level>,
     pod: Level,
     /// By place in `spec.containers`; empty where the pod has no annotations for single containers.
@@ -41,9 +47,50 @@ pub(super) struct Candidate<'a> {
     pub(super) standing: Standing<'a>,
     pub(super) delay_seconds: i64,
     pub(super) delay_from: Source,
-    pub(super) quit_timeout_seconds: Option<i64>,
+    /// How much of the delay is for the drain of other containers.
+    pub(super) drain_seconds: i64,
+    /// How long the application may take to finish, and who says so.
+    pub(super) timeout: Option<(i64, Source)>,
     pub(super) profile: Option<&'a Profile>,
+    pub(super) place: Place,
+    pub(super) ending: Ending,
     pub(super) quit: Option<Quit<'a>>,
+    pub(super) sleep: Sleep,
+    pub(super) notes: Vec<Note>,
+}
+
+/// Where a container stands among those of its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Not a container that anything could be asked of.
+    None,
+    /// An application; perhaps a server in front of another one, or behind one.
+    Application(Option<Role>),
+    /// A proxy or log shipper, which outlives the applications.
+    Sidecar {
+        /// By so much.
+        margin_seconds: i64,
+    },
+}
+
+/// What the stop signal does that follows the hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The application is known to finish its requests.
+    Graceful,
+    /// Nobody knows, or it is known to drop them.
+    Uncertain,
+}
+
+/// How a delay without a quit can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sleep {
+    /// By Kubernetes' own action.
+    Action,
+    /// By the image's program.
+    Program,
+    /// Not at all.
+    Impossible(ContainerReason),
 }
 
 /// What stands in the container now.
@@ -51,8 +98,8 @@ pub(super) struct Candidate<'a> {
 pub(super) enum Standing<'a> {
     /// No hook.
     Free(PreStopParent),
-    /// A hook of its author's, with its delay where it does nothing else.
-    OwnHook(Option<i64>),
+    /// A hook of its author's, as far as it is understood.
+    OwnHook(Option<OwnHook<'a>>),
     /// A hook from an earlier pass.
     Earlier(StatusContainer<'a>),
     /// Not to be touched.
@@ -76,6 +123,25 @@ enum Chosen<'a> {
     DelayOnly,
 }
 
+/// A container as its quit is decided on.
+struct Subject<'c, 'a> {
+    name: &'a str,
+    container: &'a Container<'a>,
+    image: Option<&'c ImageReference<'a>>,
+    /// The profile that was chosen, else the one of image or name.
+    profile: Option<&'a Profile>,
+    stop_signal: StopSignal,
+}
+
+/// `lifecycle.stopSignal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopSignal {
+    /// None, or none that the server knows: the image's decides.
+    OfImage,
+    /// This one; `None` for one that asks no application to finish.
+    Own(Option<Signal>),
+}
+
 impl<'a> Context<'a> {
     pub(super) fn new(
         spec: &'a Spec<'a>,
@@ -91,7 +157,8 @@ impl<'a> Context<'a> {
             annotations: Annotations(keys.map_or(&[], |keys| &keys.ours)),
             is_for_windows: spec.is_for_windows(),
             is_short: false,
-            main: main_container(spec, keys),
+            main: None,
+            default_container: keys.and_then(default_container),
             namespace: namespace.level_under(policy, &mut problems),
             pod: Level::default(),
             containers: Vec::new(),
@@ -101,6 +168,12 @@ impl<'a> Context<'a> {
 
     /// Reads what the pod's author set for the pod, and tells what means nothing.
     pub(super) fn read_pod_annotations(&mut self) {
+        if let Some(name) = self.default_container
+            && self.named(name).is_none()
+        {
+            let place = format!("pod annotation {DEFAULT_CONTAINER}");
+            self.problems.push(Problem::new(ProblemCode::NoSuchContainer, place, name));
+        }
         if self.annotations.0.is_empty() {
             return;
         }
@@ -122,6 +195,7 @@ impl<'a> Context<'a> {
 
     /// Every regular container, with its settings.
     pub(super) fn candidates(&mut self, earlier: Option<&Status<'a>>) -> Vec<Candidate<'a>> {
+        self.main = self.main_container(earlier);
         let containers = self.spec.containers();
         containers
             .iter()
@@ -144,39 +218,48 @@ impl<'a> Context<'a> {
             return self.malformed(index, name);
         }
         let own = self.containers.get_mut(index).map(std::mem::take).unwrap_or_default();
-        let mut standing = standing(container, name, earlier);
         let image = container.image.value().and_then(|image| ImageReference::parse(image));
-        let (own_delay, own_timeout) = (own.delay_seconds, own.quit_timeout_seconds);
-        let chosen = self.choose(own, index, image.as_ref());
+        let image = image.as_ref();
+        let timeout = self.timeout(own.quit_timeout_seconds, container);
+        let own_delay = own.delay_seconds;
+        let found = self.policy.catalogue.for_container(name, image);
+        let chosen = self.choose(own, index, found);
         let profile = match &chosen {
             Chosen::Profile { profile, .. } => Some(*profile),
             Chosen::Author { .. } | Chosen::DelayOnly => None,
         };
+        let known = profile.or(found.map(|(profile, _)| profile));
+        let mut standing = standing(container, name, earlier);
         if matches!(standing, Standing::Free(_))
             && profile.is_some_and(|profile| profile.hook == ProfileHook::LeaveAlone)
         {
             standing = Standing::LeftAlone(ContainerReason::LeftAloneByProfile);
         }
+        self.report_shell_as_pid_1(container, image, name);
+        let stop_signal = self.stop_signal(container);
+        let subject = Subject { name, container, image, profile: known, stop_signal };
+        let ending = subject.ending();
+        let mut notes = Vec::new();
         let quit = match standing {
-            Standing::Free(_) => self.quit(chosen, container, image.as_ref(), name),
+            Standing::Free(_) => self.quit(chosen, &subject, ending, &mut notes),
             Standing::OwnHook(_) | Standing::Earlier(_) | Standing::LeftAlone(_) => None,
         };
         let (delay_seconds, delay_from) = self.delay(own_delay, profile);
-        let quit_timeout_seconds = own_timeout
-            .or(self.pod.quit_timeout_seconds)
-            .or(self.namespace.quit_timeout_seconds)
-            .or(self.policy.default_quit_timeout_seconds);
-        let container = Some(container);
         Candidate {
             index,
             name,
-            container,
+            container: Some(container),
+            sleep: self.sleep(image, quit.as_ref()),
             standing,
             delay_seconds,
             delay_from,
-            quit_timeout_seconds,
+            drain_seconds: 0,
+            timeout: timeout.map(|timeout| timeout.note(&mut notes)),
             profile,
+            place: place(known),
+            ending,
             quit,
+            notes,
         }
     }
 
@@ -190,9 +273,14 @@ impl<'a> Context<'a> {
             standing: Standing::LeftAlone(ContainerReason::Malformed),
             delay_seconds: 0,
             delay_from: Source::Default,
-            quit_timeout_seconds: None,
+            drain_seconds: 0,
+            timeout: None,
             profile: None,
+            place: Place::None,
+            ending: Ending::Uncertain,
             quit: None,
+            sleep: Sleep::Impossible(ContainerReason::Malformed),
+            notes: Vec::new(),
         }
     }
 
@@ -209,19 +297,46 @@ impl<'a> Context<'a> {
         said.unwrap_or((self.policy.default_delay_seconds, Source::Default))
     }
 
+    /// How long the application may take: the strongest annotation, what it says itself, the
+    /// configuration.
+    fn timeout(&self, own: Option<i64>, container: &Container<'_>) -> Option<Timeout> {
+        let levels = [
+            (own, Source::Container),
+            (self.pod.quit_timeout_seconds, Source::Pod),
+            (self.namespace.quit_timeout_seconds, Source::Namespace),
+        ];
+        let said = levels.into_iter().find_map(|(seconds, from)| Some((seconds?, from)));
+        if let Some((seconds, from)) = said {
+            return Some(Timeout { seconds, from, option: None });
+        }
+        let own = own_timeout(container).map(|own| Timeout {
+            seconds: own.seconds,
+            from: Source::Application,
+            option: Some(own.option),
+        });
+        own.or_else(|| {
+            let seconds = self.policy.default_quit_timeout_seconds?;
+            Some(Timeout { seconds, from: Source::Default, option: None })
+        })
+    }
+
     /// The first level that says anything about the quit decides.
-    fn choose(&self, own: Level, index: usize, image: Option<&ImageReference<'_>>) -> Chosen<'a> {
+    fn choose(
+        &self,
+        own: Level,
+        index: usize,
+        found: Option<(&'a Profile, FoundBy<'a>)>,
+    ) -> Chosen<'a> {
         if let Some(quit) = own.quit {
             return Chosen::Author { quit, from: Source::Container };
         }
-        let is_main = index == self.main;
+        let is_main = self.main.is_some_and(|main| main.index == index);
         if own.profile.is_none()
             && let Some(quit) = self.pod.quit.as_ref().filter(|_| is_main)
         {
             return Chosen::Author { quit: quit.clone(), from: Source::Pod };
         }
-        let for_all =
-            |choice: &&ProfileChoice| is_main || !matches!(choice, ProfileChoice::Named(_));
+        let for_all = |choice: &&ProfileChoice| is_main || !choice.is_named();
         let levels = [
             (own.profile.as_ref(), Source::Container),
             (self.pod.profile.as_ref().filter(for_all), Source::Pod),
@@ -229,15 +344,15 @@ impl<'a> Context<'a> {
         ];
         let said =
             levels.into_iter().find_map(|(choice, source)| choice.map(|choice| (choice, source)));
-        let catalogue = &self.policy.catalogue;
         let chosen = match said {
             Some((ProfileChoice::DelayOnly, _)) => None,
             Some((ProfileChoice::Named(name), from)) => {
-                catalogue.by_name(name).map(|profile| (profile, from))
+                self.policy.catalogue.by_name(name).map(|profile| (profile, from))
             }
-            Some((ProfileChoice::Auto, _)) | None => image
-                .and_then(|image| catalogue.for_image(image))
-                .map(|(profile, _)| (profile, Source::Image)),
+            Some((ProfileChoice::Auto, _)) | None => found.map(|(profile, by)| match by {
+                FoundBy::Image(_) => (profile, Source::Image),
+                FoundBy::ContainerName => (profile, Source::Name),
+            }),
         };
         chosen.map_or(Chosen::DelayOnly, |(profile, from)| Chosen::Profile { profile, from })
     }
@@ -245,20 +360,30 @@ impl<'a> Context<'a> {
     fn quit(
         &mut self,
         chosen: Chosen<'a>,
-        container: &Container<'_>,
-        image: Option<&ImageReference<'_>>,
-        name: &str,
+        subject: &Subject<'_, 'a>,
+        ending: Ending,
+        notes: &mut Vec<Note>,
     ) -> Option<Quit<'a>> {
         match chosen {
             Chosen::DelayOnly => None,
-            Chosen::Author { quit, from } => self.author_quit(quit, from, name),
+            Chosen::Author { quit, from } => self.author_quit(quit, from, subject),
             Chosen::Profile { profile, from } => {
-                self.profile_quit(profile, from, container, image, name)
+                let quit = self.profile_quit(profile, from, subject, ending, notes)?;
+                if let StopSignal::Own(signal) = subject.stop_signal {
+                    notes.push(Note::StopSignal { signal });
+                }
+                Some(quit)
             }
         }
     }
 
-    fn author_quit(&mut self, quit: AuthorQuit, from: Source, name: &str) -> Option<Quit<'a>> {
+    fn author_quit(
+        &mut self,
+        quit: AuthorQuit,
+        from: Source,
+        subject: &Subject<'_, 'a>,
+    ) -> Option<Quit<'a>> {
+        let name = subject.name;
         if self.is_for_windows {
             self.tell(ProblemCode::QuitNotPossibleOnWindows, name);
             return None;
@@ -275,6 +400,10 @@ impl<'a> Context<'a> {
         if quit.command.is_empty() && signal.is_none() {
             return None;
         }
+        if !subject.can_run_script(self.policy) {
+            self.tell(ProblemCode::QuitNeedsShell, name);
+            return None;
+        }
         Some(Quit {
             command: Cow::Owned(quit.command),
             signal,
@@ -288,73 +417,164 @@ impl<'a> Context<'a> {
         &mut self,
         profile: &'a Profile,
         from: Source,
-        container: &Container<'_>,
-        image: Option<&ImageReference<'_>>,
-        name: &str,
+        subject: &Subject<'_, 'a>,
+        ending: Ending,
+        notes: &mut Vec<Note>,
     ) -> Option<Quit<'a>> {
         let ProfileHook::Quit(quit) = &profile.hook else {
             return None;
         };
-        let is_graceful = stops_gracefully(profile, container, image);
+        let is_graceful = ending == Ending::Graceful;
         let only_when_needed =
             self.policy.quit == QuitPolicy::WhenNeeded || quit.when == QuitWhen::Needed;
         let is_dropped = self.policy.quit == QuitPolicy::Never || (only_when_needed && is_graceful);
         if is_dropped || self.is_for_windows {
             return None;
         }
-        if !self.spec.has_own_process_namespaces() {
-            self.tell(ProblemCode::Pid1IsNotTheApplication, name);
+        if !subject.can_run_script(self.policy) {
+            match from {
+                Source::Image | Source::Name => notes.push(Note::QuitNeedsShell),
+                _ => self.tell(ProblemCode::QuitNeedsShell, subject.name),
+            }
             return None;
         }
+        // A command finds its process by itself; a signal would go to the wrong one.
+        let has_own_processes = self.spec.has_own_process_namespaces();
+        if !has_own_processes && quit.command.is_empty() {
+            self.tell(ProblemCode::Pid1IsNotTheApplication, subject.name);
+            return None;
+        }
+        let signal = quit.signal.filter(|_| has_own_processes);
         Some(Quit {
             command: Cow::Borrowed(&quit.command),
-            signal: quit.signal,
-            process_names: &quit.process_names,
+            signal,
+            process_names: if signal.is_some() { &quit.process_names } else { &[] },
             // A signal that the hook sends is over at once, and the kubelet's own would follow.
             waits: !is_graceful || quit.command.is_empty(),
             from,
         })
     }
 
-    fn tell(&mut self, code: ProblemCode, container: &str) {
+    /// How a delay can be made, if it is the delay alone.
+    fn sleep(&self, image: Option<&ImageReference<'_>>, quit: Option<&Quit<'_>>) -> Sleep {
+        if self.policy.has_sleep_action() {
+            return Sleep::Action;
+        }
+        if self.is_for_windows {
+            return Sleep::Impossible(ContainerReason::Windows);
+        }
+        if quit.is_some() || programs(image, self.policy).sleep != Presence::Absent {
+            return Sleep::Program;
+        }
+        // A kubelet that does not know the action fails as the program would.
+        let version = self.policy.kubernetes_version;
+        let server_knows = self.policy.sleep_action == SleepAction::Auto
+            && version.is_some_and(|version| version >= KubernetesVersion::SERVER_SLEEPS);
+        if server_knows {
+            Sleep::Action
+        } else {
+            Sleep::Impossible(ContainerReason::NoSleepProgram)
+        }
+    }
+
+    fn stop_signal(&self, container: &Container<'_>) -> StopSignal {
+        let version = self.policy.kubernetes_version;
+        if version.is_some_and(|version| version < KubernetesVersion::STOP_SIGNALS) {
+            return StopSignal::OfImage;
+        }
+        match container.lifecycle.value().map(|lifecycle| &lifecycle.stop_signal) {
+            None | Some(Shape::Absent) => StopSignal::OfImage,
+            Some(Shape::Value(name)) => StopSignal::Own(name.parse().ok()),
+            Some(Shape::Wrong) => StopSignal::Own(None),
+        }
+    }
+
+    fn report_shell_as_pid_1(
+        &mut self,
+        container: &Container<'_>,
+        image: Option<&ImageReference<'_>>,
+        name: &str,
+    ) {
+        if self.is_for_windows || !self.spec.has_own_process_namespaces() {
+            return;
+        }
+        if let Some(found) = shell_as_pid_1(container, image) {
+            let place = format!("container {name}");
+            self.problems.push(Problem::new(ProblemCode::ShellIsPid1, place, found));
+        }
+    }
+
+    pub(super) fn tell(&mut self, code: ProblemCode, container: &str) {
         self.problems.push(Problem::new(code, format!("container {container}"), ""));
     }
 }
 
-/// Sidecars stay until the application's containers have had their delay, and a margin more.
-pub(super) fn apply_sidecar_rule(candidates: &mut [Candidate<'_>]) {
-    let margin = |candidate: &Candidate<'_>| {
-        candidate.profile.and_then(|profile| profile.sidecar_margin_seconds)
-    };
-    let applications = candidates
-        .iter()
-        .filter(|candidate| candidate.container.is_some() && margin(candidate).is_none());
-    // Alone in its pod a proxy is the application.
-    let Some(longest) = applications.map(Candidate::holds_back_for).max() else { return };
-    for candidate in candidates {
-        if let Some(margin) =
-            margin(candidate).filter(|_| candidate.delay_from != Source::Container)
-        {
-            candidate.delay_seconds = longest.saturating_add(margin);
-            candidate.delay_from = Source::Sidecar;
-        }
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// A time for finishing.
+#[derive(Debug, Clone, Copy)]
+struct Timeout {
+    seconds: i64,
+    from: Source,
+    /// The application's own option.
+    option: Option<&'static str>,
+}
+
+impl Timeout {
+    fn note(self, notes: &mut Vec<Note>) -> (i64, Source) {
+        let Self { seconds, from, option } = self;
+        notes.extend(option.map(|option| Note::OwnTimeout { seconds, option }));
+        (seconds, from)
     }
 }
 
-impl Candidate<'_> {
-    /// How long the container's stop is held back, as far as that can be known.
-    fn holds_back_for(&self) -> i64 {
-        match &self.standing {
-            Standing::Free(_) | Standing::OwnHook(None) => self.delay_seconds,
-            Standing::OwnHook(Some(seconds)) => *seconds,
-            Standing::Earlier(earlier) => earlier.delay,
-            Standing::LeftAlone(_) => 0,
-        }
+impl<'a> Subject<'_, 'a> {
+    /// Whether the stop signal that follows the hook is known to be a graceful one. With a command of
+    /// its own the container may run anything.
+    fn ending(&self) -> Ending {
+        let own_command = match &self.container.command {
+            Shape::Absent => false,
+            Shape::Value(command) => !command.is_empty(),
+            Shape::Wrong => true,
+        };
+        let Some(profile) = self.profile.filter(|_| !own_command) else {
+            return Ending::Uncertain;
+        };
+        let of_profile = self.image.filter(|image| profile.is_for(image));
+        let is_graceful = match self.stop_signal {
+            StopSignal::OfImage => {
+                of_profile.is_some_and(|image| profile.stops_gracefully(image.certain_tag()))
+            }
+            StopSignal::Own(None) => false,
+            StopSignal::Own(Some(signal)) => {
+                let tag = of_profile.and_then(ImageReference::certain_tag);
+                profile.stops_gracefully_by(signal, tag)
+            }
+        };
+        if is_graceful { Ending::Graceful } else { Ending::Uncertain }
+    }
+
+    /// Whether the image has what the script needs, or nobody knows that it has not.
+    fn can_run_script(&self, policy: &Policy) -> bool {
+        let Programs { shell, sleep } = programs(self.image, policy);
+        shell != Presence::Absent && sleep != Presence::Absent
+    }
+}
+
+fn programs(image: Option<&ImageReference<'_>>, policy: &Policy) -> Programs {
+    image.map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(image))
+}
+
+fn place(profile: Option<&Profile>) -> Place {
+    let margin = profile.and_then(|profile| profile.sidecar_margin_seconds);
+    match margin {
+        Some(margin_seconds) => Place::Sidecar { margin_seconds },
+        None => Place::Application(profile.and_then(|profile| profile.role)),
     }
 }
 
 fn standing<'a>(
-    container: &Container<'_>,
+    container: &'a Container<'a>,
     name: &str,
     earlier: Option<&Status<'a>>,
 ) -> Standing<'a> {
@@ -366,37 +586,55 @@ fn standing<'a>(
         Shape::Wrong => Standing::OwnHook(None),
         Shape::Value(hook) => match earlier.and_then(|status| status.container(name)) {
             Some(recorded) => Standing::Earlier(recorded.clone()),
-            None => Standing::OwnHook(plain_delay(hook)),
+            None => Standing::OwnHook(OwnHook::read(hook)),
         },
     }
 }
 
-/// What kubectl calls the default container; else the first.
-fn main_container(spec: &Spec<'_>, keys: Option<&Keys<'_>>) -> usize {
-    let named = keys.and_then(|keys| keys.default_container.value());
-    let containers = spec.containers();
-    let is_it = |container: &Shape<Container<'_>>| {
-        named
-            .is_some_and(|name| container.value().is_some_and(|container| container.is_named(name)))
-    };
-    containers.iter().position(is_it).unwrap_or(0)
+fn default_container<'a>(keys: &'a Keys<'_>) -> Option<&'a str> {
+    keys.default_container.value().map(AsRef::as_ref)
 }
 
-/// Whether the stop signal that follows the hook is known to be a graceful one. With a command of
-/// its own the container may run anything.
-fn stops_gracefully(
-    profile: &Profile,
-    container: &Container<'_>,
-    image: Option<&ImageReference<'_>>,
-) -> bool {
-    let own_command = match &container.command {
-        Shape::Absent => false,
-        Shape::Value(command) => !command.is_empty(),
-        Shape::Wrong => true,
-    };
-    !own_command
-        && image.is_some_and(|image| {
-            profile.images.iter().any(|pattern| pattern.matches(image))
-                && profile.stops_gracefully(image.certain_tag())
-        })
+// The main container.
+impl<'a> Context<'a> {
+    /// The container that settings of the pod, which can only be for one, are for. Nothing is looked for
+    /// where there are none.
+    fn main_container(&self, earlier: Option<&Status<'a>>) -> Option<Main<'a>> {
+        let is_named = |choice: &Option<ProfileChoice>| {
+            choice.as_ref().is_some_and(ProfileChoice::is_named)
+        };
+        let is_needed = self.pod.quit.is_some()
+            || is_named(&self.pod.profile)
+            || is_named(&self.namespace.profile);
+        if !is_needed {
+            return None;
+        }
+        let recorded = earlier.and_then(Status::main).and_then(|name| self.named(name));
+        let named = recorded.or_else(|| self.named(self.default_container?));
+        if let Some((index, name)) = named {
+            return Some(Main { index, name, found: MainBy::Certain });
+        }
+        let mut applications = self.names().filter(|(index, name)| {
+            let container = self.spec.containers().get(*index).and_then(Shape::value);
+            let image = container.and_then(|container| container.image.value());
+            let image = image.and_then(|image| ImageReference::parse(image));
+            let found = self.policy.catalogue.for_container(name, image.as_ref());
+            !matches!(place(found.map(|(profile, _)| profile)), Place::Sidecar { .. })
+        });
+        let first = applications.next();
+        let found = if applications.next().is_some() { MainBy::First } else { MainBy::Certain };
+        let (index, name) = first.or_else(|| self.names().next())?;
+        Some(Main { index, name, found })
+    }
+
+    /// Places and names of the containers that have a name.
+    fn names(&self) -> impl Iterator<Item = (usize, &'a str)> {
+        let containers = self.spec.containers().iter().enumerate();
+        containers.filter_map(|(index, shape)| Some((index, shape.value()?.name.value()?.as_ref())))
+    }
+
+    /// Place and name of the container of that name.
+    fn named(&self, name: &str) -> Option<(usize, &'a str)> {
+        self.names().find(|(_, own)| *own == name)
+    }
 }

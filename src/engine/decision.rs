@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::grace::GracePeriod;
 use super::hook::{Hook, QuitHook, Wait};
+use super::note::Note;
 use super::reason::{ContainerReason, Problem, SkipReason};
 use super::status::{self, StatusContainer};
 
@@ -16,6 +17,28 @@ pub struct Decision<'a> {
     pub containers: Vec<ContainerDecision<'a>>,
     /// What could not be done as somebody asked.
     pub problems: Vec<Problem>,
+    /// The container that the quit of the pod itself, or a profile by name, is for, where there is one.
+    pub main: Option<Main<'a>>,
+}
+
+/// The main container of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Main<'a> {
+    /// Its place in `spec.containers`.
+    pub index: usize,
+    /// Its name.
+    pub name: &'a str,
+    /// How it was found.
+    pub found: MainBy,
+}
+
+/// How the main container was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MainBy {
+    /// It is named, or the only one that it can be.
+    Certain,
+    /// It is the first of several application containers.
+    First,
 }
 
 /// Injected or left alone.
@@ -67,6 +90,8 @@ pub struct ContainerDecision<'a> {
     pub name: &'a str,
     /// What is done.
     pub outcome: ContainerOutcome<'a>,
+    /// Why it is done this way, where the settings alone do not say it.
+    pub notes: Vec<Note>,
 }
 
 /// What is done to one container.
@@ -91,6 +116,9 @@ pub struct Injected<'a> {
     pub delay_from: Source,
     /// Who said that there is a quit, and which.
     pub quit_from: Option<Source>,
+    /// How many seconds the application may take to finish, and who said so; nobody where it is the
+    /// grace period.
+    pub timeout: Option<(i64, Source)>,
     /// The profile that was taken.
     pub profile: Option<&'a str>,
 }
@@ -106,10 +134,16 @@ pub enum Source {
     Namespace,
     /// The catalogue, by the image.
     Image,
+    /// The catalogue, by the container's name.
+    Name,
     /// The profile.
     Profile,
     /// The rule that a sidecar outlives the application.
     Sidecar,
+    /// The rule that a backend outlives the server in front of it.
+    Backend,
+    /// The application's own arguments or environment.
+    Application,
     /// The configuration.
     Default,
 }
@@ -118,7 +152,7 @@ impl Decision<'_> {
     /// A pod that is left alone as a whole.
     #[must_use]
     pub const fn skipped(reason: SkipReason, problems: Vec<Problem>) -> Self {
-        Self { outcome: Outcome::Skipped(reason), containers: Vec::new(), problems }
+        Self { outcome: Outcome::Skipped(reason), containers: Vec::new(), problems, main: None }
     }
 
     /// Whether the pod is changed.
@@ -166,6 +200,7 @@ impl<'a> ContainerDecision<'a> {
                     Hook::Quit(_) | Hook::Sleep { .. } | Hook::ExecSleep { .. } => None,
                 },
                 quit_from: injected.quit_from.map(|source| Cow::Borrowed(source.name())),
+                timeout_from: injected.timeout.map(|(_, source)| Cow::Borrowed(source.name())),
                 profile: injected.profile.map(Cow::Borrowed),
             }),
         }
@@ -181,8 +216,11 @@ impl Source {
             Self::Pod => "pod-annotation",
             Self::Namespace => "namespace-annotation",
             Self::Image => "image",
+            Self::Name => "container-name",
             Self::Profile => "profile",
             Self::Sidecar => "sidecar-rule",
+            Self::Backend => "backend-rule",
+            Self::Application => "application",
             Self::Default => "default",
         }
     }

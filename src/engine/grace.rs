@@ -12,6 +12,8 @@ pub const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
 pub struct Need {
     /// Its delay.
     pub delay_seconds: i64,
+    /// How much of that is only for the drain of other containers: it gives way to the maximum.
+    pub drain_seconds: i64,
     /// How long it may take to finish; `None`: the pod's own grace period.
     pub quit_timeout_seconds: Option<i64>,
 }
@@ -23,8 +25,10 @@ pub struct GracePeriod {
     pub before_seconds: i64,
     /// What covers every hook and leaves every application its time; at least what is there now.
     pub after_seconds: i64,
-    /// The maximum left less than was needed.
+    /// The maximum left less than was needed, the drain of other containers not counted.
     pub is_capped: bool,
+    /// The maximum left less than was needed for everything.
+    pub is_full: bool,
 }
 
 /// What one container gets.
@@ -48,19 +52,20 @@ impl GracePeriod {
         needs: impl IntoIterator<Item = Need>,
         maximum: i64,
     ) -> Self {
-        let wanted = needs
-            .into_iter()
-            .map(|need| need.delay_seconds.saturating_add(need.time_after_delay(before)))
-            .fold(before, i64::max);
-        let is_capped = wanted > maximum;
-        let after_seconds = if is_capped { before.max(maximum) } else { wanted }.max(now);
-        Self { before_seconds: before, after_seconds, is_capped }
+        let (needed, wanted) = needs.into_iter().fold((before, before), |(needed, wanted), need| {
+            let time = need.time_after_delay(before);
+            let with_time = |delay: i64| delay.saturating_add(time);
+            (needed.max(with_time(need.own_delay())), wanted.max(with_time(need.delay_seconds)))
+        });
+        let is_full = wanted > maximum;
+        let after_seconds = if is_full { before.max(maximum) } else { wanted }.max(now);
+        Self { before_seconds: before, after_seconds, is_capped: needed > maximum, is_full }
     }
 
     /// What a container gets of it.
     #[must_use]
     pub fn share(&self, need: Need) -> Share {
-        let longest_delay = if self.is_capped {
+        let longest_delay = if self.is_full {
             self.after_seconds.saturating_sub(reserve(self.after_seconds)).max(0)
         } else {
             i64::MAX
@@ -71,11 +76,27 @@ impl GracePeriod {
         let time = asked.min(left);
         let quit_timeout = need.quit_timeout_seconds.unwrap_or(self.before_seconds);
         let wait_seconds = quit_timeout.min(time.saturating_sub(reserve(time))).max(0);
-        Share { delay_seconds, wait_seconds, is_short: self.is_capped && left < asked }
+        let own_delay = need.own_delay().min(longest_delay);
+        let is_short = self.is_capped && self.after_seconds.saturating_sub(own_delay) < asked;
+        Share { delay_seconds, wait_seconds, is_short }
     }
 }
 
 impl Need {
+    /// How long a quit may hold the stop signal back where no maximum shortens it.
+    #[must_use]
+    pub fn whole_wait_seconds(&self, before: i64) -> i64 {
+        let time = self.time_after_delay(before);
+        let quit_timeout = self.quit_timeout_seconds.unwrap_or(before);
+        quit_timeout.min(time.saturating_sub(reserve(time))).max(0)
+    }
+
+    /// The delay without what is only for other containers.
+    #[must_use]
+    pub const fn own_delay(&self) -> i64 {
+        self.delay_seconds.saturating_sub(self.drain_seconds)
+    }
+
     /// The time that the application has after its delay: never less than it had before us.
     fn time_after_delay(&self, before: i64) -> i64 {
         before.max(self.quit_timeout_seconds.unwrap_or(before))
@@ -92,13 +113,13 @@ mod tests {
     use super::*;
 
     const fn need(delay_seconds: i64) -> Need {
-        Need { delay_seconds, quit_timeout_seconds: None }
+        Need { delay_seconds, drain_seconds: 0, quit_timeout_seconds: None }
     }
 
     #[test]
     fn the_application_keeps_every_second_it_had() {
         let grace = GracePeriod::covering(30, 30, [need(10)], 600);
-        assert_eq!(grace, GracePeriod { before_seconds: 30, after_seconds: 40, is_capped: false });
+        assert_eq!(grace, GracePeriod { before_seconds: 30, after_seconds: 40, is_capped: false, is_full: false });
         assert_eq!(
             grace.share(need(10)),
             Share { delay_seconds: 10, wait_seconds: 25, is_short: false }
@@ -115,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_longer_quit_timeout_raises_it() {
-        let patient = Need { delay_seconds: 10, quit_timeout_seconds: Some(120) };
+        let patient = Need { quit_timeout_seconds: Some(120), ..need(10) };
         let grace = GracePeriod::covering(30, 30, [patient, need(15)], 600);
         assert_eq!(grace.after_seconds, 130);
         assert_eq!(grace.share(patient).wait_seconds, 115);
@@ -124,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_shorter_quit_timeout_takes_nothing_away() {
-        let hasty = Need { delay_seconds: 10, quit_timeout_seconds: Some(5) };
+        let hasty = Need { quit_timeout_seconds: Some(5), ..need(10) };
         let grace = GracePeriod::covering(30, 30, [hasty], 600);
         assert_eq!((grace.after_seconds, grace.share(hasty).wait_seconds), (40, 5));
     }
@@ -153,10 +174,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_the_drain_of_others_gives_way_to_the_maximum() {
+        let sidecar = Need { drain_seconds: 285, ..need(300) };
+        let grace = GracePeriod::covering(30, 30, [need(10), sidecar], 600);
+        assert_eq!((grace.after_seconds, grace.is_full), (330, false));
+        let grace = GracePeriod::covering(400, 400, [need(10), sidecar], 600);
+        assert_eq!((grace.after_seconds, grace.is_capped, grace.is_full), (600, false, true));
+        let share = Share { delay_seconds: 300, wait_seconds: 295, is_short: false };
+        assert_eq!(grace.share(sidecar), share);
+        let grace = GracePeriod::covering(100, 100, [need(10), sidecar], 120);
+        assert_eq!(grace.share(sidecar).delay_seconds, 115);
+        assert!(!grace.share(sidecar).is_short);
+    }
+
+    #[test]
+    fn the_whole_wait_leaves_time_for_the_stop_signal() {
+        assert_eq!(need(10).whole_wait_seconds(30), 25);
+        assert_eq!(Need { quit_timeout_seconds: Some(90), ..need(10) }.whole_wait_seconds(30), 85);
+        assert_eq!(Need { quit_timeout_seconds: Some(5), ..need(10) }.whole_wait_seconds(30), 5);
+        assert_eq!(need(10).whole_wait_seconds(1), 0);
+    }
+
+    #[test]
     fn nothing_overflows() {
         for before in [1, i64::MAX - 5, i64::MAX] {
             for timeout in [None, Some(0), Some(i64::MAX)] {
-                let need = Need { delay_seconds: i64::MAX, quit_timeout_seconds: timeout };
+                let need = Need { quit_timeout_seconds: timeout, ..need(i64::MAX) };
                 let grace = GracePeriod::covering(before, before, [need], i64::MAX);
                 let share = grace.share(need);
                 assert!(grace.after_seconds >= before);
@@ -170,7 +213,7 @@ mod tests {
     #[test]
     fn a_second_pass_starts_from_the_first_grace_period() {
         let grace = GracePeriod::covering(30, 40, [need(15)], 600);
-        assert_eq!(grace, GracePeriod { before_seconds: 30, after_seconds: 45, is_capped: false });
+        assert_eq!(grace, GracePeriod { before_seconds: 30, after_seconds: 45, is_capped: false, is_full: false });
         assert_eq!(GracePeriod::covering(30, 40, [need(5)], 600).after_seconds, 40);
     }
 }

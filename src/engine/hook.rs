@@ -50,7 +50,7 @@ pub struct QuitHook<'a> {
     pub wait: Wait,
     /// For PID 1, if there is no command or it failed.
     pub signal: Option<Signal>,
-    /// Names of PID 1 that may be told to quit; empty: any.
+    /// Names under which PID 1 gets the signal; empty: any.
     pub process_names: &'a [String],
     /// The application's own quit command; may be empty.
     pub command: Cow<'a, [String]>,
@@ -167,9 +167,8 @@ fn delay_and_wait(hook: &PreStop<'_>) -> Option<(i64, i64)> {
     Some((whole(delay.value()?)?, whole(wait.value()?).unwrap_or(0)))
 }
 
-/// The delay of a hook that does nothing else, whoever wrote it.
-#[must_use]
-pub fn plain_delay(hook: &PreStop<'_>) -> Option<i64> {
+/// The delay of a hook that does nothing else, in one of our forms.
+fn plain_delay(hook: &PreStop<'_>) -> Option<i64> {
     let seconds = match (hook.sleep.value(), hook.exec.value()) {
         (Some(sleep), None) => sleep.seconds.value().copied(),
         (None, Some(exec)) => match &exec.command.value()?[..] {

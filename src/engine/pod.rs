@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use serde::Deserialize;
 
+use super::own_timeout::is_of_a_timeout;
 use super::settings::is_ours;
 use crate::view::{self, Anything, FromJson, Items, Members, Shape, Text, view};
 
@@ -100,7 +101,11 @@ view! {
         /// `image`.
         image: Text<'a> = "image",
         /// `command`, which replaces the image's entry point.
-        command: Vec<Shape<Text<'a>>> = "command",
+        command: Arguments<'a> = "command",
+        /// `args`, which go behind it, or behind the image's entry point.
+        args: Arguments<'a> = "args",
+        /// `env`, as far as applications are told in it how long they may take to stop.
+        env: Environment<'a> = "env",
         /// `lifecycle`.
         lifecycle: Lifecycle<'a> = "lifecycle",
         /// `livenessProbe`.
@@ -123,6 +128,8 @@ view! {
     pub Lifecycle {
         /// `preStop`.
         pre_stop: PreStop<'a> = "preStop",
+        /// `stopSignal`, which replaces the image's.
+        stop_signal: Text<'a> = "stopSignal",
     }
 }
 
@@ -148,9 +155,45 @@ view! {
     /// A program run in the container.
     pub Exec {
         /// `command`.
-        command: Vec<Shape<Text<'a>>> = "command",
+        command: Arguments<'a> = "command",
     }
 }
+
+view! {
+    /// A variable of a container's environment.
+    pub Variable {
+        /// `name`.
+        name: Text<'a> = "name",
+        /// `value`; absent where it comes from somewhere else.
+        value: Text<'a> = "value",
+    }
+}
+
+/// A program's arguments.
+pub type Arguments<'a> = Vec<Shape<Text<'a>>>;
+
+/// A container's environment: the variables that concern us.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Environment<'a>(pub Vec<Variable<'a>>);
+
+impl<'a> FromJson<'a> for Environment<'a> {
+    fn from_items<I: Items<'a>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
+        let mut environment = Self::default();
+        let mut next = Vec::new();
+        while items.read_to(&mut next)? {
+            if let Some(Shape::Value(variable)) = next.pop()
+                && is_known_variable(&variable)
+            {
+                environment.0.push(variable);
+            }
+        }
+        *place = Shape::Value(environment);
+        Ok(())
+    }
+}
+
+fn is_known_variable(variable: &Variable<'_>) -> bool {
+    variable.name.value().is_some_and(|name| is_of_a_timeout(name)) && !variable.value.is_wrong()}
 
 /// The regular containers of a pod, as far as they are read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -283,7 +326,7 @@ impl Container<'_> {
     fn items(&self) -> usize {
         let hook = self.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
         let hook = hook.and_then(|hook| hook.exec.value()?.command.value());
-        let lists = [self.command.value(), hook];
+        let lists = [self.command.value(), self.args.value(), hook];
         lists.into_iter().flatten().map(Vec::len).sum()
     }
 }

@@ -63,6 +63,8 @@ pub enum ContainerReason {
     NoDelay,
     /// Windows, where only a program of the image would do.
     Windows,
+    /// The image has no `sleep` program, and the server no sleep action.
+    NoSleepProgram,
     /// Not an object, or `lifecycle` is not one.
     Malformed,
 }
@@ -107,6 +109,12 @@ pub enum ProblemCode {
     Pid1IsNotTheApplication,
     /// A command or signal for a Windows pod.
     QuitNotPossibleOnWindows,
+    /// A quit for an image without a shell.
+    QuitNeedsShell,
+    /// Neither a program nor an action for the delay.
+    NoSleepProgram,
+    /// A shell that gets the stop signal in the application's place.
+    ShellIsPid1,
     /// The maximum grace period left less than asked.
     GracePeriodCapped,
     /// The delay did not fit below the maximum grace period.
@@ -260,8 +268,14 @@ impl SkipReason {
 
 impl ContainerReason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::OwnHook, Self::LeftAloneByProfile, Self::NoDelay, Self::Windows, Self::Malformed];
+    pub const ALL: [Self; 6] = [
+        Self::OwnHook,
+        Self::LeftAloneByProfile,
+        Self::NoDelay,
+        Self::Windows,
+        Self::NoSleepProgram,
+        Self::Malformed,
+    ];
 
     /// The stable code.
     #[must_use]
@@ -292,6 +306,11 @@ impl ContainerReason {
                 "windows-container",
                 "Only the image's own sleep program would do, and Windows images have none.",
                 "Needs Kubernetes 1.33 or newer, or sleepAction: always.",
+            ),
+            Self::NoSleepProgram => explain(
+                "no-sleep-program",
+                "The image has no sleep program, and the server no sleep action: a hook could not start.",
+                "Needs Kubernetes 1.30 or newer with sleepAction: auto or always.",
             ),
             Self::Malformed => explain(
                 "malformed-container",
@@ -342,7 +361,7 @@ impl AsideReason {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidValue,
         Self::RoundedUp,
         Self::DelayAboveMaximum,
@@ -355,6 +374,9 @@ impl ProblemCode {
         Self::QuitDisabled,
         Self::Pid1IsNotTheApplication,
         Self::QuitNotPossibleOnWindows,
+        Self::QuitNeedsShell,
+        Self::NoSleepProgram,
+        Self::ShellIsPid1,
         Self::GracePeriodCapped,
         Self::DelayShortened,
         Self::ProbeGracePeriodTooShort,
@@ -432,6 +454,21 @@ impl ProblemCode {
                 "quit-not-possible-on-windows",
                 "Quit commands and signals need a POSIX shell; the container gets the delay alone.",
                 "Remove the annotation.",
+            ),
+            Self::QuitNeedsShell => explain(
+                "quit-needs-shell",
+                "The image is known to have no shell or no sleep program to run the quit with; the delay alone is injected.",
+                "Remove the annotation, or use a variant of the image with a shell.",
+            ),
+            Self::NoSleepProgram => explain(
+                "no-sleep-program",
+                "The image has no sleep program and the server no sleep action; nothing is injected.",
+                "Needs Kubernetes 1.30 or newer with sleepAction: auto or always.",
+            ),
+            Self::ShellIsPid1 => explain(
+                "shell-is-pid-1",
+                "A shell stays PID 1 and ignores the stop signal: the application is killed when the grace period ends.",
+                "Start the application with exec as the last command of the script.",
             ),
             Self::GracePeriodCapped => explain(
                 "grace-period-capped",

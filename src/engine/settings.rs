@@ -206,6 +206,10 @@ impl NamespaceSettings {
 }
 
 impl ProfileChoice {
+    pub(super) const fn is_named(&self) -> bool {
+        matches!(self, Self::Named(_))
+    }
+
     fn parse(text: &str) -> Self {
         match text {
             "auto" => Self::Auto,

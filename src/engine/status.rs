@@ -9,7 +9,7 @@ use super::grace::GracePeriod;
 use super::hook::{append as append_value, recognised_delay};
 use super::pod::Container;
 use super::reason::is_plain;
-use super::{ContainerDecision, Decision, Injection};
+use super::{ContainerDecision, Decision, Injection, Source};
 use crate::view::Shape;
 
 /// The version of the annotation's own format.
@@ -26,6 +26,9 @@ pub struct Status<'a> {
     /// Sorted by name.
     #[serde(borrow)]
     containers: Vec<StatusContainer<'a>>,
+    /// The container that the pod's own quit, or a profile by name, was for.
+    #[serde(default)]
+    main: Option<Cow<'a, str>>,
     #[serde(default)]
     problems: Vec<Cow<'a, str>>,
 }
@@ -55,6 +58,9 @@ pub struct StatusContainer<'a> {
     /// Where the quit came from, where there is one.
     #[serde(default)]
     pub quit_from: Option<Cow<'a, str>>,
+    /// Who said how long the application may take to finish, where somebody did.
+    #[serde(default)]
+    pub timeout_from: Option<Cow<'a, str>>,
     /// The profile, where one was taken.
     #[serde(default)]
     pub profile: Option<Cow<'a, str>>,
@@ -105,6 +111,19 @@ impl<'a> Status<'a> {
         self.grace.before
     }
 
+    /// The container that had the pod's own quit: it keeps it, whoever is put before it.
+    #[must_use]
+    pub fn main(&self) -> Option<&str> {
+        let of_pod = [Source::Pod, Source::Namespace].map(Source::name);
+        let has_it = |container: &&StatusContainer<'_>| {
+            container.quit_from.as_deref().is_some_and(|from| of_pod.contains(&from))
+        };
+        // Older versions wrote no name.
+        self.main.as_deref().or_else(|| {
+            self.containers.iter().find(has_it).map(|container| container.name.as_ref())
+        })
+    }
+
     /// What an earlier pass did to the container of this name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&StatusContainer<'a>> {
@@ -139,6 +158,10 @@ pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &In
         append_container(json, &container);
     }
     json.push(b']');
+    if let Some(main) = decision.main {
+        json.extend_from_slice(br#",\"main\":"#);
+        append_text(json, main.name);
+    }
     if !decision.problems.is_empty() {
         json.extend_from_slice(br#",\"problems\":["#);
         for (index, problem) in decision.problems.iter().take(MOST_PROBLEMS).enumerate() {
@@ -170,6 +193,10 @@ fn append_container(json: &mut Vec<u8>, container: &StatusContainer<'_>) {
     if let Some(quit_from) = &container.quit_from {
         json.extend_from_slice(br#",\"quitFrom\":"#);
         append_text(json, quit_from);
+    }
+    if let Some(timeout_from) = &container.timeout_from {
+        json.extend_from_slice(br#",\"timeoutFrom\":"#);
+        append_text(json, timeout_from);
     }
     if let Some(profile) = &container.profile {
         json.extend_from_slice(br#",\"profile\":"#);

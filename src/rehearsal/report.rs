@@ -187,13 +187,20 @@ pub fn hook_words(hook: Option<&HookAction>) -> String {
         Some(HookAction::Exec { command }) => match command.as_slice() {
             [shell, flag, _, name, delay, wait, signal, names, quit @ ..] if name == "prestop" => {
                 let _ = (shell, flag);
-                let told =
-                    if quit.is_empty() { format!("{signal} to PID 1") } else { quit.join(" ") };
+                let names = match names.replace(',', " or ") {
+                    names if names.is_empty() => names,
+                    names => format!(" if that is {names}"),
+                };
+                let told = if quit.is_empty() {
+                    format!("{signal} to PID 1{names}")
+                } else {
+                    quit.join(" ")
+                };
                 let wait = match wait.as_str() {
                     "none" => String::new(),
                     seconds => format!(", wait up to {seconds}s"),
                 };
-                format!("delay {delay}s, {told} (if PID 1 is {}){wait}", names.replace(',', " or "))
+                format!("delay {delay}s, {told}{wait}")
             }
             _ => format!("exec {}", command.join(" ")),
         },

@@ -233,7 +233,7 @@ impl Candidate<'_> {
                 if self.arguments.no_shell {
                     Some(format!("{program}: no such program in the image, says --no-shell"))
                 } else {
-                    lacks_programs(image, program)
+                    lacks_programs(image, program, &self.policy.catalogue)
                 }
             }),
             _ => None,

@@ -1,35 +1,35 @@
-//! What images are known not to have.
+//! What images are known not to have, by the catalogue.
 
-use crate::catalogue::ImageReference;
+use crate::catalogue::{Catalogue, ImageReference, Presence};
 
-/// Programs that every image with a shell has, and images without one have not.
-const OF_A_SHELL: &[&str] = &[
-    "ash", "bash", "busybox", "cat", "curl", "dash", "echo", "env", "kill", "pkill", "sh", "sleep",
-    "true", "wget",
-];
+/// Programs that come with a shell: an image without both a shell and `sleep` has none of them.
+const OF_A_SHELL: &[&str] = &["cat", "curl", "echo", "env", "kill", "pkill", "true", "wget"];
+const SHELLS: &[&str] = &["ash", "bash", "busybox", "dash", "sh"];
 
 /// Why this program is not in this image, if that is known.
-///
-/// Distroless images hold the application and nothing else; those with a tag of `debug` hold
-/// busybox. Chainguard's are the same, and those with a tag of `-dev` have a shell.
 #[must_use]
-pub fn lacks_programs(image: &str, program: &str) -> Option<String> {
+pub fn lacks_programs(image: &str, program: &str, catalogue: &Catalogue) -> Option<String> {
     let name = program.rsplit('/').next().unwrap_or(program);
-    if !OF_A_SHELL.contains(&name) {
-        return None;
-    }
-    let reference = ImageReference::parse(image)?;
-    let tag = reference.tag.unwrap_or_default();
-    let repository = image.split(['@']).next().unwrap_or(image);
-    let distroless = repository.contains("distroless") && !tag.contains("debug");
-    let chainguard = (repository.starts_with("cgr.dev/") || repository.starts_with("chainguard/"))
-        && !tag.ends_with("-dev");
-    (distroless || chainguard).then(|| format!("{program}: the image {image} has no such program"))
+    let programs = catalogue.programs(&ImageReference::parse(image)?);
+    let (no_shell, no_sleep) =
+        (programs.shell == Presence::Absent, programs.sleep == Presence::Absent);
+    let is_absent = if SHELLS.contains(&name) {
+        no_shell
+    } else if name == "sleep" {
+        no_sleep
+    } else {
+        OF_A_SHELL.contains(&name) && no_shell && no_sleep
+    };
+    is_absent.then(|| format!("{program}: the image {image} has no such program"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lacks(image: &str, program: &str) -> bool {
+        lacks_programs(image, program, Catalogue::built_in()).is_some()
+    }
 
     #[test]
     fn images_without_a_shell_are_known() {
@@ -40,13 +40,15 @@ mod tests {
             "cgr.dev/chainguard/nginx:latest",
             "chainguard/nginx",
         ] {
-            assert!(lacks_programs(image, "/bin/sh").is_some(), "{image}");
-            assert!(lacks_programs(image, "/app/server").is_none(), "{image}");
+            assert!(lacks(image, "/bin/sh"), "{image}");
+            assert!(lacks(image, "sleep"), "{image}");
+            assert!(lacks(image, "/usr/bin/wget"), "{image}");
+            assert!(!lacks(image, "/app/server"), "{image}");
         }
         for image in
             ["nginx:1.15", "gcr.io/distroless/base:debug", "cgr.dev/chainguard/nginx:latest-dev"]
         {
-            assert!(lacks_programs(image, "sleep").is_none(), "{image}");
+            assert!(!lacks(image, "sleep"), "{image}");
         }
     }
 }

@@ -1,0 +1,141 @@
+//! The order in which the containers of a pod go (`docs/rules.md`, section 6): a backend after the
+//! servers in front of it, a sidecar after the applications. Only the longer delay of who goes later
+//! makes that order: the kubelet starts all hooks at the same moment.
+
+use crate::catalogue::Role;
+use crate::policy::Policy;
+
+use super::Source;
+use super::container::{Candidate, Ending, Place, Standing};
+use super::grace::Need;
+use super::note::Note;
+use super::own_hook::OwnHook;
+use super::reason::ContainerReason;
+
+/// When a container is expected to have done its part, in seconds after the pod's deletion.
+#[derive(Debug, Clone, Copy, Default)]
+struct Times {
+    /// Its delay is over.
+    delayed: i64,
+    /// It has had its time to finish its requests as well.
+    drained: i64,
+}
+
+/// Lengthens the delays of those who go later. `before` is the pod's own grace period.
+pub(super) fn put_in_order(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy) {
+    let has = |wanted: fn(Place) -> bool| candidates.iter().any(|candidate| wanted(candidate.place));
+    if has(|place| place == Place::Application(Some(Role::Backend)))
+        && has(|place| place == Place::Application(Some(Role::Front)))
+    {
+        delay_backends(candidates, before, policy);
+    }
+    if candidates.iter().any(|candidate| matches!(candidate.place, Place::Sidecar { .. })) {
+        delay_sidecars(candidates, before, policy);
+    }
+}
+
+fn delay_backends(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy) {
+    let fronts = candidates
+        .iter()
+        .filter(|candidate| candidate.place == Place::Application(Some(Role::Front)))
+        .map(|candidate| candidate.times_of_front(before).drained);
+    let drained = fronts.max().unwrap_or(0);
+    for candidate in candidates {
+        if candidate.place == Place::Application(Some(Role::Backend)) {
+            let own = candidate.delay_seconds;
+            candidate.stay_until(own, drained, Source::Backend, policy);
+        }
+    }
+}
+
+fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy) {
+    let applications = candidates
+        .iter()
+        .filter(|candidate| matches!(candidate.place, Place::Application(_)))
+        .map(|candidate| candidate.times(before));
+    let longest = applications.reduce(|one, other| Times {
+        delayed: one.delayed.max(other.delayed),
+        drained: one.drained.max(other.drained),
+    });
+    // Alone in its pod a proxy is the application.
+    let Some(longest) = longest else { return };
+    for candidate in candidates {
+        if let Place::Sidecar { margin_seconds } = candidate.place
+            && candidate.delay_from != Source::Container
+        {
+            let with_margin = |seconds: i64| seconds.saturating_add(margin_seconds);
+            let delayed = with_margin(longest.delayed);
+            candidate.delay_seconds = delayed;
+            candidate.delay_from = Source::Sidecar;
+            candidate.stay_until(delayed, with_margin(longest.drained), Source::Sidecar, policy);
+        }
+    }
+}
+
+impl Candidate<'_> {
+    pub(super) fn need(&self) -> Need {
+        Need {
+            delay_seconds: self.delay_seconds,
+            drain_seconds: self.drain_seconds,
+            quit_timeout_seconds: self.timeout.map(|(seconds, _)| seconds),
+        }
+    }
+
+    /// Lengthens its delay from `own` to what the others need, but not above the maximum delay.
+    fn stay_until(&mut self, own: i64, drained: i64, from: Source, policy: &Policy) {
+        if self.delay_from == Source::Container || drained <= own {
+            return;
+        }
+        let until = drained.min(policy.maximum_delay_seconds).max(own);
+        let drain_seconds = until.saturating_sub(own);
+        self.delay_seconds = until;
+        if drain_seconds > 0 {
+            self.drain_seconds = drain_seconds;
+            self.delay_from = from;
+            self.notes.push(Note::OutlivesDrain { seconds: drain_seconds });
+        }
+        if until < drained {
+            let note = Note::DrainIsLonger { delay_seconds: until, drained_seconds: drained };
+            self.notes.push(note);
+        }
+    }
+
+    /// For a sidecar: the wait of a quit counts, and the whole time of a container that is left to its
+    /// own procedure.
+    fn times(&self, before: i64) -> Times {
+        let delayed = self.holds_back_for();
+        let drain = match &self.standing {
+            Standing::Free(_) if self.quit.as_ref().is_some_and(|quit| quit.waits) => {
+                self.need().whole_wait_seconds(before)
+            }
+            Standing::Earlier(earlier) => earlier.wait.unwrap_or(0).max(0),
+            Standing::LeftAlone(ContainerReason::LeftAloneByProfile) => before,
+            Standing::Free(_) | Standing::OwnHook(_) | Standing::LeftAlone(_) => 0,
+        };
+        // What the delay has for the drain of others is not its own delay.
+        let own = delayed.saturating_sub(self.drain_seconds);
+        Times { delayed: own, drained: delayed.saturating_add(drain) }
+    }
+
+    /// For a backend: also what a front takes that finishes on its stop signal.
+    fn times_of_front(&self, before: i64) -> Times {
+        let times = self.times(before);
+        if self.ending == Ending::Graceful && times.drained == times.delayed {
+            let drain = self.need().whole_wait_seconds(before);
+            return Times { drained: times.drained.saturating_add(drain), ..times };
+        }
+        times
+    }
+
+    /// How long the container's stop is held back, as far as that can be known.
+    fn holds_back_for(&self) -> i64 {
+        match &self.standing {
+            Standing::Free(_) | Standing::OwnHook(None) => self.delay_seconds,
+            Standing::OwnHook(Some(hook)) if hook.is_plain_delay() => hook.seconds,
+            // What else the hook does takes time as well.
+            Standing::OwnHook(Some(OwnHook { seconds, .. })) => self.delay_seconds.max(*seconds),
+            Standing::Earlier(earlier) => earlier.delay,
+            Standing::LeftAlone(_) => 0,
+        }
+    }
+}

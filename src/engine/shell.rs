@@ -1,0 +1,520 @@
+//! Shell scripts in pods (`sh -c SCRIPT`), read as far as they are plain: words, the operators between
+//! commands, nothing expanded. What goes beyond that ends the list, and the caller decides what an
+//! unfinished list is worth. One pass over the text.
+
+use std::borrow::Cow;
+use std::iter::Peekable;
+use std::str::CharIndices;
+
+use super::pod::Arguments;
+use crate::view::{Shape, Text};
+
+/// What a container or a hook runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Invocation<'a> {
+    /// The shell's name without its folder: `sh`, `bash`; `busybox` stands for its own.
+    pub(super) shell: &'a str,
+    /// The script behind `-c`.
+    pub(super) script: &'a str,
+}
+
+/// A piece of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Item<'a> {
+    /// A simple command, or a word of the shell's own language (`if`) with what follows it.
+    Command(Command<'a>),
+    /// What stands between commands.
+    Operator(Operator),
+    /// The script goes on with something that is not read: a here document, an open quote.
+    Unread,
+}
+
+/// What stands between two commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operator {
+    /// `;` or the end of a line.
+    Then,
+    /// `&&`
+    And,
+    /// `||`
+    Or,
+    /// `|`
+    Pipe,
+    /// `&`
+    Background,
+    /// `(`, `)`, `;;`
+    Group,
+}
+
+/// The words of a command, without redirections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Command<'a> {
+    /// Program and arguments; variables that are set for the command are not among them.
+    pub(super) words: Vec<Word<'a>>,
+    /// Whether input or output is redirected.
+    pub(super) redirection: Redirection,
+}
+
+/// Whether a command's input or output is redirected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Redirection {
+    /// It is not.
+    #[default]
+    None,
+    /// It is.
+    Some,
+}
+
+/// One word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Word<'a> {
+    /// The text without its quotes; expansions as they are written.
+    pub(super) text: Cow<'a, str>,
+    /// How far the text is certain.
+    pub(super) kind: WordKind,
+}
+
+/// How far a word's text is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum WordKind {
+    /// As it is written.
+    Bare,
+    /// As it is written between its quotes: never a word of the shell's language.
+    Quoted,
+    /// With an expansion, whose result is not known.
+    Expanded,
+}
+
+/// Shells by their names.
+const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];
+
+/// Words that begin or end something larger than a command, and those of a condition.
+const RESERVED: [&str; 19] = [
+    "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "{",
+    "}", "!", "function", "[", "[[", "test",
+];
+
+impl<'a> Invocation<'a> {
+    /// Of a list of arguments, program first; `None` where no script of a shell is run by it.
+    pub(super) fn of(mut arguments: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut program = base_name(arguments.next()?);
+        if program == "env" {
+            program = base_name(arguments.next()?);
+        }
+        let shell = *SHELLS.iter().find(|shell| **shell == program)?;
+        let mut argument = arguments.next()?;
+        if shell == "busybox" {
+            SHELLS.iter().find(|applet| **applet == argument)?;
+            argument = arguments.next()?;
+        }
+        // `-c` alone or with other letters (`-ec`, `-lc`), behind other options.
+        loop {
+            let letters = argument.strip_prefix(['-', '+'])?;
+            let is_script = argument.starts_with('-')
+                && !letters.starts_with('-')
+                && letters.bytes().all(|letter| letter.is_ascii_alphabetic())
+                && letters.contains('c');
+            let takes_a_word = !letters.starts_with('-') && letters.ends_with('o');
+            if is_script && takes_a_word {
+                arguments.next()?;
+            }
+            if is_script {
+                return Some(Self { shell, script: arguments.next()? });
+            }
+            if takes_a_word {
+                arguments.next()?;
+            }
+            argument = arguments.next()?;
+        }
+    }
+}
+
+/// A list of arguments, empty where there is none; `None` for something else in its place.
+pub(super) fn list<'a, 'p>(shape: &'a Shape<Arguments<'p>>) -> Option<&'a [Shape<Text<'p>>]> {
+    match shape {
+        Shape::Absent => Some(&[]),
+        Shape::Value(arguments) => Some(arguments),
+        Shape::Wrong => None,
+    }
+}
+
+/// The texts of a list of arguments; `None` where one is no text.
+pub(super) fn texts<'a>(
+    arguments: &'a [Shape<Text<'_>>],
+) -> Option<impl Iterator<Item = &'a str> + Clone> {
+    let all_texts = arguments.iter().all(|argument| argument.value().is_some());
+    all_texts.then(|| arguments.iter().filter_map(Shape::value).map(AsRef::as_ref))
+}
+
+/// A program's name without its folder.
+pub(super) fn base_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+impl Command<'_> {
+    /// The word of the shell's own language that begins it, if one does.
+    pub(super) fn keyword(&self) -> Option<&str> {
+        let first = self.words.first().filter(|word| word.kind == WordKind::Bare);
+        first.map(|word| word.text.as_ref()).filter(|word| RESERVED.contains(word))
+    }
+
+    /// Whether it is part of something larger than a command.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.keyword().is_some()
+    }
+
+    /// The program or the shell's own command; empty where it is not certain.
+    pub(super) fn program(&self) -> &str {
+        self.words.first().and_then(Word::certain).unwrap_or_default()
+    }
+}
+
+impl Word<'_> {
+    /// The text, if it is certain.
+    pub(super) fn certain(&self) -> Option<&str> {
+        (self.kind < WordKind::Expanded).then_some(self.text.as_ref())
+    }
+}
+
+/// The commands of a script, in order.
+pub(super) fn items(script: &str) -> Vec<Item<'_>> {
+    let mut reader = Reader { script, letters: script.char_indices().peekable() };
+    let mut items = Vec::new();
+    let mut command = Command::default();
+    loop {
+        match reader.next_piece() {
+            Piece::Word(word) => {
+                // `A=1 app` runs app.
+                if !(command.words.is_empty() && is_assignment(&word)) {
+                    command.words.push(word);
+                }
+            }
+            Piece::Redirection => command.redirection = Redirection::Some,
+            Piece::Operator(operator) => {
+                close(&mut command, &mut items);
+                items.push(Item::Operator(operator));
+            }
+            Piece::End => {
+                close(&mut command, &mut items);
+                return items;
+            }
+            Piece::Unread => {
+                close(&mut command, &mut items);
+                items.push(Item::Unread);
+                return items;
+            }
+        }
+    }
+}
+
+fn close<'a>(command: &mut Command<'a>, items: &mut Vec<Item<'a>>) {
+    let command = std::mem::take(command);
+    if !command.words.is_empty() || command.redirection == Redirection::Some {
+        items.push(Item::Command(command));
+    }
+}
+
+fn is_assignment(word: &Word<'_>) -> bool {
+    let name = word.text.split_once('=').map(|(name, _)| name);
+    name.is_some_and(|name| {
+        !name.is_empty()
+            && !name.starts_with(|letter: char| letter.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    })
+}
+
+/// What a script is made of.
+enum Piece<'a> {
+    Word(Word<'a>),
+    Operator(Operator),
+    Redirection,
+    Unread,
+    End,
+}
+
+struct Reader<'a> {
+    script: &'a str,
+    letters: Peekable<CharIndices<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    fn next_piece(&mut self) -> Piece<'a> {
+        self.skip_blanks();
+        let Some((start, letter)) = self.letters.peek().copied() else { return Piece::End };
+        let operator = |operator| Piece::Operator(operator);
+        match letter {
+            '\n' | ';' => {
+                self.letters.next();
+                if letter == ';' && self.takes(';') {
+                    return operator(Operator::Group);
+                }
+                operator(Operator::Then)
+            }
+            '&' => {
+                self.letters.next();
+                if self.takes('&') {
+                    operator(Operator::And)
+                } else if self.is_next('>') {
+                    self.redirection()
+                } else {
+                    operator(Operator::Background)
+                }
+            }
+            '|' => {
+                self.letters.next();
+                if self.takes('|') {
+                    return operator(Operator::Or);
+                }
+                self.takes('&');
+                operator(Operator::Pipe)
+            }
+            '(' | ')' => {
+                self.letters.next();
+                operator(Operator::Group)
+            }
+            '<' | '>' => self.redirection(),
+            _ => self.word(start),
+        }
+    }
+
+    /// Blanks, line breaks that are escaped, and comments.
+    fn skip_blanks(&mut self) {
+        while let Some((at, letter)) = self.letters.peek().copied() {
+            match letter {
+                ' ' | '\t' | '\r' => {
+                    self.letters.next();
+                }
+                '\\' if self.rest(at).starts_with("\\\n") => {
+                    self.letters.next();
+                    self.letters.next();
+                }
+                '#' => while self.letters.next_if(|(_, letter)| *letter != '\n').is_some() {},
+                _ => return,
+            }
+        }
+    }
+
+    /// An operator such as `>`, `>>`, `>&`, with the word behind it.
+    fn redirection(&mut self) -> Piece<'a> {
+        let mut heads = 0;
+        while let Some((_, letter)) =
+            self.letters.next_if(|(_, letter)| matches!(letter, '<' | '>' | '&' | '|'))
+        {
+            heads += usize::from(letter == '<');
+        }
+        if heads > 1 {
+            return Piece::Unread;
+        }
+        self.skip_blanks();
+        match self.letters.peek().copied() {
+            Some((start, letter)) if !is_end(letter) => match self.word(start) {
+                Piece::Unread => Piece::Unread,
+                _ => Piece::Redirection,
+            },
+            _ => Piece::Unread,
+        }
+    }
+
+    fn word(&mut self, start: usize) -> Piece<'a> {
+        let mut text = String::new();
+        let mut kind = WordKind::Bare;
+        let mut is_borrowed = true;
+        let mut end = start;
+        while let Some((at, letter)) = self.letters.peek().copied() {
+            if is_end(letter) {
+                break;
+            }
+            self.letters.next();
+            match letter {
+                '\'' | '"' | '\\' => {
+                    if is_borrowed {
+                        text.push_str(self.script.get(start..at).unwrap_or_default());
+                        is_borrowed = false;
+                    }
+                    kind = kind.max(WordKind::Quoted);
+                    let Some(inner) = self.quoted(letter, &mut text) else { return Piece::Unread };
+                    kind = kind.max(inner);
+                }
+                '$' | '`' | '*' | '?' | '~' => {
+                    kind = WordKind::Expanded;
+                    if !self.expansion(letter) {
+                        return Piece::Unread;
+                    }
+                    let until = self.place();
+                    if !is_borrowed {
+                        text.push_str(self.script.get(at..until).unwrap_or_default());
+                    }
+                }
+                _ if !is_borrowed => text.push(letter),
+                _ => {}
+            }
+            end = self.place();
+        }
+        let written = self.script.get(start..end).unwrap_or_default();
+        let is_descriptor = is_borrowed && written.bytes().all(|byte| byte.is_ascii_digit());
+        if is_descriptor && (self.is_next('<') || self.is_next('>')) {
+            return self.redirection();
+        }
+        let text = if is_borrowed { Cow::Borrowed(written) } else { Cow::Owned(text) };
+        Piece::Word(Word { text, kind })
+    }
+
+    /// What stands between quotes, or behind a backslash; `None` where they do not end.
+    fn quoted(&mut self, quote: char, text: &mut String) -> Option<WordKind> {
+        let mut kind = WordKind::Quoted;
+        if quote == '\\' {
+            let (_, letter) = self.letters.next()?;
+            if letter != '\n' {
+                text.push(letter);
+            }
+            return Some(kind);
+        }
+        loop {
+            let (at, letter) = self.letters.next()?;
+            match letter {
+                _ if letter == quote => return Some(kind),
+                '\\' if quote == '"' => {
+                    let (_, escaped) = self.letters.next()?;
+                    if !matches!(escaped, '"' | '\\' | '$' | '`' | '\n') {
+                        text.push('\\');
+                    }
+                    if escaped != '\n' {
+                        text.push(escaped);
+                    }
+                }
+                '$' | '`' if quote == '"' => {
+                    kind = WordKind::Expanded;
+                    if !self.expansion(letter) {
+                        return None;
+                    }
+                    text.push_str(self.script.get(at..self.place()).unwrap_or_default());
+                }
+                _ => text.push(letter),
+            }
+        }
+    }
+
+    /// Passes over an expansion whose first letter is read; `false` where it does not end.
+    fn expansion(&mut self, first: char) -> bool {
+        if first == '`' {
+            return self.letters.by_ref().any(|(_, letter)| letter == '`');
+        }
+        if first != '$' || !(self.is_next('(') || self.is_next('{')) {
+            return true;
+        }
+        let mut depth = 0_usize;
+        let mut quote = None;
+        for (_, letter) in self.letters.by_ref() {
+            match (quote, letter) {
+                (Some(open), _) if open == letter => quote = None,
+                (Some(_), _) => {}
+                (None, '\'' | '"') => quote = Some(letter),
+                (None, '(' | '{') => depth += 1,
+                (None, ')' | '}') => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return true;
+                    }
+                }
+                (None, _) => {}
+            }
+        }
+        false
+    }
+
+    fn place(&mut self) -> usize {
+        self.letters.peek().map_or(self.script.len(), |(at, _)| *at)
+    }
+
+    fn rest(&self, at: usize) -> &'a str {
+        self.script.get(at..).unwrap_or_default()
+    }
+
+    fn is_next(&mut self, wanted: char) -> bool {
+        self.letters.peek().is_some_and(|(_, letter)| *letter == wanted)
+    }
+
+    fn takes(&mut self, wanted: char) -> bool {
+        self.letters.next_if(|(_, letter)| *letter == wanted).is_some()
+    }
+}
+
+/// Whether a letter without quotes ends a word.
+const fn is_end(letter: char) -> bool {
+    matches!(letter, ' ' | '\t' | '\r' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words with spaces between, `~` before an expanded one, `>` for a redirection, operators by name.
+    fn shown(script: &str) -> String {
+        let word = |word: &Word<'_>| match word.kind {
+            WordKind::Expanded => format!("~{}", word.text),
+            WordKind::Bare | WordKind::Quoted => word.text.to_string(),
+        };
+        let item = |item: &Item<'_>| match item {
+            Item::Command(command) => {
+                let mut words: Vec<String> = command.words.iter().map(word).collect();
+                if command.redirection == Redirection::Some {
+                    words.push(">".to_owned());
+                }
+                words.join(" ")
+            }
+            Item::Operator(operator) => format!("{operator:?}"),
+            Item::Unread => "Unread".to_owned(),
+        };
+        items(script).iter().map(item).collect::<Vec<_>>().join("|")
+    }
+
+    #[test]
+    fn commands_and_what_is_between_them() {
+        for (script, expected) in [
+            ("", ""),
+            ("app", "app"),
+            ("sleep 5; app -x", "sleep 5|Then|app -x"),
+            ("a&&b||c|d&", "a|And|b|Or|c|Pipe|d|Background"),
+            ("a \\\n  b\nc # not read\n", "a b|Then|c|Then"),
+            ("A=1 B='x y' app", "app"),
+            ("nginx -g 'daemon off;'", "nginx -g daemon off;"),
+            ("echo \"a \\\" $X\" $Y", "echo ~a \" $X ~$Y"),
+            ("a 2>&1 >/dev/null b", "a b >"),
+            ("a < in && b &> out", "a >|And|b >"),
+            ("x $(cat a; echo ')') y", "x ~$(cat a; echo ')') y"),
+            ("x=`date` y", "y"),
+            ("(a; b)", "Group|a|Then|b|Group"),
+            ("a 'b", "Unread"),
+            ("cat <<END\nx\nEND\n", "cat|Unread"),
+            ("exec 3>log", "exec >"),
+            ("a\u{e9}\\ b", "a\u{e9} b"),
+        ] {
+            assert_eq!(shown(script), expected, "{script:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_of_shells_are_found() {
+        let found = |arguments: &[&'static str]| {
+            Invocation::of(arguments.iter().copied()).map(|found| (found.shell, found.script))
+        };
+        for (arguments, shell) in [
+            (&["sh", "-c", "x"][..], "sh"),
+            (&["/bin/sh", "-c", "x"], "sh"),
+            (&["/usr/bin/env", "bash", "-c", "x"], "bash"),
+            (&["/bin/bash", "-lc", "x", "more"], "bash"),
+            (&["ash", "-e", "-c", "x"], "ash"),
+            (&["bash", "-euxo", "pipefail", "-c", "x"], "bash"),
+            (&["bash", "-ceo", "pipefail", "x"], "bash"),
+            (&["bash", "--login", "-c", "x"], "bash"),
+            (&["/bin/busybox", "sh", "-c", "x"], "busybox"),
+        ] {
+            assert_eq!(found(arguments), Some((shell, "x")), "{arguments:?}");
+        }
+        for arguments in
+            [&["sh"][..], &["sh", "-c"], &["sh", "script"], &["app", "-c", "x"], &["busybox", "x"], &[]]
+        {
+            assert_eq!(found(arguments), None, "{arguments:?}");
+        }
+    }
+}
