@@ -8,11 +8,13 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prestop::catalogue::{Profile, ProfileHook, QuitWhen, Signal};
-use prestop::policy::{NamespaceRule, OwnerKind, Policy, QuitPolicy};
+use prestop::catalogue::{
+    Membership, Presence, Profile, ProfileHook, Programs, QuitWhen, Role, Signal, StopSignal,
+};
+use prestop::policy::{NamespaceRule, OwnerKind, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
-use self::hook::hook_seconds;
+use self::hook::own_sleep;
 use self::settings::{Settings, Source, Switch, image};
 use self::status::{believed_status, rewritten};
 use crate::api_rules::{LARGEST_ANNOTATIONS, annotations_size};
@@ -59,6 +61,17 @@ pub(crate) struct ContainerOutcome {
     pub(crate) wait_seconds: Option<i64>,
     /// What the application is to have after the delay: max(G, W).
     pub(crate) application_seconds: i64,
+    /// How much of the delay is for the drain of others.
+    pub(crate) drain_seconds: i64,
+    /// The delay before any maximum.
+    pub(crate) asked_seconds: i64,
+}
+
+impl ContainerOutcome {
+    /// The delay without what is for others, as far as it was there at all.
+    pub(crate) const fn own_delay_seconds(&self) -> i64 {
+        self.asked_seconds.saturating_sub(self.drain_seconds)
+    }
 }
 
 /// The quit of a hook.
@@ -73,9 +86,18 @@ struct Quit {
 /// What is known about a container while the pod is decided on.
 struct Plan<'a> {
     code: &'static str,
-    profile: Option<&'a Profile>,
+    /// The profile that was chosen, else the one of image or name.
+    known: Option<&'a Profile>,
+    graceful: bool,
+    sleep_program: Presence,
+    /// Delay and wait from an earlier pass.
+    earlier: Option<(i64, i64)>,
     quit: Option<Quit>,
     delay: i64,
+    /// The same before any maximum.
+    asked: i64,
+    /// How much of the delay is for the drain of others.
+    drain: i64,
     wait: Option<i64>,
     quit_timeout: Option<i64>,
 }
@@ -87,7 +109,7 @@ pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Out
     }
     let containers = pod["spec"]["containers"].as_array().unwrap();
     let mut problems = Problems::new();
-    let settings = Settings::read(pod, containers, namespace, policy, &mut problems);
+    let mut settings = Settings::read(pod, containers, namespace, policy, &mut problems);
     if let Some(reason) = not_for_hooks(pod, policy) {
         return skipped(pod, reason, &problems, Vec::new());
     }
@@ -95,10 +117,16 @@ pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Out
     let now = grace_seconds(pod);
     let grace = earlier.as_ref().map_or(now, |earlier| earlier.before);
 
+    let recorded = earlier.as_ref().and_then(|earlier| earlier.main.as_deref());
+    let main = settings.choose_main(containers, recorded, policy);
     let mut plans = plans(pod, &settings, policy, &mut problems);
-    delay_sidecars(&mut plans, containers, &settings, earlier.is_some());
+    for (plan, container) in plans.iter_mut().zip(containers) {
+        plan.earlier = earlier.as_ref().and_then(|earlier| earlier.of(container));
+    }
+    delay_backends(&mut plans, containers, &settings, policy, grace);
+    delay_sidecars(&mut plans, containers, &settings, policy, grace);
     for plan in &mut plans {
-        plan.close(is_windows(pod), policy);
+        plan.close(is_windows(pod), policy, &mut problems);
     }
     if let Some(reason) = nothing_left(&plans) {
         return skipped(pod, reason, &problems, outcomes(&plans, grace));
@@ -106,7 +134,7 @@ pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Out
     let after = grace_after(&mut plans, grace, now, policy, &mut problems);
     probes(&plans, containers, &mut problems);
 
-    let mut result = rewritten(pod, &plans, policy, (grace, after), earlier);
+    let mut result = rewritten(pod, &plans, policy, (grace, after), earlier, main);
     if annotations_size(&result) > LARGEST_ANNOTATIONS {
         result["metadata"] = pod["metadata"].clone();
         problems.insert("status-left-out");
@@ -144,6 +172,8 @@ fn outcomes(plans: &[Plan<'_>], grace: i64) -> Vec<ContainerOutcome> {
         delay_seconds: plan.delay,
         wait_seconds: plan.wait,
         application_seconds: plan.application_seconds(grace),
+        drain_seconds: plan.drain,
+        asked_seconds: plan.asked,
     };
     plans.iter().map(outcome).collect()
 }
@@ -268,9 +298,10 @@ fn plans<'a>(
     for (index, container) in containers(pod).iter().enumerate() {
         let source = settings.source(index, container, policy);
         let profile = match &source {
-            Source::Profile(profile) => Some(*profile),
+            Source::Profile { profile, .. } => Some(*profile),
             _ => None,
         };
+        let known = profile.or_else(|| settings::found(container, policy));
         let lifecycle = present(container.get("lifecycle"));
         let nameless = settings::name(container).is_none();
         let code = if nameless
@@ -286,21 +317,43 @@ fn plans<'a>(
         } else {
             INJECTED
         };
+        let is_well_formed = code != "malformed-container";
+        if is_well_formed && shell_is_pid_1(pod, container) {
+            problems.insert("shell-is-pid-1");
+        }
+        let graceful = is_well_formed && known.is_some_and(|known| {
+            known_to_stop_gracefully(container, known, policy)
+        });
+        let programs = settings::image(container)
+            .map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(&image));
+        let runs = programs.shell != Presence::Absent && programs.sleep != Presence::Absent;
         let quit = match source {
             _ if code != INJECTED => None,
             Source::Author { command, signal } => {
-                author_quit(pod, command, signal, policy, problems)
+                author_quit(pod, command, signal, policy, problems).filter(|_| {
+                    if !runs {
+                        problems.insert("quit-needs-shell");
+                    }
+                    runs
+                })
             }
-            Source::Profile(profile) => profile_quit(pod, container, profile, policy, problems),
+            Source::Profile { profile, asked_for } => {
+                profile_quit(pod, profile, graceful, (runs, asked_for), policy, problems)
+            }
             Source::Nothing => None,
         };
         plans.push(Plan {
             code,
-            profile,
+            known,
+            graceful,
+            sleep_program: programs.sleep,
+            earlier: None,
+            asked: 0,
+            drain: 0,
             quit,
             delay: settings.delay(index, profile, policy),
             wait: None,
-            quit_timeout: settings.quit_timeout(index, policy),
+            quit_timeout: settings.quit_timeout(index, container, policy),
         });
     }
     plans
@@ -355,15 +408,15 @@ fn author_quit(
 
 fn profile_quit(
     pod: &Value,
-    container: &Value,
     profile: &Profile,
+    graceful: bool,
+    (runs, asked_for): (bool, bool),
     policy: &Policy,
     problems: &mut Problems,
 ) -> Option<Quit> {
     let ProfileHook::Quit(quit) = &profile.hook else {
         return None;
     };
-    let graceful = known_to_stop_gracefully(container, profile);
     let only_when_needed = policy.quit == QuitPolicy::WhenNeeded || quit.when == QuitWhen::Needed;
     if policy.quit == QuitPolicy::Never || (graceful && only_when_needed) {
         return None;
@@ -371,53 +424,168 @@ fn profile_quit(
     if is_windows(pod) {
         return None;
     }
-    if shares_processes(pod) {
+    if !runs {
+        if asked_for {
+            problems.insert("quit-needs-shell");
+        }
+        return None;
+    }
+    let signal = quit.signal.filter(|_| !shares_processes(pod));
+    if quit.command.is_empty() && signal.is_none() && quit.signal.is_some() {
         problems.insert("pid-1-is-not-the-application");
         return None;
     }
     Some(Quit {
         command: quit.command.clone(),
-        signal: quit.signal,
-        process_names: quit.process_names.clone(),
+        signal,
+        process_names: signal.map(|_| quit.process_names.clone()).unwrap_or_default(),
         waits: quit.command.is_empty() || !graceful,
     })
 }
 
-fn known_to_stop_gracefully(container: &Value, profile: &Profile) -> bool {
-    let own_command = present(container.get("command")).is_some_and(|value| *value != json!([]));
+fn known_to_stop_gracefully(container: &Value, profile: &Profile, policy: &Policy) -> bool {
+    if present(container.get("command")).is_some_and(|value| *value != json!([])) {
+        return false;
+    }
     let image = image(container).filter(|image| {
         let mut patterns = profile.images.iter();
         patterns.any(|pattern| pattern.matches(image))
     });
-    !own_command && image.is_some_and(|image| profile.stops_gracefully(image.certain_tag()))
+    let tag = image.as_ref().and_then(|image| image.certain_tag());
+    let too_old = policy
+        .kubernetes_version
+        .is_some_and(|version| (version.major, version.minor) < (1, 33));
+    let own = present(container.pointer("/lifecycle/stopSignal")).filter(|_| !too_old);
+    let Some(own) = own else {
+        return image.is_some() && profile.stops_gracefully(tag);
+    };
+    let Some(own) = own.as_str().and_then(|name| name.parse::<Signal>().ok()) else {
+        return false;
+    };
+    let facts: Vec<_> = profile.stop_signals.iter().filter(|fact| fact.signal == own).collect();
+    let holds = |fact: &&&StopSignal| {
+        fact.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
+    };
+    let by_quit =
+        matches!(&profile.hook, ProfileHook::Quit(quit) if quit.signal == Some(own));
+    match facts.iter().find(holds) {
+        Some(fact) => fact.graceful,
+        None => (!facts.is_empty() || by_quit) && facts.iter().all(|fact| fact.graceful),
+    }
+}
+
+// Section 10.
+
+/// A script of the generated pods that no shell leaves to its application.
+fn shell_is_pid_1(pod: &Value, container: &Value) -> bool {
+    let command = container.get("command").and_then(Value::as_array);
+    let script = command.filter(|command| command.len() == 3 && command[1] == "-c");
+    let script = script.and_then(|command| command[2].as_str()).unwrap_or_default();
+    !is_windows(pod)
+        && !shares_processes(pod)
+        && !script.contains("exec ")
+        && script.ends_with("; true")
 }
 
 // Section 6.
+
+impl Plan<'_> {
+    fn margin(&self) -> Option<i64> {
+        self.known?.sidecar_margin_seconds
+    }
+
+    fn is_application(&self) -> bool {
+        self.code != "malformed-container" && self.margin().is_none()
+    }
+
+    fn has_role(&self, role: Role) -> bool {
+        self.is_application() && self.known.and_then(|known| known.role) == Some(role)
+    }
+
+    /// How long the stop is held back.
+    fn held(&self, container: &Value) -> i64 {
+        match (self.code, self.earlier) {
+            ("own-hook", Some((delay, _))) => delay,
+            ("own-hook", None) => match own_hook(container).and_then(own_sleep) {
+                Some((seconds, true)) => seconds,
+                Some((seconds, false)) => seconds.max(self.delay),
+                None => self.delay,
+            },
+            (INJECTED, _) => self.delay,
+            _ => 0,
+        }
+    }
+
+    fn drains_for(&self, grace: i64) -> i64 {
+        match self.code {
+            "own-hook" => self.earlier.map_or(0, |(_, wait)| wait.max(0)),
+            "left-alone-by-profile" => grace,
+            INJECTED if self.quit.as_ref().is_some_and(|quit| quit.waits) => self.wait_0(grace),
+            _ => 0,
+        }
+    }
+
+    /// WAIT without a maximum.
+    fn wait_0(&self, grace: i64) -> i64 {
+        let time = self.application_seconds(grace);
+        self.quit_timeout.unwrap_or(grace).min(time - reserve(time)).max(0)
+    }
+
+    fn stays_until(&mut self, until: i64, policy: &Policy) {
+        let raised = until.min(policy.maximum_delay_seconds).max(self.delay);
+        self.drain = raised - self.delay;
+        self.delay = raised;
+    }
+}
+
+fn delay_backends(
+    plans: &mut [Plan<'_>],
+    containers: &[Value],
+    settings: &Settings<'_>,
+    policy: &Policy,
+    grace: i64,
+) {
+    let fronts = plans.iter().zip(containers).filter(|(plan, _)| plan.has_role(Role::Front));
+    let done = fronts.map(|(plan, container)| {
+        let drain = match plan.drains_for(grace) {
+            0 if plan.graceful => plan.wait_0(grace),
+            drain => drain,
+        };
+        plan.held(container).saturating_add(drain)
+    });
+    let Some(done) = done.max() else { return };
+    for (index, plan) in plans.iter_mut().enumerate() {
+        if plan.code == INJECTED
+            && plan.has_role(Role::Backend)
+            && settings.own_delay(index).is_none()
+        {
+            plan.stays_until(done, policy);
+        }
+    }
+}
 
 fn delay_sidecars(
     plans: &mut [Plan<'_>],
     containers: &[Value],
     settings: &Settings<'_>,
-    believed: bool,
+    policy: &Policy,
+    grace: i64,
 ) {
-    let counted = |(plan, container): (&Plan<'_>, &Value)| match plan.code {
-        INJECTED if plan.delay == 0 && plan.quit.is_none() => 0,
-        INJECTED => plan.delay,
-        "own-hook" => {
-            own_hook(container).and_then(|hook| hook_seconds(hook, believed)).unwrap_or(plan.delay)
-        }
-        _ => 0,
+    let applications = || {
+        plans.iter().zip(containers).filter(|(plan, _)| plan.is_application())
     };
-    let margin = |plan: &Plan<'_>| plan.profile?.sidecar_margin_seconds;
-    let is_application =
-        |plan: &Plan<'_>| margin(plan).is_none() && plan.code != "malformed-container";
-    let longest =
-        plans.iter().zip(containers).filter(|(plan, _)| is_application(plan)).map(counted).max();
+    let held =
+        applications().map(|(plan, container)| plan.held(container) - plan.drain).max();
+    let done = applications()
+        .map(|(plan, container)| plan.held(container).saturating_add(plan.drains_for(grace)))
+        .max();
+    let (Some(held), Some(done)) = (held, done) else { return };
     for (index, plan) in plans.iter_mut().enumerate() {
-        if let (Some(margin), Some(longest)) = (margin(plan), longest)
+        if let Some(margin) = plan.margin()
             && settings.own_delay(index).is_none()
         {
-            plan.delay = longest.saturating_add(margin);
+            plan.delay = held.saturating_add(margin);
+            plan.stays_until(done.saturating_add(margin), policy);
         }
     }
 }
@@ -435,21 +603,28 @@ fn grace_after(
     policy: &Policy,
     problems: &mut Problems,
 ) -> i64 {
-    let wanted = plans
-        .iter()
-        .filter(|plan| plan.code == INJECTED)
-        .map(|plan| plan.delay.saturating_add(plan.application_seconds(grace)))
-        .fold(grace, i64::max);
+    let wanted = |delay: fn(&Plan<'_>) -> i64| {
+        let injected = plans.iter().filter(|plan| plan.code == INJECTED);
+        let all = injected
+            .map(|plan| delay(plan).saturating_add(plan.application_seconds(grace)));
+        all.fold(grace, i64::max)
+    };
     let maximum = policy.maximum_grace_period_seconds;
-    let capped = wanted > maximum;
-    let after = if capped { grace.max(maximum) } else { wanted }.max(now);
+    let (full, needed) = (wanted(|plan| plan.delay), wanted(|plan| plan.delay - plan.drain));
+    let (cut, capped) = (full > maximum, needed > maximum);
+    let after = if cut { grace.max(maximum) } else { full }.max(now);
     for plan in plans.iter_mut().filter(|plan| plan.code == INJECTED) {
         let longest = (after - reserve(after)).max(0);
-        if capped && plan.delay > longest {
-            plan.delay = longest;
+        plan.asked = plan.delay;
+        let own = plan.delay - plan.drain;
+        if cut && own > longest {
             problems.insert("delay-shortened");
         }
-        if capped && after - plan.delay < plan.application_seconds(grace) {
+        if cut {
+            plan.delay = plan.delay.min(longest);
+        }
+        let own = if cut { own.min(longest) } else { own };
+        if capped && after - own < plan.application_seconds(grace) {
             problems.insert("grace-period-capped");
         }
         let left = plan.application_seconds(grace).min(after - plan.delay);
@@ -467,7 +642,7 @@ impl Plan<'_> {
     }
 
     /// The rest of section 2, once the delay is known.
-    fn close(&mut self, windows: bool, policy: &Policy) {
+    fn close(&mut self, windows: bool, policy: &Policy, problems: &mut Problems) {
         if self.code != INJECTED || self.quit.is_some() {
             return;
         }
@@ -475,7 +650,21 @@ impl Plan<'_> {
             self.code = "no-delay";
         } else if windows && !policy.has_sleep_action() {
             self.code = "windows";
+        } else if self.sleep_program == Presence::Absent && !self.uses_action(policy) {
+            self.code = "no-sleep-program";
+            problems.insert("no-sleep-program");
         }
+    }
+
+    /// Whether a delay alone is Kubernetes' own action.
+    fn uses_action(&self, policy: &Policy) -> bool {
+        let knows = policy
+            .kubernetes_version
+            .is_some_and(|version| (version.major, version.minor) >= (1, 30));
+        let helps = self.sleep_program == Presence::Absent
+            && policy.sleep_action == SleepAction::Auto
+            && knows;
+        policy.has_sleep_action() || helps
     }
 }
 

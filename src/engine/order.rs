@@ -41,7 +41,8 @@ fn delay_backends(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy
         .map(|candidate| candidate.times_of_front(before).drained);
     let drained = fronts.max().unwrap_or(0);
     for candidate in candidates {
-        if candidate.place == Place::Application(Some(Role::Backend)) {
+        let is_backend = candidate.place == Place::Application(Some(Role::Backend));
+        if is_backend && matches!(candidate.standing, Standing::Free(_)) {
             let own = candidate.delay_seconds;
             candidate.stay_until(own, drained, Source::Backend, policy);
         }

@@ -193,7 +193,8 @@ impl<'a> FromJson<'a> for Environment<'a> {
 }
 
 fn is_known_variable(variable: &Variable<'_>) -> bool {
-    variable.name.value().is_some_and(|name| is_of_a_timeout(name)) && !variable.value.is_wrong()}
+    variable.name.value().is_some_and(|name| is_of_a_timeout(name)) && !variable.value.is_wrong()
+}
 
 /// The regular containers of a pod, as far as they are read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -327,7 +328,8 @@ impl Container<'_> {
         let hook = self.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
         let hook = hook.and_then(|hook| hook.exec.value()?.command.value());
         let lists = [self.command.value(), self.args.value(), hook];
-        lists.into_iter().flatten().map(Vec::len).sum()
+        let variables = self.env.value().map_or(0, |environment| environment.0.len());
+        lists.into_iter().flatten().map(Vec::len).sum::<usize>() + variables
     }
 }
 

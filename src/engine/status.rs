@@ -135,12 +135,6 @@ impl<'a> Status<'a> {
     }
 }
 
-impl Container<'_> {
-    pub(super) fn is_named(&self, name: &str) -> bool {
-        self.name.value().is_some_and(|own| own == name)
-    }
-}
-
 /// Appends what is written on a pod after an injection: JSON on one line, as a JSON text. Each quote
 /// in it is escaped from the start, so that it need not be written twice.
 pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &Injection) {

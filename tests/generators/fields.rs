@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Field, NAMES, sometimes, unknown};
 
-const IMAGES: [&str; 24] = [
+const IMAGES: [&str; 25] = [
     "registry.example/team/app:1.0",
     "nginx",
     "nginx:1.27.3",
@@ -28,6 +28,7 @@ const IMAGES: [&str; 24] = [
     "rabbitmq:3-management",
     "registry.k8s.io/ingress-nginx/controller:v1.11",
     "slow-proxy",
+    "php-fpm:8",
     "NGINX:Latest",
     "https://nginx",
     "../../nginx*[(",
@@ -138,11 +139,42 @@ fn valid_init_containers() -> Vec<Value> {
 pub(super) fn valid_container() -> Vec<Field> {
     vec![
         ("image", select(IMAGES.to_vec()).prop_map(|image| Some(image.into())).boxed()),
-        ("command", sometimes(15, vec![json!(["/entrypoint"]), json!([]), json!(null)])),
+        ("command", sometimes(15, commands())),
+        (
+            "args",
+            sometimes(
+                10,
+                vec![json!(["--graceful-timeout", "60"]), json!(["--workers", "2"]), json!([])],
+            ),
+        ),
+        (
+            "env",
+            sometimes(
+                10,
+                vec![
+                    json!([{"name": "A", "value": "b"}, {"name": SPRING, "value": "45s"}]),
+                    json!([{"name": SPRING, "valueFrom": {}}, {"name": SPRING, "value": "$(X)"}]),
+                    json!([]),
+                ],
+            ),
+        ),
         ("lifecycle", sometimes(35, valid_lifecycles())),
         ("livenessProbe", sometimes(15, probes())),
         ("startupProbe", sometimes(10, probes())),
         ("x-unknown", unknown()),
+    ]
+}
+
+const SPRING: &str = "SPRING_LIFECYCLE_TIMEOUT_PER_SHUTDOWN_PHASE";
+
+fn commands() -> Vec<Value> {
+    vec![
+        json!(["/entrypoint"]),
+        json!([]),
+        json!(null),
+        json!(["/bin/sh", "-c", "app; true"]),
+        json!(["sh", "-c", "migrate; exec app"]),
+        json!(["bash", "-c", "cd /x && app"]),
     ]
 }
 
@@ -196,11 +228,16 @@ fn valid_lifecycles() -> Vec<Value> {
         json!({"postStart": {"exec": {"command": ["true"]}}}),
         json!({"postStart": {"exec": {"command": ["true"]}}, "preStop": null, "x-unknown": [1]}),
         json!({"stopSignal": "SIGQUIT", "x-unknown": {"b": 1, "a": 2.50}}),
+        json!({"stopSignal": "SIGTERM"}),
+        json!({"stopSignal": "SIGKILL"}),
         json!({"preStop": {"sleep": {"seconds": 0}}}),
         json!({"preStop": {"sleep": {"seconds": 45}}}),
         json!({"preStop": {"exec": {"command": ["sleep", "20"]}}}),
         json!({"preStop": {"exec": {"command": ["sleep", "20s"]}}}),
         json!({"preStop": {"exec": {"command": ["/bin/sh", "-c", "sleep 5; nginx -s quit"]}}}),
+        json!({"preStop": {"exec": {"command": ["/bin/sleep", "0.5m"]}}}),
+        json!({"preStop": {"exec": {"command": ["sh", "-c", "sleep 17s && sleep 5 || true"]}}}),
+        json!({"preStop": {"exec": {"command": ["bash", "-c", "while true; do sleep 1; done"]}}}),
         json!({"preStop": {"httpGet": {"port": 8080, "path": "/quit"}, "x-unknown": null}}),
         json!({"preStop": {"tcpSocket": {"port": "http"}}}),
     ]

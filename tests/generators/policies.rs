@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use prestop::catalogue::{
-    Catalogue, ImagePattern, Profile, ProfileHook, Quit, QuitWhen, StopSignal,
+    Catalogue, ImagePattern, Presence, Profile, ProfileHook, Programs, ProgramsOfImages, Quit,
+    QuitWhen, Role, StopSignal,
 };
 use prestop::policy::{
     KubernetesVersion, NamespaceRule, OwnerKind, Policy, QuitPolicy, SleepAction,
@@ -54,7 +55,7 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
         QuitPolicy::Never,
     ]);
     let sleep = select(vec![SleepAction::Auto, SleepAction::Always, SleepAction::Never]);
-    let version = select(vec![None, Some(32), Some(33), Some(37)]);
+    let version = select(vec![None, Some(29), Some(32), Some(33), Some(37)]);
     let namespaces = select(vec![NamespaceRule::Enabled, NamespaceRule::NotDisabled]);
     let catalogues = select(vec![
         test_catalogue(),
@@ -114,6 +115,7 @@ pub(crate) fn test_catalogue() -> Catalogue {
         profile("httpd", &["httpd"], httpd),
         profile("haproxy", &["haproxy"], haproxy),
         profile("by-name", &[], by_name),
+        profile("php-fpm", &["php-fpm"], quit(&[], Some("QUIT"), QuitWhen::Needed)),
         profile("redis", &["redis"], ProfileHook::Delay),
         profile("istio", &["istio/proxyv2"], ProfileHook::Delay),
         profile("fluent-bit", &["fluent-bit"], ProfileHook::Delay),
@@ -131,6 +133,14 @@ pub(crate) fn test_catalogue() -> Catalogue {
         };
         profile.delay_seconds = delay;
         profile.sidecar_margin_seconds = margin;
+        profile.role = match profile.name.as_str() {
+            "nginx" | "httpd" => Some(Role::Front),
+            "php-fpm" => Some(Role::Backend),
+            _ => None,
+        };
+        if profile.name == "istio" {
+            profile.container_names = vec!["istio-proxy".to_owned()];
+        }
         profile.stop_signals = match profile.name.as_str() {
             "nginx" => vec![fact(Some(">=1.19.5"), true), fact(Some("<1.19.5"), false)],
             "httpd" => vec![fact(None, true)],
@@ -138,7 +148,18 @@ pub(crate) fn test_catalogue() -> Catalogue {
             _ => Vec::new(),
         };
     }
-    Catalogue::new(profiles)
+    let programs = |image: &str, shell, sleep| ProgramsOfImages {
+        images: ImagePattern::parse(image).into_iter().collect(),
+        tag_patterns: Vec::new(),
+        programs: Programs { shell, sleep },
+        reason: "for the tests".to_owned(),
+        link: String::new(),
+    };
+    Catalogue::new(profiles).with_programs(vec![
+        programs("distroless/*", Presence::Absent, Presence::Absent),
+        programs("bitnami*/*", Presence::Absent, Presence::Unknown),
+        programs("httpd", Presence::Present, Presence::Absent),
+    ])
 }
 
 fn profile(name: &str, images: &[&str], hook: ProfileHook) -> Profile {

@@ -11,7 +11,7 @@ impl Plan<'_> {
     pub(super) fn hook(&self, policy: &Policy) -> Value {
         let delay = self.delay.to_string();
         let Some(quit) = &self.quit else {
-            return if policy.has_sleep_action() {
+            return if self.uses_action(policy) {
                 json!({"sleep": {"seconds": self.delay}})
             } else {
                 json!({"exec": {"command": ["sleep", delay]}})
@@ -28,18 +28,54 @@ impl Plan<'_> {
     }
 }
 
-/// How long a hook that is there holds the stop back, where that can be read.
-pub(super) fn hook_seconds(hook: &Value, believed: bool) -> Option<i64> {
+/// How long a hook of the author certainly sleeps, and whether it does nothing else.
+pub(super) fn own_sleep(hook: &Value) -> Option<(i64, bool)> {
     let is_set = |handler: &&str| hook.get(handler).is_some_and(|value| !value.is_null());
     if ["sleep", "exec"].iter().filter(|handler| is_set(handler)).count() > 1 {
         return None;
     }
-    let ours = hook_of_ours(hook).filter(|_| believed);
-    ours.or_else(|| {
-        let slept = hook.pointer("/sleep/seconds").and_then(Value::as_i64);
-        slept.filter(|seconds| *seconds >= 0)
-    })
-    .or_else(|| exec_sleep(hook))
+    if is_set(&"sleep") {
+        let seconds = hook.pointer("/sleep/seconds").and_then(Value::as_i64);
+        return seconds.filter(|seconds| *seconds >= 0).map(|seconds| (seconds, true));
+    }
+    let command = hook.pointer("/exec/command")?.as_array()?;
+    let words: Vec<&str> = command.iter().map(Value::as_str).collect::<Option<_>>()?;
+    match words.as_slice() {
+        [] => None,
+        [shell, "-c", script, ..] if ["/bin/sh", "sh", "bash"].contains(shell) => {
+            Some(script_sleeps(script))
+        }
+        words => Some(slept(words).map_or((0, false), |seconds| (seconds, true))),
+    }
+}
+
+fn script_sleeps(script: &str) -> (i64, bool) {
+    let (mut sum, mut plain) = (0, true);
+    for line in script.split([';', '\n']) {
+        let run = line.split("||").next().unwrap_or_default();
+        for command in run.split("&&") {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            if words.first().is_some_and(|word| ["while", "do", "if"].contains(word)) {
+                return (sum, false);
+            }
+            match slept(&words) {
+                Some(seconds) => sum += seconds,
+                None => plain &= words.is_empty(),
+            }
+        }
+    }
+    (sum, plain)
+}
+
+fn slept(words: &[&str]) -> Option<i64> {
+    let ["sleep" | "/bin/sleep", length] = words else { return None };
+    let units = [("m", 60.0), ("s", 1.0), ("", 1.0)];
+    let (number, factor) =
+        units.iter().find_map(|(unit, factor)| Some((length.strip_suffix(unit)?, factor)))?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds: f64 = number.parse().ok().filter(|_| is_number && number.len() < 15)?;
+    #[allow(clippy::cast_possible_truncation)]
+    Some((seconds * factor).ceil() as i64)
 }
 
 fn exec_sleep(hook: &Value) -> Option<i64> {

@@ -24,7 +24,11 @@ pub(super) enum Switch {
 /// Where a container's quit comes from.
 pub(super) enum Source<'a> {
     Author { command: Vec<String>, signal: Option<Signal> },
-    Profile(&'a Profile),
+    Profile {
+        profile: &'a Profile,
+        /// By an annotation.
+        asked_for: bool,
+    },
     Nothing,
 }
 
@@ -33,7 +37,8 @@ pub(super) struct Settings<'a> {
     containers: Vec<Level<'a>>,
     pod: Level<'a>,
     namespace: Level<'a>,
-    main_container: usize,
+    default_container: Option<String>,
+    main_container: Option<usize>,
 }
 
 /// The readable settings of one level.
@@ -110,15 +115,42 @@ impl<'a> Settings<'a> {
         let of_containers = containers.iter().map(of_container).collect();
 
         let default = of_pod("kubectl.kubernetes.io/default-container");
-        let named = |container: &Value| {
-            default.is_some() && name(container) == default.as_ref().and_then(Value::as_str)
-        };
+        let default = default.as_ref().and_then(Value::as_str).map(str::to_owned);
+        if default.as_deref().is_some_and(|wanted| position(containers, wanted).is_none()) {
+            problems.insert("no-such-container");
+        }
         Self {
             containers: of_containers,
             pod: level,
             namespace,
-            main_container: containers.iter().position(named).unwrap_or(0),
+            default_container: default,
+            main_container: None,
         }
+    }
+
+    /// Chooses the main container; says its name where anything is for it alone.
+    pub(super) fn choose_main<'p>(
+        &mut self,
+        containers: &'p [Value],
+        earlier: Option<&str>,
+        policy: &Policy,
+    ) -> Option<&'p str> {
+        let wanted = [earlier, self.default_container.as_deref()];
+        let wanted = wanted.iter().flatten().find_map(|wanted| position(containers, wanted));
+        let named = |container: &Value| name(container).is_some();
+        let application = |container: &Value| {
+            named(container)
+                && found(container, policy)
+                    .is_none_or(|profile| profile.sidecar_margin_seconds.is_none())
+        };
+        self.main_container = wanted
+            .or_else(|| containers.iter().position(application))
+            .or_else(|| containers.iter().position(named));
+        let for_one = |choice: Option<Choice<'_>>| matches!(choice, Some(Choice::Named(_)));
+        let anything = self.pod.author().is_some()
+            || for_one(self.pod.profile)
+            || for_one(self.namespace.profile);
+        self.main_container.and_then(|main| name(&containers[main])).filter(|_| anything)
     }
 
     /// The delay of this container's own annotation.
@@ -134,16 +166,22 @@ impl<'a> Settings<'a> {
             .unwrap_or(policy.default_delay_seconds)
     }
 
-    pub(super) fn quit_timeout(&self, index: usize, policy: &Policy) -> Option<i64> {
+    pub(super) fn quit_timeout(
+        &self,
+        index: usize,
+        container: &Value,
+        policy: &Policy,
+    ) -> Option<i64> {
         self.containers[index]
             .quit_timeout
             .or(self.pod.quit_timeout)
             .or(self.namespace.quit_timeout)
+            .or_else(|| own_timeout(container))
             .or(policy.default_quit_timeout_seconds)
     }
 
     pub(super) fn source(&self, index: usize, container: &Value, policy: &'a Policy) -> Source<'a> {
-        let main = index == self.main_container;
+        let main = Some(index) == self.main_container;
         let own = &self.containers[index];
         let for_this = |choice: &Choice| main || !matches!(choice, Choice::Named(_));
         let choice = if let Some(source) = own.author() {
@@ -162,11 +200,16 @@ impl<'a> Settings<'a> {
         let profile = match choice {
             Choice::None => None,
             Choice::Named(profile) => Some(profile),
-            Choice::Auto => image(container)
-                .and_then(|image| policy.catalogue.for_image(&image))
-                .map(|(profile, _)| profile),
+            Choice::Auto => {
+                let source = found(container, policy);
+                return source.map_or(Source::Nothing, |profile| Source::Profile {
+                    profile,
+                    asked_for: false,
+                });
+            }
         };
-        profile.map_or(Source::Nothing, Source::Profile)
+        profile
+            .map_or(Source::Nothing, |profile| Source::Profile { profile, asked_for: true })
     }
 }
 
@@ -220,6 +263,39 @@ impl<'a> Level<'a> {
 /// The image of a container, if it has one that could be pulled.
 pub(super) fn image(container: &Value) -> Option<ImageReference<'_>> {
     ImageReference::parse(container.get("image")?.as_str()?)
+}
+
+/// The profile of the image, else of the name.
+pub(super) fn found<'a>(container: &Value, policy: &'a Policy) -> Option<&'a Profile> {
+    let image = image(container).filter(|image| image.repository != "auto");
+    let by_image = image.and_then(|image| policy.catalogue.for_image(&image));
+    by_image.map(|(profile, _)| profile).or_else(|| {
+        let name = name(container)?;
+        policy.catalogue.profiles().iter().find(|profile| {
+            profile.container_names.iter().any(|known| known == name)
+        })
+    })
+}
+
+fn position(containers: &[Value], wanted: &str) -> Option<usize> {
+    containers.iter().position(|container| name(container) == Some(wanted))
+}
+
+/// What the generated pods can say: a flag of the image's own program, a variable of Spring.
+fn own_timeout(container: &Value) -> Option<i64> {
+    let list = |field: &str| {
+        container.get(field).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    if list("command").is_empty()
+        && let [flag, seconds] = list("args").as_slice()
+        && flag == "--graceful-timeout"
+    {
+        return seconds.as_str()?.parse().ok();
+    }
+    list("env").iter().find_map(|variable| {
+        let is_it = variable.get("name")? == "SPRING_LIFECYCLE_TIMEOUT_PER_SHUTDOWN_PHASE";
+        variable.get("value")?.as_str()?.strip_suffix('s')?.parse().ok().filter(|_| is_it)
+    })
 }
 
 pub(super) fn name(container: &Value) -> Option<&str> {

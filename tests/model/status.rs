@@ -10,7 +10,18 @@ use super::{INJECTED, Plan, Problems, STATUS, containers, grace_seconds, own_hoo
 /// What a status annotation says that is believed.
 pub(super) struct Earlier {
     pub(super) before: i64,
+    pub(super) main: Option<String>,
     delays: Map<String, Value>,
+}
+
+impl Earlier {
+    /// Delay and wait of a container that had its hook from us.
+    pub(super) fn of(&self, container: &Value) -> Option<(i64, i64)> {
+        let entry = self.delays.get(name(container)?)?;
+        own_hook(container)?;
+        let number = |field: &str| entry.get(field).and_then(Value::as_i64);
+        Some((number("delay")?, number("wait").unwrap_or(0)))
+    }
 }
 
 pub(super) fn believed_status(pod: &Value, problems: &mut Problems) -> Option<Earlier> {
@@ -43,7 +54,8 @@ fn read_status(status: &Value, pod: &Value) -> Option<Earlier> {
         && (1..=after).contains(&before)
         && after == grace_seconds(pod)
         && delays.iter().all(holds);
-    believed.then(|| Earlier { before, delays: delays.clone() })
+    let main = status.get("main").and_then(Value::as_str).map(str::to_owned);
+    believed.then(|| Earlier { before, main, delays: delays.clone() })
 }
 
 pub(super) fn rewritten(
@@ -52,6 +64,7 @@ pub(super) fn rewritten(
     policy: &Policy,
     (grace, after): (i64, i64),
     earlier: Option<Earlier>,
+    main: Option<&str>,
 ) -> Value {
     let mut result = pod.clone();
     let mut delays = earlier.map(|earlier| earlier.delays).unwrap_or_default();
@@ -63,7 +76,7 @@ pub(super) fn rewritten(
         // Indexing makes an object of what is null or missing.
         container["lifecycle"]["preStop"] = plan.hook(policy);
         if let Some(name) = name(container) {
-            delays.insert(name.to_owned(), json!({"delay": plan.delay}));
+            delays.insert(name.to_owned(), json!({"delay": plan.delay, "wait": plan.wait}));
         }
     }
     if after != grace_seconds(pod) {
@@ -73,6 +86,7 @@ pub(super) fn rewritten(
         "version": 1,
         "grace": {"before": grace, "after": after},
         "containers": delays,
+        "main": main,
     });
     result["metadata"]["annotations"][STATUS] = status.to_string().into();
     result
