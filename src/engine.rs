@@ -94,8 +94,7 @@ pub fn decide_owned<'a>(
     let mut candidates = context.candidates(earlier.as_ref());
     let before = earlier.as_ref().map_or(grace_now, Status::grace_before_seconds);
     order::put_in_order(&mut candidates, before, policy);
-    let needs =
-        candidates.iter().filter(|candidate| candidate.is_injected()).map(Candidate::need);
+    let needs = candidates.iter().filter(|candidate| candidate.is_injected()).map(Candidate::need);
     let grace =
         GracePeriod::covering(before, grace_now, needs, policy.maximum_grace_period_seconds);
     // Not collected into the same memory, which the allocator would then have to cut.

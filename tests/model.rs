@@ -9,7 +9,8 @@ mod status;
 use std::collections::{BTreeMap, BTreeSet};
 
 use prestop::catalogue::{
-    Membership, Presence, Profile, ProfileHook, Programs, QuitWhen, Role, Signal, StopSignal,
+    ImageReference, Membership, Presence, Profile, ProfileHook, Programs, QuitWhen, Role, Signal,
+    StopSignal,
 };
 use prestop::policy::{NamespaceRule, OwnerKind, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
@@ -321,11 +322,10 @@ fn plans<'a>(
         if is_well_formed && shell_is_pid_1(pod, container) {
             problems.insert("shell-is-pid-1");
         }
-        let graceful = is_well_formed && known.is_some_and(|known| {
-            known_to_stop_gracefully(container, known, policy)
-        });
-        let programs = settings::image(container)
-            .map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(&image));
+        let graceful = is_well_formed
+            && known.is_some_and(|known| known_to_stop_gracefully(container, known, policy));
+        let programs =
+            image(container).map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(&image));
         let runs = programs.shell != Presence::Absent && programs.sleep != Presence::Absent;
         let quit = match source {
             _ if code != INJECTED => None,
@@ -451,10 +451,9 @@ fn known_to_stop_gracefully(container: &Value, profile: &Profile, policy: &Polic
         let mut patterns = profile.images.iter();
         patterns.any(|pattern| pattern.matches(image))
     });
-    let tag = image.as_ref().and_then(|image| image.certain_tag());
-    let too_old = policy
-        .kubernetes_version
-        .is_some_and(|version| (version.major, version.minor) < (1, 33));
+    let tag = image.as_ref().and_then(ImageReference::certain_tag);
+    let too_old =
+        policy.kubernetes_version.is_some_and(|version| (version.major, version.minor) < (1, 33));
     let own = present(container.pointer("/lifecycle/stopSignal")).filter(|_| !too_old);
     let Some(own) = own else {
         return image.is_some() && profile.stops_gracefully(tag);
@@ -466,8 +465,7 @@ fn known_to_stop_gracefully(container: &Value, profile: &Profile, policy: &Polic
     let holds = |fact: &&&StopSignal| {
         fact.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
     };
-    let by_quit =
-        matches!(&profile.hook, ProfileHook::Quit(quit) if quit.signal == Some(own));
+    let by_quit = matches!(&profile.hook, ProfileHook::Quit(quit) if quit.signal == Some(own));
     match facts.iter().find(holds) {
         Some(fact) => fact.graceful,
         None => (!facts.is_empty() || by_quit) && facts.iter().all(|fact| fact.graceful),
@@ -571,11 +569,8 @@ fn delay_sidecars(
     policy: &Policy,
     grace: i64,
 ) {
-    let applications = || {
-        plans.iter().zip(containers).filter(|(plan, _)| plan.is_application())
-    };
-    let held =
-        applications().map(|(plan, container)| plan.held(container) - plan.drain).max();
+    let applications = || plans.iter().zip(containers).filter(|(plan, _)| plan.is_application());
+    let held = applications().map(|(plan, container)| plan.held(container) - plan.drain).max();
     let done = applications()
         .map(|(plan, container)| plan.held(container).saturating_add(plan.drains_for(grace)))
         .max();
@@ -605,8 +600,7 @@ fn grace_after(
 ) -> i64 {
     let wanted = |delay: fn(&Plan<'_>) -> i64| {
         let injected = plans.iter().filter(|plan| plan.code == INJECTED);
-        let all = injected
-            .map(|plan| delay(plan).saturating_add(plan.application_seconds(grace)));
+        let all = injected.map(|plan| delay(plan).saturating_add(plan.application_seconds(grace)));
         all.fold(grace, i64::max)
     };
     let maximum = policy.maximum_grace_period_seconds;

@@ -528,7 +528,7 @@ impl Timeout {
     }
 }
 
-impl<'a> Subject<'_, 'a> {
+impl Subject<'_, '_> {
     /// Whether the stop signal that follows the hook is known to be a graceful one. With a command of
     /// its own the container may run anything.
     fn ending(&self) -> Ending {
@@ -600,9 +600,8 @@ impl<'a> Context<'a> {
     /// The container that settings of the pod, which can only be for one, are for. Nothing is looked for
     /// where there are none.
     fn main_container(&self, earlier: Option<&Status<'a>>) -> Option<Main<'a>> {
-        let is_named = |choice: &Option<ProfileChoice>| {
-            choice.as_ref().is_some_and(ProfileChoice::is_named)
-        };
+        let is_named =
+            |choice: &Option<ProfileChoice>| choice.as_ref().is_some_and(ProfileChoice::is_named);
         let is_needed = self.pod.quit.is_some()
             || is_named(&self.pod.profile)
             || is_named(&self.namespace.profile);

@@ -52,11 +52,12 @@ impl GracePeriod {
         needs: impl IntoIterator<Item = Need>,
         maximum: i64,
     ) -> Self {
-        let (needed, wanted) = needs.into_iter().fold((before, before), |(needed, wanted), need| {
-            let time = need.time_after_delay(before);
-            let with_time = |delay: i64| delay.saturating_add(time);
-            (needed.max(with_time(need.own_delay())), wanted.max(with_time(need.delay_seconds)))
-        });
+        let (needed, wanted) =
+            needs.into_iter().fold((before, before), |(needed, wanted), need| {
+                let time = need.time_after_delay(before);
+                let with_time = |delay: i64| delay.saturating_add(time);
+                (needed.max(with_time(need.own_delay())), wanted.max(with_time(need.delay_seconds)))
+            });
         let is_full = wanted > maximum;
         let after_seconds = if is_full { before.max(maximum) } else { wanted }.max(now);
         Self { before_seconds: before, after_seconds, is_capped: needed > maximum, is_full }
@@ -119,7 +120,10 @@ mod tests {
     #[test]
     fn the_application_keeps_every_second_it_had() {
         let grace = GracePeriod::covering(30, 30, [need(10)], 600);
-        assert_eq!(grace, GracePeriod { before_seconds: 30, after_seconds: 40, is_capped: false, is_full: false });
+        assert_eq!(
+            grace,
+            GracePeriod { before_seconds: 30, after_seconds: 40, is_capped: false, is_full: false }
+        );
         assert_eq!(
             grace.share(need(10)),
             Share { delay_seconds: 10, wait_seconds: 25, is_short: false }
@@ -213,7 +217,10 @@ mod tests {
     #[test]
     fn a_second_pass_starts_from_the_first_grace_period() {
         let grace = GracePeriod::covering(30, 40, [need(15)], 600);
-        assert_eq!(grace, GracePeriod { before_seconds: 30, after_seconds: 45, is_capped: false, is_full: false });
+        assert_eq!(
+            grace,
+            GracePeriod { before_seconds: 30, after_seconds: 45, is_capped: false, is_full: false }
+        );
         assert_eq!(GracePeriod::covering(30, 40, [need(5)], 600).after_seconds, 40);
     }
 }

@@ -23,7 +23,8 @@ struct Times {
 
 /// Lengthens the delays of those who go later. `before` is the pod's own grace period.
 pub(super) fn put_in_order(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy) {
-    let has = |wanted: fn(Place) -> bool| candidates.iter().any(|candidate| wanted(candidate.place));
+    let has =
+        |wanted: fn(Place) -> bool| candidates.iter().any(|candidate| wanted(candidate.place));
     if has(|place| place == Place::Application(Some(Role::Backend)))
         && has(|place| place == Place::Application(Some(Role::Front)))
     {

@@ -134,7 +134,9 @@ fn slept(words: &[Word<'_>]) -> Option<i64> {
     if base_name(program.certain()?) != "sleep" || lengths.is_empty() {
         return None;
     }
-    lengths.iter().try_fold(0_i64, |sum, length| Some(sum.saturating_add(seconds(length.certain()?)?)))
+    lengths
+        .iter()
+        .try_fold(0_i64, |sum, length| Some(sum.saturating_add(seconds(length.certain()?)?)))
 }
 
 /// `10`, `0.5`, `2m`, `1h`: what the programs of coreutils and busybox take, in whole seconds,

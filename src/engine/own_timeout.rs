@@ -16,7 +16,7 @@
 //! | Traefik `graceTimeOut` and `requestAcceptGraceTimeout` of an entry point (argument, variable) | `30s`, s | <https://doc.traefik.io/traefik/routing/entrypoints/#lifecycle> |
 //! | nginx `worker_shutdown_timeout` behind `-g` | `30s`, s | <https://nginx.org/en/docs/ngx_core_module.html#worker_shutdown_timeout> |
 //!
-//! Puma's `force_shutdown_after` and HAProxy's `hard-stop-after` are written in files only.
+//! Puma's `force_shutdown_after` and `HAProxy`'s `hard-stop-after` are written in files only.
 
 use super::pod::{Container, Variable};
 use super::shell::{self, Invocation, Item, Word, base_name};
@@ -97,11 +97,7 @@ const FLAGS: [Flag; 6] = [
         programs: &["sidekiq"],
         needs_program: NeedsProgram::Always,
     },
-    Flag {
-        names: &["--time-limit"],
-        programs: &["celery"],
-        needs_program: NeedsProgram::Always,
-    },
+    Flag { names: &["--time-limit"], programs: &["celery"], needs_program: NeedsProgram::Always },
     Flag {
         names: &["-g"],
         programs: &["nginx", "nginx-debug", "openresty"],
@@ -162,7 +158,9 @@ fn of_arguments(container: &Container<'_>) -> Option<OwnTimeout> {
             return None;
         }
         return shell::items(script).iter().rev().find_map(|item| match item {
-            Item::Command(command) => of_words(command.words.iter().map(Word::certain), Program::Given),
+            Item::Command(command) => {
+                of_words(command.words.iter().map(Word::certain), Program::Given)
+            }
             Item::Operator(_) | Item::Unread => None,
         });
     }
@@ -244,7 +242,8 @@ fn property(word: &str) -> Option<(&'static Property, &str)> {
     let is_it = |property: &&Property| {
         let mut wanted = property.name.bytes();
         let mut given = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
-        given.all(|byte| wanted.next() == Some(byte.to_ascii_lowercase())) && wanted.next().is_none()
+        given.all(|byte| wanted.next() == Some(byte.to_ascii_lowercase()))
+            && wanted.next().is_none()
     };
     PROPERTIES.iter().find(is_it).map(|property| (property, value))
 }
@@ -294,7 +293,11 @@ fn of_options(variable: &Variable<'_>) -> Option<OwnTimeout> {
     if !JAVA_OPTIONS.contains(&name) {
         return None;
     }
-    value.split_ascii_whitespace().filter_map(property).filter_map(|(known, value)| known.read(value)).last()
+    value
+        .split_ascii_whitespace()
+        .filter_map(property)
+        .filter_map(|(known, value)| known.read(value))
+        .next_back()
 }
 
 fn of_variable(variable: &Variable<'_>) -> Option<OwnTimeout> {
@@ -467,12 +470,16 @@ mod tests {
             (&["nginx", "-g", "daemon off; worker_shutdown_timeout 1m;"], 60),
             (&["sh", "-c", "gunicorn app:app --graceful-timeout 60"], 60),
             (&["/bin/bash", "-c", "migrate && exec gunicorn --graceful-timeout '60' app"], 60),
-            (&["sh", "-c", "exec java -Dspring.lifecycle.timeout-per-shutdown-phase=60s -jar x"], 60),
+            (
+                &["sh", "-c", "exec java -Dspring.lifecycle.timeout-per-shutdown-phase=60s -jar x"],
+                60,
+            ),
             (&["sh", "-c", "nginx -g 'daemon off; worker_shutdown_timeout 60s;'"], 60),
         ] {
             assert_eq!(command(words).map(|found| found.0), Some(expected), "{words:?}");
         }
-        let split = json!({"command": ["sh", "-c"], "args": ["gunicorn --graceful-timeout 60 app"]});
+        let split =
+            json!({"command": ["sh", "-c"], "args": ["gunicorn --graceful-timeout 60 app"]});
         assert_eq!(of(&split), Some((60, "--graceful-timeout")));
     }
 

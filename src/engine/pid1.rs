@@ -72,15 +72,53 @@ enum Kind {
 
 /// Images by their last component whose `sh` is dash: Debian and Ubuntu, and what is built on them.
 const DASH: [&str; 33] = [
-    "debian", "ubuntu", "python", "pypy", "node", "ruby", "php", "perl", "golang", "rust", "gcc",
-    "erlang", "elixir", "swift", "julia", "nginx", "httpd", "haproxy", "eclipse-temurin", "maven",
-    "gradle", "tomcat", "jetty", "postgres", "redis", "memcached", "mariadb", "mongo", "wordpress",
-    "drupal", "joomla", "nextcloud", "buildpack-deps",
+    "debian",
+    "ubuntu",
+    "python",
+    "pypy",
+    "node",
+    "ruby",
+    "php",
+    "perl",
+    "golang",
+    "rust",
+    "gcc",
+    "erlang",
+    "elixir",
+    "swift",
+    "julia",
+    "nginx",
+    "httpd",
+    "haproxy",
+    "eclipse-temurin",
+    "maven",
+    "gradle",
+    "tomcat",
+    "jetty",
+    "postgres",
+    "redis",
+    "memcached",
+    "mariadb",
+    "mongo",
+    "wordpress",
+    "drupal",
+    "joomla",
+    "nextcloud",
+    "buildpack-deps",
 ];
 /// The same for bash: Red Hat's and its relatives.
 const BASH: [&str; 11] = [
-    "fedora", "centos", "rockylinux", "almalinux", "amazonlinux", "oraclelinux", "amazoncorretto",
-    "ubi", "ubi-minimal", "ubi-init", "mysql",
+    "fedora",
+    "centos",
+    "rockylinux",
+    "almalinux",
+    "amazonlinux",
+    "oraclelinux",
+    "amazoncorretto",
+    "ubi",
+    "ubi-minimal",
+    "ubi-init",
+    "mysql",
 ];
 /// The same for busybox.
 const BUSYBOX: [&str; 3] = ["alpine", "busybox", "traefik"];
@@ -153,7 +191,8 @@ fn stays(script: &str) -> Option<Stays> {
         }
     }
     let (command, before) = last?;
-    let ends_list = |item: &&Item<'_>| !matches!(item, Item::Operator(Operator::Then | Operator::Group));
+    let ends_list =
+        |item: &&Item<'_>| !matches!(item, Item::Operator(Operator::Then | Operator::Group));
     let is_loop = items.iter().any(|item| {
         matches!(item, Item::Command(command) if matches!(command.keyword(), Some("for" | "while" | "until" | "case")))
     });
@@ -183,17 +222,32 @@ fn stays(script: &str) -> Option<Stays> {
 
 /// `exec app`, but not `exec 2>&1`.
 fn runs_by_exec(command: &Command<'_>) -> bool {
-    command.words.iter().position(|word| word.certain() == Some("exec")).is_some_and(|at| {
-        (at == 0 || command.is_reserved()) && command.words.len() > at + 1
-    })
+    command
+        .words
+        .iter()
+        .position(|word| word.certain() == Some("exec"))
+        .is_some_and(|at| (at == 0 || command.is_reserved()) && command.words.len() > at + 1)
 }
 
 /// Commands that the shell runs itself: it is still there when they are done.
 fn is_of_the_shell(command: &Command<'_>) -> bool {
     matches!(
         command.program(),
-        ":" | "true" | "false" | "echo" | "printf" | "exit" | "return" | "wait" | "cd" | "set"
-            | "export" | "unset" | "kill" | "read" | "shift" | "umask"
+        ":" | "true"
+            | "false"
+            | "echo"
+            | "printf"
+            | "exit"
+            | "return"
+            | "wait"
+            | "cd"
+            | "set"
+            | "export"
+            | "unset"
+            | "kill"
+            | "read"
+            | "shift"
+            | "umask"
     )
 }
 
@@ -202,9 +256,10 @@ fn family(image: &ImageReference<'_>) -> Option<(Kind, Certainty)> {
     let tag = image.tag.unwrap_or_default();
     let has = |words: &[&str]| {
         tag.split(['-', '.', '_']).any(|part| {
-            words.iter().any(|word| part.strip_prefix(word).is_some_and(|rest| {
-                rest.bytes().all(|byte| byte.is_ascii_digit())
-            }))
+            words.iter().any(|word| {
+                part.strip_prefix(word)
+                    .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+            })
         })
     };
     if has(&["alpine"]) {
@@ -217,7 +272,8 @@ fn family(image: &ImageReference<'_>) -> Option<(Kind, Certainty)> {
         return None;
     }
     let name = image.repository.rsplit('/').next().unwrap_or_default();
-    let is_official = image.repository == name || image.repository.strip_prefix("library/") == Some(name);
+    let is_official =
+        image.repository == name || image.repository.strip_prefix("library/") == Some(name);
     let certainty = if is_official { Certainty::Certain } else { Certainty::Likely };
     if BUSYBOX.contains(&name) {
         Some((Kind::Busybox, certainty))
@@ -292,7 +348,9 @@ mod tests {
 
     #[test]
     fn the_shell_is_known_by_name_or_image() {
-        let app = |image: &str, shell: &str| of(&json!({"image": image, "command": [shell, "-c", "app"]}));
+        let app = |image: &str, shell: &str| {
+            of(&json!({"image": image, "command": [shell, "-c", "app"]}))
+        };
         assert_eq!(app(PRIVATE, "bash"), None);
         assert_eq!(app(PRIVATE, "/bin/dash"), Some("certain"));
         assert_eq!(app(DEBIAN, "/bin/bash"), None);
@@ -318,7 +376,10 @@ mod tests {
         assert_eq!(args(PRIVATE), None);
         let split = json!({"image": DEBIAN, "command": ["sh", "-c"], "args": ["app"]});
         assert_eq!(of(&split), Some("certain"));
-        assert_eq!(of(&json!({"image": DEBIAN, "command": ["tini", "--", "sh", "-c", "app"]})), None);
+        assert_eq!(
+            of(&json!({"image": DEBIAN, "command": ["tini", "--", "sh", "-c", "app"]})),
+            None
+        );
         assert_eq!(of(&json!({"image": DEBIAN, "command": ["sh", "start.sh"]})), None);
     }
 }

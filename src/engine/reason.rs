@@ -393,6 +393,7 @@ impl ProblemCode {
 
     /// Code, sentence and advice.
     #[must_use]
+    #[allow(clippy::too_many_lines)] // A table.
     pub const fn explanation(self) -> Explanation {
         match self {
             Self::InvalidValue => explain(

@@ -405,18 +405,22 @@ impl<'a> Reader<'a> {
         let mut depth = 0_usize;
         let mut quote = None;
         for (_, letter) in self.letters.by_ref() {
-            match (quote, letter) {
-                (Some(open), _) if open == letter => quote = None,
-                (Some(_), _) => {}
-                (None, '\'' | '"') => quote = Some(letter),
-                (None, '(' | '{') => depth += 1,
-                (None, ')' | '}') => {
+            if let Some(open) = quote {
+                if open == letter {
+                    quote = None;
+                }
+                continue;
+            }
+            match letter {
+                '\'' | '"' => quote = Some(letter),
+                '(' | '{' => depth += 1,
+                ')' | '}' => {
                     depth -= 1;
                     if depth == 0 {
                         return true;
                     }
                 }
-                (None, _) => {}
+                _ => {}
             }
         }
         false
@@ -511,9 +515,14 @@ mod tests {
         ] {
             assert_eq!(found(arguments), Some((shell, "x")), "{arguments:?}");
         }
-        for arguments in
-            [&["sh"][..], &["sh", "-c"], &["sh", "script"], &["app", "-c", "x"], &["busybox", "x"], &[]]
-        {
+        for arguments in [
+            &["sh"][..],
+            &["sh", "-c"],
+            &["sh", "script"],
+            &["app", "-c", "x"],
+            &["busybox", "x"],
+            &[],
+        ] {
             assert_eq!(found(arguments), None, "{arguments:?}");
         }
     }

@@ -184,7 +184,9 @@ fn where_pid_1_is_not_the_application_it_gets_no_signal() {
     assert_eq!(hook(&outcome_shared, 0), &json!({"sleep": {"seconds": 10}}));
     assert_eq!(hook(&outcome_shared, 1)["exec"]["command"][6], "");
     assert_eq!(hook(&outcome_shared, 1)["exec"]["command"][8], "quit");
-    assert_eq!(hook(&outcome_shared, 2), &json!({"sleep": {"seconds": 10}}));
+    let quit = json!(["10", "25", "", "", "nginx", "-s", "quit"]);
+    let found = hook(&outcome_shared, 2)["exec"]["command"].as_array().unwrap();
+    assert_eq!(json!(found[4..]), quit);
     assert_eq!(outcome_shared.problems, ["pid-1-is-not-the-application"]);
 
     shared["spec"]["os"] = json!({"name": "windows"});
@@ -214,18 +216,51 @@ fn a_sidecar_outlives_the_applications() {
         (last, grace(&outcome).as_i64())
     };
     let slept = |seconds: i64| json!({"name": "a", "lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}});
+    let script = json!({"name": "a", "lifecycle": {"preStop":
+        {"exec": {"command": ["sh", "-c", "sleep 22; app quit"]}}}});
     let other = json!({"name": "b", "lifecycle": {"preStop": {"httpGet": {"port": 80}}}});
     let cases = [
         (json!({}), json!([{"name": "a"}, istio("b")]), (15, 45)),
         (json!({"prestop.dev/delay": "20s"}), json!([{"name": "a"}, istio("b")]), (25, 55)),
         (json!({"delay.prestop.dev/b": "2s"}), json!([{"name": "a"}, istio("b")]), (2, 40)),
         (json!({}), json!([slept(22), istio("b")]), (27, 57)),
+        (json!({}), json!([script, istio("b")]), (27, 57)),
         (json!({}), json!([slept(3), other, istio("c")]), (15, 45)),
-        (json!({}), json!([{"name": "a", "image": "rabbitmq"}, istio("b")]), (5, 35)),
+        // It may take its 30 s, and then the proxy has its margin and its own 30 s.
+        (json!({}), json!([{"name": "a", "image": "rabbitmq"}, istio("b")]), (35, 65)),
+        // 10 s, 25 s of waiting, 5 s of margin.
+        (json!({}), json!([{"name": "a", "image": "nginx:1.15"}, istio("b")]), (40, 70)),
+        (json!({}), json!([{"name": "a", "image": "nginx:1.27"}, istio("b")]), (15, 45)),
         (json!({}), json!([istio("a"), istio("b")]), (10, 40)),
     ];
     for (annotations, containers, (delay, grace)) in cases {
         let found = delays(annotations, containers.clone());
         assert_eq!(found, (Some(delay), Some(grace)), "{containers}");
     }
+}
+
+#[test]
+fn a_backend_outlives_the_drain_of_its_front() {
+    let delays = |front: &str, annotations: Value| {
+        let fpm = json!({"name": "fpm", "image": "php-fpm:8"});
+        let containers = json!([{"name": "a", "image": front}, fpm]);
+        let outcome = outcome(&pod(&annotations, &json!(30), &containers));
+        outcome.containers[1].delay_seconds
+    };
+    // It waits in the hook, or is stopped gracefully: 25 s after its delay in both cases.
+    assert_eq!(delays("nginx:1.15", json!({})), 35);
+    assert_eq!(delays("nginx:1.27", json!({})), 35);
+    assert_eq!(delays("redis", json!({})), 10);
+    assert_eq!(delays("nginx:1.27", json!({"delay.prestop.dev/fpm": "3s"})), 3);
+    assert_eq!(delays("nginx:1.15", json!({"quit-timeout.prestop.dev/a": "500s"})), 120);
+}
+
+#[test]
+fn the_status_names_the_main_container() {
+    let annotations = json!({"prestop.dev/quit-signal": "INT"});
+    let first = outcome(&pod(&annotations, &json!(30), &json!([{"name": "web"}])));
+    let mut between = first.result;
+    between["spec"]["containers"].as_array_mut().unwrap().insert(0, json!({"name": "new"}));
+    let second = outcome(&between);
+    assert_eq!(hook(&second, 0), &json!({"sleep": {"seconds": 10}}));
 }

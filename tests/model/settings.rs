@@ -23,7 +23,10 @@ pub(super) enum Switch {
 
 /// Where a container's quit comes from.
 pub(super) enum Source<'a> {
-    Author { command: Vec<String>, signal: Option<Signal> },
+    Author {
+        command: Vec<String>,
+        signal: Option<Signal>,
+    },
     Profile {
         profile: &'a Profile,
         /// By an annotation.
@@ -208,8 +211,7 @@ impl<'a> Settings<'a> {
                 });
             }
         };
-        profile
-            .map_or(Source::Nothing, |profile| Source::Profile { profile, asked_for: true })
+        profile.map_or(Source::Nothing, |profile| Source::Profile { profile, asked_for: true })
     }
 }
 
@@ -271,9 +273,11 @@ pub(super) fn found<'a>(container: &Value, policy: &'a Policy) -> Option<&'a Pro
     let by_image = image.and_then(|image| policy.catalogue.for_image(&image));
     by_image.map(|(profile, _)| profile).or_else(|| {
         let name = name(container)?;
-        policy.catalogue.profiles().iter().find(|profile| {
-            profile.container_names.iter().any(|known| known == name)
-        })
+        policy
+            .catalogue
+            .profiles()
+            .iter()
+            .find(|profile| profile.container_names.iter().any(|known| known == name))
     })
 }
 
@@ -283,9 +287,8 @@ fn position(containers: &[Value], wanted: &str) -> Option<usize> {
 
 /// What the generated pods can say: a flag of the image's own program, a variable of Spring.
 fn own_timeout(container: &Value) -> Option<i64> {
-    let list = |field: &str| {
-        container.get(field).and_then(Value::as_array).cloned().unwrap_or_default()
-    };
+    let list =
+        |field: &str| container.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
     if list("command").is_empty()
         && let [flag, seconds] = list("args").as_slice()
         && flag == "--graceful-timeout"
