@@ -40,7 +40,7 @@ const SHELL: &[&str] = &[
     "std::path",
     "tokio",
     "axum",
-    "hyper",
+    "hyper::",
     "kube::",
     "rustls",
     "tracing",

@@ -30,7 +30,7 @@ if [ -n "$signal" ] && [ -n "$names" ]; then
   while [ -z "$is" ] && [ -n "$rest" ]; do
     name=${rest%%,*} rest=${rest#*,}
     case $name in
-      *'*') case $comm in "${name%?}"*) is=yes ;; esac ;;
+      *'*') name=${name%?} && case $comm in "$name"*) is=yes ;; esac ;;
       *) case $comm in "$name") is=yes ;; esac ;;
     esac
   done

@@ -39,10 +39,8 @@ pub(super) enum Certainty {
 impl fmt::Display for ShellAsPid1 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let certainty = self.certainty.word();
-        match self.shell {
-            Some(shell) => write!(f, "{certainty}: its shell is {shell}"),
-            None => write!(f, "{certainty}: whatever its shell is"),
-        }
+        let shell = self.shell.unwrap_or("the shell");
+        write!(f, "{shell} stays PID 1 and ignores the stop signal ({certainty})")
     }
 }
 
@@ -277,7 +275,10 @@ fn family(image: &ImageReference<'_>) -> Option<(Kind, Certainty)> {
     let certainty = if is_official { Certainty::Certain } else { Certainty::Likely };
     if BUSYBOX.contains(&name) {
         Some((Kind::Busybox, certainty))
-    } else if BASH.contains(&name) || image.repository.starts_with("ubi") {
+    } else if image.repository.starts_with("ubi") {
+        // `ubi9/python-312`
+        Some((Kind::Bash, Certainty::Certain))
+    } else if BASH.contains(&name) {
         Some((Kind::Bash, certainty))
     } else if DASH.contains(&name) && (is_official || image.repository.contains("library/")) {
         Some((Kind::Dash, certainty))
@@ -356,7 +357,7 @@ mod tests {
         assert_eq!(app(DEBIAN, "/bin/bash"), None);
         for (image, expected) in [
             ("nginx:1.25.3", Some("certain")),
-            ("mirror.example/library/node:20", Some("likely")),
+            ("mirror.example/library/node:20", Some("certain")),
             ("mirror.example/ruby:3", Some("likely")),
             ("mcr.microsoft.com/dotnet/aspnet:8.0-bookworm-slim", Some("certain")),
             ("node:20-alpine3.19", None),

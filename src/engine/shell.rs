@@ -488,7 +488,7 @@ mod tests {
             ("x $(cat a; echo ')') y", "x ~$(cat a; echo ')') y"),
             ("x=`date` y", "y"),
             ("(a; b)", "Group|a|Then|b|Group"),
-            ("a 'b", "Unread"),
+            ("a 'b", "a|Unread"),
             ("cat <<END\nx\nEND\n", "cat|Unread"),
             ("exec 3>log", "exec >"),
             ("a\u{e9}\\ b", "a\u{e9} b"),
