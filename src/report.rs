@@ -214,6 +214,7 @@ impl<'a> WorkloadReport<'a> {
             changed: false,
             reason: Some(reason.explanation().into()),
             grace_period: None,
+            main_container: None,
             containers: Vec::new(),
             problems: Vec::new(),
         }

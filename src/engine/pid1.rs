@@ -270,8 +270,9 @@ fn family(image: &ImageReference<'_>) -> Option<(Kind, Certainty)> {
         return None;
     }
     let name = image.repository.rsplit('/').next().unwrap_or_default();
-    let is_official =
-        image.repository == name || image.repository.strip_prefix("library/") == Some(name);
+    let is_official = image.repository.strip_suffix(name).is_some_and(|folder| {
+        folder.ends_with("library/") || (folder.is_empty() && image.registry == "docker.io")
+    });
     let certainty = if is_official { Certainty::Certain } else { Certainty::Likely };
     if BUSYBOX.contains(&name) {
         Some((Kind::Busybox, certainty))
@@ -280,7 +281,7 @@ fn family(image: &ImageReference<'_>) -> Option<(Kind, Certainty)> {
         Some((Kind::Bash, Certainty::Certain))
     } else if BASH.contains(&name) {
         Some((Kind::Bash, certainty))
-    } else if DASH.contains(&name) && (is_official || image.repository.contains("library/")) {
+    } else if DASH.contains(&name) && is_official {
         Some((Kind::Dash, certainty))
     } else if has(&DASH_TAGS) {
         Some((Kind::Dash, Certainty::Certain))

@@ -150,6 +150,7 @@ pub(crate) fn test_catalogue() -> Catalogue {
     }
     let programs = |image: &str, shell, sleep| ProgramsOfImages {
         images: ImagePattern::parse(image).into_iter().collect(),
+        tags: None,
         tag_patterns: Vec::new(),
         programs: Programs { shell, sleep },
         reason: "for the tests".to_owned(),
