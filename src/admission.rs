@@ -149,7 +149,7 @@ fn review_with(
         operation: request.operation(),
         namespace,
         name: pod.and_then(name_of).or(request.name.value()).map_or("", AsRef::as_ref),
-        owner_kind: pod.and_then(Pod::owner_kind),
+        owner_kind: pod.and_then(Pod::owner).map(|owner| owner.kind),
         is_dry_run: request.dry_run.value() == Some(&true),
         verdict,
     });

@@ -12,6 +12,8 @@
 //! - [`status`]: the annotation that tells what was done;
 //! - [`patch`]: decision to JSON patch;
 //! - [`reason`]: every code, with its sentence and advice; [`note`]: what only reports say;
+//! - [`front`]: load balancers that the pod itself names;
+//! - [`offline`]: facts that only the whole workload shows;
 //! - [`template`]: pods inside workloads and lists.
 
 mod container;
@@ -22,9 +24,11 @@ mod own_timeout;
 mod pid1;
 mod shell;
 
+pub mod front;
 pub mod grace;
 pub mod hook;
 pub mod note;
+pub mod offline;
 pub mod patch;
 pub mod pod;
 pub mod reason;
@@ -44,7 +48,7 @@ use self::pod::{Metadata, Pod, Spec};
 use self::reason::{ContainerReason, Problem, ProblemCode, SkipReason};
 use self::settings::{NamespaceSettings, STATUS_ANNOTATION, Switch, read_pod_labels};
 use self::status::Status;
-use crate::policy::{NamespaceRule, OwnerKind, Policy};
+use crate::policy::{NamespaceRule, Owner, Policy};
 use crate::view::Shape;
 
 /// All keys and values of a pod's annotations together.
@@ -59,15 +63,15 @@ pub fn decide<'a>(
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
 ) -> Decision<'a> {
-    decide_owned(pod, pod.owner_kind(), namespace, policy)
+    decide_owned(pod, pod.owner(), namespace, policy)
 }
 
-/// Decides on a pod that will be controlled by an owner of this kind, whatever the pod says itself:
+/// Decides on a pod that will be controlled by this owner, whatever the pod says itself:
 /// for pod templates.
 #[must_use]
 pub fn decide_owned<'a>(
     pod: &'a Pod<'a>,
-    owner_kind: Option<&str>,
+    owner: Option<Owner<'_>>,
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
 ) -> Decision<'a> {
@@ -87,7 +91,7 @@ pub fn decide_owned<'a>(
     context.read_pod_annotations();
     let grace_now_seconds = spec.grace_period_seconds.value().copied();
     let grace_now = grace_now_seconds.unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS);
-    if let Some(reason) = not_for_hooks(owner_kind, spec, switch, grace_now, policy) {
+    if let Some(reason) = not_for_hooks(owner, spec, switch, grace_now, policy) {
         return Decision::skipped(reason, context.problems);
     }
     let earlier = context.earlier_status(grace_now);
@@ -102,6 +106,7 @@ pub fn decide_owned<'a>(
     containers
         .extend(candidates.into_iter().map(|candidate| candidate.decide(&mut context, &grace)));
     let Context { is_short, problems: mut told, main, .. } = context;
+    told.extend(front::problem(spec, &containers));
     if !containers.iter().any(|container| container.injected().is_some()) {
         let reason = nothing_injected(&containers);
         return Decision { outcome: Outcome::Skipped(reason), containers, problems: told, main };
@@ -195,17 +200,18 @@ fn not_ours(
 
 /// Reasons in the pod's kind and grace period.
 fn not_for_hooks(
-    owner_kind: Option<&str>,
+    owner: Option<Owner<'_>>,
     spec: &Spec<'_>,
     switch: Option<Switch>,
     grace_now: i64,
     policy: &Policy,
 ) -> Option<SkipReason> {
     if switch != Some(Switch::Enabled) {
-        let owner = owner_kind.and_then(OwnerKind::from_name);
-        let reason = match owner.filter(|owner| policy.skipped_owners.contains(owner)) {
-            Some(OwnerKind::Job) => Some(SkipReason::OwnedByJob),
-            Some(OwnerKind::DaemonSet) => Some(SkipReason::OwnedByDaemonSet),
+        let is_skipped =
+            |owner: &Owner<'_>| policy.skipped_owners.iter().any(|kind| kind.is_of(*owner));
+        let reason = match owner.filter(is_skipped).map(|owner| owner.kind) {
+            Some("Job") => Some(SkipReason::OwnedByJob),
+            Some("DaemonSet") => Some(SkipReason::OwnedByDaemonSet),
             Some(_) => Some(SkipReason::OwnedBySkippedKind),
             None if !restarts_always(spec) => Some(SkipReason::RestartPolicy),
             None => None,
@@ -319,7 +325,11 @@ impl<'a> Candidate<'a> {
             let detail = format!("{asked}s asked, {}s taken", share.delay_seconds);
             context.problems.push(Problem::new(ProblemCode::DelayShortened, place(), detail));
         }
-        context.is_short |= share.is_short;
+        // With a grace period of its author's at or above the maximum only the delay is lost.
+        let before = grace.before_seconds;
+        let asks_for_more = self.timeout.is_some_and(|(timeout, _)| timeout > before);
+        context.is_short |= share.is_short
+            && (before < context.policy.maximum_grace_period_seconds || asks_for_more);
         let shortest_probe = self.shortest_probe_grace_period();
         let quit_from = self.quit.as_ref().map(|quit| quit.from);
         let (name, profile, delay_from) = (self.name, self.profile, self.delay_from);

@@ -1,12 +1,16 @@
 //! What the engine believes: validated rules. Whoever makes a [`Policy`] (the configuration file,
 //! a test) has checked it; the engine does not check again.
 
+mod owner;
+
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
 use crate::catalogue::Catalogue;
+
+pub use self::owner::{OWNER_KIND_PATTERN, Owner, OwnerKind, OwnerKindError};
 
 /// The shortest cap on the grace period that is accepted: Kubernetes' own default.
 pub const LEAST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 30;
@@ -69,21 +73,6 @@ pub enum NamespaceRule {
     NotDisabled,
 }
 
-/// Kinds of controllers whose pods can be skipped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnerKind {
-    /// `batch/v1 Job`, those of a `CronJob` too: nothing sends it requests.
-    Job,
-    /// `apps/v1 DaemonSet`: its pods are replaced one node at a time, each delay is an outage there.
-    DaemonSet,
-    /// `apps/v1 StatefulSet`: each delay makes its rolling update longer.
-    StatefulSet,
-    /// `apps/v1 ReplicaSet`, those of a Deployment too.
-    ReplicaSet,
-    /// `v1 ReplicationController`.
-    ReplicationController,
-}
-
 /// A version of Kubernetes, as far as anything depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KubernetesVersion {
@@ -104,14 +93,14 @@ impl Policy {
     pub fn built_in() -> Self {
         Self {
             default_delay_seconds: 10,
-            maximum_delay_seconds: 120,
+            maximum_delay_seconds: 300,
             default_quit_timeout_seconds: None,
             maximum_grace_period_seconds: 600,
             quit: QuitPolicy::Always,
             sleep_action: SleepAction::Auto,
             kubernetes_version: None,
             allow_quit_command_annotation: true,
-            skipped_owners: vec![OwnerKind::Job, OwnerKind::DaemonSet],
+            skipped_owners: ["Job", "DaemonSet"].map(OwnerKind::of_any_group).to_vec(),
             namespaces: NamespaceRule::Enabled,
             catalogue: Catalogue::built_in().clone(),
         }
@@ -127,35 +116,6 @@ impl Policy {
             SleepAction::Always => true,
             SleepAction::Never => false,
         }
-    }
-}
-
-impl OwnerKind {
-    /// Every kind, with the name that Kubernetes gives it.
-    pub const ALL: [Self; 5] = [
-        Self::Job,
-        Self::DaemonSet,
-        Self::StatefulSet,
-        Self::ReplicaSet,
-        Self::ReplicationController,
-    ];
-
-    /// The kind as owner references name it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Job => "Job",
-            Self::DaemonSet => "DaemonSet",
-            Self::StatefulSet => "StatefulSet",
-            Self::ReplicaSet => "ReplicaSet",
-            Self::ReplicationController => "ReplicationController",
-        }
-    }
-
-    /// The kind that an owner reference names, if it is one of these.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use crate::catalogue::Profile;
 use crate::duration::HumanSeconds;
 use crate::engine::hook::{Hook, QuitHook, Wait};
+use crate::engine::offline::{self, Note};
 use crate::engine::reason::{AsideReason, Explanation, Problem, printable};
+use crate::engine::settings::NamespaceSettings;
 use crate::engine::template::Workload;
 use crate::engine::{ContainerDecision, ContainerOutcome, Decision, Injected, MainBy, Outcome};
 use crate::policy::Policy;
@@ -56,13 +58,15 @@ pub struct WorkloadReport<'a> {
     main_container: Option<MainReport<'a>>,
     containers: Vec<ContainerReport<'a>>,
     problems: Vec<ProblemReport<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<NoteReport>,
 }
 
 /// A code with its explanation.
 #[derive(Debug, Clone, Serialize)]
 struct Told {
     code: &'static str,
-    sentence: &'static str,
+    sentence: Cow<'static, str>,
     advice: Cow<'static, str>,
 }
 
@@ -149,6 +153,15 @@ struct ProfileReport<'a> {
 }
 
 #[derive(Debug, Clone, Serialize)]
+struct NoteReport {
+    code: &'static str,
+    place: String,
+    detail: String,
+    sentence: &'static str,
+    advice: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
 struct ProblemReport<'a> {
     code: &'static str,
     place: &'a str,
@@ -158,18 +171,22 @@ struct ProblemReport<'a> {
 }
 
 impl<'a> WorkloadReport<'a> {
-    /// Puts together what is known. `namespace` is the one that the workload will be in.
+    /// Puts together what is known. The namespace is the one that the workload will be in.
     #[must_use]
     pub fn new(
         place: &'a Place,
         workload: &'a Workload<'a>,
-        namespace: &'a str,
+        (namespace, settings): (&'a str, &NamespaceSettings),
         decision: &'a Decision<'a>,
         policy: &'a Policy,
     ) -> Self {
         let (reason, grace_period) = match &decision.outcome {
             Outcome::Skipped(reason) => {
-                (Some(Told::from(reason.explanation()).about("NAME", namespace)), None)
+                let mut told = Told::from(reason.explanation()).about("NAME", namespace);
+                if let Some(sentence) = offline::sentence(*reason, workload) {
+                    told.sentence = Cow::Owned(sentence);
+                }
+                (Some(told), None)
             }
             Outcome::Injected(injection) => {
                 let before_seconds = injection.grace.before_seconds;
@@ -178,6 +195,7 @@ impl<'a> WorkloadReport<'a> {
             }
         };
         let containers = decision.containers.iter();
+        let notes = offline::notes(workload, settings, decision, policy);
         Self {
             place,
             api_version: workload.api_version,
@@ -194,6 +212,7 @@ impl<'a> WorkloadReport<'a> {
                 .map(|container| ContainerReport::new(container, workload, policy))
                 .collect(),
             problems: decision.problems.iter().map(ProblemReport::from).collect(),
+            notes: notes.into_iter().map(NoteReport::from).collect(),
         }
     }
 
@@ -217,6 +236,7 @@ impl<'a> WorkloadReport<'a> {
             main_container: None,
             containers: Vec::new(),
             problems: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -281,6 +301,14 @@ impl<'a> WorkloadReport<'a> {
             let detail = if problem.detail.is_empty() { problem.sentence } else { problem.detail };
             writeln!(out, ": {detail}\n    -> {}", problem.advice)?;
         }
+        for note in &self.notes {
+            let detail = if note.detail.is_empty() { note.sentence } else { &note.detail };
+            writeln!(
+                out,
+                "  note ({}): {}: {detail}\n    -> {}",
+                note.code, note.place, note.advice
+            )?;
+        }
         Ok(())
     }
 }
@@ -301,7 +329,7 @@ impl<'a> ContainerReport<'a> {
                 None,
                 Some(Told {
                     code: "injected-earlier",
-                    sentence: EARLIER,
+                    sentence: Cow::Borrowed(EARLIER),
                     advice: Cow::Borrowed("Nothing."),
                 }),
                 None,
@@ -435,7 +463,14 @@ impl<'a> From<&'a Problem> for ProblemReport<'a> {
 
 impl From<Explanation> for Told {
     fn from(Explanation { code, sentence, advice }: Explanation) -> Self {
-        Self { code, sentence, advice: Cow::Borrowed(advice) }
+        Self { code, sentence: Cow::Borrowed(sentence), advice: Cow::Borrowed(advice) }
+    }
+}
+
+impl From<Note> for NoteReport {
+    fn from(note: Note) -> Self {
+        let Explanation { code, sentence, advice } = note.code.explanation();
+        Self { code, place: note.place, detail: note.detail, sentence, advice }
     }
 }
 

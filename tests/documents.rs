@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use prestop::engine::offline::NoteCode;
 use prestop::engine::reason::{AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason};
 
 fn root(file: &str) -> std::path::PathBuf {
@@ -29,7 +30,7 @@ fn part_is_current(file: &str, name: &str, expected: &str) {
     }
 }
 
-fn explanations() -> [(&'static str, Vec<Explanation>); 4] {
+fn explanations() -> [(&'static str, Vec<Explanation>); 5] {
     [
         ("Why a pod is left alone", SkipReason::ALL.map(SkipReason::explanation).to_vec()),
         (
@@ -44,6 +45,7 @@ fn explanations() -> [(&'static str, Vec<Explanation>); 4] {
             "Problems: something could not be done as asked",
             ProblemCode::ALL.map(ProblemCode::explanation).to_vec(),
         ),
+        ("Notes of reports: worth knowing", NoteCode::ALL.map(NoteCode::explanation).to_vec()),
     ]
 }
 

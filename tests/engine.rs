@@ -276,10 +276,12 @@ fn delays_are_rounded_up_and_cut_to_the_maximum() {
     let of = |delay: &str| {
         plainly(&with_annotations(pod(json!([app()])), json!({"prestop.dev/delay": delay})))
     };
+    // Behind a network load balancer three minutes are right.
+    assert_eq!(of("3m"), expect("injected 30->210", &["app: sleep 180"], &[]));
     assert_eq!(of("1500ms"), expect("injected 30->32", &["app: sleep 2"], &["rounded-up"]));
     assert_eq!(
         of("10m"),
-        expect("injected 30->150", &["app: sleep 120"], &["delay-above-maximum"])
+        expect("injected 30->330", &["app: sleep 300"], &["delay-above-maximum"])
     );
 }
 
@@ -698,6 +700,33 @@ fn a_status_that_is_not_true_is_told_and_ignored() {
 }
 
 #[test]
+fn owners_of_any_kind_can_be_skipped() {
+    let owned = |api_version: &str, kind: &str| {
+        let mut pod = pod(json!([app()]));
+        pod["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": api_version, "kind": kind, "name": "o", "controller": true}]);
+        pod
+    };
+    let kinds = ["GameServer", "Cluster.postgresql.cnpg.io", "DaemonSet.apps.kruise.io"];
+    let skipped_owners = kinds.map(|kind| kind.parse().unwrap()).to_vec();
+    let policy = Policy { skipped_owners, ..policy() };
+    for (api_version, kind, outcome) in [
+        ("agones.dev/v1", "GameServer", "owned-by-skipped-kind"),
+        ("postgresql.cnpg.io/v1", "Cluster", "owned-by-skipped-kind"),
+        ("cluster.x-k8s.io/v1beta1", "Cluster", "injected 30->40"),
+        ("apps.kruise.io/v1alpha1", "DaemonSet", "owned-by-daemonset"),
+        ("apps/v1", "DaemonSet", "injected 30->40"),
+        ("batch/v1", "Job", "injected 30->40"),
+    ] {
+        let mut pod = owned(api_version, kind);
+        let settings = NamespaceSettings::default();
+        assert_eq!(told(&pod, &settings, &policy).outcome, outcome, "{api_version} {kind}");
+        pod["metadata"]["labels"] = json!({"prestop.dev/inject": "enabled"});
+        assert_eq!(told(&pod, &settings, &policy).outcome, "injected 30->40", "{kind}");
+    }
+}
+
+#[test]
 fn the_cap_is_kept_and_told() {
     let mut pod = pod(json!([app()]));
     pod["spec"]["terminationGracePeriodSeconds"] = json!(595);
@@ -708,6 +737,16 @@ fn the_cap_is_kept_and_told() {
     pod["spec"]["terminationGracePeriodSeconds"] = json!(i64::MAX);
     let told_max = plainly(&pod);
     assert_eq!(told_max.outcome, format!("injected {0}->{0}", i64::MAX));
+    assert_eq!(told_max.problems, Vec::<&str>::new());
+    // The author chose the maximum itself, or more: nobody can mend that the delay is lost.
+    for grace in [600, 601, 604_800] {
+        pod["spec"]["terminationGracePeriodSeconds"] = json!(grace);
+        let outcome = format!("injected {grace}->{grace}");
+        assert_eq!(plainly(&pod), expect(&outcome, &["app: sleep 10"], &[]));
+        let patient = with_annotations(pod.clone(), json!({"prestop.dev/quit-timeout": "1h"}));
+        let problems: &[_] = if grace > 3600 { &[] } else { &["grace-period-capped"] };
+        assert_eq!(plainly(&patient), expect(&outcome, &["app: sleep 10"], problems));
+    }
     let small = Policy { maximum_grace_period_seconds: 35, ..policy() };
     pod["spec"]["terminationGracePeriodSeconds"] = json!(30);
     let delayed = with_annotations(pod, json!({"prestop.dev/delay": "40s"}));
@@ -745,4 +784,46 @@ fn images_that_bring_their_own_procedure_are_left_alone() {
     assert_eq!(plainly(&pod), expect("nothing-to-inject", &["mq: left-alone-by-profile"], &[]));
     let asked = with_annotations(pod, json!({"profile.prestop.dev/mq": "none"}));
     assert_eq!(plainly(&asked).containers, ["mq: sleep 10"]);
+}
+
+#[test]
+fn a_readiness_gate_of_a_load_balancer_asks_for_its_delay() {
+    let behind = |gates: Value, delay: &str| {
+        let mut pod = with_annotations(pod(json!([app()])), json!({"prestop.dev/delay": delay}));
+        pod["spec"]["readinessGates"] = gates;
+        plainly(&pod).problems
+    };
+    let gate = |name: &str| json!([{"conditionType": "example.com/x"}, {"conditionType": name}]);
+    let short: &[_] = &["delay-too-short-for-front"];
+    for (name, delay, problems) in [
+        ("target-health.elbv2.k8s.aws/k8s-shop-api-0123456789", "10s", short),
+        ("target-health.elbv2.k8s.aws/k8s-shop-api-0123456789", "29s", short),
+        ("target-health.elbv2.k8s.aws/k8s-shop-api-0123456789", "30s", &[]),
+        ("target-health.alb.ingress.k8s.aws/web_web_80", "15s", short),
+        ("cloud.google.com/load-balancer-neg-ready", "59s", short),
+        ("cloud.google.com/load-balancer-neg-ready", "60s", &[]),
+        ("example.com/ready", "0s", &[]),
+        ("target-health.elbv2.k8s.aws", "10s", &[]),
+    ] {
+        assert_eq!(behind(gate(name), delay), problems, "{name} {delay}");
+    }
+    for odd in [json!(null), json!({}), json!([null, 1, {"conditionType": 1}, {}])] {
+        assert_eq!(behind(odd.clone(), "10s"), Vec::<&str>::new(), "{odd}");
+    }
+}
+
+#[test]
+fn an_own_hook_behind_a_load_balancer_counts_as_far_as_it_is_understood() {
+    let behind = |hook: Value| {
+        let container = json!({"name": "app", "image": "example.com/app:1",
+            "lifecycle": {"preStop": hook}});
+        let mut pod = pod(json!([container]));
+        pod["spec"]["readinessGates"] =
+            json!([{"conditionType": "target-health.elbv2.k8s.aws/k8s-x"}]);
+        plainly(&pod).problems.contains(&"delay-too-short-for-front")
+    };
+    assert!(behind(json!({"exec": {"command": ["sleep", "15"]}})));
+    assert!(!behind(json!({"sleep": {"seconds": 45}})));
+    assert!(!behind(json!({"exec": {"command": ["/app/drain"]}})));
+    assert!(!behind(json!({"httpGet": {"path": "/drain", "port": 80}})));
 }

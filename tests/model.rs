@@ -12,7 +12,7 @@ use prestop::catalogue::{
     ImageReference, Membership, Presence, Profile, ProfileHook, Programs, QuitWhen, Role, Signal,
     StopSignal,
 };
-use prestop::policy::{NamespaceRule, OwnerKind, Policy, QuitPolicy, SleepAction};
+use prestop::policy::{NamespaceRule, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
 use self::hook::own_sleep;
@@ -130,9 +130,11 @@ pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Out
         plan.close(is_windows(pod), policy, &mut problems);
     }
     if let Some(reason) = nothing_left(&plans) {
+        fronts(pod, &plans, &mut problems);
         return skipped(pod, reason, &problems, outcomes(&plans, grace));
     }
     let after = grace_after(&mut plans, grace, now, policy, &mut problems);
+    fronts(pod, &plans, &mut problems);
     probes(&plans, containers, &mut problems);
 
     let mut result = rewritten(pod, &plans, policy, (grace, after), earlier, main);
@@ -233,10 +235,14 @@ fn is_too_large(pod: &Value) -> bool {
 /// The sixth and the seventh rule.
 fn not_for_hooks(pod: &Value, policy: &Policy) -> Option<&'static str> {
     if Switch::of_pod(pod) != Switch::On {
-        if let Some(kind) = owner(pod).filter(|kind| policy.skipped_owners.contains(kind)) {
+        let skips =
+            |kind: &str| policy.skipped_owners.iter().any(|skipped| skipped.to_string() == kind);
+        if let Some((kind, group)) = owner(pod)
+            && (skips(kind) || skips(&format!("{kind}.{group}")))
+        {
             return Some(match kind {
-                OwnerKind::Job => "owned-by-job",
-                OwnerKind::DaemonSet => "owned-by-daemonset",
+                "Job" => "owned-by-job",
+                "DaemonSet" => "owned-by-daemonset",
                 _ => "owned-by-skipped-kind",
             });
         }
@@ -264,12 +270,14 @@ fn grace_seconds(pod: &Value) -> i64 {
     grace.and_then(Value::as_i64).unwrap_or(DEFAULT_GRACE_SECONDS)
 }
 
-/// The kind of the controlling owner.
-fn owner(pod: &Value) -> Option<OwnerKind> {
+/// Kind and API group of the controlling owner.
+fn owner(pod: &Value) -> Option<(&str, &str)> {
     let owners = pod.pointer("/metadata/ownerReferences")?.as_array()?;
     let controller =
         owners.iter().find(|owner| owner.get("controller") == Some(&Value::Bool(true)))?;
-    OwnerKind::from_name(controller.get("kind")?.as_str()?)
+    let version = controller.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let group = version.rfind('/').map_or("", |slash| &version[..slash]);
+    Some((controller.get("kind")?.as_str()?, group))
 }
 
 /// The eighth rule.
@@ -618,7 +626,8 @@ fn grace_after(
             plan.delay = plan.delay.min(longest);
         }
         let own = if cut { own.min(longest) } else { own };
-        if capped && after - own < plan.application_seconds(grace) {
+        let only_the_delay_is_lost = grace >= maximum && plan.application_seconds(grace) == grace;
+        if capped && !only_the_delay_is_lost && after - own < plan.application_seconds(grace) {
             problems.insert("grace-period-capped");
         }
         let left = plan.application_seconds(grace).min(after - plan.delay);
@@ -659,6 +668,37 @@ impl Plan<'_> {
             && policy.sleep_action == SleepAction::Auto
             && knows;
         policy.has_sleep_action() || helps
+    }
+}
+
+/// A load balancer that a readiness gate names has to have time to hear of the end.
+fn fronts(pod: &Value, plans: &[Plan<'_>], problems: &mut Problems) {
+    let gates = pod.pointer("/spec/readinessGates").and_then(Value::as_array);
+    let needed = |gate: &Value| match gate.get("conditionType")?.as_str()? {
+        "cloud.google.com/load-balancer-neg-ready" => Some(60),
+        gate if gate.starts_with("target-health.elbv2.k8s.aws/")
+            || gate.starts_with("target-health.alb.ingress.k8s.aws/") =>
+        {
+            Some(30)
+        }
+        _ => None,
+    };
+    let Some(needed) = gates.into_iter().flatten().filter_map(needed).max() else { return };
+    let mut held = Vec::new();
+    for (plan, container) in plans.iter().zip(containers(pod)) {
+        match plan.code {
+            INJECTED => held.push(plan.delay),
+            "no-delay" => held.push(0),
+            "own-hook" => match (plan.earlier, own_hook(container).and_then(own_sleep)) {
+                (Some((delay, _)), _) => held.push(delay),
+                (None, Some((seconds, true))) => held.push(seconds),
+                (None, _) => return,
+            },
+            _ => return,
+        }
+    }
+    if held.iter().max().is_some_and(|longest| *longest < needed) {
+        problems.insert("delay-too-short-for-front");
     }
 }
 

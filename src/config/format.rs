@@ -5,16 +5,18 @@
 
 pub(super) mod serving;
 
-use schemars::generate::SchemaSettings;
+use std::borrow::Cow;
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::RecursiveTransform;
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use self::serving::{CertificatesSection, LogSection, MetricsSection, ServerSection, TlsSection};
 use crate::catalogue::format::{DurationText, ProfileEntry, ProgramsEntry};
-use crate::policy::{OwnerKind, QuitPolicy, SleepAction};
+use crate::policy::{OWNER_KIND_PATTERN, OwnerKind, QuitPolicy, SleepAction};
 
 /// The configuration of prestop: which hooks are injected, where nothing stronger says otherwise.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -44,13 +46,14 @@ pub(super) struct ConfigurationFile {
     #[serde(default)]
     #[schemars(with = "bool", extend("default" = true))]
     pub(super) allow_quit_command_annotation: Option<bool>,
-    /// Pods of these owners are left alone, unless they are labelled `prestop.dev/inject: enabled`.
+    /// Pods of these owners are left alone, unless they are labelled `prestop.dev/inject: enabled`:
+    /// kinds, with or without their API group, as the pods' owner references name them.
     #[serde(default)]
     #[schemars(
-        with = "Vec<OwnerSetting>",
+        with = "Vec<OwnerText>",
         extend("default" = ["Job", "DaemonSet"], "uniqueItems" = true)
     )]
-    pub(super) skip_owners: Option<Vec<Spanned<OwnerSetting>>>,
+    pub(super) skip_owners: Option<Vec<OwnerText>>,
     /// Profiles of your own: what is known about your images.
     #[serde(default)]
     #[schemars(with = "ProfilesSection")]
@@ -111,9 +114,10 @@ pub(super) struct DefaultsSection {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct LimitsSection {
-    /// Longer delays are cut to this. At most 1h, and below `maximumGracePeriod`.
+    /// Longer delays are cut to this. At most 1h, and below `maximumGracePeriod`. Where it is not
+    /// set: 5m, or half of `maximumGracePeriod` if that is less.
     #[serde(default)]
-    #[schemars(with = "DurationText", extend("default" = "2m"))]
+    #[schemars(with = "DurationText", extend("default" = "5m"))]
     pub(super) maximum_delay: Option<DurationText>,
     /// No pod's grace period is raised above this; a longer one of its own stays. 30s to 24h.
     #[serde(default)]
@@ -145,19 +149,28 @@ pub(super) enum SleepActionSetting {
     Never,
 }
 
-/// Kinds of controllers.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-pub(super) enum OwnerSetting {
-    /// Those of a `CronJob` too: nothing sends them requests.
-    Job,
-    /// Its pods are replaced one node at a time, each delay is an outage there.
-    DaemonSet,
-    /// Each delay makes its rolling update longer.
-    StatefulSet,
-    /// Those of a Deployment too.
-    ReplicaSet,
-    /// The older kind of a `ReplicaSet`.
-    ReplicationController,
+/// An owner as it is written, with its place: `Job`, `Cluster.postgresql.cnpg.io`.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct OwnerText(pub(super) Spanned<String>);
+
+impl JsonSchema for OwnerText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Owner".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "a kind of owner such as Job, or with its API group Cluster.postgresql.cnpg.io",
+            "type": "string",
+            "pattern": OWNER_KIND_PATTERN,
+            "examples": OwnerKind::KNOWN,
+        })
+    }
 }
 
 /// Profiles of your own.
@@ -220,18 +233,6 @@ impl From<SleepActionSetting> for SleepAction {
             SleepActionSetting::Auto => Self::Auto,
             SleepActionSetting::Always => Self::Always,
             SleepActionSetting::Never => Self::Never,
-        }
-    }
-}
-
-impl From<OwnerSetting> for OwnerKind {
-    fn from(setting: OwnerSetting) -> Self {
-        match setting {
-            OwnerSetting::Job => Self::Job,
-            OwnerSetting::DaemonSet => Self::DaemonSet,
-            OwnerSetting::StatefulSet => Self::StatefulSet,
-            OwnerSetting::ReplicaSet => Self::ReplicaSet,
-            OwnerSetting::ReplicationController => Self::ReplicationController,
         }
     }
 }

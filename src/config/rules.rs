@@ -1,12 +1,10 @@
 //! From a file of the right shape to a [`Policy`] and [`Serving`]: durations, bounds, and what goes
 //! together. Every rule is tried, so that all that is wrong is told together.
 
-use serde_saphyr::Spanned;
-
 use super::error::{Finding, Place};
 use super::format::{
-    ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerSetting,
-    ProfilesMode, ProfilesSection,
+    ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerText, ProfilesMode,
+    ProfilesSection,
 };
 use super::serving::{self, Sections};
 use crate::catalogue::format::{self, DurationText, FieldError, ProfileEntry, ProgramsEntry};
@@ -127,13 +125,6 @@ impl Rules {
             quit_timeout.as_ref(),
             built_in.default_quit_timeout_seconds,
         );
-        let maximum_delay = self
-            .setting(
-                "limits.maximumDelay",
-                maximum_delay.as_ref(),
-                Some(built_in.maximum_delay_seconds),
-            )
-            .and_then(|setting| self.within(setting, 0, MOST_MAXIMUM_DELAY_SECONDS));
         let maximum_grace_period = self
             .setting(
                 "limits.maximumGracePeriod",
@@ -147,6 +138,12 @@ impl Rules {
                     MOST_MAXIMUM_GRACE_PERIOD_SECONDS,
                 )
             });
+        // Without one of its own it fits below any maximum grace period.
+        let half = maximum_grace_period.map_or(i64::MAX, |setting| setting.seconds / 2);
+        let default = built_in.maximum_delay_seconds.min(half);
+        let maximum_delay = self
+            .setting("limits.maximumDelay", maximum_delay.as_ref(), Some(default))
+            .and_then(|setting| self.within(setting, 0, MOST_MAXIMUM_DELAY_SECONDS));
         self.in_order(delay, Order::AtMost, maximum_delay);
         self.in_order(maximum_delay, Order::Below, maximum_grace_period);
         self.in_order(quit_timeout, Order::AtMost, maximum_grace_period);
@@ -206,17 +203,27 @@ impl Rules {
         self.find(wrong.path, wrong.place.unwrap_or(Place::START), message);
     }
 
-    fn owners(&mut self, owners: &[Spanned<OwnerSetting>]) -> Vec<OwnerKind> {
+    fn owners(&mut self, owners: &[OwnerText]) -> Vec<OwnerKind> {
         let mut kinds = Vec::new();
-        for (index, owner) in owners.iter().enumerate() {
-            let kind = OwnerKind::from(owner.value);
-            if kinds.contains(&kind) {
-                let path = format!("skipOwners[{index}]");
-                let message = format!("{} a second time", kind.name());
-                self.find(&path, owner.referenced.into(), message);
-            } else {
-                kinds.push(kind);
+        let mut repeated = Vec::new();
+        let mut is_readable = true;
+        for (index, OwnerText(owner)) in owners.iter().enumerate() {
+            let path = format!("skipOwners[{index}]");
+            match owner.value.parse::<OwnerKind>() {
+                Ok(kind) if kinds.contains(&kind) => {
+                    let message = format!("{kind} a second time");
+                    repeated.push(Finding { path, place: owner.referenced.into(), message });
+                }
+                Ok(kind) => kinds.push(kind),
+                Err(error) => {
+                    is_readable = false;
+                    self.find(&path, owner.referenced.into(), error.to_string());
+                }
             }
+        }
+        // A word that can't be read is worse than one that occurs twice.
+        if is_readable {
+            self.findings.append(&mut repeated);
         }
         kinds
     }

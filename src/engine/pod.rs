@@ -5,8 +5,10 @@ use std::ops::Deref;
 
 use serde::Deserialize;
 
+use super::front::ReadinessGates;
 use super::own_timeout::is_of_a_timeout;
 use super::settings::is_ours;
+use crate::policy::Owner;
 use crate::view::{self, Anything, FromJson, Items, Members, Shape, Text, view};
 
 /// A pod with more containers is left alone. Real pods have a few; each container of a made-up one
@@ -50,6 +52,8 @@ view! {
 view! {
     /// One owner of a pod.
     pub OwnerReference {
+        /// `apiVersion`.
+        api_version: Text<'a> = "apiVersion",
         /// `kind`.
         kind: Text<'a> = "kind",
         /// `controller`.
@@ -72,6 +76,8 @@ view! {
         share_process_namespace: bool = "shareProcessNamespace",
         /// `os`.
         os: OperatingSystem<'a> = "os",
+        /// `readinessGates`.
+        readiness_gates: ReadinessGates = "readinessGates",
         /// `nodeSelector`.
         node_selector: NodeSelector<'a> = "nodeSelector",
     }
@@ -302,15 +308,16 @@ impl<'a> Pod<'a> {
         }
     }
 
-    /// The kind of the controlling owner.
+    /// The controlling owner.
     #[must_use]
-    pub fn owner_kind(&self) -> Option<&str> {
+    pub fn owner(&self) -> Option<Owner<'_>> {
         let owners = self.metadata.value()?.owner_references.value()?;
         let owner = owners
             .iter()
             .filter_map(Shape::value)
             .find(|owner| owner.controller.value() == Some(&true))?;
-        owner.kind.value().map(AsRef::as_ref)
+        let api_version = owner.api_version.value().map_or("", AsRef::as_ref);
+        Some(Owner::new(api_version, owner.kind.value()?))
     }
 }
 

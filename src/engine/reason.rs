@@ -22,6 +22,8 @@ pub enum SkipReason {
     NotAPodCreation,
     /// No object with a spec.
     NotAPod,
+    /// A workload that refers to another object for its pod template.
+    TemplateElsewhere,
     /// Containers, grace period or metadata of a wrong type.
     Malformed,
     /// More containers, keys or bytes than are read, or than can be stored with a hook.
@@ -127,6 +129,10 @@ pub enum ProblemCode {
     StatusLeftOut,
     /// A container that is not an object.
     MalformedContainer,
+    /// The pod's load balancer goes on sending for longer than the delay.
+    DelayTooShortForFront,
+    /// A setting on the workload and not on its pod template.
+    Misplaced,
 }
 
 /// Something that could not be done as asked: what, where, and a few words more.
@@ -142,9 +148,10 @@ pub struct Problem {
 
 impl SkipReason {
     /// Every reason, in the order in which they are looked for.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotAPodCreation,
         Self::NotAPod,
+        Self::TemplateElsewhere,
         Self::Malformed,
         Self::TooLarge,
         Self::OptedOut,
@@ -180,6 +187,22 @@ impl SkipReason {
         )
     }
 
+    /// Whether the pod is none of prestop's business, so that no problem is told about it.
+    #[must_use]
+    pub const fn excludes(self) -> bool {
+        matches!(
+            self,
+            Self::NotAPodCreation
+                | Self::NotAPod
+                | Self::TemplateElsewhere
+                | Self::Malformed
+                | Self::OptedOut
+                | Self::NamespaceNotEnabled
+                | Self::MirrorPod
+                | Self::BeingDeleted
+        )
+    }
+
     /// Code, sentence and advice.
     #[must_use]
     pub const fn explanation(self) -> Explanation {
@@ -193,6 +216,11 @@ impl SkipReason {
                 "not-a-pod",
                 "The object is not a pod with a spec.",
                 "Nothing, if the API server refuses it too; otherwise report it.",
+            ),
+            Self::TemplateElsewhere => explain(
+                "template-elsewhere",
+                "The pod template is in another object, which spec.workloadRef names.",
+                "Inject that object: prestop does so where it is in the input.",
             ),
             Self::Malformed => explain(
                 "malformed",
@@ -229,13 +257,13 @@ impl SkipReason {
             ),
             Self::OwnedByDaemonSet => explain(
                 "owned-by-daemonset",
-                "The pod belongs to a DaemonSet: it is replaced node by node, and a delay there is an outage.",
-                "Label the pod template prestop.dev/inject: enabled to have it anyway.",
+                "The pod belongs to a DaemonSet: unless it sets maxSurge, a delay may be an outage on the node.",
+                "With maxSurge, or to have the hook anyway, label the pod template prestop.dev/inject: enabled.",
             ),
             Self::OwnedBySkippedKind => explain(
                 "owned-by-skipped-kind",
-                "The configuration skips pods of this kind of owner.",
-                "Label the pod template prestop.dev/inject: enabled, or change skipOwners.",
+                "The configuration (skipOwners) skips pods of this kind of owner.",
+                "Label the pod template prestop.dev/inject: enabled to have the hook anyway, or change skipOwners.",
             ),
             Self::RestartPolicy => explain(
                 "restart-policy",
@@ -361,7 +389,7 @@ impl AsideReason {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidValue,
         Self::RoundedUp,
         Self::DelayAboveMaximum,
@@ -383,6 +411,8 @@ impl ProblemCode {
         Self::StatusNotTrusted,
         Self::StatusLeftOut,
         Self::MalformedContainer,
+        Self::DelayTooShortForFront,
+        Self::Misplaced,
     ];
 
     /// The stable code.
@@ -409,7 +439,7 @@ impl ProblemCode {
             Self::DelayAboveMaximum => explain(
                 "delay-above-maximum",
                 "The delay is longer than the configured maximum and was cut to it.",
-                "Ask for less, or raise the maximum delay in the configuration.",
+                "If the pods need it, raise limits.maximumDelay in the configuration; else ask for less.",
             ),
             Self::UnknownKey => explain(
                 "unknown-key",
@@ -495,6 +525,16 @@ impl ProblemCode {
                 "status-left-out",
                 "The pod's annotations have no room for prestop.dev/status; the hooks are there.",
                 "Keep the pod's annotations below Kubernetes' limit of 256 KiB.",
+            ),
+            Self::DelayTooShortForFront => explain(
+                "delay-too-short-for-front",
+                "A readiness gate names a load balancer that goes on sending for longer than the delay.",
+                "Annotate the pod template prestop.dev/delay: 60s behind an ALB or a NEG, 3m behind an NLB.",
+            ),
+            Self::Misplaced => explain(
+                "misplaced",
+                "The key is on the workload; prestop reads labels and annotations of pods.",
+                "Move it to the metadata of the pod template.",
             ),
             Self::MalformedContainer => explain(
                 "malformed-container",

@@ -130,6 +130,12 @@ pub(super) fn is_ours(key: &[u8]) -> bool {
 }
 
 impl NamespaceSettings {
+    /// Whether the namespace chooses a profile for its pods.
+    #[must_use]
+    pub const fn chooses_profile(&self) -> bool {
+        self.level.profile.is_some()
+    }
+
     /// Reads a namespace's labels and annotations; keys of others are passed over.
     pub fn read<'a>(
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -340,6 +346,11 @@ pub(super) fn read_pod_labels(
         }
     }
     switch
+}
+
+/// Whether the key is a setting of a pod or container.
+pub(super) fn is_setting(key: &str) -> bool {
+    setting_of(key).is_some() || container_of(key).is_some()
 }
 
 /// The setting of a key for a whole pod or namespace: `prestop.dev/delay`.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::grace::GracePeriod;
 use super::hook::{append as append_value, recognised_delay};
 use super::pod::Container;
-use super::reason::is_plain;
+use super::reason::{ProblemCode, is_plain};
 use super::{ContainerDecision, Decision, Injection, Source};
 use crate::view::Shape;
 
@@ -156,13 +156,17 @@ pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &In
         json.extend_from_slice(br#",\"main\":"#);
         append_text(json, main.name);
     }
-    if !decision.problems.is_empty() {
+    // The webhook does not see the workload: what it writes is to be the same.
+    let of_pod =
+        || decision.problems.iter().filter(|problem| problem.code != ProblemCode::Misplaced);
+    let count = of_pod().count();
+    if count > 0 {
         json.extend_from_slice(br#",\"problems\":["#);
-        for (index, problem) in decision.problems.iter().take(MOST_PROBLEMS).enumerate() {
+        for (index, problem) in of_pod().take(MOST_PROBLEMS).enumerate() {
             json.extend_from_slice(if index == 0 { b"" } else { b"," });
             append_text(json, &format!("{}: {}", problem.code.code(), problem.place));
         }
-        if let Some(left_out @ 1..) = decision.problems.len().checked_sub(MOST_PROBLEMS) {
+        if let Some(left_out @ 1..) = count.checked_sub(MOST_PROBLEMS) {
             json.push(b',');
             append_text(json, &format!("{left_out} more"));
         }

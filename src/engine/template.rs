@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::pod::Pod;
 use super::reason::AsideReason;
 use super::settings::NamespaceSettings;
+use crate::policy::Owner;
 
 pub use self::kind_name::{KindName, NotAKindName};
 
@@ -30,10 +31,12 @@ pub struct Workload<'a> {
     pub pointer: String,
     /// JSON pointer to the pod or pod template in the object.
     pub template: &'static str,
+    /// The object itself.
+    pub object: &'a Value,
     /// The pod, or the pod template.
     pub pod: Pod<'a>,
-    /// The kind of the controlling owner that the pods will have.
-    pub owner_kind: Option<String>,
+    /// The owner that the pods of a template will have.
+    template_owner: Option<Owner<'a>>,
     /// Why it is not decided on when it comes from a manifest.
     pub aside: Option<AsideReason>,
 }
@@ -59,25 +62,47 @@ pub struct UnknownKind<'a> {
     pub name: &'a str,
 }
 
-/// A kind of workload: group, kind, pointer to the template, kind of the pods' owner.
-type Kind = (&'static str, &'static str, &'static str, Option<&'static str>);
+impl Workload<'_> {
+    /// The controlling owner that the pods will have.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner<'_>> {
+        self.template_owner.or_else(|| self.pod.owner())
+    }
+}
+
+/// A kind of workload: group, kind, pointer to the template, the pods' owner.
+type Kind = (&'static str, &'static str, &'static str, Option<Owner<'static>>);
+
+const fn owner(group: &'static str, kind: &'static str) -> Owner<'static> {
+    Owner { kind, group }
+}
 
 const KINDS: &[Kind] = &[
     ("", "Pod", "", None),
-    ("", "ReplicationController", "/spec/template", Some("ReplicationController")),
-    ("apps", "Deployment", "/spec/template", Some("ReplicaSet")),
-    ("apps", "ReplicaSet", "/spec/template", Some("ReplicaSet")),
-    ("apps", "StatefulSet", "/spec/template", Some("StatefulSet")),
-    ("apps", "DaemonSet", "/spec/template", Some("DaemonSet")),
-    ("batch", "Job", "/spec/template", Some("Job")),
-    ("batch", "CronJob", "/spec/jobTemplate/spec/template", Some("Job")),
-    ("argoproj.io", "Rollout", "/spec/template", Some("ReplicaSet")),
+    ("", "ReplicationController", "/spec/template", Some(owner("", "ReplicationController"))),
+    ("apps", "Deployment", "/spec/template", Some(owner("apps", "ReplicaSet"))),
+    ("apps", "ReplicaSet", "/spec/template", Some(owner("apps", "ReplicaSet"))),
+    ("apps", "StatefulSet", "/spec/template", Some(owner("apps", "StatefulSet"))),
+    ("apps", "DaemonSet", "/spec/template", Some(owner("apps", "DaemonSet"))),
+    ("batch", "Job", "/spec/template", Some(owner("batch", "Job"))),
+    ("batch", "CronJob", "/spec/jobTemplate/spec/template", Some(owner("batch", "Job"))),
+    ("argoproj.io", "Rollout", "/spec/template", Some(owner("apps", "ReplicaSet"))),
     // https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/workloads_apis/deploymentconfig-apps-openshift-io-v1
-    ("apps.openshift.io", "DeploymentConfig", "/spec/template", Some("ReplicationController")),
+    (
+        "apps.openshift.io",
+        "DeploymentConfig",
+        "/spec/template",
+        Some(owner("", "ReplicationController")),
+    ),
     // https://openkruise.io/docs/user-manuals/cloneset
-    ("apps.kruise.io", "CloneSet", "/spec/template", Some("CloneSet")),
-    ("apps.kruise.io", "StatefulSet", "/spec/template", Some("StatefulSet")),
-    ("apps.kruise.io", "DaemonSet", "/spec/template", Some("DaemonSet")),
+    ("apps.kruise.io", "CloneSet", "/spec/template", Some(owner("apps.kruise.io", "CloneSet"))),
+    (
+        "apps.kruise.io",
+        "StatefulSet",
+        "/spec/template",
+        Some(owner("apps.kruise.io", "StatefulSet")),
+    ),
+    ("apps.kruise.io", "DaemonSet", "/spec/template", Some(owner("apps.kruise.io", "DaemonSet"))),
 ];
 
 /// Groups whose pods drain by other means: nothing is said about their templates.
@@ -155,10 +180,10 @@ impl<'a> Object<'a> {
     #[must_use]
     pub fn workload(&self, more_kinds: &[KindName]) -> Option<Workload<'a>> {
         let (api_version, kind) = (self.api_version?, self.kind?);
-        let (template, owner) = match known(api_version, kind) {
+        let (template, template_owner) = match known(api_version, kind) {
             Some((_, _, template, owner)) => (*template, *owner),
             None if more_kinds.iter().any(|more| more.is(api_version, kind)) => {
-                ("/spec/template", Some(kind))
+                ("/spec/template", Some(Owner::new(api_version, kind)))
             }
             None => return None,
         };
@@ -170,7 +195,8 @@ impl<'a> Object<'a> {
             namespace: self.metadata("namespace"),
             pointer: self.pointer.clone(),
             template,
-            owner_kind: owner.map(str::to_owned).or_else(|| pod.owner_kind().map(str::to_owned)),
+            template_owner,
+            object: self.value,
             pod,
             aside: aside::reason(self.value, api_version, kind, template),
         })
@@ -245,7 +271,8 @@ mod tests {
     fn found(document: &Value) -> Vec<(String, String, Option<String>)> {
         let describe = |workload: &Workload<'_>| {
             let place = format!("{}{}", workload.pointer, workload.template);
-            (workload.name.to_owned(), place, workload.owner_kind.clone())
+            let owner = workload.owner().map(|owner| owner.to_string());
+            (workload.name.to_owned(), place, owner)
         };
         workloads(document, &["Widget".parse().unwrap()]).iter().map(describe).collect()
     }
@@ -259,13 +286,13 @@ mod tests {
         let cases = [
             ("v1", "Pod", "", None),
             ("v1", "ReplicationController", "/spec/template", Some("ReplicationController")),
-            ("apps/v1", "Deployment", "/spec/template", Some("ReplicaSet")),
-            ("extensions/v1beta1", "Deployment", "/spec/template", Some("ReplicaSet")),
-            ("apps/v1", "StatefulSet", "/spec/template", Some("StatefulSet")),
-            ("apps/v1", "DaemonSet", "/spec/template", Some("DaemonSet")),
-            ("batch/v1", "Job", "/spec/template", Some("Job")),
-            ("batch/v1", "CronJob", "/spec/jobTemplate/spec/template", Some("Job")),
-            ("argoproj.io/v1alpha1", "Rollout", "/spec/template", Some("ReplicaSet")),
+            ("apps/v1", "Deployment", "/spec/template", Some("ReplicaSet.apps")),
+            ("extensions/v1beta1", "Deployment", "/spec/template", Some("ReplicaSet.apps")),
+            ("apps/v1", "StatefulSet", "/spec/template", Some("StatefulSet.apps")),
+            ("apps/v1", "DaemonSet", "/spec/template", Some("DaemonSet.apps")),
+            ("batch/v1", "Job", "/spec/template", Some("Job.batch")),
+            ("batch/v1", "CronJob", "/spec/jobTemplate/spec/template", Some("Job.batch")),
+            ("argoproj.io/v1alpha1", "Rollout", "/spec/template", Some("ReplicaSet.apps")),
             (
                 "apps.openshift.io/v1",
                 "DeploymentConfig",
@@ -273,10 +300,25 @@ mod tests {
                 Some("ReplicationController"),
             ),
             ("v1", "DeploymentConfig", "/spec/template", Some("ReplicationController")),
-            ("apps.kruise.io/v1alpha1", "CloneSet", "/spec/template", Some("CloneSet")),
-            ("apps.kruise.io/v1beta1", "StatefulSet", "/spec/template", Some("StatefulSet")),
-            ("apps.kruise.io/v1alpha1", "DaemonSet", "/spec/template", Some("DaemonSet")),
-            ("example.com/v1", "Widget", "/spec/template", Some("Widget")),
+            (
+                "apps.kruise.io/v1alpha1",
+                "CloneSet",
+                "/spec/template",
+                Some("CloneSet.apps.kruise.io"),
+            ),
+            (
+                "apps.kruise.io/v1beta1",
+                "StatefulSet",
+                "/spec/template",
+                Some("StatefulSet.apps.kruise.io"),
+            ),
+            (
+                "apps.kruise.io/v1alpha1",
+                "DaemonSet",
+                "/spec/template",
+                Some("DaemonSet.apps.kruise.io"),
+            ),
+            ("example.com/v1", "Widget", "/spec/template", Some("Widget.example.com")),
         ];
         for (api_version, kind, place, owner) in cases {
             let expected = ("x".to_owned(), place.to_owned(), owner.map(str::to_owned));

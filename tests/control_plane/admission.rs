@@ -121,7 +121,7 @@ fn golden_pods() -> BTreeMap<Vec<String>, Vec<GoldenPod>> {
                 if !can_be_created(template) {
                     continue;
                 }
-                let owner = workload.owner_kind.as_deref();
+                let owner = workload.owner().map(|owner| owner.kind);
                 let pod = |template| pod_of(template, "named-later", owner);
                 let (before, after) = (pod(template), pod(result));
                 group.push(GoldenPod { case: case.clone(), before, after });

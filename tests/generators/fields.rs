@@ -63,6 +63,18 @@ pub(super) fn valid_spec() -> Vec<Field> {
                 vec![json!({"kubernetes.io/os": "linux"}), json!({"kubernetes.io/os": "windows"})],
             ),
         ),
+        (
+            "readinessGates",
+            sometimes(
+                15,
+                vec![
+                    json!([{"conditionType": "target-health.elbv2.k8s.aws/k8s-web"}]),
+                    json!([{"conditionType": "cloud.google.com/load-balancer-neg-ready"},
+                        {"conditionType": "target-health.alb.ingress.k8s.aws/web"}]),
+                    json!([{"conditionType": "example.com/ready"}, {}, null, 5]),
+                ],
+            ),
+        ),
         ("hostPID", sometimes(8, vec![json!(false), json!(true)])),
         ("shareProcessNamespace", sometimes(8, vec![json!(null), json!(true)])),
         ("initContainers", sometimes(25, valid_init_containers())),
@@ -257,10 +269,14 @@ pub(super) fn metadata(
     labels: BoxedStrategy<Option<Value>>,
 ) -> Vec<Field> {
     let owner = |kind: &str| json!([{"kind": kind, "name": "o", "controller": true}]);
+    let of_group = |version: &str, kind: &str| json!([{"apiVersion": version, "kind": kind, "name": "o", "controller": true}]);
     let owners = vec![
-        owner("ReplicaSet"),
+        of_group("apps/v1", "ReplicaSet"),
         owner("StatefulSet"),
         owner("ReplicaSet"),
+        of_group("batch/v1", "Job"),
+        of_group("example.com/v1", "Job"),
+        of_group("v1", "Odd"),
         owner("Job"),
         owner("DaemonSet"),
         json!(null),

@@ -63,12 +63,14 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
         test_catalogue(),
         Catalogue::built_in().clone(),
     ]);
+    let owners = ["Job", "DaemonSet", "StatefulSet", "ReplicaSet.apps", "Job.batch", "Odd"];
+    let owners: Vec<OwnerKind> = owners.iter().map(|kind| kind.parse().unwrap()).collect();
     let rules = (
         quit,
         sleep,
         version,
         prop::bool::weighted(0.8),
-        subsequence(OwnerKind::ALL.to_vec(), 0..=3),
+        subsequence(owners, 0..=4),
         namespaces,
         catalogues,
     );

@@ -26,13 +26,16 @@ pub(crate) fn documents(path: &Path) -> Vec<Value> {
 fn served(connection: &mut Connection, workload: &Workload<'_>, template: &Value) -> Value {
     let mut pod = template.clone();
     if let (Some(owner), "/spec/template" | "/spec/jobTemplate/spec/template") =
-        (&workload.owner_kind, workload.template)
+        (workload.owner(), workload.template)
     {
         let metadata = pod.as_object_mut().unwrap().entry("metadata").or_insert_with(|| json!({}));
         if metadata.is_null() {
             *metadata = json!({});
         }
-        metadata["ownerReferences"] = json!([{"kind": owner, "name": "x", "controller": true}]);
+        let api_version = format!("{}/v1", owner.group);
+        metadata["ownerReferences"] = json!([
+            {"apiVersion": api_version, "kind": owner.kind, "name": "x", "controller": true}
+        ]);
     }
     let mut review = review(&pod);
     review["request"]["namespace"] = json!(workload.namespace.unwrap_or("default"));

@@ -9,7 +9,7 @@ use crate::cli::OutputForm;
 use crate::engine::patch::Patch;
 use crate::engine::reason::printable;
 use crate::engine::template::{Object, Workload, objects, objects_of_item, workloads};
-use crate::engine::{Decision, decide_owned};
+use crate::engine::{Decision, offline};
 use crate::manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};
 use crate::report::{Place, WorkloadReport};
 
@@ -179,7 +179,7 @@ impl Run<'_> {
     fn decide<'w>(&'w self, workload: &'w Workload<'w>) -> Decision<'w> {
         let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
         let settings = self.namespaces.get(namespace).unwrap_or(&self.unknown_namespace);
-        decide_owned(&workload.pod, workload.owner_kind.as_deref(), settings, &self.policy)
+        offline::decide(workload, settings, &self.policy)
     }
 
     /// Decides on one workload; the paths of its patch begin with `pod`.
@@ -199,7 +199,9 @@ impl Run<'_> {
         }
         let decision = self.decide(workload);
         outcome.summary.add(&decision);
-        let report = WorkloadReport::new(place, workload, namespace, &decision, &self.policy);
+        let settings = self.namespaces.get(namespace).unwrap_or(&self.unknown_namespace);
+        let report =
+            WorkloadReport::new(place, workload, (namespace, settings), &decision, &self.policy);
         if self.arguments.check && decision.is_injected() {
             outcome.notes.push(format!("{}: {} has no hook yet", place.file, report.title()));
         }

@@ -98,9 +98,9 @@ struct Candidate<'a> {
 
 impl Candidate<'_> {
     fn plan(&self) -> anyhow::Result<(Subject, Plan)> {
-        let Workload { kind, name, pointer, template, pod, owner_kind, .. } = self.workload;
+        let Workload { kind, name, pointer, template, pod, .. } = self.workload;
         let arguments = self.arguments;
-        let decision = decide_owned(pod, owner_kind.as_deref(), self.settings, self.policy);
+        let decision = decide_owned(pod, self.workload.owner(), self.settings, self.policy);
         let spec = self.value.pointer(&format!("{pointer}{template}/spec"));
         let (index, container) = self.container(spec)?;
         let image = container.get("image").and_then(Value::as_str).unwrap_or_default();

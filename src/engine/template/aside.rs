@@ -19,6 +19,10 @@ pub(super) fn reason(
     } else if is_controlled(object) {
         return Some(AsideReason::Owned);
     }
+    if object.pointer(template).is_none() && object.pointer("/spec/workloadRef").is_some() {
+        // The template is in another object, and the decision says so.
+        return None;
+    }
     let containers = object.pointer(template).and_then(|pod| pod.pointer("/spec/containers"));
     let containers = match containers {
         // A pod without containers is malformed.

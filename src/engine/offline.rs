@@ -1,0 +1,240 @@
+//! Facts that only the whole workload shows and the webhook, which sees pods, never does: a pod
+//! template in another object, keys of ours that stand beside the template, how the workload
+//! replaces its pods.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::reason::{Explanation, Problem, ProblemCode, SkipReason, printable};
+use super::settings::{INJECT_LABEL, NamespaceSettings, is_setting};
+use super::template::Workload;
+use super::{Decision, Outcome, decide_owned};
+use crate::catalogue::ImageReference;
+use crate::policy::Policy;
+
+const LONGEST_NAME: usize = 80;
+
+/// Something that a reader of the report should know; nothing was asked that could not be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What.
+    pub code: NoteCode,
+    /// Where: `container web`, or the kind of the workload.
+    pub place: String,
+    /// What exactly; may be empty.
+    pub detail: String,
+}
+
+/// What a note is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NoteCode {
+    /// The next pod is created when this one is gone.
+    UpdateWaitsForPod,
+    /// There is one pod, and another beside it only in updates.
+    OnePod,
+    /// No profile is for the image.
+    UnknownImage,
+}
+
+impl NoteCode {
+    /// Every code.
+    pub const ALL: [Self; 3] = [Self::UpdateWaitsForPod, Self::OnePod, Self::UnknownImage];
+
+    /// Code, sentence and advice.
+    #[must_use]
+    pub const fn explanation(self) -> Explanation {
+        match self {
+            Self::UpdateWaitsForPod => Explanation {
+                code: "update-waits-for-pod",
+                sentence: "An update creates the next pod only when this one is gone: the delay makes each update that much longer and saves no request in it.",
+                advice: "Let an update start the next pod first (RollingUpdate, two replicas); or annotate the pod template prestop.dev/delay: 0s.",
+            },
+            Self::OnePod => Explanation {
+                code: "one-pod",
+                sentence: "There is one pod. An update starts the next one first and loses nothing by the delay; a drain of its node drops requests if the next one takes longer to start than the delay.",
+                advice: "Run two replicas and a PodDisruptionBudget where that matters.",
+            },
+            Self::UnknownImage => Explanation {
+                code: "unknown-image",
+                sentence: "No profile is for this image: the container gets the delay alone, and its own stop signal has to end it gracefully.",
+                advice: "Nothing if it does; else name a profile (prestop.dev/profile), a command (prestop.dev/quit-command), or add a profile to the configuration.",
+            },
+        }
+    }
+}
+
+/// Decides on a workload as on the pods that come out of it.
+#[must_use]
+pub fn decide<'a>(
+    workload: &'a Workload<'a>,
+    namespace: &'a NamespaceSettings,
+    policy: &'a Policy,
+) -> Decision<'a> {
+    if template_elsewhere(workload).is_some() {
+        return Decision::skipped(SkipReason::TemplateElsewhere, Vec::new());
+    }
+    let mut decision = decide_owned(&workload.pod, workload.owner(), namespace, policy);
+    let is_left_out = matches!(decision.outcome, Outcome::Skipped(reason) if reason.excludes());
+    if !is_left_out {
+        decision.problems.extend(misplaced(workload));
+    }
+    decision
+}
+
+/// The sentence of a reason where the workload makes it more exact.
+#[must_use]
+pub fn sentence(reason: SkipReason, workload: &Workload<'_>) -> Option<String> {
+    match reason {
+        SkipReason::OwnedBySkippedKind => {
+            let owner = printable(&workload.owner()?.to_string(), LONGEST_NAME);
+            Some(format!("The configuration (skipOwners) skips pods of this kind of owner: {owner}."))
+        }
+        SkipReason::OwnedByDaemonSet if surges(workload.object) => Some(
+            "The pod belongs to a DaemonSet, and those are skipped; this one sets maxSurge, so a delay is no outage on the node."
+                .to_owned(),
+        ),
+        SkipReason::TemplateElsewhere => {
+            let reference = printable(&template_elsewhere(workload)?, LONGEST_NAME);
+            Some(format!("The pod template is in {reference}, which spec.workloadRef names."))
+        }
+        _ => None,
+    }
+}
+
+/// What a reader should know of a workload.
+#[must_use]
+pub fn notes(
+    workload: &Workload<'_>,
+    namespace: &NamespaceSettings,
+    decision: &Decision<'_>,
+    policy: &Policy,
+) -> Vec<Note> {
+    let delays = decision.containers.iter().filter_map(|container| container.injected());
+    let longest = delays.map(|injected| injected.hook.delay_seconds()).max();
+    let mut notes = Vec::new();
+    if let Some(seconds) = longest.filter(|seconds| *seconds > 0)
+        && let Some(code) = replacement(workload)
+    {
+        let detail = match code {
+            NoteCode::UpdateWaitsForPod => {
+                format!(
+                    "each update takes {seconds}s longer: the next pod is created when this one is gone"
+                )
+            }
+            NoteCode::OnePod | NoteCode::UnknownImage => String::new(),
+        };
+        notes.push(Note { code, place: workload.kind.to_owned(), detail });
+    }
+    if !namespace.chooses_profile() {
+        notes.extend(unknown_images(workload, decision, policy));
+    }
+    notes
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explanation { code, sentence, .. } = self.code.explanation();
+        let detail = if self.detail.is_empty() { sentence } else { &self.detail };
+        write!(f, "{code}: {}: {detail}", self.place)
+    }
+}
+
+/// `Deployment web`, where a Rollout has its template in another object.
+fn template_elsewhere(workload: &Workload<'_>) -> Option<String> {
+    let reference = workload.object.pointer("/spec/workloadRef")?;
+    let text = |field| reference.get(field).and_then(Value::as_str);
+    let has_template = !workload.pod.spec.is_absent();
+    (!has_template).then(|| {
+        format!("{} {}", text("kind").unwrap_or_default(), text("name").unwrap_or_default())
+    })
+}
+
+/// Settings on the workload itself, which its pods never see.
+fn misplaced(workload: &Workload<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if workload.template.is_empty() {
+        return problems;
+    }
+    let template = workload.template.trim_start_matches('/').replace('/', ".");
+    // A CronJob has one more place beside the template.
+    let outer = workload.template.strip_suffix("/spec/template").filter(|outer| !outer.is_empty());
+    for place in ["", outer.unwrap_or_default()].into_iter().take(1 + usize::from(outer.is_some()))
+    {
+        for (map, word) in [("labels", "label"), ("annotations", "annotation")] {
+            let keys = workload.object.pointer(&format!("{place}/metadata/{map}"));
+            for key in keys.and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key) {
+                let belongs = match (key == INJECT_LABEL, is_setting(key)) {
+                    (true, _) => "labels",
+                    (false, true) => "annotations",
+                    (false, false) => continue,
+                };
+                let own = format!("{}/metadata/{belongs}", workload.template);
+                let own = workload.object.pointer(&own).and_then(|own| own.get(key));
+                if own.is_none() {
+                    let detail = format!("move it to {template}.metadata.{belongs}");
+                    let place = format!("{} {word} {key}", workload.kind);
+                    problems.push(Problem::new(ProblemCode::Misplaced, place, detail));
+                }
+            }
+        }
+    }
+    problems
+}
+
+/// Whether a `DaemonSet` starts the next pod on a node before it stops the last one.
+fn surges(object: &Value) -> bool {
+    let strategy = object.pointer("/spec/updateStrategy");
+    let on_delete =
+        strategy.and_then(|strategy| strategy.get("type")?.as_str()) == Some("OnDelete");
+    let surge = strategy.and_then(|strategy| strategy.pointer("/rollingUpdate/maxSurge"));
+    let is_some = match surge {
+        Some(Value::Number(number)) => number.as_i64().is_some_and(|number| number >= 1),
+        Some(Value::String(text)) => {
+            let number = text.strip_suffix('%').unwrap_or(text);
+            number.parse::<u64>().is_ok_and(|number| number >= 1)
+        }
+        _ => false,
+    };
+    is_some && !on_delete
+}
+
+/// What a delay costs a workload of one pod.
+fn replacement(workload: &Workload<'_>) -> Option<NoteCode> {
+    let spec = workload.object.get("spec")?;
+    let strategy =
+        |field: &str| spec.get(field).and_then(|strategy| strategy.get("type")?.as_str());
+    let replicas = spec.get("replicas").and_then(Value::as_i64);
+    let recreates = [strategy("strategy"), strategy("updateStrategy")].contains(&Some("Recreate"));
+    match workload.kind {
+        _ if recreates => Some(NoteCode::UpdateWaitsForPod),
+        // Without a number it is one.
+        "StatefulSet" if replicas.unwrap_or(1) == 1 => Some(NoteCode::UpdateWaitsForPod),
+        // Without a number an autoscaler often decides.
+        "Deployment" | "Rollout" if replicas == Some(1) => Some(NoteCode::OnePod),
+        _ => None,
+    }
+}
+
+fn unknown_images(workload: &Workload<'_>, decision: &Decision<'_>, policy: &Policy) -> Vec<Note> {
+    let annotations =
+        workload.object.pointer(&format!("{}/metadata/annotations", workload.template));
+    let has = |key: &str| annotations.is_some_and(|annotations| annotations.get(key).is_some());
+    let containers = workload.pod.spec.value().map_or(&[][..], |spec| spec.containers());
+    let mut notes = Vec::new();
+    for container in &decision.containers {
+        let Some(injected) = container.injected() else { continue };
+        let chosen = has("prestop.dev/profile")
+            || has(&format!("profile.prestop.dev/{}", container.name))
+            || injected.profile.is_some()
+            || injected.quit_from.is_some();
+        let image = containers.get(container.index).and_then(|shape| shape.value()?.image.value());
+        let reference = image.and_then(|image| ImageReference::parse(image));
+        let is_known = policy.catalogue.for_container(container.name, reference.as_ref()).is_some();
+        if !chosen && !is_known {
+            let place = format!("container {}", printable(container.name, LONGEST_NAME));
+            notes.push(Note { code: NoteCode::UnknownImage, place, detail: String::new() });
+        }
+    }
+    notes
+}
