@@ -12,6 +12,7 @@
 //! - [`status`]: the annotation that tells what was done;
 //! - [`patch`]: decision to JSON patch;
 //! - [`reason`]: every code, with its sentence and advice; [`note`]: what only reports say;
+//! - [`printable`]: text of users as printable ASCII;
 //! - [`front`]: load balancers that the pod itself names;
 //! - [`offline`]: facts that only the whole workload shows;
 //! - [`template`]: pods inside workloads and lists.
@@ -31,6 +32,7 @@ pub mod note;
 pub mod offline;
 pub mod patch;
 pub mod pod;
+pub mod printable;
 pub mod reason;
 pub mod settings;
 pub mod status;

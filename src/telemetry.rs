@@ -21,7 +21,7 @@ pub use self::lines::Lost;
 use self::lines::{EventWriter, Lines};
 use crate::admission::{Event, Verdict};
 use crate::engine::hook::{Hook, QuitHook, Wait};
-use crate::engine::reason::{is_printable, printable};
+use crate::engine::printable::{is_printable, printable};
 use crate::engine::{ContainerOutcome, Decision, Outcome};
 use crate::serving::{LogFormat, LogLevel, LogSettings};
 

@@ -7,7 +7,7 @@ use base64::engine::Simd;
 use base64::engine::general_purpose::PAD;
 
 use crate::engine::hook::append;
-use crate::engine::reason::{is_plain, printable};
+use crate::engine::printable::{is_plain, printable};
 use crate::engine::{Decision, Outcome};
 
 /// The API server cuts warnings together at 4096 characters, and single ones at 256 from then on.

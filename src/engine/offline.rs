@@ -6,7 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::reason::{Explanation, Problem, ProblemCode, SkipReason, printable};
+use super::printable::printable;
+use super::reason::{Explanation, Problem, ProblemCode, SkipReason};
 use super::settings::{INJECT_LABEL, NamespaceSettings, is_setting};
 use super::template::Workload;
 use super::{Decision, Outcome, decide_owned};

@@ -2,7 +2,13 @@
 //! codes are for metrics, logs and scripts and never change; the sentences are for people. The
 //! reference in `docs/reasons.md` is generated from here.
 
-use std::fmt::{self, Write as _};
+mod aside;
+
+use std::fmt;
+
+pub use self::aside::AsideReason;
+
+use super::printable::printable;
 
 /// What is said about one code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,19 +75,6 @@ pub enum ContainerReason {
     NoSleepProgram,
     /// Not an object, or `lifecycle` is not one.
     Malformed,
-}
-
-/// Why `inject` does not decide on an object of a manifest: it is no workload as its author wrote it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AsideReason {
-    /// A part of an object, such as a patch.
-    Fragment,
-    /// An image that a template engine has yet to write.
-    Template,
-    /// Another object controls it.
-    Owned,
-    /// A pod as the API server returns it.
-    RunningPod,
 }
 
 /// What could not be done as somebody asked.
@@ -349,44 +342,6 @@ impl ContainerReason {
     }
 }
 
-impl AsideReason {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Fragment, Self::Template, Self::Owned, Self::RunningPod];
-
-    /// The stable code.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        self.explanation().code
-    }
-
-    /// Code, sentence and advice.
-    #[must_use]
-    pub const fn explanation(self) -> Explanation {
-        match self {
-            Self::Fragment => explain(
-                "fragment",
-                "Not a whole workload, such as a patch: no container has an image, or the selector is missing.",
-                "If it is a patch, inject the workload that it changes; otherwise complete the manifest.",
-            ),
-            Self::Template => explain(
-                "template",
-                "An image is a template expression ({{ ... }}), so the application is not known yet.",
-                "Render it first: pipe helm template into prestop inject -.",
-            ),
-            Self::Owned => explain(
-                "owned",
-                "Another object controls this one (ownerReferences) and would undo the change.",
-                "Nothing; inject its owner.",
-            ),
-            Self::RunningPod => explain(
-                "running-pod",
-                "The pod is running in a cluster: Kubernetes accepts no new hook for it.",
-                "Nothing; inject the workload that it comes from.",
-            ),
-        }
-    }
-}
-
 impl ProblemCode {
     /// Every code.
     pub const ALL: [Self; 23] = [
@@ -574,43 +529,6 @@ const fn explain(code: &'static str, sentence: &'static str, advice: &'static st
     Explanation { code, sentence, advice }
 }
 
-/// Whether the text is printable ASCII of at most `longest` characters already.
-#[must_use]
-pub fn is_printable(text: &str, longest: usize) -> bool {
-    // Looks at many bytes at once, since it does not stop at the first one.
-    let is_all = |all: bool, byte: u8| all & matches!(byte, b' '..=b'~');
-    text.len() <= longest && text.bytes().fold(true, is_all)
-}
-
-/// Whether the text is printable ASCII that stands for itself in JSON.
-#[must_use]
-pub fn is_plain(text: &str) -> bool {
-    let is_special = |byte: u8| matches!(byte, ..b' ' | b'"' | b'\\' | 0x7f..);
-    // As above.
-    !text.bytes().fold(false, |found, byte| found | is_special(byte))
-}
-
-/// The text as printable ASCII of at most `longest` characters.
-#[must_use]
-pub fn printable(text: &str, longest: usize) -> String {
-    let mut result = String::with_capacity(text.len().min(longest));
-    for letter in text.chars() {
-        let start = result.len();
-        if letter == ' ' || letter.is_ascii_graphic() {
-            result.push(letter);
-        } else {
-            // Writing to a String never fails.
-            let _ = write!(result, "{}", letter.escape_default());
-        }
-        if result.len() > longest {
-            result.truncate(start.min(longest.saturating_sub(3)));
-            result.push_str("...");
-            break;
-        }
-    }
-    result
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -635,11 +553,5 @@ mod tests {
         assert_eq!(problem.detail.len(), 120);
         assert!(problem.to_string().is_ascii());
         assert!(problem.detail.ends_with("..."));
-    }
-
-    #[test]
-    fn an_escape_is_never_cut_in_two() {
-        let detail = Problem::new(ProblemCode::InvalidValue, "", "\u{1f600}".repeat(100)).detail;
-        assert!(detail.len() <= 120 && detail.ends_with("}..."), "{detail}");
     }
 }

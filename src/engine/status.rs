@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::grace::GracePeriod;
 use super::hook::{append as append_value, recognised_delay};
 use super::pod::Container;
-use super::reason::{ProblemCode, is_plain};
+use super::printable::is_plain;
+use super::reason::ProblemCode;
 use super::{ContainerDecision, Decision, Injection, Source};
 use crate::view::Shape;
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cli::OutputForm;
 use crate::engine::patch::Patch;
-use crate::engine::reason::printable;
+use crate::engine::printable::printable;
 use crate::engine::template::{Object, Workload, objects, objects_of_item, workloads};
 use crate::engine::{Decision, offline};
 use crate::manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};

@@ -1,0 +1,54 @@
+//! Why `inject` leaves an object of a manifest aside.
+
+use super::{Explanation, explain};
+
+/// Why `inject` does not decide on an object of a manifest: it is no workload as its author wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AsideReason {
+    /// A part of an object, such as a patch.
+    Fragment,
+    /// An image that a template engine has yet to write.
+    Template,
+    /// Another object controls it.
+    Owned,
+    /// A pod as the API server returns it.
+    RunningPod,
+}
+
+impl AsideReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Fragment, Self::Template, Self::Owned, Self::RunningPod];
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.explanation().code
+    }
+
+    /// Code, sentence and advice.
+    #[must_use]
+    pub const fn explanation(self) -> Explanation {
+        match self {
+            Self::Fragment => explain(
+                "fragment",
+                "Not a whole workload, such as a patch: no container has an image, or the selector is missing.",
+                "If it is a patch, inject the workload that it changes; otherwise complete the manifest.",
+            ),
+            Self::Template => explain(
+                "template",
+                "An image is a template expression ({{ ... }}), so the application is not known yet.",
+                "Render it first: pipe helm template into prestop inject -.",
+            ),
+            Self::Owned => explain(
+                "owned",
+                "Another object controls this one (ownerReferences) and would undo the change.",
+                "Nothing; inject its owner.",
+            ),
+            Self::RunningPod => explain(
+                "running-pod",
+                "The pod is running in a cluster: Kubernetes accepts no new hook for it.",
+                "Nothing; inject the workload that it comes from.",
+            ),
+        }
+    }
+}
