@@ -151,6 +151,12 @@ pub trait Items<'de> {
     /// Why there is no value.
     type Error;
 
+    /// Puts the next item in this place; `false` behind the last.
+    ///
+    /// # Errors
+    /// When the text can't be read.
+    fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<bool, Self::Error>;
+
     /// Puts the next item behind the last one in `list`; `false` behind the last.
     ///
     /// # Errors

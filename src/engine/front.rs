@@ -72,13 +72,10 @@ impl Front {
 impl<'a> FromJson<'a> for ReadinessGates {
     fn from_items<I: Items<'a>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
         let mut slowest = None;
-        let mut gate: Vec<Shape<ReadinessGate<'_>>> = Vec::new();
-        while items.read_to(&mut gate)? {
-            let last = gate.pop().and_then(|gate| match gate {
-                Shape::Value(gate) => Front::of_gate(gate.condition_type.value()?),
-                Shape::Absent | Shape::Wrong => None,
-            });
-            slowest = slowest.max(last);
+        let mut gate: Shape<ReadinessGate<'_>> = Shape::Absent;
+        while items.read(&mut gate)? {
+            let condition = gate.value().and_then(|gate| gate.condition_type.value());
+            slowest = slowest.max(condition.and_then(|condition| Front::of_gate(condition)));
         }
         *place = Shape::Value(Self { slowest });
         Ok(())

@@ -185,9 +185,9 @@ pub struct Environment<'a>(pub Vec<Variable<'a>>);
 impl<'a> FromJson<'a> for Environment<'a> {
     fn from_items<I: Items<'a>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
         let mut environment = Self::default();
-        let mut next = Vec::new();
-        while items.read_to(&mut next)? {
-            if let Some(Shape::Value(variable)) = next.pop()
+        let mut next = Shape::Absent;
+        while items.read(&mut next)? {
+            if let Shape::Value(variable) = std::mem::take(&mut next)
                 && is_known_variable(&variable)
             {
                 environment.0.push(variable);

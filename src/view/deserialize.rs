@@ -118,6 +118,9 @@ impl<'de, A: MapAccess<'de>> Members<'de> for Source<A> {
 impl<'de, A: SeqAccess<'de>> Items<'de> for Source<A> {
     type Error = A::Error;
 
+    fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<bool, A::Error> {
+        self.0.next_element_seed(Place(place)).map(|item| item.is_some())
+    }
     fn read_to<T: FromJson<'de>>(&mut self, list: &mut Vec<Shape<T>>) -> Result<bool, A::Error> {
         self.0.next_element_seed(Next(list)).map(|item| item.is_some())
     }

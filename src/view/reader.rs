@@ -309,6 +309,14 @@ impl<'r, 'de> Open<'r, 'de> {
 impl<'de> Items<'de> for Open<'_, 'de> {
     type Error = Doubt;
 
+    fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<bool, Doubt> {
+        if self.next(b']')?.is_none() {
+            return Ok(false);
+        }
+        self.reader.read(place)?;
+        Ok(true)
+    }
+
     fn read_to<T: FromJson<'de>>(&mut self, list: &mut Vec<Shape<T>>) -> Result<bool, Doubt> {
         if self.next(b']')?.is_none() {
             return Ok(false);
