@@ -1,20 +1,21 @@
-//! What one container asks for: which settings hold for it, which profile its image has, which quit
-//! that gives (`docs/rules.md`, sections 2 to 4).
+//! What one container asks for: which settings apply to it, which profile its image has, how long its
+//! application may take; `quit`: which quit that gives (`docs/rules.md`, sections 2 to 4).
+
+mod quit;
 
 use std::borrow::Cow;
 
-use crate::catalogue::{
-    FoundBy, ImageReference, Presence, Profile, ProfileHook, Programs, QuitWhen, Role, Signal,
-};
-use crate::policy::{KubernetesVersion, Policy, QuitPolicy, SleepAction};
+use crate::catalogue::{ImageReference, Presence, Profile, ProfileHook, Programs, Role};
+use crate::policy::{KubernetesVersion, Policy, SleepAction};
 
+use self::quit::{Chosen, Quit, Subject};
 use super::note::Note;
 use super::own_hook::OwnHook;
 use super::own_timeout::own_timeout;
 use super::pid1::shell_as_pid_1;
 use super::pod::{Container, Keys, Metadata, Spec};
 use super::reason::{ContainerReason, Problem, ProblemCode};
-use super::settings::{Annotations, AuthorQuit, Level, NamespaceSettings, ProfileChoice};
+use super::settings::{Annotations, Level, NamespaceSettings, ProfileChoice};
 use super::status::{Status, StatusContainer};
 use super::{Main, MainBy, PreStopParent, Source};
 use crate::view::Shape;
@@ -104,42 +105,6 @@ pub(super) enum Standing<'a> {
     Earlier(StatusContainer<'a>),
     /// Not to be touched.
     LeftAlone(ContainerReason),
-}
-
-/// The quit that a container gets.
-#[derive(Debug)]
-pub(super) struct Quit<'a> {
-    pub(super) command: Cow<'a, [String]>,
-    pub(super) signal: Option<Signal>,
-    pub(super) process_names: &'a [String],
-    pub(super) waits: bool,
-    pub(super) from: Source,
-}
-
-/// Who decides on the quit, and what they say.
-enum Chosen<'a> {
-    Author { quit: AuthorQuit, from: Source },
-    Profile { profile: &'a Profile, from: Source },
-    DelayOnly,
-}
-
-/// A container as its quit is decided on.
-struct Subject<'c, 'a> {
-    name: &'a str,
-    container: &'a Container<'a>,
-    image: Option<&'c ImageReference<'a>>,
-    /// The profile that was chosen, else the one of image or name.
-    profile: Option<&'a Profile>,
-    stop_signal: StopSignal,
-}
-
-/// `lifecycle.stopSignal`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StopSignal {
-    /// None, or none that the server knows: the image's decides.
-    OfImage,
-    /// This one; `None` for one that asks no application to finish.
-    Own(Option<Signal>),
 }
 
 impl<'a> Context<'a> {
@@ -320,141 +285,6 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The first level that says anything about the quit decides.
-    fn choose(
-        &self,
-        own: Level,
-        index: usize,
-        found: Option<(&'a Profile, FoundBy<'a>)>,
-    ) -> Chosen<'a> {
-        if let Some(quit) = own.quit {
-            return Chosen::Author { quit, from: Source::Container };
-        }
-        let is_main = self.main.is_some_and(|main| main.index == index);
-        if own.profile.is_none()
-            && let Some(quit) = self.pod.quit.as_ref().filter(|_| is_main)
-        {
-            return Chosen::Author { quit: quit.clone(), from: Source::Pod };
-        }
-        let for_all = |choice: &&ProfileChoice| is_main || !choice.is_named();
-        let levels = [
-            (own.profile.as_ref(), Source::Container),
-            (self.pod.profile.as_ref().filter(for_all), Source::Pod),
-            (self.namespace.profile.as_ref().filter(for_all), Source::Namespace),
-        ];
-        let said =
-            levels.into_iter().find_map(|(choice, source)| choice.map(|choice| (choice, source)));
-        let chosen = match said {
-            Some((ProfileChoice::DelayOnly, _)) => None,
-            Some((ProfileChoice::Named(name), from)) => {
-                self.policy.catalogue.by_name(name).map(|profile| (profile, from))
-            }
-            Some((ProfileChoice::Auto, _)) | None => found.map(|(profile, by)| match by {
-                FoundBy::Image(_) => (profile, Source::Image),
-                FoundBy::ContainerName => (profile, Source::Name),
-            }),
-        };
-        chosen.map_or(Chosen::DelayOnly, |(profile, from)| Chosen::Profile { profile, from })
-    }
-
-    fn quit(
-        &mut self,
-        chosen: Chosen<'a>,
-        subject: &Subject<'_, 'a>,
-        ending: Ending,
-        notes: &mut Vec<Note>,
-    ) -> Option<Quit<'a>> {
-        match chosen {
-            Chosen::DelayOnly => None,
-            Chosen::Author { quit, from } => self.author_quit(quit, from, subject),
-            Chosen::Profile { profile, from } => {
-                let quit = self.profile_quit(profile, from, subject, ending, notes)?;
-                if let StopSignal::Own(signal) = subject.stop_signal {
-                    notes.push(Note::StopSignal { signal });
-                }
-                Some(quit)
-            }
-        }
-    }
-
-    fn author_quit(
-        &mut self,
-        quit: AuthorQuit,
-        from: Source,
-        subject: &Subject<'_, 'a>,
-    ) -> Option<Quit<'a>> {
-        let name = subject.name;
-        if self.is_for_windows {
-            self.tell(ProblemCode::QuitNotPossibleOnWindows, name);
-            return None;
-        }
-        if self.policy.quit == QuitPolicy::Never {
-            self.tell(ProblemCode::QuitDisabled, name);
-            return None;
-        }
-        let mut signal = quit.signal;
-        if signal.is_some() && !self.spec.has_own_process_namespaces() {
-            self.tell(ProblemCode::Pid1IsNotTheApplication, name);
-            signal = None;
-        }
-        if quit.command.is_empty() && signal.is_none() {
-            return None;
-        }
-        if !subject.can_run_script(self.policy) {
-            self.tell(ProblemCode::QuitNeedsShell, name);
-            return None;
-        }
-        Some(Quit {
-            command: Cow::Owned(quit.command),
-            signal,
-            process_names: &[],
-            waits: true,
-            from,
-        })
-    }
-
-    fn profile_quit(
-        &mut self,
-        profile: &'a Profile,
-        from: Source,
-        subject: &Subject<'_, 'a>,
-        ending: Ending,
-        notes: &mut Vec<Note>,
-    ) -> Option<Quit<'a>> {
-        let ProfileHook::Quit(quit) = &profile.hook else {
-            return None;
-        };
-        let is_graceful = ending == Ending::Graceful;
-        let only_when_needed =
-            self.policy.quit == QuitPolicy::WhenNeeded || quit.when == QuitWhen::Needed;
-        let is_dropped = self.policy.quit == QuitPolicy::Never || (only_when_needed && is_graceful);
-        if is_dropped || self.is_for_windows {
-            return None;
-        }
-        if !subject.can_run_script(self.policy) {
-            match from {
-                Source::Image | Source::Name => notes.push(Note::QuitNeedsShell),
-                _ => self.tell(ProblemCode::QuitNeedsShell, subject.name),
-            }
-            return None;
-        }
-        // A command finds its process by itself; a signal would go to the wrong one.
-        let has_own_processes = self.spec.has_own_process_namespaces();
-        if !has_own_processes && quit.command.is_empty() {
-            self.tell(ProblemCode::Pid1IsNotTheApplication, subject.name);
-            return None;
-        }
-        let signal = quit.signal.filter(|_| has_own_processes);
-        Some(Quit {
-            command: Cow::Borrowed(&quit.command),
-            signal,
-            process_names: if signal.is_some() { &quit.process_names } else { &[] },
-            // A signal that the hook sends is over at once, and the kubelet's own would follow.
-            waits: !is_graceful || quit.command.is_empty(),
-            from,
-        })
-    }
-
     /// How a delay can be made, if it is the delay alone.
     fn sleep(&self, image: Option<&ImageReference<'_>>, quit: Option<&Quit<'_>>) -> Sleep {
         if self.policy.has_sleep_action() {
@@ -474,18 +304,6 @@ impl<'a> Context<'a> {
             Sleep::Action
         } else {
             Sleep::Impossible(ContainerReason::NoSleepProgram)
-        }
-    }
-
-    fn stop_signal(&self, container: &Container<'_>) -> StopSignal {
-        let version = self.policy.kubernetes_version;
-        if version.is_some_and(|version| version < KubernetesVersion::STOP_SIGNALS) {
-            return StopSignal::OfImage;
-        }
-        match container.lifecycle.value().map(|lifecycle| &lifecycle.stop_signal) {
-            None | Some(Shape::Absent) => StopSignal::OfImage,
-            Some(Shape::Value(name)) => StopSignal::Own(name.parse().ok()),
-            Some(Shape::Wrong) => StopSignal::Own(None),
         }
     }
 
@@ -525,39 +343,6 @@ impl Timeout {
         let Self { seconds, from, option } = self;
         notes.extend(option.map(|option| Note::OwnTimeout { seconds, option }));
         (seconds, from)
-    }
-}
-
-impl Subject<'_, '_> {
-    /// Whether the stop signal that follows the hook is known to be a graceful one. With a command of
-    /// its own the container may run anything.
-    fn ending(&self) -> Ending {
-        let own_command = match &self.container.command {
-            Shape::Absent => false,
-            Shape::Value(command) => !command.is_empty(),
-            Shape::Wrong => true,
-        };
-        let Some(profile) = self.profile.filter(|_| !own_command) else {
-            return Ending::Uncertain;
-        };
-        let of_profile = self.image.filter(|image| profile.is_for(image));
-        let is_graceful = match self.stop_signal {
-            StopSignal::OfImage => {
-                of_profile.is_some_and(|image| profile.stops_gracefully(image.certain_tag()))
-            }
-            StopSignal::Own(None) => false,
-            StopSignal::Own(Some(signal)) => {
-                let tag = of_profile.and_then(ImageReference::certain_tag);
-                profile.stops_gracefully_by(signal, tag)
-            }
-        };
-        if is_graceful { Ending::Graceful } else { Ending::Uncertain }
-    }
-
-    /// Whether the image has what the script needs, or nobody knows that it has not.
-    fn can_run_script(&self, policy: &Policy) -> bool {
-        let Programs { shell, sleep } = programs(self.image, policy);
-        shell != Presence::Absent && sleep != Presence::Absent
     }
 }
 
