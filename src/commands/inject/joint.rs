@@ -93,13 +93,17 @@ impl Joint {
         Ok(())
     }
 
-    /// Writes a part of a document. A byte order mark belongs to the first file alone.
+    /// Writes a part of a document. A byte order mark belongs to the first file alone, and blank lines at
+    /// the start of a later file could belong to a block scalar at the end of the one before.
     pub(super) fn write(&mut self, part: &str, out: &mut impl Write) -> io::Result<()> {
         if part.is_empty() {
             return Ok(());
         }
-        let is_mark_lost = mem::take(&mut self.is_at_start) && self.place == FilePlace::Later;
-        let part = if is_mark_lost { part.trim_start_matches(BYTE_ORDER_MARK) } else { part };
+        let is_start_of_later = mem::take(&mut self.is_at_start) && self.place == FilePlace::Later;
+        let part = if is_start_of_later { without_head(part) } else { part };
+        if part.is_empty() {
+            return Ok(());
+        }
         out.write_all(mem::take(&mut self.held).as_bytes())?;
         if part.ends_with('\n') {
             out.write_all(part.as_bytes())
@@ -109,16 +113,36 @@ impl Joint {
         }
     }
 
-    /// Writes what has to be between these documents and the next.
-    pub(super) fn write_between(&mut self, next: &Self, out: &mut impl Write) -> io::Result<()> {
+    /// Writes what has to be between these documents and the next. A next file of comments alone leaves
+    /// open what was open before it.
+    pub(super) fn write_between(
+        &mut self,
+        next: &mut Self,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         out.write_all(with_final_line_break(&self.held).as_bytes())?;
         let marks = match (next.opening, self.ending) {
             (Some(Opening::Directive), Ending::Content) => "...\n",
             (Some(Opening::Content), _) => "---\n",
             _ => "",
         };
+        if next.ending == Ending::Nothing {
+            next.ending = self.ending;
+        }
         out.write_all(marks.as_bytes())
     }
+}
+
+/// Without a byte order mark and blank lines at the start.
+fn without_head(text: &str) -> &str {
+    let mut rest = text.trim_start_matches(BYTE_ORDER_MARK);
+    while let Some((blank, behind)) = rest.split_once('\n') {
+        if !blank.trim().is_empty() {
+            break;
+        }
+        rest = behind;
+    }
+    if rest.trim().is_empty() { "" } else { rest }
 }
 
 /// So that another text can follow.
@@ -183,7 +207,7 @@ mod tests {
                 continue;
             }
             if let Some(before) = &mut before {
-                before.write_between(&joint, &mut out).unwrap();
+                before.write_between(&mut joint, &mut out).unwrap();
             }
             out.extend(printed);
             before = Some(joint);
@@ -205,6 +229,8 @@ mod tests {
             (&["a: 1", "# c\n---\nb: 2\n"], "a: 1\n# c\n---\nb: 2\n"),
             (&["a: 1\r\nb: 2", "c: 3\n"], "a: 1\r\nb: 2\r\n---\nc: 3\n"),
             (&["# c", "", "b: 2"], "# c\n---\nb: 2"),
+            (&["---", "# c", "%YAML 1.2\n---\nb: 2"], "---\n# c\n...\n%YAML 1.2\n---\nb: 2"),
+            (&["# c", "# d", "%YAML 1.2\n---\nb: 2"], "# c\n# d\n%YAML 1.2\n---\nb: 2"),
             (&["{}", "{}"], "{}\n---\n{}"),
             (&["{}{}", "{}{}"], "{}{}\n---\n{}\n---\n{}"),
         ] {
@@ -219,7 +245,7 @@ mod tests {
             "\u{feff}a: 1", "\u{feff}# c\n---\na: 1\n", "%YAML 1.2\n---\na: 1", "a: 1\n...\n", "a: 1\n... # c",
             "\u{feff}%YAML 1.2\n# c\n---\na: 1\n", "{\"a\": 1}", "[1]\n{}", "{}{\"a\": 1}\n", "\u{feff}{}",
             "a: |\n  x", "a: |+\n  x\n\n", "a: >\n  x\n  y", "a:\r\n- b\r\n", "a: 1\r\n---\r\nb: |\r\n  x",
-            "{\"a\": 1} # c", "{a: 1}", "a: 1\n---\n\nb: 2", "--- |\n  text", "- |+\n  x",
+            "{\"a\": 1} # c", "{a: 1}", "\n\n# c", "\n \n---\na: 1", "\r\n\na: 1", "- |+\n  x\n\n", "a: 1\n---\n\nb: 2", "--- |\n  text", "- |+\n  x",
         ]), 1..5)) {
             let expected: Vec<Value> = files.iter().flat_map(|file| values(file)).collect();
             let all = joined(&files);

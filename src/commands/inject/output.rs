@@ -91,7 +91,7 @@ impl Output {
 
     /// Prints the result of a file that was understood.
     pub(super) fn print(&mut self, file: FileOutput) -> anyhow::Result<()> {
-        let FileOutput { mut printed, mut diff, joint, .. } = file;
+        let FileOutput { mut printed, mut diff, mut joint, .. } = file;
         if let Some(diff) = &mut diff {
             diff.finish(&mut printed)?;
         }
@@ -105,7 +105,7 @@ impl Output {
             Some(OutputForm::Json) => self.separate_items(&mut out)?,
             Some(OutputForm::Yaml) => {
                 if !self.is_first {
-                    self.joint.write_between(&joint, &mut out)?;
+                    self.joint.write_between(&mut joint, &mut out)?;
                 }
                 self.joint = joint;
             }
