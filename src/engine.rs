@@ -11,7 +11,8 @@
 //! - [`hook`]: the `preStop` bodies and the script;
 //! - [`status`]: the annotation that tells what was done;
 //! - [`patch`]: decision to JSON patch;
-//! - [`reason`]: every code, with its sentence and advice; [`note`]: what only reports say;
+//! - [`reason`]: every code, with its sentence and advice; [`hook_note`]: why a hook is as it is, for
+//!   reports;
 //! - [`printable`]: text of users as printable ASCII;
 //! - [`front`]: load balancers that the pod itself names;
 //! - [`offline`]: facts that only the whole workload shows;
@@ -28,7 +29,7 @@ mod shell;
 pub mod front;
 pub mod grace;
 pub mod hook;
-pub mod note;
+pub mod hook_note;
 pub mod offline;
 pub mod patch;
 pub mod pod;

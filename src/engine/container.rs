@@ -9,7 +9,7 @@ use crate::catalogue::{ImageReference, Presence, Profile, ProfileHook, Programs,
 use crate::policy::{KubernetesVersion, Policy, SleepAction};
 
 use self::quit::{Chosen, Quit, Subject};
-use super::note::Note;
+use super::hook_note::HookNote;
 use super::own_hook::OwnHook;
 use super::own_timeout::own_timeout;
 use super::pid1::shell_as_pid_1;
@@ -57,7 +57,7 @@ pub(super) struct Candidate<'a> {
     pub(super) ending: Ending,
     pub(super) quit: Option<Quit<'a>>,
     pub(super) sleep: Sleep,
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<HookNote>,
 }
 
 /// Where a container stands among those of its pod.
@@ -339,9 +339,9 @@ struct Timeout {
 }
 
 impl Timeout {
-    fn note(self, notes: &mut Vec<Note>) -> (i64, Source) {
+    fn note(self, notes: &mut Vec<HookNote>) -> (i64, Source) {
         let Self { seconds, from, option } = self;
-        notes.extend(option.map(|option| Note::OwnTimeout { seconds, option }));
+        notes.extend(option.map(|option| HookNote::OwnTimeout { seconds, option }));
         (seconds, from)
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::grace::GracePeriod;
 use super::hook::{Hook, QuitHook, Wait};
-use super::note::Note;
+use super::hook_note::HookNote;
 use super::reason::{ContainerReason, Problem, SkipReason};
 use super::status::{self, StatusContainer};
 
@@ -91,7 +91,7 @@ pub struct ContainerDecision<'a> {
     /// What is done.
     pub outcome: ContainerOutcome<'a>,
     /// Why it is done this way, where the settings alone do not say it.
-    pub notes: Vec<Note>,
+    pub notes: Vec<HookNote>,
 }
 
 /// What is done to one container.

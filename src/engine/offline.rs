@@ -16,7 +16,8 @@ use crate::policy::Policy;
 
 const LONGEST_NAME: usize = 80;
 
-/// Something that a reader of the report should know; nothing was asked that could not be done.
+/// Something about a workload that a reader of the report should know; nothing was asked that could
+/// not be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// What.

@@ -8,7 +8,7 @@ use crate::policy::Policy;
 use super::Source;
 use super::container::{Candidate, Ending, Place, Standing};
 use super::grace::Need;
-use super::note::Note;
+use super::hook_note::HookNote;
 use super::own_hook::OwnHook;
 use super::reason::ContainerReason;
 
@@ -94,10 +94,10 @@ impl Candidate<'_> {
         if drain_seconds > 0 {
             self.drain_seconds = drain_seconds;
             self.delay_from = from;
-            self.notes.push(Note::OutlivesDrain { seconds: drain_seconds });
+            self.notes.push(HookNote::OutlivesDrain { seconds: drain_seconds });
         }
         if until < drained {
-            let note = Note::DrainIsLonger { delay_seconds: until, drained_seconds: drained };
+            let note = HookNote::DrainIsLonger { delay_seconds: until, drained_seconds: drained };
             self.notes.push(note);
         }
     }

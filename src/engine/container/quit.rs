@@ -8,7 +8,7 @@ use crate::catalogue::{
     FoundBy, ImageReference, Presence, Profile, ProfileHook, Programs, QuitWhen, Signal,
 };
 use crate::engine::Source;
-use crate::engine::note::Note;
+use crate::engine::hook_note::HookNote;
 use crate::engine::pod::Container;
 use crate::engine::reason::ProblemCode;
 use crate::engine::settings::{AuthorQuit, Level, ProfileChoice};
@@ -94,7 +94,7 @@ impl<'a> Context<'a> {
         chosen: Chosen<'a>,
         subject: &Subject<'_, 'a>,
         ending: Ending,
-        notes: &mut Vec<Note>,
+        notes: &mut Vec<HookNote>,
     ) -> Option<Quit<'a>> {
         match chosen {
             Chosen::DelayOnly => None,
@@ -102,7 +102,7 @@ impl<'a> Context<'a> {
             Chosen::Profile { profile, from } => {
                 let quit = self.profile_quit(profile, from, subject, ending, notes)?;
                 if let StopSignal::Own(signal) = subject.stop_signal {
-                    notes.push(Note::StopSignal { signal });
+                    notes.push(HookNote::StopSignal { signal });
                 }
                 Some(quit)
             }
@@ -151,7 +151,7 @@ impl<'a> Context<'a> {
         from: Source,
         subject: &Subject<'_, 'a>,
         ending: Ending,
-        notes: &mut Vec<Note>,
+        notes: &mut Vec<HookNote>,
     ) -> Option<Quit<'a>> {
         let ProfileHook::Quit(quit) = &profile.hook else {
             return None;
@@ -165,7 +165,7 @@ impl<'a> Context<'a> {
         }
         if !subject.can_run_script(self.policy) {
             match from {
-                Source::Image | Source::Name => notes.push(Note::QuitNeedsShell),
+                Source::Image | Source::Name => notes.push(HookNote::QuitNeedsShell),
                 _ => self.tell(ProblemCode::QuitNeedsShell, subject.name),
             }
             return None;

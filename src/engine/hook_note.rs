@@ -1,5 +1,5 @@
-//! Notes: why a container gets the hook that it gets, where neither a setting nor a problem says so.
-//! For reports only; nobody has to do anything about them.
+//! Notes on hooks: why a container gets the hook that it gets, where neither a setting nor a problem
+//! says so. For reports only; nobody has to do anything about them.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::duration::HumanSeconds;
 
 /// What is worth knowing about a container's hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
+pub enum HookNote {
     /// The profile's quit can't run.
     QuitNeedsShell,
     /// The sleep action is taken although some kubelet may not know it.
@@ -39,7 +39,7 @@ pub enum Note {
     },
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for HookNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::QuitNeedsShell => f.write_str(
