@@ -3,6 +3,8 @@
 
 mod examples;
 mod hook;
+mod order;
+mod quit;
 mod settings;
 mod status;
 
@@ -16,6 +18,8 @@ use prestop::policy::{NamespaceRule, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
 use self::hook::own_sleep;
+use self::order::{delay_backends, delay_sidecars};
+use self::quit::{author_quit, known_to_stop_gracefully, profile_quit};
 use self::settings::{Settings, Source, Switch, image};
 use self::status::{believed_status, rewritten};
 use crate::api_rules::{LARGEST_ANNOTATIONS, annotations_size};
@@ -387,101 +391,6 @@ fn shares_processes(pod: &Value) -> bool {
         .any(|field| pod["spec"].get(field) == Some(&Value::Bool(true)))
 }
 
-fn author_quit(
-    pod: &Value,
-    command: Vec<String>,
-    mut signal: Option<Signal>,
-    policy: &Policy,
-    problems: &mut Problems,
-) -> Option<Quit> {
-    if is_windows(pod) {
-        problems.insert("quit-not-possible-on-windows");
-        return None;
-    }
-    if policy.quit == QuitPolicy::Never {
-        problems.insert("quit-disabled");
-        return None;
-    }
-    if signal.is_some() && shares_processes(pod) {
-        problems.insert("pid-1-is-not-the-application");
-        signal = None;
-    }
-    (signal.is_some() || !command.is_empty()).then_some(Quit {
-        command,
-        signal,
-        process_names: Vec::new(),
-        waits: true,
-    })
-}
-
-fn profile_quit(
-    pod: &Value,
-    profile: &Profile,
-    graceful: bool,
-    (runs, asked_for): (bool, bool),
-    policy: &Policy,
-    problems: &mut Problems,
-) -> Option<Quit> {
-    let ProfileHook::Quit(quit) = &profile.hook else {
-        return None;
-    };
-    let only_when_needed = policy.quit == QuitPolicy::WhenNeeded || quit.when == QuitWhen::Needed;
-    if policy.quit == QuitPolicy::Never || (graceful && only_when_needed) {
-        return None;
-    }
-    if is_windows(pod) {
-        return None;
-    }
-    if !runs {
-        if asked_for {
-            problems.insert("quit-needs-shell");
-        }
-        return None;
-    }
-    let signal = quit.signal.filter(|_| !shares_processes(pod));
-    if quit.command.is_empty() && signal.is_none() && quit.signal.is_some() {
-        problems.insert("pid-1-is-not-the-application");
-        return None;
-    }
-    Some(Quit {
-        command: quit.command.clone(),
-        signal,
-        process_names: signal.map(|_| quit.process_names.clone()).unwrap_or_default(),
-        waits: quit.command.is_empty() || !graceful,
-    })
-}
-
-fn known_to_stop_gracefully(container: &Value, profile: &Profile, policy: &Policy) -> bool {
-    if present(container.get("command")).is_some_and(|value| *value != json!([])) {
-        return false;
-    }
-    let image = image(container).filter(|image| {
-        let mut patterns = profile.images.iter();
-        patterns.any(|pattern| pattern.matches(image))
-    });
-    let tag = image.as_ref().and_then(ImageReference::certain_tag);
-    let too_old =
-        policy.kubernetes_version.is_some_and(|version| (version.major, version.minor) < (1, 33));
-    let own = present(container.pointer("/lifecycle/stopSignal")).filter(|_| !too_old);
-    let Some(own) = own else {
-        return image.is_some() && profile.stops_gracefully(tag);
-    };
-    let Some(own) = own.as_str().and_then(|name| name.parse::<Signal>().ok()) else {
-        return false;
-    };
-    let facts: Vec<_> = profile.stop_signals.iter().filter(|fact| fact.signal == own).collect();
-    let holds = |fact: &&&StopSignal| {
-        fact.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
-    };
-    let by_quit = matches!(&profile.hook, ProfileHook::Quit(quit) if quit.signal == Some(own));
-    match facts.iter().find(holds) {
-        Some(fact) => fact.graceful,
-        None => (!facts.is_empty() || by_quit) && facts.iter().all(|fact| fact.graceful),
-    }
-}
-
-// Section 10.
-
 /// A script of the generated pods that no shell leaves to its application.
 fn shell_is_pid_1(pod: &Value, container: &Value) -> bool {
     let command = container.get("command").and_then(Value::as_array);
@@ -543,57 +452,6 @@ impl Plan<'_> {
         self.delay = raised;
     }
 }
-
-fn delay_backends(
-    plans: &mut [Plan<'_>],
-    containers: &[Value],
-    settings: &Settings<'_>,
-    policy: &Policy,
-    grace: i64,
-) {
-    let fronts = plans.iter().zip(containers).filter(|(plan, _)| plan.has_role(Role::Front));
-    let done = fronts.map(|(plan, container)| {
-        let drain = match plan.drains_for(grace) {
-            0 if plan.graceful => plan.wait_0(grace),
-            drain => drain,
-        };
-        plan.held(container).saturating_add(drain)
-    });
-    let Some(done) = done.max() else { return };
-    for (index, plan) in plans.iter_mut().enumerate() {
-        if plan.code == INJECTED
-            && plan.has_role(Role::Backend)
-            && settings.own_delay(index).is_none()
-        {
-            plan.stays_until(done, policy);
-        }
-    }
-}
-
-fn delay_sidecars(
-    plans: &mut [Plan<'_>],
-    containers: &[Value],
-    settings: &Settings<'_>,
-    policy: &Policy,
-    grace: i64,
-) {
-    let applications = || plans.iter().zip(containers).filter(|(plan, _)| plan.is_application());
-    let held = applications().map(|(plan, container)| plan.held(container) - plan.drain).max();
-    let done = applications()
-        .map(|(plan, container)| plan.held(container).saturating_add(plan.drains_for(grace)))
-        .max();
-    let (Some(held), Some(done)) = (held, done) else { return };
-    for (index, plan) in plans.iter_mut().enumerate() {
-        if let Some(margin) = plan.margin()
-            && settings.own_delay(index).is_none()
-        {
-            plan.delay = held.saturating_add(margin);
-            plan.stays_until(done.saturating_add(margin), policy);
-        }
-    }
-}
-
-// Section 7.
 
 fn reserve(seconds: i64) -> i64 {
     (seconds / 4).clamp(1, 5)
