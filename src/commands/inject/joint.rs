@@ -13,6 +13,8 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 pub(super) struct Joint {
     place: FilePlace,
     opening: Option<Opening>,
+    /// It begins with white space in front of a comment.
+    is_indented: bool,
     /// The next part is the file's first.
     is_at_start: bool,
     /// The last part, if it has no line break at its end: what follows decides about it.
@@ -80,6 +82,7 @@ impl Joint {
         if self.opening.is_none() {
             self.is_at_start = true;
             self.opening = Some(opening);
+            self.is_indented = without_head(text).starts_with([' ', '\t']);
         }
         let last = text.trim_end().rsplit('\n').next().unwrap_or_default();
         let is_closed = last.strip_prefix("...");
@@ -121,15 +124,19 @@ impl Joint {
         out: &mut impl Write,
     ) -> io::Result<()> {
         out.write_all(with_final_line_break(&self.held).as_bytes())?;
-        let marks = match (next.opening, self.ending) {
-            (Some(Opening::Directive), Ending::Content) => "...\n",
-            (Some(Opening::Content), _) => "---\n",
-            _ => "",
+        let (mark, ending) = match (next.opening, self.ending) {
+            (Some(Opening::Directive), Ending::Content) => ("...\n", Ending::Closed),
+            // An indented comment could belong to a block scalar above it.
+            (Some(Opening::Nothing | Opening::Marker), Ending::Content) if next.is_indented => {
+                ("...\n", Ending::Closed)
+            }
+            (Some(Opening::Content), ending) => ("---\n", ending),
+            (_, ending) => ("", ending),
         };
         if next.ending == Ending::Nothing {
-            next.ending = self.ending;
+            next.ending = ending;
         }
-        out.write_all(marks.as_bytes())
+        out.write_all(mark.as_bytes())
     }
 }
 
@@ -230,6 +237,7 @@ mod tests {
             (&["a: 1\r\nb: 2", "c: 3\n"], "a: 1\r\nb: 2\r\n---\nc: 3\n"),
             (&["# c", "", "b: 2"], "# c\n---\nb: 2"),
             (&["---", "# c", "%YAML 1.2\n---\nb: 2"], "---\n# c\n...\n%YAML 1.2\n---\nb: 2"),
+            (&["a: |\n  x", "   # c\n---\nb: 2"], "a: |\n  x\n...\n   # c\n---\nb: 2"),
             (&["# c", "# d", "%YAML 1.2\n---\nb: 2"], "# c\n# d\n%YAML 1.2\n---\nb: 2"),
             (&["{}", "{}"], "{}\n---\n{}"),
             (&["{}{}", "{}{}"], "{}{}\n---\n{}\n---\n{}"),
@@ -245,7 +253,7 @@ mod tests {
             "\u{feff}a: 1", "\u{feff}# c\n---\na: 1\n", "%YAML 1.2\n---\na: 1", "a: 1\n...\n", "a: 1\n... # c",
             "\u{feff}%YAML 1.2\n# c\n---\na: 1\n", "{\"a\": 1}", "[1]\n{}", "{}{\"a\": 1}\n", "\u{feff}{}",
             "a: |\n  x", "a: |+\n  x\n\n", "a: >\n  x\n  y", "a:\r\n- b\r\n", "a: 1\r\n---\r\nb: |\r\n  x",
-            "{\"a\": 1} # c", "{a: 1}", "\n\n# c", "\n \n---\na: 1", "\r\n\na: 1", "- |+\n  x\n\n", "a: 1\n---\n\nb: 2", "--- |\n  text", "- |+\n  x",
+            "{\"a\": 1} # c", "{a: 1}", "\n\n# c", "  # c\n", "      # c\n---\na: 1", "\n \n---\na: 1", "\r\n\na: 1", "- |+\n  x\n\n", "a: 1\n---\n\nb: 2", "--- |\n  text", "- |+\n  x",
         ]), 1..5)) {
             let expected: Vec<Value> = files.iter().flat_map(|file| values(file)).collect();
             let all = joined(&files);
