@@ -243,20 +243,22 @@ impl Profile {
         self.stop_signals.iter().find(|fact| fact.holds_for(tag))
     }
 
-    /// Whether the application is known to finish its requests on this signal, whatever the image's own
-    /// is. The fact for this signal that certainly holds for the tag decides; where there is none, all
-    /// facts about the signal have to agree. The signal of the profile's quit is graceful.
+    /// Whether the application finishes its requests on this signal, whatever the image's own is; `None`
+    /// where that is not known. The fact for this signal that certainly holds for the tag decides; where
+    /// there is none, all facts about the signal have to agree. The signal of the profile's quit is
+    /// graceful.
     #[must_use]
-    pub fn stops_gracefully_by(&self, signal: Signal, tag: Option<&str>) -> bool {
-        let mut facts = self.stop_signals.iter().filter(|fact| fact.signal == signal).peekable();
-        let certain = facts.clone().find(|fact| fact.holds_for(tag));
-        let is_of_quit =
-            || matches!(&self.hook, ProfileHook::Quit(quit) if quit.signal == Some(signal));
-        match certain {
-            Some(fact) => fact.graceful,
-            None if facts.peek().is_none() => is_of_quit(),
-            None => facts.all(|fact| fact.graceful),
+    pub fn is_graceful_signal(&self, signal: Signal, tag: Option<&str>) -> Option<bool> {
+        let mut facts = self.stop_signals.iter().filter(|fact| fact.signal == signal);
+        if let Some(certain) = facts.clone().find(|fact| fact.holds_for(tag)) {
+            return Some(certain.graceful);
         }
+        if let Some(first) = facts.next() {
+            return facts.all(|fact| fact.graceful == first.graceful).then_some(first.graceful);
+        }
+        let quit_sends_it =
+            matches!(&self.hook, ProfileHook::Quit(quit) if quit.signal == Some(signal));
+        quit_sends_it.then_some(true)
     }
 
     /// Whether the image is known to finish its requests on its own stop signal.

@@ -6,7 +6,8 @@
 //! - [`settings`]: labels and annotations;
 //! - `container`: what one container asks for; `order`: who goes later; `decision`: what the engine says;
 //! - `shell`: scripts in pods; `own_hook`, `own_timeout`, `pid1`: what a container's own hook does, how
-//!   long its application takes, whether a shell stays in front of it;
+//!   long its application takes, whether a shell stays in front of it; `own_hook_problems`,
+//!   `own_hook_end`: why such a hook does not help;
 //! - [`grace`]: the arithmetic;
 //! - [`hook`]: the `preStop` bodies and the script;
 //! - [`status`]: the annotation that tells what was done;
@@ -22,6 +23,8 @@ mod container;
 mod decision;
 mod order;
 mod own_hook;
+mod own_hook_end;
+mod own_hook_problems;
 mod own_timeout;
 mod pid1;
 mod shell;
@@ -297,7 +300,11 @@ impl<'a> Candidate<'a> {
         let refusal = self.refusal();
         let mut notes = std::mem::take(&mut self.notes);
         let outcome = match (self.standing.clone(), refusal) {
-            (Standing::OwnHook(_), _) => ContainerOutcome::LeftAlone(ContainerReason::OwnHook),
+            (Standing::OwnHook(_), _) => {
+                let problems = own_hook_problems::of(&self, context, grace.after_seconds);
+                context.problems.extend(problems);
+                ContainerOutcome::LeftAlone(ContainerReason::OwnHook)
+            }
             (Standing::Earlier(earlier), _) => ContainerOutcome::Earlier(earlier),
             (Standing::LeftAlone(reason), _) | (Standing::Free(_), Some(reason)) => {
                 if reason == ContainerReason::NoSleepProgram {

@@ -118,6 +118,7 @@ fn each_review_counts_what_was_decided() {
             r#"prestop_namespace_decisions_total{resource_namespace="shop",decision="injected"} 1"#,
             r#"prestop_namespace_decisions_total{resource_namespace="shop",decision="skipped"} 1"#,
             r#"prestop_problems_total{code="invalid-value"} 1"#,
+            r#"prestop_problems_total{code="own-hook-too-short"} 1"#,
             r#"prestop_skipped_containers_total{reason="own-hook"} 1"#,
             r#"prestop_skipped_pods_total{reason="not-a-pod-creation"} 1"#,
             r#"prestop_skipped_pods_total{reason="opted-out"} 1"#,

@@ -4,6 +4,7 @@
 mod examples;
 mod hook;
 mod order;
+mod own_hook;
 mod quit;
 mod settings;
 mod status;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 use self::hook::own_sleep;
 use self::order::{delay_backends, delay_sidecars};
-use self::quit::{author_quit, known_to_stop_gracefully, profile_quit};
+use self::quit::{author_quit, ending_of, profile_quit};
 use self::settings::{Settings, Source, Switch, image};
 use self::status::{believed_status, rewritten};
 use crate::api_rules::{LARGEST_ANNOTATIONS, annotations_size};
@@ -94,6 +95,8 @@ struct Plan<'a> {
     /// The profile that was chosen, else the one of image or name.
     known: Option<&'a Profile>,
     graceful: bool,
+    /// Known to drop its requests on the stop signal.
+    abrupt: bool,
     sleep_program: Presence,
     /// Delay and wait from an earlier pass.
     earlier: Option<(i64, i64)>,
@@ -134,10 +137,12 @@ pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Out
         plan.close(is_windows(pod), policy, &mut problems);
     }
     if let Some(reason) = nothing_left(&plans) {
+        own_hook::problems(pod, &plans, now, policy, &mut problems);
         fronts(pod, &plans, &mut problems);
         return skipped(pod, reason, &problems, outcomes(&plans, grace));
     }
     let after = grace_after(&mut plans, grace, now, policy, &mut problems);
+    own_hook::problems(pod, &plans, after, policy, &mut problems);
     fronts(pod, &plans, &mut problems);
     probes(&plans, containers, &mut problems);
 
@@ -334,8 +339,9 @@ fn plans<'a>(
         if is_well_formed && shell_is_pid_1(pod, container) {
             problems.insert("shell-is-pid-1");
         }
-        let graceful = is_well_formed
-            && known.is_some_and(|known| known_to_stop_gracefully(container, known, policy));
+        let ending = known.filter(|_| is_well_formed);
+        let ending = ending.and_then(|known| ending_of(container, known, policy));
+        let graceful = ending == Some(true);
         let programs =
             image(container).map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(&image));
         let runs = programs.shell != Presence::Absent && programs.sleep != Presence::Absent;
@@ -358,6 +364,7 @@ fn plans<'a>(
             code,
             known,
             graceful,
+            abrupt: ending == Some(false),
             sleep_program: programs.sleep,
             earlier: None,
             asked: 0,

@@ -53,6 +53,8 @@ pub(super) struct Candidate<'a> {
     /// How long the application may take to finish, and who says so.
     pub(super) timeout: Option<(i64, Source)>,
     pub(super) profile: Option<&'a Profile>,
+    /// The same, else the one of image or name.
+    pub(super) known: Option<&'a Profile>,
     pub(super) place: Place,
     pub(super) ending: Ending,
     pub(super) quit: Option<Quit<'a>>,
@@ -79,7 +81,9 @@ pub(super) enum Place {
 pub(super) enum Ending {
     /// The application is known to finish its requests.
     Graceful,
-    /// Nobody knows, or it is known to drop them.
+    /// It is known to drop them.
+    Abrupt,
+    /// Nobody knows.
     Uncertain,
 }
 
@@ -221,6 +225,7 @@ impl<'a> Context<'a> {
             drain_seconds: 0,
             timeout: timeout.map(|timeout| timeout.note(&mut notes)),
             profile,
+            known,
             place: place(known),
             ending,
             quit,
@@ -241,6 +246,7 @@ impl<'a> Context<'a> {
             drain_seconds: 0,
             timeout: None,
             profile: None,
+            known: None,
             place: Place::None,
             ending: Ending::Uncertain,
             quit: None,

@@ -11,10 +11,19 @@ pub(super) struct OwnHook<'a> {
     pub(super) seconds: i64,
     /// Seconds that it sleeps before it runs anything else.
     pub(super) leading_seconds: i64,
-    /// The commands beside `sleep` that are certainly run, each with its arguments.
-    pub(super) commands: Vec<Command<'a>>,
+    /// The commands beside `sleep` that are certainly run.
+    pub(super) commands: Vec<Run<'a>>,
     /// Whether there is more than that.
     pub(super) rest: Rest,
+}
+
+/// A command that a hook runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run<'a> {
+    /// The program with its arguments.
+    pub(super) command: Command<'a>,
+    /// How long the hook has slept by then.
+    pub(super) after_seconds: i64,
 }
 
 /// What of a hook is not understood.
@@ -112,7 +121,7 @@ impl<'a> OwnHook<'a> {
                     self.leading_seconds = self.seconds;
                 }
             }
-            None => self.commands.push(command),
+            None => self.commands.push(Run { command, after_seconds: self.seconds }),
         }
     }
 }
@@ -120,18 +129,24 @@ impl<'a> OwnHook<'a> {
 /// Commands of the shell that neither take time nor tell anybody anything.
 const SILENT: [&str; 7] = [":", "true", "set", "export", "cd", "umask", "unset"];
 
-/// How long a command sleeps, if it is a `sleep` of a certain length.
-fn slept(words: &[Word<'_>]) -> Option<i64> {
+/// The name of the program that a command runs, without its folder, and its arguments: also behind
+/// `exec`, `command`, `busybox` and `env`.
+pub(super) fn program<'w, 'a>(words: &'w [Word<'a>]) -> Option<(&'w str, &'w [Word<'a>])> {
     let mut words = words;
-    // `exec sleep 5`, `busybox sleep 5`, `env sleep 5`
     while let [first, rest @ ..] = words
         && !rest.is_empty()
         && matches!(base_name(first.certain()?), "exec" | "command" | "busybox" | "env")
     {
         words = rest;
     }
-    let [program, lengths @ ..] = words else { return None };
-    if base_name(program.certain()?) != "sleep" || lengths.is_empty() {
+    let [program, arguments @ ..] = words else { return None };
+    Some((base_name(program.certain()?), arguments))
+}
+
+/// How long a command sleeps, if it is a `sleep` of a certain length.
+fn slept(words: &[Word<'_>]) -> Option<i64> {
+    let (program, lengths) = program(words)?;
+    if program != "sleep" || lengths.is_empty() {
         return None;
     }
     lengths

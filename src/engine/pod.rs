@@ -146,6 +146,10 @@ view! {
         sleep: Sleep<'a> = "sleep",
         /// `exec`.
         exec: Exec<'a> = "exec",
+        /// `httpGet`, whatever it is.
+        http_get: Anything = "httpGet",
+        /// `tcpSocket`, whatever it is.
+        tcp_socket: Anything = "tcpSocket",
     }
 }
 

@@ -110,6 +110,16 @@ pub enum ProblemCode {
     NoSleepProgram,
     /// A shell that gets the stop signal in the application's place.
     ShellIsPid1,
+    /// A hook of the author's that delays less than endpoints need.
+    OwnHookTooShort,
+    /// A hook of the author's that ends the application without a delay or a wait.
+    OwnHookDoesNotWait,
+    /// A hook of the author's that sleeps for the whole grace period.
+    OwnHookFillsGrace,
+    /// A hook of the author's whose program the image has not.
+    OwnHookCannotStart,
+    /// A hook of the author's that Kubernetes never runs.
+    OwnHookAlwaysFails,
     /// The maximum grace period left less than asked.
     GracePeriodCapped,
     /// The delay did not fit below the maximum grace period.
@@ -344,7 +354,7 @@ impl ContainerReason {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::InvalidValue,
         Self::RoundedUp,
         Self::DelayAboveMaximum,
@@ -360,6 +370,11 @@ impl ProblemCode {
         Self::QuitNeedsShell,
         Self::NoSleepProgram,
         Self::ShellIsPid1,
+        Self::OwnHookTooShort,
+        Self::OwnHookDoesNotWait,
+        Self::OwnHookFillsGrace,
+        Self::OwnHookCannotStart,
+        Self::OwnHookAlwaysFails,
         Self::GracePeriodCapped,
         Self::DelayShortened,
         Self::ProbeGracePeriodTooShort,
@@ -455,6 +470,31 @@ impl ProblemCode {
                 "shell-is-pid-1",
                 "A shell stays PID 1 and ignores the stop signal: the application is killed when the grace period ends.",
                 "Start the application with exec as the last command of the script.",
+            ),
+            Self::OwnHookTooShort => explain(
+                "own-hook-too-short",
+                "The container's own preStop hook delays the stop for less than the 5 s that endpoints need at least.",
+                "Sleep 10 s in the hook, or remove it to have prestop's; sleep: {seconds: 0} says that no delay is needed.",
+            ),
+            Self::OwnHookDoesNotWait => explain(
+                "own-hook-does-not-wait",
+                "The container's own preStop hook ends the application without a delay before it, or without a wait after it.",
+                "Remove the hook to have prestop's: it delays, lets the application quit, and waits until it has.",
+            ),
+            Self::OwnHookFillsGrace => explain(
+                "own-hook-fills-grace",
+                "The container's own preStop hook takes all of the grace period: the application is killed about 2 s after its stop signal.",
+                "Raise terminationGracePeriodSeconds to the hook's seconds plus what the application needs, or shorten the sleep.",
+            ),
+            Self::OwnHookCannotStart => explain(
+                "own-hook-cannot-start",
+                "The image is known not to have the program of the container's own preStop hook: it fails at once, and nothing is delayed.",
+                "Use sleep: {seconds: 10} in the hook (Kubernetes 1.30 or newer), or remove it to have prestop's.",
+            ),
+            Self::OwnHookAlwaysFails => explain(
+                "own-hook-always-fails",
+                "The container's own preStop hook is a tcpSocket: Kubernetes accepts it and always fails it at run time.",
+                "Remove the hook to have prestop's, or use sleep, exec or httpGet.",
             ),
             Self::GracePeriodCapped => explain(
                 "grace-period-capped",

@@ -146,6 +146,11 @@ pub(super) fn texts<'a>(
     all_texts.then(|| arguments.iter().filter_map(Shape::value).map(AsRef::as_ref))
 }
 
+/// Whether a program of this name is a shell; busybox is more than one.
+pub(super) fn is_shell(name: &str) -> bool {
+    name != "busybox" && SHELLS.contains(&name)
+}
+
 /// A program's name without its folder.
 pub(super) fn base_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
@@ -161,6 +166,12 @@ impl Command<'_> {
     /// Whether it is part of something larger than a command.
     pub(super) fn is_reserved(&self) -> bool {
         self.keyword().is_some()
+    }
+
+    /// As it is written, without quotes and redirections.
+    pub(super) fn text(&self) -> String {
+        let words: Vec<&str> = self.words.iter().map(|word| word.text.as_ref()).collect();
+        words.join(" ")
     }
 
     /// The program or the shell's own command; empty where it is not certain.

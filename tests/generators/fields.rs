@@ -204,6 +204,7 @@ pub(super) fn hostile_container() -> Vec<Field> {
         json!({"preStop": {"sleep": null, "exec": {"command": ["sleep", "+5"]}}}),
         json!({"preStop": {"exec": {"command": ["sleep", "99999999999999999999"]}}}),
         json!({"preStop": {"exec": {"command": "sleep 5"}}}),
+        json!({"preStop": {"sleep": {"seconds": 3}, "tcpSocket": {}, "httpGet": null}}),
         json!({"preStop": {"sleep": {"seconds": 3}, "exec": {"command": ["sleep", "4"]}}}),
         json!({"preStop": null, "postStart": null, "stopSignal": "SIGQUIT", "a/b~c": [{}]}),
     ]);
@@ -252,6 +253,14 @@ fn valid_lifecycles() -> Vec<Value> {
         json!({"preStop": {"exec": {"command": ["bash", "-c", "while true; do sleep 1; done"]}}}),
         json!({"preStop": {"httpGet": {"port": 8080, "path": "/quit"}, "x-unknown": null}}),
         json!({"preStop": {"tcpSocket": {"port": "http"}}}),
+        json!({"preStop": {"sleep": {"seconds": 3}}}),
+        json!({"preStop": {"exec": {"command": ["sh", "-c", "sleep 2; nginx -s quit; sleep 25"]}}}),
+        json!({"preStop": {"exec": {"command": ["/usr/sbin/nginx", "-s", "quit"]}}}),
+        json!({"preStop": {"exec": {"command": ["nginx", "-s", "stop"]}}}),
+        json!({"preStop": {"exec": {"command": ["apachectl", "graceful-stop"]}}}),
+        json!({"preStop": {"exec": {"command": ["sh", "-c", "sleep 7; kill -USR1 1"]}}}),
+        json!({"preStop": {"exec": {"command": ["kill", "-TERM", "1"]}},
+            "stopSignal": "SIGTERM"}),
     ]
 }
 

@@ -28,7 +28,7 @@ const REASONS: [&str; 13] = [
     "nothing-to-inject",
 ];
 
-const PROBLEMS: [&str; 17] = [
+const PROBLEMS: [&str; 22] = [
     "invalid-value",
     "delay-above-maximum",
     "rounded-up",
@@ -46,6 +46,11 @@ const PROBLEMS: [&str; 17] = [
     "inject-is-a-label",
     "probe-grace-period-too-short",
     "malformed-container",
+    "own-hook-too-short",
+    "own-hook-does-not-wait",
+    "own-hook-fills-grace",
+    "own-hook-cannot-start",
+    "own-hook-always-fails",
 ];
 
 const CONTAINERS: [&str; 6] = [

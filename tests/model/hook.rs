@@ -28,43 +28,68 @@ impl Plan<'_> {
     }
 }
 
+/// What a hook of the author does, as far as it is certain.
+#[derive(Default)]
+pub(super) struct Steps<'a> {
+    /// The commands beside `sleep`, each with the seconds slept before it.
+    pub(super) commands: Vec<(Vec<&'a str>, i64)>,
+    pub(super) seconds: i64,
+    /// There is more that is not known.
+    pub(super) goes_on: bool,
+}
+
 /// How long a hook of the author certainly sleeps, and whether it does nothing else.
 pub(super) fn own_sleep(hook: &Value) -> Option<(i64, bool)> {
+    let steps = steps(hook)?;
+    Some((steps.seconds, steps.commands.is_empty() && !steps.goes_on))
+}
+
+/// `None` for a hook that is no sleep and no program.
+pub(super) fn steps(hook: &Value) -> Option<Steps<'_>> {
     let is_set = |handler: &&str| hook.get(handler).is_some_and(|value| !value.is_null());
     if ["sleep", "exec"].iter().filter(|handler| is_set(handler)).count() > 1 {
         return None;
     }
     if is_set(&"sleep") {
         let seconds = hook.pointer("/sleep/seconds").and_then(Value::as_i64);
-        return seconds.filter(|seconds| *seconds >= 0).map(|seconds| (seconds, true));
+        let seconds = seconds.filter(|seconds| *seconds >= 0)?;
+        return Some(Steps { seconds, ..Steps::default() });
     }
     let command = hook.pointer("/exec/command")?.as_array()?;
     let words: Vec<&str> = command.iter().map(Value::as_str).collect::<Option<_>>()?;
+    let mut steps = Steps::default();
     match words.as_slice() {
-        [] => None,
+        [] => return None,
         [shell, "-c", script, ..] if ["/bin/sh", "sh", "bash"].contains(shell) => {
-            Some(script_sleeps(script))
+            steps.run_script(script);
         }
-        words => Some(slept(words).map_or((0, false), |seconds| (seconds, true))),
+        words => steps.run(words.to_vec()),
     }
+    Some(steps)
 }
 
-fn script_sleeps(script: &str) -> (i64, bool) {
-    let (mut sum, mut plain) = (0, true);
-    for line in script.split([';', '\n']) {
-        let run = line.split("||").next().unwrap_or_default();
-        for command in run.split("&&") {
-            let words: Vec<&str> = command.split_whitespace().collect();
-            if words.first().is_some_and(|word| ["while", "do", "if"].contains(word)) {
-                return (sum, false);
-            }
-            match slept(&words) {
-                Some(seconds) => sum += seconds,
-                None => plain &= words.is_empty(),
+impl<'a> Steps<'a> {
+    fn run_script(&mut self, script: &'a str) {
+        for line in script.split([';', '\n']) {
+            let run = line.split("||").next().unwrap_or_default();
+            for command in run.split("&&") {
+                let words: Vec<&str> = command.split_whitespace().collect();
+                if words.first().is_some_and(|word| ["while", "do", "if"].contains(word)) {
+                    self.goes_on = true;
+                    return;
+                }
+                self.run(words);
             }
         }
     }
-    (sum, plain)
+
+    fn run(&mut self, words: Vec<&'a str>) {
+        match slept(&words) {
+            Some(seconds) => self.seconds += seconds,
+            None if words.is_empty() => {}
+            None => self.commands.push((words, self.seconds)),
+        }
+    }
 }
 
 fn slept(words: &[&str]) -> Option<i64> {

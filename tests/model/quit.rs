@@ -66,13 +66,10 @@ pub(super) fn profile_quit(
     })
 }
 
-pub(super) fn known_to_stop_gracefully(
-    container: &Value,
-    profile: &Profile,
-    policy: &Policy,
-) -> bool {
+/// Whether the stop signal that follows the hook is graceful, where that is known.
+pub(super) fn ending_of(container: &Value, profile: &Profile, policy: &Policy) -> Option<bool> {
     if present(container.get("command")).is_some_and(|value| *value != json!([])) {
-        return false;
+        return None;
     }
     let image = image(container).filter(|image| {
         let mut patterns = profile.images.iter();
@@ -83,20 +80,25 @@ pub(super) fn known_to_stop_gracefully(
         policy.kubernetes_version.is_some_and(|version| (version.major, version.minor) < (1, 33));
     let own = present(container.pointer("/lifecycle/stopSignal")).filter(|_| !too_old);
     let Some(own) = own else {
-        return image.is_some() && profile.stops_gracefully(tag);
+        return image.and_then(|_| profile.stop_signal(tag)).map(|fact| fact.graceful);
     };
-    let Some(own) = own.as_str().and_then(|name| name.parse::<Signal>().ok()) else {
-        return false;
-    };
-    let facts: Vec<_> = profile.stop_signals.iter().filter(|fact| fact.signal == own).collect();
-    let holds = |fact: &&&StopSignal| {
-        fact.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
-    };
-    let by_quit = matches!(&profile.hook, ProfileHook::Quit(quit) if quit.signal == Some(own));
-    match facts.iter().find(holds) {
-        Some(fact) => fact.graceful,
-        None => (!facts.is_empty() || by_quit) && facts.iter().all(|fact| fact.graceful),
+    match own.as_str().and_then(|name| name.parse::<Signal>().ok()) {
+        None => Some(false),
+        Some(signal) => by_signal(profile, signal, tag),
     }
 }
 
-// Section 10.
+/// Whether a signal is graceful, by the profile's facts.
+pub(super) fn by_signal(profile: &Profile, signal: Signal, tag: Option<&str>) -> Option<bool> {
+    let facts: Vec<_> = profile.stop_signals.iter().filter(|fact| fact.signal == signal).collect();
+    let holds = |fact: &&&StopSignal| {
+        fact.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
+    };
+    let by_quit = matches!(&profile.hook, ProfileHook::Quit(quit) if quit.signal == Some(signal));
+    match facts.iter().find(holds) {
+        Some(fact) => Some(fact.graceful),
+        None if facts.is_empty() => by_quit.then_some(true),
+        None if facts.iter().all(|fact| fact.graceful) => Some(true),
+        None => facts.iter().all(|fact| !fact.graceful).then_some(false),
+    }
+}

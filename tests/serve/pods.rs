@@ -212,7 +212,16 @@ fn odd_lifecycles_and_grace_periods() {
             ("null hook", hook(Value::Null), Hooks(&[0])),
             ("own exec", hook(json!({"exec": {"command": ["x"]}})), Nothing),
             ("own http", hook(json!({"httpGet": {"port": 1}})), Nothing),
-            ("own tcp", hook(json!({"tcpSocket": {"port": 1}})), Nothing),
+            (
+                "own tcp",
+                hook(json!({"tcpSocket": {"port": 1}})),
+                Told("own-hook-always-fails: container web"),
+            ),
+            (
+                "own sleep as long as the grace period",
+                hook(json!({"exec": {"command": ["sleep", "60"]}})),
+                Told("own-hook-fills-grace: container web: sleeps 60s of 30s"),
+            ),
             ("own sleep of 0", hook(json!({"sleep": {"seconds": 0}})), Nothing),
             ("empty hook", hook(json!({})), Nothing),
             (

@@ -213,17 +213,19 @@ impl Subject<'_, '_> {
             return Ending::Uncertain;
         };
         let of_profile = self.image.filter(|image| profile.is_for(image));
+        let tag = of_profile.and_then(ImageReference::certain_tag);
         let is_graceful = match self.stop_signal {
             StopSignal::OfImage => {
-                of_profile.is_some_and(|image| profile.stops_gracefully(image.certain_tag()))
+                of_profile.and_then(|_| profile.stop_signal(tag)).map(|fact| fact.graceful)
             }
-            StopSignal::Own(None) => false,
-            StopSignal::Own(Some(signal)) => {
-                let tag = of_profile.and_then(ImageReference::certain_tag);
-                profile.stops_gracefully_by(signal, tag)
-            }
+            StopSignal::Own(None) => Some(false),
+            StopSignal::Own(Some(signal)) => profile.is_graceful_signal(signal, tag),
         };
-        if is_graceful { Ending::Graceful } else { Ending::Uncertain }
+        match is_graceful {
+            Some(true) => Ending::Graceful,
+            Some(false) => Ending::Abrupt,
+            None => Ending::Uncertain,
+        }
     }
 
     /// Whether the image has what the script needs, or nobody knows that it has not.
