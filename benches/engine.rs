@@ -8,13 +8,13 @@
 use std::sync::Arc;
 
 use divan::{AllocProfiler, Bencher, black_box};
-use prestop::admission::{self, Namespaces};
-use prestop::catalogue::{Catalogue, ImageReference};
-use prestop::engine::decide;
-use prestop::engine::patch::Patch;
-use prestop::engine::pod::Pod;
-use prestop::engine::settings::NamespaceSettings;
-use prestop::policy::{KubernetesVersion, NamespaceRule, Policy};
+use prestop_core::admission::{self, Namespaces};
+use prestop_core::catalogue::{Catalogue, ImageReference};
+use prestop_core::engine::decide;
+use prestop_core::engine::patch::Patch;
+use prestop_core::engine::pod::Pod;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use serde_json::{Value, json};
 
 #[global_allocator]

@@ -10,7 +10,7 @@ use std::io::{BufReader, BufWriter, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use prestop::manifest::Documents;
+use prestop_manifest::Documents;
 
 const ROUNDS: usize = 3;
 const POLL: Duration = Duration::from_millis(2);

@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "manual")]
 use clap_complete::Shell;
-
-use crate::engine::template::KindName;
-use crate::policy::KubernetesVersion;
+use prestop_core::engine::template::KindName;
+use prestop_core::policy::KubernetesVersion;
 
 pub use self::cluster::ClusterArguments;
 pub use self::listen::{ListenAddress, NotAnAddress};

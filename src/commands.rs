@@ -20,10 +20,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use prestop_core::policy::Policy;
 
 use crate::cli::{CertificatesCommand, Cli, Command, ConfigCommand};
 use crate::config::Config;
-use crate::policy::Policy;
 
 /// How a command ended; documented in the help texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,19 +7,20 @@
 mod document;
 mod error;
 mod format;
+pub mod profiles;
 mod rules;
 mod serving;
 mod shape;
 
 use std::sync::LazyLock;
 
+use prestop_core::policy::Policy;
 use serde_json::Value;
 
 use self::document::Node;
 use self::error::Finding;
 use self::format::ConfigurationFile;
-use crate::policy::Policy;
-use crate::serving::Serving;
+use crate::webhook::settings::Serving;
 
 pub use self::error::{ConfigError, Problem};
 pub use self::format::json_schema;

@@ -8,9 +8,9 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use prestop::certificates::rotation::Lifetimes;
-use prestop::certificates::store::{Looked, Names, Problem, Store, StoreError};
-use prestop::certificates::{ServedCertificate, Validity};
+use prestop::cluster::certificates::rotation::Lifetimes;
+use prestop::cluster::certificates::store::{Looked, Names, Problem, Store, StoreError};
+use prestop::cluster::certificates::{ServedCertificate, Validity};
 use tokio::runtime::Runtime;
 
 use self::api::ApiServer;

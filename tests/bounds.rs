@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prestop::admission::{Namespaces, review};
-use prestop::engine::pod::Pod;
-use prestop::engine::settings::NamespaceSettings;
-use prestop::engine::{Decision, decide};
-use prestop::policy::{NamespaceRule, Policy};
+use prestop_core::admission::{Namespaces, review};
+use prestop_core::engine::pod::Pod;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::{Decision, decide};
+use prestop_core::policy::{NamespaceRule, Policy};
 use serde_json::{Map, Value, json};
 
 /// For one pod, in a debug build on a busy machine.
@@ -51,8 +51,8 @@ fn decided(pod: &Value, namespace: &NamespaceSettings) -> (String, usize) {
 
 fn code(decision: &Decision<'_>) -> String {
     match decision.outcome {
-        prestop::engine::Outcome::Injected(_) => "injected".to_owned(),
-        prestop::engine::Outcome::Skipped(reason) => reason.code().to_owned(),
+        prestop_core::engine::Outcome::Injected(_) => "injected".to_owned(),
+        prestop_core::engine::Outcome::Skipped(reason) => reason.code().to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use prestop::catalogue::{
+use prestop_core::catalogue::{
     Catalogue, FoundBy, ImagePattern, ImageReference, Presence, Profile, ProfileHook, Programs,
     QuitWhen, Role, Signal,
 };
@@ -412,12 +412,12 @@ fn hostile_names_and_patterns_are_decided() {
         (format!("{}b", "*".repeat(4096)), false),
     ];
     for (pattern, expected) in cases {
-        let parsed = ImagePattern::parse(&pattern).unwrap();
+        let parsed = pattern.parse::<ImagePattern>().unwrap();
         assert_eq!(parsed.matches(&image), expected, "{}", pattern.len());
     }
     let path = "a/".repeat(500) + "a";
     let path = ImageReference::parse(&path).unwrap();
-    let deep = ImagePattern::parse(&("*/".repeat(600) + "*")).unwrap();
+    let deep = ("*/".repeat(600) + "*").parse::<ImagePattern>().unwrap();
     assert!(!deep.matches(&path));
 }
 

@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
-use prestop::catalogue::format::DURATION_PATTERN;
-use prestop::catalogue::{Catalogue, ImageReference, Presence, Programs, Role};
+use prestop::config::profiles::DURATION_PATTERN;
 use prestop::config::{Config, ConfigError, json_schema};
-use prestop::duration::{self, DurationError};
-use prestop::policy::{OwnerKind, Policy, QuitPolicy, SleepAction};
-use prestop::serving::{
+use prestop::webhook::settings::{
     CertificateSettings, ClientCertificates, Limits, LogFormat, LogLevel, LogSettings,
     MetricsSettings, ServerSettings, Serving, TlsSettings, TlsVersion,
 };
+use prestop_core::catalogue::{Catalogue, ImageReference, Presence, Programs, Role};
+use prestop_core::duration::{self, DurationError};
+use prestop_core::policy::{OwnerKind, Policy, QuitPolicy, SleepAction};
 use proptest::prelude::*;
 use proptest::string::string_regex;
 use serde_json::Value;

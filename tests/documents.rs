@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use prestop::engine::offline::NoteCode;
-use prestop::engine::reason::{AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason};
+use prestop_core::engine::offline::NoteCode;
+use prestop_core::engine::reason::{
+    AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason,
+};
 
 fn root(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)

@@ -4,13 +4,13 @@
 mod containers;
 mod patch;
 
-use prestop::catalogue::Catalogue;
-use prestop::engine::hook::Hook;
-use prestop::engine::patch::Patch;
-use prestop::engine::pod::Pod;
-use prestop::engine::settings::NamespaceSettings;
-use prestop::engine::{Decision, Outcome, decide};
-use prestop::policy::{KubernetesVersion, NamespaceRule, Policy, QuitPolicy, SleepAction};
+use prestop_core::catalogue::Catalogue;
+use prestop_core::engine::hook::Hook;
+use prestop_core::engine::patch::Patch;
+use prestop_core::engine::pod::Pod;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::{Decision, Outcome, decide};
+use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
 /// A decision in words, so that a test reads as a sentence.
@@ -55,7 +55,7 @@ fn told(pod: &Value, namespace: &NamespaceSettings, policy: &Policy) -> Told {
 }
 
 fn words(decision: &Decision<'_>) -> Vec<String> {
-    let container = |container: &prestop::engine::ContainerDecision<'_>| {
+    let container = |container: &prestop_core::engine::ContainerDecision<'_>| {
         let what = match (container.injected(), container.reason()) {
             (Some(injected), _) => match &injected.hook {
                 Hook::Sleep { seconds } => format!("sleep {seconds}"),

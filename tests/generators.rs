@@ -8,8 +8,8 @@ mod reach;
 
 use std::fmt;
 
-use prestop::catalogue::Catalogue;
-use prestop::policy::Policy;
+use prestop_core::catalogue::Catalogue;
+use prestop_core::policy::Policy;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prestop::engine::hook::{Hook, QuitHook, Wait};
+use prestop_core::engine::hook::{Hook, QuitHook, Wait};
 
 /// How long something that happens in milliseconds may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ mod streams;
 
 use std::io::BufReader;
 
-use prestop::manifest::{Document, Documents, ManifestError};
+use prestop_manifest::{Document, Documents, ManifestError};
 use serde_json::Value;
 
 /// The documents of a text. Small reads, so that nothing relies on a buffer's borders.

@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use prestop::admission::{self, Namespaces, Unchanged};
-use prestop::certificates::rotation::Change;
-use prestop::certificates::store::Problem;
-use prestop::engine::settings::NamespaceSettings;
-use prestop::metrics::{
+use prestop::cluster::certificates::rotation::Change;
+use prestop::cluster::certificates::store::Problem;
+use prestop::webhook::metrics::{
     ByNamespace, Certificate, ConnectionEnd, Format, HandshakeError, Metrics, Reload, ReloadResult,
 };
-use prestop::policy::{KubernetesVersion, NamespaceRule, Policy};
+use prestop_core::admission::{self, Namespaces, Unchanged};
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use serde_json::{Value, json};
 
 struct Unknown;

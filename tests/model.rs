@@ -11,11 +11,11 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prestop::catalogue::{
+use prestop_core::catalogue::{
     ImageReference, Membership, Presence, Profile, ProfileHook, Programs, QuitWhen, Role, Signal,
     StopSignal,
 };
-use prestop::policy::{NamespaceRule, Policy, QuitPolicy, SleepAction};
+use prestop_core::policy::{NamespaceRule, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
 use self::hook::own_sleep;

@@ -4,11 +4,11 @@
 mod measure;
 
 use json_patch::{Patch, PatchError};
-use prestop::engine::patch::Patch as EnginePatch;
-use prestop::engine::pod::Pod;
-use prestop::engine::settings::NamespaceSettings;
-use prestop::engine::{Outcome, decide};
-use prestop::policy::Policy;
+use prestop_core::engine::patch::Patch as EnginePatch;
+use prestop_core::engine::pod::Pod;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::{Outcome, decide};
+use prestop_core::policy::Policy;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! The own reader of JSON against `serde_json`: it never accepts what `serde_json` refuses, never
 //! gives another value, and is not in doubt about ordinary JSON. Hostile texts included.
 
-use prestop::engine::pod::Pod;
-use prestop::view::{FromJson, Items, Members, Shape, Text, read, read_certain, skip};
+use prestop_core::engine::pod::Pod;
+use prestop_core::view::{FromJson, Items, Members, Shape, Text, read, read_certain, skip};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde::de::IgnoredAny;

@@ -159,7 +159,7 @@ fn can_rehearse(programs: &[&str]) -> bool {
         Some(name) => Err(format!("no {name} here")),
         None => SANDBOX
             .get_or_init(|| {
-                prestop::rehearsal::sandbox::Way::find().map(|_| ()).map_err(|it| it.to_string())
+                prestop_rehearsal::sandbox::Way::find().map(|_| ()).map_err(|it| it.to_string())
             })
             .clone(),
     };

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use prestop::admission::{self, Event, Namespaces, Operation, Unchanged, Verdict};
-use prestop::engine::patch::Patch as EnginePatch;
-use prestop::engine::pod::Pod;
-use prestop::engine::settings::NamespaceSettings;
-use prestop::engine::{Decision, decide};
-use prestop::metrics::{ByNamespace, Format, Metrics};
-use prestop::policy::Policy;
+use prestop::webhook::metrics::{ByNamespace, Format, Metrics};
+use prestop_core::admission::{self, Event, Namespaces, Operation, Unchanged, Verdict};
+use prestop_core::engine::patch::Patch as EnginePatch;
+use prestop_core::engine::pod::Pod;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::{Decision, decide};
+use prestop_core::policy::Policy;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

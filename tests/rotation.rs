@@ -4,13 +4,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use prestop::certificates::Authority;
-use prestop::certificates::clock::{Clocks, Difference};
-use prestop::certificates::outlook::outlook;
-use prestop::certificates::rotation::{
+use prestop::cluster::certificates::Authority;
+use prestop::cluster::certificates::clock::{Clocks, Difference};
+use prestop::cluster::certificates::outlook::outlook;
+use prestop::cluster::certificates::rotation::{
     Change, Lifetimes, Published, Retired, SecretError, Shared, Sighting, Successor,
 };
-use prestop::certificates::signing::Signed;
+use prestop::cluster::certificates::signing::Signed;
 use proptest::prelude::*;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;

@@ -15,11 +15,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use clap::Parser;
-use prestop::certificates::{ServedCertificate, read_pair};
-use prestop::server::tls::{Acceptor, Terms};
-use prestop::server::{Server, Transport};
-use prestop::serving::{Limits, TlsVersion};
-use prestop::shutdown::{Ending, Signals};
+use prestop::cluster::certificates::{ServedCertificate, read_pair};
+use prestop::webhook::server::tls::{Acceptor, Terms};
+use prestop::webhook::server::{Server, Transport};
+use prestop::webhook::settings::{Limits, TlsVersion};
+use prestop::webhook::shutdown::{Ending, Signals};
 use tokio::net::TcpListener;
 
 /// The same flags as `prestop serve`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::api::Choice;
+use crate::cluster::api::Choice;
 
 /// Which cluster: without any of these the current context's, or else the one that this pod runs in.
 #[derive(Debug, Default, Args)]

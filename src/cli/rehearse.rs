@@ -5,11 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-
-use crate::catalogue::Signal;
-use crate::engine::template::KindName;
-use crate::policy::KubernetesVersion;
-use crate::rehearsal::plan::EndpointDelay;
+use prestop_core::catalogue::Signal;
+use prestop_core::engine::template::KindName;
+use prestop_core::policy::KubernetesVersion;
+use prestop_rehearsal::plan::EndpointDelay;
 
 /// What `prestop rehearse` is told.
 #[derive(Debug, Args)]

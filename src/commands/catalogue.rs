@@ -2,16 +2,15 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
-
-use crate::catalogue::{
+use prestop_core::catalogue::{
     Catalogue, ImageReference, Presence, Profile, ProfileHook, Programs, Quit, QuitWhen, Role,
 };
-use crate::cli::{CatalogueArguments, ReadingForm};
-use crate::duration::HumanSeconds;
-use crate::policy::Policy;
+use prestop_core::duration::HumanSeconds;
+use prestop_core::policy::Policy;
+use serde_json::{Value, json};
 
 use super::Exit;
+use crate::cli::{CatalogueArguments, ReadingForm};
 
 /// Of the form for machines.
 const FORM_VERSION: u32 = 1;

@@ -11,13 +11,13 @@ use tokio::time::timeout;
 
 use super::webhook::{self, Installed, NotFound};
 use super::{Exit, tell};
-use crate::api::objects::Secret;
-use crate::api::{self, Api, Collection, failure};
-use crate::certificates::outlook::outlook;
-use crate::certificates::rotation::{Change, Published, Shared};
-use crate::certificates::store::{GENERATION_ANNOTATION, STATE_KEY};
-use crate::certificates::{Authority, Described, Invalid, certificates_in};
 use crate::cli::{CertificatesStatusArguments, ReadingForm};
+use crate::cluster::api::objects::Secret;
+use crate::cluster::api::{self, Api, Collection, failure};
+use crate::cluster::certificates::outlook::outlook;
+use crate::cluster::certificates::rotation::{Change, Published, Shared};
+use crate::cluster::certificates::store::{GENERATION_ANNOTATION, STATE_KEY};
+use crate::cluster::certificates::{Authority, Described, Invalid, certificates_in};
 
 /// Of the form for machines.
 const FORM_VERSION: u32 = 1;
@@ -276,7 +276,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::certificates::rotation::Lifetimes;
+    use crate::cluster::certificates::rotation::Lifetimes;
 
     fn seen(now: SystemTime) -> Seen {
         let nobody = Published { bundle: "", generation: 0 };

@@ -1,4 +1,4 @@
-//! `prestop check`: reads what an installation is made of, and tells what [`crate::checks`] thinks of it.
+//! `prestop check`: reads what an installation is made of, and tells what [`crate::cluster::checks`] thinks of it.
 //! Nothing is changed.
 
 mod connect;
@@ -7,20 +7,19 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
+use prestop_core::policy::KubernetesVersion;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::webhook::{self, Installed, NotFound};
 use super::{Exit, tell};
-use crate::api::objects::{
+use crate::cli::{CheckArguments, ReadingForm};
+use crate::cluster::api::objects::{
     Deployment, MutatingWebhook, Named, Pod, Service, ServiceReference, SubjectAccessReview,
 };
-use crate::api::{self, Api, Collection, Target, failure};
-use crate::checks::{self, Check, Right, Status};
-use crate::cli::{CheckArguments, ReadingForm};
-use crate::cluster::{self, ClusterError};
-use crate::policy::KubernetesVersion;
+use crate::cluster::api::{self, Api, ClusterError, Collection, Target, failure};
+use crate::cluster::checks::{self, Check, Right, Status};
 
 /// For the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -90,7 +89,7 @@ async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Ve
 
 async fn version(target: &Target) -> anyhow::Result<KubernetesVersion> {
     let name = &target.name;
-    let asked = timeout(PATIENCE, cluster::version(&target.client)).await;
+    let asked = timeout(PATIENCE, api::version(&target.client)).await;
     let asked =
         asked.map_err(|_| anyhow!("{name} does not answer within {} s", PATIENCE.as_secs()))?;
     asked.map_err(|error| match error {

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use crate::cli::ExplainArguments;
-use crate::engine::reason::{ContainerReason, Explanation, ProblemCode, SkipReason};
+use prestop_core::engine::reason::{ContainerReason, Explanation, ProblemCode, SkipReason};
 
 use super::{Exit, tell};
+use crate::cli::ExplainArguments;
 
 /// A name that is further from what was typed is none that was meant.
 const FURTHEST: usize = 3;

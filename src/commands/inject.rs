@@ -11,23 +11,23 @@ mod input;
 mod joint;
 mod kustomize;
 mod output;
+mod report;
 mod signals;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::template::{Object, is_list, objects, objects_of_item};
+use prestop_core::policy::{NamespaceRule, Policy};
+use prestop_manifest::{Document, ListOfItems, ManifestError, Reading};
 use serde_json::Value;
-
-use crate::cli::{InjectArguments, OutputForm};
-use crate::engine::settings::NamespaceSettings;
-use crate::engine::template::{Object, is_list, objects, objects_of_item};
-use crate::manifest::{Document, ListOfItems, ManifestError, Reading};
-use crate::policy::{NamespaceRule, Policy};
-use crate::report::Summary;
 
 use self::input::Source;
 use self::output::Output;
+use self::report::Summary;
 use super::{Exit, tell};
+use crate::cli::{InjectArguments, OutputForm};
 
 /// What is the same for all files.
 struct Run<'a> {

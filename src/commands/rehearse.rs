@@ -7,20 +7,19 @@ use std::io::{self, Read, Write};
 use std::process::Stdio;
 
 use anyhow::Context;
+use prestop_rehearsal::picture;
+use prestop_rehearsal::plan::{Plan, Variant};
+use prestop_rehearsal::play::{self, Message};
+use prestop_rehearsal::recording::{Happened, Phase, Recording};
+use prestop_rehearsal::report::{Played, Rehearsal, json};
+use prestop_rehearsal::sandbox::Way;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Duration, timeout};
 
-use crate::cli::{RehearseArguments, RehearseForm};
-use crate::rehearsal::picture;
-use crate::rehearsal::plan::{Plan, Variant};
-use crate::rehearsal::play::{self, Message};
-use crate::rehearsal::recording::{Happened, Phase, Recording};
-use crate::rehearsal::report::{Played, Rehearsal, json};
-use crate::rehearsal::sandbox::Way;
-
 use super::{Exit, tell};
+use crate::cli::{RehearseArguments, RehearseForm};
 
 /// Ending a sandbox takes the kernel milliseconds; a busy machine gets more.
 const END_TIMEOUT: Duration = Duration::from_secs(10);

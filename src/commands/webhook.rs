@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::api::objects::{MutatingWebhook, MutatingWebhookConfiguration};
-use crate::api::{Api, Collection, failure};
+use crate::cluster::api::objects::{MutatingWebhook, MutatingWebhookConfiguration};
+use crate::cluster::api::{Api, Collection, failure};
 
 /// The name of prestop's entry in a webhook configuration. What the whole is called is up to who installs.
 const ENTRY: &str = "pods.prestop.dev";

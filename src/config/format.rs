@@ -1,12 +1,13 @@
 //! How the file is written. These types make the JSON Schema, and the schema decides what is
 //! accepted: what they allow, people can write. A field that is not there has its default from
-//! [`crate::policy::Policy::built_in`]; the defaults in the schema are for editors, and a test
+//! [`prestop_core::policy::Policy::built_in`]; the defaults in the schema are for editors, and a test
 //! compares them.
 
 pub(super) mod serving;
 
 use std::borrow::Cow;
 
+use prestop_core::policy::{OWNER_KIND_PATTERN, OwnerKind, QuitPolicy, SleepAction};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, json_schema};
@@ -15,8 +16,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use self::serving::{CertificatesSection, LogSection, MetricsSection, ServerSection, TlsSection};
-use crate::catalogue::format::{DurationText, ProfileEntry, ProgramsEntry};
-use crate::policy::{OWNER_KIND_PATTERN, OwnerKind, QuitPolicy, SleepAction};
+use crate::config::profiles::{DurationText, ProfileEntry, ProgramsEntry};
 
 /// The configuration of prestop: which hooks are injected, where nothing stronger says otherwise.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,17 +1,18 @@
 //! From a file of the right shape to a [`Policy`] and [`Serving`]: durations, bounds, and what goes
 //! together. Every rule is tried, so that all that is wrong is told together.
 
+use prestop_core::catalogue::{Catalogue, Profile};
+use prestop_core::duration::HumanSeconds;
+use prestop_core::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
+
 use super::error::{Finding, Place};
 use super::format::{
     ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerText, ProfilesMode,
     ProfilesSection,
 };
+use super::profiles::{self, DurationText, FieldError, ProfileEntry, ProgramsEntry};
 use super::serving::{self, Sections};
-use crate::catalogue::format::{self, DurationText, FieldError, ProfileEntry, ProgramsEntry};
-use crate::catalogue::{Catalogue, Profile};
-use crate::duration::HumanSeconds;
-use crate::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
-use crate::serving::Serving;
+use crate::webhook::settings::Serving;
 
 /// A longer delay is a typing error: no load balancer needs an hour.
 const MOST_MAXIMUM_DELAY_SECONDS: i64 = 3600;
@@ -233,7 +234,7 @@ impl Rules {
         if let Some(longest) = longest {
             self.not_longer(entries, longest);
         }
-        let mut profiles: Vec<Profile> = match format::validate(entries, ENTRIES) {
+        let mut profiles: Vec<Profile> = match profiles::validate(entries, ENTRIES) {
             Ok(profiles) => profiles,
             Err(errors) => {
                 self.findings.extend(errors.into_iter().map(Finding::from));
@@ -258,7 +259,7 @@ impl Rules {
         if entries.is_empty() {
             return catalogue;
         }
-        match format::validate_programs(entries, PROGRAMS) {
+        match profiles::validate_programs(entries, PROGRAMS) {
             Ok(mut programs) => {
                 programs.extend_from_slice(catalogue.all_programs());
                 catalogue.with_programs(programs)

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use prestop_core::duration::HumanSeconds;
 use serde_saphyr::Spanned;
 
 use super::error::{Finding, Place};
@@ -10,9 +11,8 @@ use super::format::serving::{
     BODIES_IN_FLIGHT_BYTES, BODY_BYTES, CONNECTIONS, CertificatesSection, LogSection,
     MetricsSection, ServerSection, TlsSection, WORKERS,
 };
-use crate::catalogue::format::DurationText;
-use crate::duration::HumanSeconds;
-use crate::serving::{
+use crate::config::profiles::DurationText;
+use crate::webhook::settings::{
     CertificateSettings, ClientCertificates, Limits, LogSettings, MetricsSettings, ServerSettings,
     Serving, TlsSettings,
 };

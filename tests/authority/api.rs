@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
-use prestop::certificates::rotation::Shared;
+use prestop::cluster::certificates::rotation::Shared;
 use serde_json::{Value, json};
 
 const SECRET: &str = "/api/v1/namespaces/prestop/secrets/prestop-authority";

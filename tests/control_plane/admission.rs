@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use prestop::engine::template;
+use prestop_core::engine::template;
 use serde_json::{Value, json};
 
 use super::api::{ControlPlane, Webhook, has_status};

@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::DATE;
 use kube::Client;
-use prestop::certificates::ServedCertificate;
-use prestop::certificates::rotation::Lifetimes;
-use prestop::certificates::store::{Looked, Names, Problem, Store, StoreError};
+use prestop::cluster::certificates::ServedCertificate;
+use prestop::cluster::certificates::rotation::Lifetimes;
+use prestop::cluster::certificates::store::{Looked, Names, Problem, Store, StoreError};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -372,7 +372,7 @@ fn the_real_date_is_understood() {
     let Some(installation) = Installation::start() else { return };
     let account = installation.control_plane.service_account("other", &rules());
     let date = installation.runtime.block_on(async {
-        prestop::api::Api::new(account.client().unwrap()).date().await.unwrap()
+        prestop::cluster::api::Api::new(account.client().unwrap()).date().await.unwrap()
     });
     let date = date.expect("a Date");
     let now = SystemTime::now();

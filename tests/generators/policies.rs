@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use prestop::catalogue::{
+use prestop_core::catalogue::{
     Catalogue, ImagePattern, Presence, Profile, ProfileHook, Programs, ProgramsOfImages, Quit,
     QuitWhen, Role, StopSignal,
 };
-use prestop::policy::{
+use prestop_core::policy::{
     KubernetesVersion, NamespaceRule, OwnerKind, Policy, QuitPolicy, SleepAction,
 };
 use proptest::option::weighted;
@@ -151,7 +151,7 @@ pub(crate) fn test_catalogue() -> Catalogue {
         };
     }
     let programs = |image: &str, shell, sleep| ProgramsOfImages {
-        images: ImagePattern::parse(image).into_iter().collect(),
+        images: image.parse::<ImagePattern>().into_iter().collect(),
         tags: None,
         tag_patterns: Vec::new(),
         programs: Programs { shell, sleep },
@@ -166,7 +166,7 @@ pub(crate) fn test_catalogue() -> Catalogue {
 }
 
 fn profile(name: &str, images: &[&str], hook: ProfileHook) -> Profile {
-    let images = images.iter().map(|pattern| ImagePattern::parse(pattern));
+    let images = images.iter().map(|pattern| pattern.parse::<ImagePattern>());
     Profile {
         name: name.to_owned(),
         images: images.filter_map(Result::ok).collect(),

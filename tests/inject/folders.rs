@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
-use prestop::manifest::Documents;
+use prestop_manifest::Documents;
 use serde_json::Value;
 
 use super::{CONFIG_MAP, deployment, folder, piped, prestop, run, stderr, stdout};

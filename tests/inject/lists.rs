@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use prestop::manifest::{Document, Documents};
+use prestop_manifest::{Document, Documents};
 use serde_json::{Value, json};
 
 use super::{deployment, piped, stderr, stdout};

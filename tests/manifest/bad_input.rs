@@ -1,6 +1,6 @@
 //! What can't be read is told: what, where, and what to do.
 
-use prestop::manifest::ManifestError;
+use prestop_manifest::ManifestError;
 
 use super::documents;
 

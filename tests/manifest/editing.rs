@@ -1,7 +1,7 @@
 //! Where new lines go, by what stands there.
 
 use json_patch::Patch;
-use prestop::manifest::Layout;
+use prestop_manifest::Layout;
 use serde_json::json;
 
 use super::document;

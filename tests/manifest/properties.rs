@@ -1,7 +1,7 @@
 //! Whatever stands around the places of a patch, an edit adds lines and leaves all others as they are.
 
 use json_patch::Patch;
-use prestop::manifest::Layout;
+use prestop_manifest::Layout;
 use proptest::prelude::*;
 use serde_json::json;
 

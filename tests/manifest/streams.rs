@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use prestop::manifest::{Documents, Format};
+use prestop_manifest::{Documents, Format};
 use proptest::prelude::*;
 
 use super::documents;

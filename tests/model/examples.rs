@@ -1,6 +1,6 @@
 //! The model itself, held against pods that were worked out by hand from the rules.
 
-use prestop::policy::{Policy, QuitPolicy, SleepAction};
+use prestop_core::policy::{Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
 use super::*;

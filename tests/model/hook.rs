@@ -1,7 +1,7 @@
 //! Section 5 of the rules: the three forms of hook, written and read again.
 
-use prestop::catalogue::Signal;
-use prestop::policy::Policy;
+use prestop_core::catalogue::Signal;
+use prestop_core::policy::Policy;
 use serde_json::{Value, json};
 
 use super::{Plan, SCRIPT};

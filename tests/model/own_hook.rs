@@ -1,7 +1,7 @@
 //! Section 10 of the rules: hooks of the author that do not help, as the generated pods have them.
 
-use prestop::catalogue::{ImageReference, Presence, ProfileHook, Signal};
-use prestop::policy::Policy;
+use prestop_core::catalogue::{ImageReference, Presence, ProfileHook, Signal};
+use prestop_core::policy::Policy;
 use serde_json::Value;
 
 use super::hook::{Steps, steps};

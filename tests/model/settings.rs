@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use prestop::catalogue::{ImageReference, Profile, Signal};
-use prestop::duration;
-use prestop::policy::Policy;
+use prestop_core::catalogue::{ImageReference, Profile, Signal};
+use prestop_core::duration;
+use prestop_core::policy::Policy;
 use serde_json::Value;
 
 use super::{Namespace, Problems, present};

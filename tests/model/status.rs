@@ -1,6 +1,6 @@
 //! Sections 8 and 9 of the rules: what an earlier pass left, and the pod written anew.
 
-use prestop::policy::Policy;
+use prestop_core::policy::Policy;
 use serde_json::{Map, Value, json};
 
 use super::hook::hook_of_ours;

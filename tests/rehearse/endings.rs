@@ -8,9 +8,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prestop::rehearsal::plan::container::{Check, Probe};
-use prestop::rehearsal::plan::{EndpointDelay, Load, Plan, Termination, Variant};
-use prestop::rehearsal::sandbox::Way;
+use prestop_rehearsal::plan::container::{Check, Probe};
+use prestop_rehearsal::plan::{EndpointDelay, Load, Plan, Termination, Variant};
+use prestop_rehearsal::sandbox::Way;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -6,8 +6,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use json_patch::Patch;
-use prestop::engine::template::{self, Workload};
-use prestop::manifest::Documents;
+use prestop_core::engine::template::{self, Workload};
+use prestop_manifest::Documents;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

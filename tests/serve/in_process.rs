@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use prestop::admission::Namespaces;
-use prestop::certificates::{ServedCertificate, ephemeral};
-use prestop::engine::settings::NamespaceSettings;
-use prestop::metrics::{ByNamespace, Format, Metrics};
-use prestop::policy::Policy;
-use prestop::server::routes::{self, Webhook};
-use prestop::server::tls::{Acceptor, Terms};
-use prestop::server::{Server, Transport};
-use prestop::serving::{Limits, TlsVersion};
-use prestop::shutdown::{self, Phase};
+use prestop::cluster::certificates::{ServedCertificate, ephemeral};
+use prestop::webhook::metrics::{ByNamespace, Format, Metrics};
+use prestop::webhook::server::routes::{self, Webhook};
+use prestop::webhook::server::tls::{Acceptor, Terms};
+use prestop::webhook::server::{Server, Transport};
+use prestop::webhook::settings::{Limits, TlsVersion};
+use prestop::webhook::shutdown::{self, Phase};
+use prestop_core::admission::Namespaces;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::policy::Policy;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -51,7 +51,7 @@ fn run(limits: Limits) -> Running {
         transport: Transport::Tls(Arc::new(Acceptor::new(terms))),
         router: routes::webhook(Webhook {
             policy: Arc::new(ArcSwap::from_pointee(Policy {
-                namespaces: prestop::policy::NamespaceRule::NotDisabled,
+                namespaces: prestop_core::policy::NamespaceRule::NotDisabled,
                 ..Policy::built_in()
             })),
             namespaces: Arc::new(Panicking),

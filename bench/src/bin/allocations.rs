@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use allocation_counter::{AllocationInfo, measure};
 use anyhow::Context;
-use prestop::admission::{self, Namespaces};
-use prestop::engine::decide;
-use prestop::engine::patch::Patch;
-use prestop::engine::pod::Pod;
-use prestop::engine::settings::NamespaceSettings;
-use prestop::policy::{KubernetesVersion, NamespaceRule, Policy};
 use prestop_bench::reviews::Review;
+use prestop_core::admission::{self, Namespaces};
+use prestop_core::engine::decide;
+use prestop_core::engine::patch::Patch;
+use prestop_core::engine::pod::Pod;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use serde_json::{Map, Value, json};
 
 struct Nowhere;

@@ -16,10 +16,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::api::objects::{Service, WebhookClientConfig};
-use crate::api::{Api, Collection, authorities, trusting};
-use crate::checks::Check;
 use crate::cli::CheckArguments;
+use crate::cluster::api::objects::{Service, WebhookClientConfig};
+use crate::cluster::api::{Api, Collection, authorities, trusting};
+use crate::cluster::checks::Check;
 
 /// For the connection and the answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,19 +3,18 @@
 use std::ops::Range;
 
 use json_patch::{Patch as JsonPatch, PatchOperation};
+use prestop_core::engine::patch::Patch;
+use prestop_core::engine::printable::printable;
+use prestop_core::engine::template::{Object, Workload, objects, objects_of_item, workloads};
+use prestop_core::engine::{Decision, offline};
+use prestop_manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};
 use serde_json::Value;
-
-use crate::cli::OutputForm;
-use crate::engine::patch::Patch;
-use crate::engine::printable::printable;
-use crate::engine::template::{Object, Workload, objects, objects_of_item, workloads};
-use crate::engine::{Decision, offline};
-use crate::manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};
-use crate::report::{Place, WorkloadReport};
 
 use super::input::Source;
 use super::output::FileOutput;
+use super::report::{Place, WorkloadReport};
 use super::{Outcome, Run, list_of_objects};
+use crate::cli::OutputForm;
 
 /// Names come from users; Kubernetes' own are shorter.
 const LONGEST_NAME: usize = 300;

@@ -5,11 +5,11 @@ use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use prestop_manifest::Documents;
 use walkdir::WalkDir;
 
 use super::super::unopened;
 use super::kustomize;
-use crate::manifest::Documents;
 
 /// What files in folders are called.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::mem;
 
-use crate::manifest::{Document, Format};
+use prestop_manifest::{Document, Format};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -191,7 +191,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::manifest::Documents;
+    use prestop_manifest::Documents;
 
     fn values(text: &str) -> Vec<Value> {
         let all = Documents::new(BufReader::new(text.as_bytes()));

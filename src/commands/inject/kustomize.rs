@@ -5,9 +5,8 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use prestop_manifest::Documents;
 use serde_json::Value;
-
-use crate::manifest::Documents;
 
 /// What Kustomize calls its file.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];

@@ -6,17 +6,16 @@ use std::path::Path;
 
 use anyhow::Context;
 use json_patch::Patch;
+use prestop_manifest::Document;
 use serde_json::json;
 use tempfile::{NamedTempFile, SpooledTempFile};
-
-use crate::cli::{Color, InjectArguments, OutputForm};
-use crate::manifest::Document;
-use crate::report::{API_VERSION, KIND, Summary, WorkloadReport};
 
 use super::diff::FileDiff;
 use super::input::Source;
 use super::joint::{FilePlace, Joint};
+use super::report::{API_VERSION, KIND, Summary, WorkloadReport};
 use super::signals::Signals;
+use crate::cli::{Color, InjectArguments, OutputForm};
 
 /// Up to here the result of a file is held in memory, beyond on disk.
 const MOST_IN_MEMORY_BYTES: usize = 8 * 1024 * 1024;

@@ -6,19 +6,19 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use prestop_core::catalogue::{ImageReference, Signal};
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::template::{Workload, namespaces, workloads};
+use prestop_core::engine::{ContainerOutcome, Decision, Outcome, decide_owned};
+use prestop_core::policy::{NamespaceRule, Policy};
+use prestop_manifest::Documents;
+use prestop_rehearsal::plan::container::{self, HookAction, Probe};
+use prestop_rehearsal::plan::{Load, LongRequests, Plan, Termination, Variant, lacks_programs};
+use prestop_rehearsal::report::Subject;
 use serde_json::{Value, json};
 
 use super::super::unopened;
-use crate::catalogue::{ImageReference, Signal};
 use crate::cli::RehearseArguments;
-use crate::engine::settings::NamespaceSettings;
-use crate::engine::template::{Workload, namespaces, workloads};
-use crate::engine::{ContainerOutcome, Decision, Outcome, decide_owned};
-use crate::manifest::Documents;
-use crate::policy::{NamespaceRule, Policy};
-use crate::rehearsal::plan::container::{self, HookAction, Probe};
-use crate::rehearsal::plan::{Load, LongRequests, Plan, Termination, Variant, lacks_programs};
-use crate::rehearsal::report::Subject;
 
 /// Kubernetes' own (`DefaultTerminationGracePeriodSeconds`).
 const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;

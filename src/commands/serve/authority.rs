@@ -12,12 +12,12 @@ use kube::runtime::watcher;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::certificates::ServedCertificate;
-use crate::certificates::clock::{Clocks, Difference};
-use crate::certificates::rotation::Lifetimes;
-use crate::certificates::store::{Looked, Names, Problem, Store, StoreError};
-use crate::metrics::{Certificate, Metrics};
-use crate::serving::CertificateSettings;
+use crate::cluster::certificates::ServedCertificate;
+use crate::cluster::certificates::clock::{Clocks, Difference};
+use crate::cluster::certificates::rotation::Lifetimes;
+use crate::cluster::certificates::store::{Looked, Names, Problem, Store, StoreError};
+use crate::webhook::metrics::{Certificate, Metrics};
+use crate::webhook::settings::CertificateSettings;
 
 /// After something changed.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);

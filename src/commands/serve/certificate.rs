@@ -12,10 +12,10 @@ use tracing::warn;
 
 use super::super::certificates::stamp;
 use super::files::{Content, told};
-use crate::certificates::renewal::{Objection, objection};
-use crate::certificates::{Pair, ServedCertificate, authorities, read_pair};
-use crate::metrics::{Certificate, Metrics, Reload, ReloadResult};
-use crate::reload::Files;
+use crate::cluster::certificates::renewal::{Objection, objection};
+use crate::cluster::certificates::{Pair, ServedCertificate, authorities, read_pair};
+use crate::webhook::metrics::{Certificate, Metrics, Reload, ReloadResult};
+use crate::webhook::reload::Files;
 
 /// As cert-manager and Secrets of the type `kubernetes.io/tls` name it.
 const AUTHORITIES_FILE: &str = "ca.crt";

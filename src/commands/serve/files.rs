@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
+use prestop_core::admission::Namespaces;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::template;
+use prestop_core::policy::Policy;
+use prestop_manifest::Documents;
 use tracing::{error, info, warn};
 
-use crate::admission::Namespaces;
-use crate::certificates::{self, ServedCertificate};
+use crate::cluster::certificates::{self, ServedCertificate};
 use crate::config::Config;
-use crate::engine::settings::NamespaceSettings;
-use crate::engine::template;
-use crate::manifest::Documents;
-use crate::metrics::{Certificate, Metrics, Reload, ReloadResult};
-use crate::policy::Policy;
-use crate::reload::Files;
-use crate::server::tls::{Clients, Terms};
-use crate::serving::{ClientCertificates, Serving, TlsSettings, TlsVersion};
+use crate::webhook::metrics::{Certificate, Metrics, Reload, ReloadResult};
+use crate::webhook::reload::Files;
+use crate::webhook::server::tls::{Clients, Terms};
+use crate::webhook::settings::{ClientCertificates, Serving, TlsSettings, TlsVersion};
 
 /// What a file holds, or why it can't be used.
 pub(super) type Content<T> = anyhow::Result<T>;

@@ -6,20 +6,20 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use kube::Client;
+use prestop_core::admission::Namespaces;
+use prestop_core::policy::{KubernetesVersion, Policy};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::authority::{Authority, Trust};
-use crate::admission::Namespaces;
-use crate::api::{self, Choice};
-use crate::certificates::ServedCertificate;
-use crate::certificates::store::Names;
 use crate::cli::ServeArguments;
-use crate::cluster::{self, WatchedNamespaces};
-use crate::metrics::Metrics;
-use crate::policy::{KubernetesVersion, Policy};
-use crate::serving::CertificateSettings;
+use crate::cluster::api::{self, Choice};
+use crate::cluster::certificates::ServedCertificate;
+use crate::cluster::certificates::store::Names;
+use crate::cluster::namespaces::WatchedNamespaces;
+use crate::webhook::metrics::Metrics;
+use crate::webhook::settings::CertificateSettings;
 
 /// Clusters are upgraded while we run.
 const READ_VERSION_EVERY: Duration = Duration::from_secs(600);
@@ -103,7 +103,7 @@ fn names(arguments: &ServeArguments) -> Option<Names> {
 
 /// Whether the version is known now.
 async fn read_version(client: &Client, policy: &ArcSwap<Policy>) -> bool {
-    match cluster::version(client).await {
+    match api::version(client).await {
         Ok(version) => {
             if policy.load().kubernetes_version != Some(version) {
                 info!(%version, "the API server's version");

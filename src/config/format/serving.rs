@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::catalogue::format::DurationText;
-use crate::serving::{LogFormat, LogLevel, TlsVersion};
+use crate::config::profiles::DurationText;
+use crate::webhook::settings::{LogFormat, LogLevel, TlsVersion};
 
 /// Least and most of the numbers, for the schema and the rules.
 pub(in crate::config) const WORKERS: (u64, u64) = (1, 64);

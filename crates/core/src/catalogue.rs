@@ -1,0 +1,281 @@
+//! Profiles: what is known about applications and their images. Data, not code: the built-in ones
+//! are in `catalogue/catalogue.yaml`, a configuration adds or replaces. Beside them, which images
+//! have a shell and a `sleep` program.
+//!
+//! A profile says which images it is for, which hook they need, and by which signals they stop.
+//! The first profile that matches an image is taken, so the file is ordered: what must not be
+//! mistaken for an application (controllers, exporters) first, then the special, then the general.
+
+mod built_in;
+mod glob;
+mod image;
+mod index;
+mod names;
+mod programs;
+mod signal;
+mod tags;
+
+use std::sync::{Arc, LazyLock};
+
+use serde::Deserialize;
+
+use self::index::{Index, Indexed};
+use self::names::ContainerNames;
+
+pub use self::built_in::BUILT_IN_JSON;
+pub use self::image::{ImagePattern, ImageReference, PatternError};
+pub use self::programs::{Presence, Programs, ProgramsOfImages};
+pub use self::signal::{Signal, UnknownSignal};
+pub use self::tags::{Membership, RangeError, TagPattern, TagPatternError, TagRange};
+
+/// Names that `prestop.dev/profile` gives a meaning of its own; no profile may have them.
+pub const RESERVED_NAMES: [&str; 2] = ["auto", "none"];
+
+/// Profiles in the order in which they are tried, and which programs images have. Clones share
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalogue {
+    profiles: Arc<[Profile]>,
+    index: Arc<Index>,
+    container_names: Arc<ContainerNames>,
+    programs: Arc<[ProgramsOfImages]>,
+    programs_index: Arc<Index>,
+}
+
+/// What is known about one application in one family of images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Unique; what `prestop.dev/profile` and the reports call it.
+    pub name: String,
+    /// Which images it is for. Empty for a profile that is taken by name only.
+    pub images: Vec<ImagePattern>,
+    /// Which tags of these images it is for. Empty: all, and references without a tag.
+    pub tag_patterns: Vec<TagPattern>,
+    /// The fixed names under which injectors add this sidecar to pods, for images that no profile
+    /// knows.
+    pub container_names: Vec<String>,
+    /// Its place among the servers of one pod.
+    pub role: Option<Role>,
+    /// What these images need before their stop signal.
+    pub hook: ProfileHook,
+    /// A delay of its own, stronger than the configured default.
+    pub delay_seconds: Option<i64>,
+    /// A proxy or log shipper that must outlive the application: how much longer its delay is than
+    /// the longest of the application's containers.
+    pub sidecar_margin_seconds: Option<i64>,
+    /// Which signal the image is stopped by, and whether the application then finishes its work.
+    pub stop_signals: Vec<StopSignal>,
+    /// One sentence: why this hook.
+    pub reason: String,
+    /// Where that is written.
+    pub link: String,
+}
+
+/// Where a server stands when requests pass through more than one container of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It takes the requests of clients and can pass them on: nginx, httpd, Caddy, a load balancer.
+    Front,
+    /// It is asked by a front in the same pod, as php-fpm is, and has to outlive the front's drain.
+    Backend,
+}
+
+/// How a container's profile was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundBy<'c> {
+    /// By its image: the pattern that matched.
+    Image(&'c ImagePattern),
+    /// By its name, since no profile is for its image.
+    ContainerName,
+}
+
+/// What a profile injects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProfileHook {
+    /// Nothing: the image's operator or chart brings a hook, or a delay would do harm.
+    LeaveAlone,
+    /// The delay alone: the image's own stop signal, or nothing better, does the rest.
+    Delay,
+    /// Delay, quit, and a wait until the application is done.
+    Quit(Quit),
+}
+
+/// How an application is asked to finish its work and go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quit {
+    /// The application's own command; empty where only a signal does it.
+    pub command: Vec<String>,
+    /// For PID 1, where there is no command or it failed.
+    pub signal: Option<Signal>,
+    /// The names (`/proc/1/comm`) under which PID 1 is the application. Nothing is done to a PID 1
+    /// of another name. A name that ends in `*` is the beginning of names: `php-fpm*` is also
+    /// `php-fpm8.2`.
+    pub process_names: Vec<String>,
+    /// Whether an image that is known to stop gracefully by itself gets the quit as well.
+    pub when: QuitWhen,
+}
+
+/// When a profile's quit is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QuitWhen {
+    /// For every tag.
+    #[default]
+    Always,
+    /// Only where image and tag are not known to stop gracefully by their own stop signal.
+    Needed,
+}
+
+/// A fact about images: what the runtime sends them, and what they do then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopSignal {
+    /// The tags for which it holds; `None` for all, also for unknown ones.
+    pub tags: Option<TagRange>,
+    /// The image's `STOPSIGNAL`; TERM where it has none.
+    pub signal: Signal,
+    /// The application finishes the requests that it has.
+    pub graceful: bool,
+}
+
+impl Catalogue {
+    /// Takes profiles in the order in which they are to be tried.
+    #[must_use]
+    pub fn new(profiles: Vec<Profile>) -> Self {
+        Self {
+            index: Arc::new(Index::of(&profiles)),
+            container_names: Arc::new(ContainerNames::of(&profiles)),
+            profiles: profiles.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same profiles, with other facts about programs, in the order in which they are tried.
+    #[must_use]
+    pub fn with_programs(self, programs: Vec<ProgramsOfImages>) -> Self {
+        let programs_index = Arc::new(Index::of(&programs));
+        Self { programs_index, programs: programs.into(), ..self }
+    }
+
+    /// The same facts about programs, with other profiles.
+    #[must_use]
+    pub fn with_profiles(self, profiles: Vec<Profile>) -> Self {
+        let Self { programs, programs_index, .. } = self;
+        Self { programs, programs_index, ..Self::new(profiles) }
+    }
+
+    /// The catalogue that is compiled in.
+    #[must_use]
+    pub fn built_in() -> &'static Self {
+        static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(built_in::built_in);
+        &BUILT_IN
+    }
+
+    /// All profiles, in the order in which they are tried.
+    #[must_use]
+    pub fn profiles(&self) -> &[Profile] {
+        &self.profiles
+    }
+
+    /// The profile of that name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// The first profile for an image, with the pattern that matched.
+    #[must_use]
+    pub fn for_image(&self, image: &ImageReference<'_>) -> Option<(&Profile, &ImagePattern)> {
+        self.index.first(&self.profiles, image)
+    }
+
+    /// The profile of a container: the first for its image, else the first for its name. The image
+    /// `auto` is none.
+    #[must_use]
+    pub fn for_container(
+        &self,
+        name: &str,
+        image: Option<&ImageReference<'_>>,
+    ) -> Option<(&Profile, FoundBy<'_>)> {
+        let image = image.filter(|image| !image.is_placeholder());
+        if let Some((profile, pattern)) = image.and_then(|image| self.for_image(image)) {
+            return Some((profile, FoundBy::Image(pattern)));
+        }
+        let profile = self.profiles.get(self.container_names.profile(name)?)?;
+        Some((profile, FoundBy::ContainerName))
+    }
+
+    /// Whether an image has a shell and a `sleep` program, as far as that is known.
+    #[must_use]
+    pub fn programs(&self, image: &ImageReference<'_>) -> Programs {
+        self.programs_of_images(image).map_or(Programs::UNKNOWN, |known| known.programs)
+    }
+
+    /// The first fact about the programs of an image.
+    #[must_use]
+    pub fn programs_of_images(&self, image: &ImageReference<'_>) -> Option<&ProgramsOfImages> {
+        self.programs_index.first(&self.programs, image).map(|(known, _)| known)
+    }
+
+    /// All facts about programs, in the order in which they are tried.
+    #[must_use]
+    pub fn all_programs(&self) -> &[ProgramsOfImages] {
+        &self.programs
+    }
+}
+
+impl Indexed for Profile {
+    fn images(&self) -> &[ImagePattern] {
+        &self.images
+    }
+
+    fn is_for_tag(&self, tag: Option<&str>) -> bool {
+        tags::any_matches(&self.tag_patterns, tag)
+    }
+}
+
+impl Profile {
+    /// Whether one of its patterns is for this image.
+    #[must_use]
+    pub fn is_for(&self, image: &ImageReference<'_>) -> bool {
+        self.is_for_tag(image.tag) && self.images.iter().any(|pattern| pattern.matches(image))
+    }
+
+    /// The stop signal of the image with this tag (`None`: no tag, or not certain), where it is
+    /// known. The first fact that certainly holds is taken.
+    #[must_use]
+    pub fn stop_signal(&self, tag: Option<&str>) -> Option<&StopSignal> {
+        self.stop_signals.iter().find(|fact| fact.holds_for(tag))
+    }
+
+    /// Whether the application finishes its requests on this signal, whatever the image's own is; `None`
+    /// where that is not known. The fact for this signal that certainly holds for the tag decides; where
+    /// there is none, all facts about the signal have to agree. The signal of the profile's quit is
+    /// graceful.
+    #[must_use]
+    pub fn is_graceful_signal(&self, signal: Signal, tag: Option<&str>) -> Option<bool> {
+        let mut facts = self.stop_signals.iter().filter(|fact| fact.signal == signal);
+        if let Some(certain) = facts.clone().find(|fact| fact.holds_for(tag)) {
+            return Some(certain.graceful);
+        }
+        if let Some(first) = facts.next() {
+            return facts.all(|fact| fact.graceful == first.graceful).then_some(first.graceful);
+        }
+        let quit_sends_it =
+            matches!(&self.hook, ProfileHook::Quit(quit) if quit.signal == Some(signal));
+        quit_sends_it.then_some(true)
+    }
+
+    /// Whether the image is known to finish its requests on its own stop signal.
+    #[must_use]
+    pub fn stops_gracefully(&self, tag: Option<&str>) -> bool {
+        self.stop_signal(tag).is_some_and(|fact| fact.graceful)
+    }
+}
+
+impl StopSignal {
+    /// Whether it certainly holds for the tag.
+    fn holds_for(&self, tag: Option<&str>) -> bool {
+        self.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
+    }
+}

@@ -1,0 +1,62 @@
+//! Which programs an image has. A hook that needs a shell or `sleep` can't start in an image without
+//! it, and the container is then stopped at once.
+
+use serde::Deserialize;
+
+use super::index::Indexed;
+use super::{ImagePattern, Membership, TagPattern, TagRange, tags};
+
+/// Whether an image has a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Presence {
+    /// It is there.
+    Present,
+    /// It is not there: a hook that needs it can't start.
+    Absent,
+    /// Nothing is known about the image.
+    #[default]
+    Unknown,
+}
+
+/// The programs that hooks need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Programs {
+    /// `/bin/sh`.
+    pub shell: Presence,
+    /// `sleep`, found by the image's `PATH`.
+    pub sleep: Presence,
+}
+
+/// A fact: the programs of a family of images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramsOfImages {
+    /// Which images it is for.
+    pub images: Vec<ImagePattern>,
+    /// Which of their tags. Empty: all, and references without a tag.
+    pub tag_patterns: Vec<TagPattern>,
+    /// The versions that the tag has to be of, with certainty.
+    pub tags: Option<TagRange>,
+    /// The programs.
+    pub programs: Programs,
+    /// One sentence: how it is known.
+    pub reason: String,
+    /// Where that is written.
+    pub link: String,
+}
+
+impl Programs {
+    /// Of an image about which nothing is known.
+    pub const UNKNOWN: Self = Self { shell: Presence::Unknown, sleep: Presence::Unknown };
+}
+
+impl Indexed for ProgramsOfImages {
+    fn images(&self) -> &[ImagePattern] {
+        &self.images
+    }
+
+    fn is_for_tag(&self, tag: Option<&str>) -> bool {
+        let in_range = |range: &TagRange| range.contains(tag) == Membership::Inside;
+        tags::any_matches(&self.tag_patterns, tag) && self.tags.as_ref().is_none_or(in_range)
+    }
+}

@@ -1,0 +1,18 @@
+//! The engine of prestop: a pod, its namespace and a policy in; a decision and a patch out. Pure: no clock, no
+//! files, no network, no runtime. Internal to prestop: there is no stable API.
+//!
+//! From the inside out:
+//!
+//! - [`view`]: lenient, borrowed views of JSON objects
+//! - [`duration`]: durations as people write them
+//! - [`catalogue`]: facts about applications and their images
+//! - [`policy`]: validated rules for the engine
+//! - [`engine`]: the decision and the patch
+//! - [`admission`]: reviews of the API server: bytes in, bytes out
+
+pub mod admission;
+pub mod catalogue;
+pub mod duration;
+pub mod engine;
+pub mod policy;
+pub mod view;

@@ -1,0 +1,228 @@
+//! How the kubelet ends a container (`killContainer` and `executePreStopHook` of the kubelet):
+//!
+//! 1. The preStop hook runs, at most for the grace period, which includes it.
+//! 2. What is left of the grace period is at least 2 s (`minimumGracePeriodInSeconds`).
+//! 3. The runtime sends the stop signal, and SIGKILL when that time is over.
+//!
+//! A hook that is late is not waited for, nor ended. One that fails changes nothing. A `sleep` goes
+//! on when the container has ended meanwhile (kubernetes/kubernetes issue 134338).
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::plan::Termination;
+use super::plan::container::HookAction;
+use super::recording::HookResult;
+
+/// What the runtime leaves a container for its stop signal, whatever the hook has used up.
+pub const LEAST_TIME_TO_STOP: Duration = Duration::from_secs(2);
+
+/// How long the kernel takes at most to tell that PID 1 has ended.
+const NEWS_OF_EXIT: Duration = Duration::from_millis(200);
+
+/// A container on its way out.
+pub trait Container {
+    /// Runs a hook to its end; what it printed comes with the result.
+    fn hook(&self, action: &HookAction) -> impl Future<Output = (HookResult, String)> + Send;
+    /// Sends the stop signal.
+    fn stop(&self);
+    /// Sends SIGKILL.
+    fn kill(&self);
+    /// Ends when PID 1 has ended; at once if it has.
+    fn exited(&self) -> impl Future<Output = ()> + Send;
+    /// Whether PID 1 has ended.
+    fn has_exited(&self) -> bool;
+}
+
+/// What the kubelet did, as it did it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The hook is over, or is not waited for any more.
+    HookOver {
+        /// How it ended.
+        result: HookResult,
+        /// What it printed.
+        output: String,
+        /// How long it was waited for.
+        took: Duration,
+    },
+    /// The stop signal was sent.
+    StopSignal,
+    /// SIGKILL was sent.
+    Killed,
+    /// PID 1 has ended.
+    Exited,
+}
+
+/// What the kubelet does next. Pure: the rules, without a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Run the hook, and wait for it at most so long.
+    Hook {
+        /// The grace period.
+        at_most: Duration,
+    },
+    /// Send the stop signal, and SIGKILL after so long.
+    Stop {
+        /// At least two seconds.
+        kill_after: Duration,
+    },
+    /// Nothing: it has ended.
+    Done,
+}
+
+impl Next {
+    /// At the deletion.
+    #[must_use]
+    pub fn at_deletion(how: &Termination) -> Self {
+        let grace = Duration::from_secs(how.grace_period_seconds);
+        if how.hook.is_some() && !grace.is_zero() {
+            Self::Hook { at_most: grace }
+        } else {
+            Self::after(how, Duration::ZERO)
+        }
+    }
+
+    /// When the hook has used so much of the grace period.
+    #[must_use]
+    pub fn after(how: &Termination, used: Duration) -> Self {
+        // The kubelet takes off whole seconds.
+        let left = how.grace_period_seconds.saturating_sub(used.as_secs());
+        Self::Stop { kill_after: Duration::from_secs(left).max(LEAST_TIME_TO_STOP) }
+    }
+}
+
+/// Takes a container through its termination, and tells each step.
+pub async fn terminate<C: Container + Sync>(
+    container: &C,
+    how: &Termination,
+    mut tell: impl FnMut(Step) + Send,
+) {
+    let started = Instant::now();
+    let mut next = Next::at_deletion(how);
+    if let (Next::Hook { at_most }, Some(action)) = (next, &how.hook) {
+        let hook = timeout(at_most, container.hook(action)).await;
+        let (result, output) = hook.unwrap_or((HookResult::NotInTime, String::new()));
+        let took = started.elapsed();
+        let is_killed = matches!(result, HookResult::Status(137));
+        tell(Step::HookOver { result, output, took });
+        if is_killed {
+            // The hook has ended because PID 1 did, which is known a moment later.
+            let _ = timeout(NEWS_OF_EXIT, container.exited()).await;
+        }
+        next = if container.has_exited() { Next::Done } else { Next::after(how, took) };
+    }
+    if let Next::Stop { kill_after } = next {
+        container.stop();
+        tell(Step::StopSignal);
+        if timeout(kill_after, container.exited()).await.is_err() {
+            container.kill();
+            tell(Step::Killed);
+        }
+        container.exited().await;
+    }
+    tell(Step::Exited);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Variant;
+    use std::sync::Mutex;
+    use tokio::sync::watch;
+
+    fn how(has_hook: bool, grace_period_seconds: u64) -> Termination {
+        let hook = has_hook.then_some(HookAction::Sleep { seconds: 1 });
+        let variant = Variant::AsWritten;
+        Termination { variant, hook, grace_period_seconds, exec_fails: None }
+    }
+
+    fn stop(seconds: u64) -> Next {
+        Next::Stop { kill_after: Duration::from_secs(seconds) }
+    }
+
+    #[test]
+    fn the_grace_period_includes_the_hook_but_for_two_seconds() {
+        assert_eq!(Next::at_deletion(&how(false, 30)), stop(30));
+        let hook = Next::Hook { at_most: Duration::from_secs(30) };
+        assert_eq!(Next::at_deletion(&how(true, 30)), hook);
+        for (used_millis, left) in
+            [(0, 30), (999, 30), (1_000, 29), (10_500, 20), (28_000, 2), (29_000, 2), (30_000, 2)]
+        {
+            let used = Duration::from_millis(used_millis);
+            assert_eq!(Next::after(&how(true, 30), used), stop(left), "{used:?}");
+        }
+    }
+
+    #[test]
+    fn no_grace_period_no_hook() {
+        assert_eq!(Next::at_deletion(&how(true, 0)), stop(2));
+    }
+
+    /// A container without a process.
+    struct Fake {
+        ends_in_hook: bool,
+        obeys: bool,
+        exited: watch::Sender<bool>,
+        seen: Mutex<Vec<&'static str>>,
+    }
+
+    impl Fake {
+        fn saw(&self, what: &'static str) {
+            self.seen.lock().unwrap().push(what);
+        }
+    }
+
+    impl Container for Fake {
+        async fn hook(&self, _: &HookAction) -> (HookResult, String) {
+            self.saw("hook");
+            self.exited.send_replace(self.ends_in_hook);
+            (HookResult::Done, "told to quit".to_owned())
+        }
+        fn stop(&self) {
+            self.saw("stop");
+            if self.obeys {
+                self.exited.send_replace(true);
+            }
+        }
+        fn kill(&self) {
+            self.saw("kill");
+            self.exited.send_replace(true);
+        }
+        async fn exited(&self) {
+            let _ = self.exited.subscribe().wait_for(|exited| *exited).await;
+        }
+        fn has_exited(&self) -> bool {
+            *self.exited.borrow()
+        }
+    }
+
+    /// What the container saw, and what was told.
+    fn played(ends_in_hook: bool, obeys: bool, how: &Termination) -> (Vec<&'static str>, usize) {
+        let exited = watch::Sender::new(false);
+        let fake = Fake { ends_in_hook, obeys, exited, seen: Mutex::default() };
+        let mut steps = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(terminate(&fake, how, |step| steps.push(step)));
+        assert_eq!(steps.last(), Some(&Step::Exited));
+        (fake.seen.into_inner().unwrap(), steps.len())
+    }
+
+    #[test]
+    fn the_signal_comes_after_the_hook() {
+        assert_eq!(played(false, true, &how(true, 30)), (vec!["hook", "stop"], 3));
+        assert_eq!(played(false, true, &how(false, 30)), (vec!["stop"], 2));
+    }
+
+    #[test]
+    fn what_has_ended_gets_no_signal() {
+        assert_eq!(played(true, true, &how(true, 30)), (vec!["hook"], 2));
+    }
+
+    #[test]
+    fn who_does_not_obey_is_killed() {
+        assert_eq!(played(false, false, &how(false, 0)), (vec!["stop", "kill"], 3));
+    }
+}

@@ -1,0 +1,140 @@
+//! One HTTP/1.1 connection of a client.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::recording::Ending;
+
+/// How one attempt ended, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) ending: Ending,
+    pub(super) replica: Option<u32>,
+}
+
+/// An open connection; closed when it is dropped.
+pub(super) struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    received: Arc<AtomicU64>,
+    host: String,
+    driver: JoinHandle<()>,
+}
+
+/// A stream that counts what it receives.
+struct Counted {
+    stream: TcpStream,
+    received: Arc<AtomicU64>,
+}
+
+/// Connects.
+pub(super) async fn open(address: SocketAddr) -> Result<Connection, Ending> {
+    let stream = TcpStream::connect(address).await.map_err(|error| not_connected(&error))?;
+    // Small requests: nothing is gained by waiting for more to send.
+    let _ = stream.set_nodelay(true);
+    let received = Arc::new(AtomicU64::new(0));
+    let counted = Counted { stream, received: Arc::clone(&received) };
+    let (sender, connection) = handshake(TokioIo::new(counted)).await.map_err(|_| Ending::Reset)?;
+    // An error of the connection is told to whoever waits for an answer.
+    let driver = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(Connection { sender, received, host: address.to_string(), driver })
+}
+
+impl Connection {
+    /// Asks for a path and reads the whole answer.
+    pub(super) async fn get(&mut self, path: &str) -> Ending {
+        match self.status(path).await {
+            Ok(status) if status < 400 => Ending::Ok,
+            Ok(_) => Ending::ErrorStatus,
+            Err(ending) => ending,
+        }
+    }
+
+    /// As `get`, with the status of the answer.
+    pub(super) async fn status(&mut self, path: &str) -> Result<u16, Ending> {
+        let before = self.received();
+        let request = Request::get(path).header("host", &self.host).header("user-agent", "prestop");
+        let request = request.body(Empty::new()).map_err(|_| Ending::ErrorStatus)?;
+        let answer = self.sender.send_request(request).await;
+        let answer = answer.map_err(|_| self.broken(before))?;
+        let status = answer.status().as_u16();
+        let mut body = answer.into_body();
+        while let Some(frame) = body.frame().await {
+            frame.map_err(|_| Ending::CutShort)?;
+        }
+        Ok(status)
+    }
+
+    /// Bytes that have arrived so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next request can be sent, as far as the client can know.
+    pub(super) async fn is_usable(&mut self) -> bool {
+        !self.sender.is_closed() && self.sender.ready().await.is_ok()
+    }
+
+    fn broken(&self, before: u64) -> Ending {
+        if self.received() == before { Ending::Reset } else { Ending::CutShort }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A connection that does not come about: refused by the replica, or the replica's network is gone.
+fn not_connected(error: &io::Error) -> Ending {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Ending::TimeOut,
+        io::ErrorKind::ConnectionReset => Ending::Reset,
+        _ => Ending::Refused,
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let count = u64::try_from(buffer.filled().len() - before).unwrap_or(0);
+        self.received.fetch_add(count, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

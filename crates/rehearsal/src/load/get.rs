@@ -1,0 +1,14 @@
+//! A single GET: probes, hooks, the first look at a server.
+
+use std::net::SocketAddr;
+
+use super::connection;
+use crate::recording::Ending;
+
+/// The status with which a path is answered; the answer is read to its end.
+///
+/// # Errors
+/// How it ended if there was no whole answer. There is no time-out here.
+pub async fn status_of(address: SocketAddr, path: &str) -> Result<u16, Ending> {
+    connection::open(address).await?.status(path).await
+}

@@ -1,0 +1,211 @@
+//! The picture: requests per 100 ms of each run, the dropped ones in red, and what happened to the
+//! replicas below. Both runs on the same scales. One palette that can be read on white and on black,
+//! no background of its own.
+
+mod panel;
+
+use std::time::Duration;
+
+use svg::Document;
+use svg::node::element::{Rectangle, Style, Text, Title};
+
+use self::panel::Panel;
+use super::report::{Played, Rehearsal};
+
+/// What one bar stands for.
+const BAR_MICROS: u64 = 100_000;
+
+const WIDTH: f64 = 960.0;
+/// Where the plots begin and end; names of rows stand to the left.
+const LEFT: f64 = 132.0;
+const RIGHT: f64 = 948.0;
+const TOP: f64 = 58.0;
+
+const STYLE: &str = "\
+text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #6e7781 }
+.title { font-size: 14px; font-weight: 600 }
+.answered { fill: #4493d8 }
+.dropped { fill: #e5383b }
+.bad { fill: #e5383b; font-size: 14px; font-weight: 600 }
+.mark { fill: #6e7781 }
+.axis { stroke: #6e7781; stroke-width: 1 }
+.grid { stroke: #6e7781; stroke-width: 1; stroke-opacity: .25 }
+.phase { fill: #6e7781; fill-opacity: .09 }";
+
+/// What all panels have in common.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Scales {
+    /// The end of the longest run.
+    longest: Duration,
+    /// The highest bar, in requests.
+    highest: u32,
+}
+
+/// The picture of a rehearsal, as the text of an SVG file.
+#[must_use]
+pub fn of(rehearsal: &Rehearsal) -> String {
+    let scales = Scales::of(&rehearsal.runs);
+    let mut nodes = legend();
+    let mut top = TOP;
+    for run in &rehearsal.runs {
+        nodes.extend(Panel { run, scales, top }.nodes());
+        top += panel::HEIGHT;
+    }
+    let subject = &rehearsal.subject;
+    let heading = format!("{}, {} ({})", subject.workload, subject.container, subject.image);
+    let mut document = Document::new()
+        .set("viewBox", (0.0, 0.0, WIDTH, top))
+        .set("width", WIDTH)
+        .set("height", top)
+        .set("role", "img")
+        .add(Title::new(rehearsal.verdict()))
+        .add(Style::new(STYLE))
+        .add(Text::new(heading).set("x", 8.0).set("y", 20.0).set("class", "title"));
+    for node in nodes {
+        document = document.add(node);
+    }
+    let mut text = document.to_string();
+    text.push('\n');
+    text
+}
+
+fn legend() -> Vec<svg::node::element::Element> {
+    let square = |x: f64, class: &str| {
+        let square = Rectangle::new().set("x", x).set("y", 32.0).set("width", 10.0);
+        square.set("height", 10.0).set("class", class).into()
+    };
+    let words = |x: f64, words: &str| Text::new(words).set("x", x).set("y", 41.0).into();
+    vec![
+        square(8.0, "answered"),
+        words(24.0, "requests per 100 ms, answered"),
+        square(222.0, "dropped"),
+        words(238.0, "dropped"),
+    ]
+}
+
+impl Scales {
+    fn of(runs: &[Played]) -> Self {
+        let end = |run: &Played| {
+            let samples = run.recording.samples.iter().map(super::recording::Sample::ended_micros);
+            samples.chain(run.recording.events.iter().map(|event| event.at_micros)).max()
+        };
+        let longest = runs.iter().filter_map(end).max().unwrap_or_default().max(BAR_MICROS);
+        let highest = runs.iter().flat_map(panel::bars).map(|bar| bar.answered + bar.dropped);
+        Self {
+            longest: Duration::from_micros(longest),
+            highest: highest.max().unwrap_or_default().max(1),
+        }
+    }
+
+    fn x(&self, micros: u64) -> f64 {
+        let share = Duration::from_micros(micros).as_secs_f64() / self.longest.as_secs_f64();
+        round(LEFT + share.min(1.0) * (RIGHT - LEFT))
+    }
+}
+
+/// A tenth of a pixel is enough.
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::container::Probe;
+    use crate::plan::{EndpointDelay, Load, Plan, Termination, Variant};
+    use crate::recording::{Client, Ending, Event, Happened, Phase, Recording, Sample};
+    use crate::report::Subject;
+
+    fn run(variant: Variant, dropped_every: u64) -> Played {
+        let samples = (0..600).map(|number| {
+            let is_dropped = dropped_every > 0 && number % dropped_every == 0;
+            let ending = if is_dropped { Ending::Refused } else { Ending::Ok };
+            Sample {
+                due_micros: number * 5_000,
+                late_micros: 0,
+                took_micros: 1_000,
+                client: Client::NewConnection,
+                replica: Some(0),
+                first: ending,
+                last: ending,
+            }
+        });
+        let event = |at_micros, happened| Event { at_micros, happened };
+        let recording = Recording {
+            variant,
+            samples: samples.collect(),
+            events: vec![
+                event(0, Happened::Phase(Phase::Steady)),
+                event(500_000, Happened::Phase(Phase::RollingUpdate)),
+                event(600_000, Happened::Deleted { replica: 0 }),
+                event(700_000, Happened::Withdrawn { replica: 0 }),
+                event(800_000, Happened::StopSignal { replica: 0 }),
+                event(900_000, Happened::Killed { replica: 0 }),
+                event(950_000, Happened::Exited { replica: 0 }),
+                event(1_000_000, Happened::Phase(Phase::Settled)),
+            ],
+            hooks: Vec::new(),
+            rollout_micros: 500_000,
+            notes: Vec::new(),
+        };
+        let how = Termination { variant, hook: None, grace_period_seconds: 30, exec_fails: None };
+        Played::new(how, recording)
+    }
+
+    fn rehearsal(runs: Vec<Played>) -> Rehearsal {
+        let least = Duration::ZERO;
+        Rehearsal {
+            subject: Subject {
+                workload: "Deployment default/<web>".to_owned(),
+                container: "nginx".to_owned(),
+                image: "nginx:1.15".to_owned(),
+                stop_signal_from: String::new(),
+                unchanged: None,
+                notes: Vec::new(),
+            },
+            plan: Plan {
+                command: vec!["nginx".to_owned()],
+                replicas: 2,
+                port: 80,
+                probe: Probe::connect(80),
+                ready_timeout: least,
+                stop_signal: "TERM".to_owned(),
+                endpoint_delay: EndpointDelay { least, most: least },
+                load: Load {
+                    rate_per_second: 200,
+                    least_requests: 1,
+                    seed: 1,
+                    path: "/".to_owned(),
+                    long: None,
+                    timeout: least,
+                },
+                runs: Vec::new(),
+            },
+            runs,
+        }
+    }
+
+    #[test]
+    fn both_runs_are_drawn_and_names_are_escaped() {
+        let runs = vec![run(Variant::AsWritten, 10), run(Variant::AsInjected, 0)];
+        let text = of(&rehearsal(runs));
+        assert!(text.starts_with("<svg "), "{text}");
+        assert!(text.contains("default/&lt;web&gt;"), "{text}");
+        assert!(text.contains("as written") && text.contains("as injected"));
+        // Dropped requests only in the first.
+        assert_eq!(text.matches("class=\"dropped\" d=").count(), 1, "{text}");
+        for row in ["deleted", "endpoint removed", "stop signal", "exit"] {
+            assert_eq!(text.matches(&format!(">{row}</text>")).count(), 2, "{row}");
+        }
+        assert!(!text.contains("NaN") && !text.contains("inf"));
+    }
+
+    #[test]
+    fn a_run_without_requests_is_a_picture_too() {
+        let mut empty = run(Variant::AsWritten, 0);
+        empty.recording.samples.clear();
+        empty.recording.events.clear();
+        let text = of(&rehearsal(vec![empty]));
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+    }
+}

@@ -1,0 +1,337 @@
+//! The API server, as far as prestop asks it: a client that knows who asks, and the few objects that are
+//! read, as small as they are needed.
+//!
+//! kube does the talking. Its typed objects and its reading of kubeconfigs are as large as the rest of the
+//! program, so objects are our own, and the webhook's image knows pods' service accounts only
+//! (feature `kubeconfig`).
+
+pub mod failure;
+#[cfg(feature = "kubeconfig")]
+mod kubeconfig;
+pub mod objects;
+mod service_account;
+mod trust;
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use http::Request;
+use http::header::{CONTENT_TYPE, DATE};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use kube::Client;
+use kube::client::Body;
+use kube::core::PartialObjectMeta;
+use kube::core::params::{GetParams, ListParams, PostParams};
+use kube::core::request::{Error as RequestError, Request as Requests};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use prestop_core::policy::KubernetesVersion;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+
+#[cfg(feature = "kubeconfig")]
+pub use self::kubeconfig::{Contexts, KubeconfigError};
+pub use self::service_account::{ServiceAccount, ServiceAccountError};
+pub use self::trust::{authorities, trusting};
+
+/// Nobody says where the API server is, or who asks.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The pod's service account can't be used.
+    #[error(transparent)]
+    ServiceAccount(#[from] ServiceAccountError),
+    /// The kubeconfig can't be used.
+    #[cfg(feature = "kubeconfig")]
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// There is no kubeconfig where one is looked for.
+    #[cfg(feature = "kubeconfig")]
+    #[error("no cluster is known: there is no kubeconfig{0}; set KUBECONFIG to its path")]
+    NoKubeconfig(String),
+}
+
+/// What can't be had of the cluster.
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    /// It does not answer, or refuses.
+    #[error("the API server: {}", failure::reason(.0))]
+    Request(#[from] kube::Error),
+    /// Its version is none that is known.
+    #[error("the API server's version is {0:?}")]
+    Version(String),
+}
+
+/// Which cluster, where it is not the current context of the kubeconfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it.
+    pub context: Option<String>,
+}
+
+/// A cluster that can be asked.
+#[derive(Clone)]
+pub struct Target {
+    /// Asks it.
+    pub client: Client,
+    /// Its address and how it was found, for messages.
+    pub name: String,
+}
+
+/// Objects of one kind, as the API's path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection(String);
+
+/// The API server.
+#[derive(Clone)]
+pub struct Api {
+    client: Client,
+}
+
+#[derive(Deserialize)]
+struct List<T> {
+    items: Vec<T>,
+}
+
+/// The cluster that was chosen: of the kubeconfig, or else the one that this process runs in.
+///
+/// # Errors
+/// When there is neither, or it can't be used.
+#[cfg_attr(not(feature = "kubeconfig"), allow(unused_variables))]
+pub fn target(choice: &Choice) -> Result<Target, ClientError> {
+    let account = ServiceAccount::of_this_pod(|name| std::env::var(name).ok());
+    #[cfg(feature = "kubeconfig")]
+    {
+        let environment = |name: &str| std::env::var_os(name);
+        let files = kubeconfig::files(choice.kubeconfig.as_deref(), environment);
+        if let Some(kubeconfig) = kubeconfig::read(&files)? {
+            return Ok(kubeconfig::target(&kubeconfig, choice)?);
+        }
+        // Where there is neither, people miss their kubeconfig.
+        if account.is_err() || *choice != Choice::default() {
+            let places: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            let places = if places.is_empty() {
+                String::new()
+            } else {
+                format!(" at {}", places.join(", "))
+            };
+            return Err(ClientError::NoKubeconfig(places));
+        }
+    }
+    let account = account?;
+    let name = format!("https://{} (this pod's service account)", account.address);
+    Ok(Target { client: account.client()?, name })
+}
+
+/// The API server's version.
+///
+/// # Errors
+/// When it does not answer, or its version can't be read.
+pub async fn version(client: &Client) -> Result<KubernetesVersion, ClusterError> {
+    let info = client.apiserver_version().await?;
+    let text = format!("{}.{}", info.major, info.minor);
+    text.parse().map_err(|_| ClusterError::Version(text))
+}
+
+impl Collection {
+    /// All namespaces.
+    #[must_use]
+    pub fn namespaces() -> Self {
+        Self("/api/v1/namespaces".to_owned())
+    }
+
+    /// Pods of a namespace.
+    #[must_use]
+    pub fn pods(namespace: &str) -> Self {
+        Self::core(namespace, "pods")
+    }
+
+    /// Secrets of a namespace.
+    #[must_use]
+    pub fn secrets(namespace: &str) -> Self {
+        Self::core(namespace, "secrets")
+    }
+
+    /// Services of a namespace.
+    #[must_use]
+    pub fn services(namespace: &str) -> Self {
+        Self::core(namespace, "services")
+    }
+
+    /// Deployments of a namespace.
+    #[must_use]
+    pub fn deployments(namespace: &str) -> Self {
+        Self(format!("/apis/apps/v1/namespaces/{namespace}/deployments"))
+    }
+
+    /// All mutating webhooks.
+    #[must_use]
+    pub fn mutating_webhook_configurations() -> Self {
+        Self("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations".to_owned())
+    }
+
+    /// Questions about what somebody may do.
+    #[must_use]
+    pub fn subject_access_reviews() -> Self {
+        Self("/apis/authorization.k8s.io/v1/subjectaccessreviews".to_owned())
+    }
+
+    fn core(namespace: &str, plural: &str) -> Self {
+        Self(format!("/api/v1/namespaces/{namespace}/{plural}"))
+    }
+
+    fn requests(&self) -> Requests {
+        Requests::new(self.0.as_str())
+    }
+}
+
+/// Errors are kube's; those of its kind `Api` are what the API server answered.
+impl Api {
+    /// What this client reaches.
+    #[must_use]
+    pub const fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The time by the API server's clock, in whole seconds: the `Date` of an answer
+    /// (RFC 9110, section 6.6.1). `None` where it does not say. The answer itself may be a refusal.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn date(&self) -> Result<Option<SystemTime>, kube::Error> {
+        let request =
+            Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
+        let (head, body) = self.client.send(request).await?.into_parts();
+        // A connection whose answer was read to its end is used again.
+        body.collect_bytes().await?;
+        let date = head.headers.get(DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
+    }
+
+    /// An object, if it is there.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the answer is no `T`.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        name: &str,
+    ) -> Result<Option<T>, kube::Error> {
+        match self.ask(collection.requests().get(name, &GetParams::default())).await {
+            Ok(text) => read(&text).map(Some),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The objects with these labels, a selector as the API's queries have it.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the answer is no list of `T`.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        labels: &str,
+    ) -> Result<Vec<T>, kube::Error> {
+        let text = self.ask(collection.requests().list(&ListParams::default().labels(labels)));
+        Ok(read::<List<T>>(&text.await?)?.items)
+    }
+
+    /// Creates an object; the API server's answer.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the answer is no `T`.
+    pub async fn create<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        object: &Value,
+    ) -> Result<T, kube::Error> {
+        self.post(collection, object, &PostParams::default()).await
+    }
+
+    /// What would be created: the object has gone through all of admission and is not kept.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the answer is no `T`.
+    pub async fn create_dry_run<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        object: &Value,
+    ) -> Result<T, kube::Error> {
+        let parameters = PostParams { dry_run: true, ..PostParams::default() };
+        self.post(collection, object, &parameters).await
+    }
+
+    /// Replaces an object, if it still has the resource version that it says.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses; status 409 where the object has changed.
+    pub async fn replace(
+        &self,
+        collection: &Collection,
+        name: &str,
+        object: &(impl serde::Serialize + Sync),
+    ) -> Result<(), kube::Error> {
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        let request = collection.requests().replace(name, &PostParams::default(), body);
+        self.ask(request).await.map(drop)
+    }
+
+    /// Changes an object by the operations of a JSON patch.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses; status 409 or 422 where a `test` does not hold.
+    pub async fn patch(
+        &self,
+        collection: &Collection,
+        name: &str,
+        operations: &Value,
+    ) -> Result<(), kube::Error> {
+        let body = serde_json::to_vec(operations).map_err(kube::Error::SerdeError)?;
+        let request = Request::patch(format!("{}/{name}", collection.0))
+            .header(CONTENT_TYPE, "application/json-patch+json")
+            .body(body)
+            .map_err(RequestError::BuildRequest);
+        self.ask(request).await.map(drop)
+    }
+
+    /// Changes of one mutating webhook configuration, from what is there at the start on: `Ok` for each, and
+    /// errors while it can't be watched, for ever. It is tried again, more and more seldom.
+    pub fn changes_of_mutating_webhook(
+        &self,
+        name: &str,
+    ) -> impl Stream<Item = Result<(), watcher::Error>> + use<> {
+        let all: kube::Api<PartialObjectMeta<MutatingWebhookConfiguration>> =
+            kube::Api::all(self.client.clone());
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let events = watcher(all, config).default_backoff();
+        let is_change = |event: &Event<_>| !matches!(event, Event::Init | Event::InitDone);
+        let changes = events.try_filter(move |event| std::future::ready(is_change(event)));
+        changes.map(|event| event.map(drop))
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        collection: &Collection,
+        object: &Value,
+        parameters: &PostParams,
+    ) -> Result<T, kube::Error> {
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        read(&self.ask(collection.requests().create(parameters, body)).await?)
+    }
+
+    async fn ask(
+        &self,
+        request: Result<Request<Vec<u8>>, RequestError>,
+    ) -> Result<String, kube::Error> {
+        self.client.request_text(request.map_err(kube::Error::BuildRequest)?).await
+    }
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, kube::Error> {
+    serde_json::from_str(text).map_err(kube::Error::SerdeError)
+}

@@ -1,0 +1,138 @@
+//! The state of the shared authority as the Secret holds it, in JSON.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{Retired, Shared, Successor};
+use crate::cluster::certificates::{Authority, CertificateError};
+
+/// The version of what is in the Secret. Versions that only add fields keep it.
+const SCHEMA: u64 = 1;
+
+/// The Secret can't be used.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// Not what this program writes.
+    #[error("the Secret's state can't be read: {0}")]
+    State(#[from] serde_json::Error),
+    /// Written by a newer version, which knows what it means.
+    #[error("the Secret's state is of schema {0}; this version of prestop knows {SCHEMA}")]
+    Newer(u64),
+    /// Written by nobody.
+    #[error("the Secret's state is of schema {0}, which no version of prestop writes")]
+    Schema(u64),
+    /// A certificate or a key in it is broken.
+    #[error("the Secret's authority: {0}")]
+    Authority(#[from] CertificateError),
+}
+
+/// The Secret's state as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    schema: u64,
+    generation: u64,
+    current: WrittenAuthority,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<WrittenAuthority>,
+    /// Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_published_at: Option<u64>,
+    #[serde(default)]
+    retired: Vec<WrittenRetired>,
+    /// Of whoever wrote this last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    overlap_seconds: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenAuthority {
+    certificate: String,
+    key: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenRetired {
+    certificate: String,
+    /// Seconds since 1970.
+    until: u64,
+}
+
+impl Shared {
+    /// Reads the Secret's state.
+    ///
+    /// # Errors
+    /// When it is not what this program wrote. [`super::Change::Begin`] is due then, unless it is
+    /// [`SecretError::Newer`]: that is not ours to change.
+    pub fn from_json(json: &[u8]) -> Result<Self, SecretError> {
+        // A newer version's state may look different altogether, but for this field.
+        let written: Value = serde_json::from_slice(json)?;
+        let schema = written.get("schema").and_then(Value::as_u64);
+        if let Some(newer) = schema.filter(|schema| *schema > SCHEMA) {
+            return Err(SecretError::Newer(newer));
+        }
+        let written: Written = serde_json::from_value(written)?;
+        if written.schema != SCHEMA {
+            return Err(SecretError::Schema(written.schema));
+        }
+        let authority = |written: &WrittenAuthority| {
+            Authority::from_pem(&written.certificate, &written.key).map_err(SecretError::from)
+        };
+        let next = written.next.as_ref().map(&authority).transpose()?;
+        let published_at = written.next_published_at.map(time);
+        let retired = written.retired.into_iter().map(|retired| Retired {
+            certificate_pem: retired.certificate,
+            until: time(retired.until),
+        });
+        Ok(Self {
+            generation: written.generation,
+            current: authority(&written.current)?,
+            next: next.map(|authority| Successor { authority, published_at }),
+            retired: retired.collect(),
+            overlap: written.overlap_seconds.map(duration),
+        })
+    }
+
+    /// The Secret's state, with the keys.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let authority = |authority: &Authority| WrittenAuthority {
+            certificate: authority.certificate_pem().to_owned(),
+            key: authority.key_pem(),
+        };
+        let written = Written {
+            schema: SCHEMA,
+            generation: self.generation,
+            current: authority(&self.current),
+            next: self.next.as_ref().map(|next| authority(&next.authority)),
+            next_published_at: self.next.as_ref().and_then(|next| next.published_at).map(seconds),
+            retired: self
+                .retired
+                .iter()
+                .map(|retired| WrittenRetired {
+                    certificate: retired.certificate_pem.clone(),
+                    until: seconds(retired.until),
+                })
+                .collect(),
+            overlap_seconds: self.overlap.map(|overlap| overlap.as_secs()),
+        };
+        // Texts and numbers can always be written.
+        serde_json::to_string(&written).unwrap_or_default()
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn time(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + duration(seconds)
+}
+
+/// Very long, instead of too long to count with, for what nobody can have meant.
+fn duration(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.min(1 << 40))
+}

@@ -1,0 +1,254 @@
+//! The servers: admission reviews over TLS, and the administration port in plain HTTP.
+//!
+//! An own accept loop over hyper, because limits on slow and silent clients need one:
+//! - `connections`: how many there may be, and which one has to go;
+//! - [`tls`]: who may connect, and how;
+//! - `stream`: what a connection waits for, and how long its answer may go unread;
+//! - `deadline`: how much time the caller has left;
+//! - `body`: request bodies, bounded in length, time and memory;
+//! - [`routes`]: the paths of both ports;
+//! - [`readiness`]: whether requests should come here.
+//!
+//! What a pod gets is not decided here, and where certificates, policies and namespaces come from
+//! is not known here.
+
+mod body;
+mod connections;
+mod deadline;
+mod stream;
+
+pub mod readiness;
+pub mod routes;
+pub mod tls;
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+use self::connections::{Connections, Slot, Stage};
+use self::stream::{Socket, Watched};
+use self::tls::Acceptor;
+use crate::webhook::metrics::{ConnectionEnd, HandshakeError, Metrics};
+use crate::webhook::settings::Limits;
+use crate::webhook::shutdown::{Phase, Shutdown};
+
+/// The API server sends about ten headers.
+const MOST_HEADERS: usize = 64;
+/// Also the most of a body that is read ahead.
+const LARGEST_HEAD_BYTES: usize = 32 * 1024;
+/// Where no connection could be accepted, and none ends.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How often that is logged at most. It is counted each time.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// Open files that are left to others: probes, the API server's client, files that are read again.
+const RESERVED_FILES: u64 = 32;
+/// What the kernel keeps of one connection's answers, twice as much with what it needs itself. Nearly
+/// all answers fit; without a bound it may be several megabytes for a client that does not read.
+const UNREAD_IN_KERNEL_BYTES: usize = 64 * 1024;
+
+/// One port and what is served there.
+pub struct Server {
+    /// Plain HTTP or TLS.
+    pub transport: Transport,
+    /// What answers.
+    pub router: Router,
+    /// What clients may take.
+    pub limits: Limits,
+    /// Where connections are counted; the administration port's are not.
+    pub metrics: Option<Arc<Metrics>>,
+}
+
+/// What is spoken below HTTP.
+#[derive(Clone)]
+pub enum Transport {
+    /// Nothing.
+    Plain,
+    /// TLS.
+    Tls(Arc<Acceptor>),
+}
+
+impl Server {
+    /// Serves until the phase is [`Phase::Stopping`], then until the last request has ended, at
+    /// most `drain_timeout` longer.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        mut shutdown: Shutdown,
+        drain_timeout: Duration,
+    ) {
+        let server = Arc::new(self);
+        let connections = Arc::new(Connections::new(server.most_connections()));
+        let mut stopping = shutdown.clone();
+        let mut told = None;
+        // Connections inherit it. Where it can't be set, the system's own bound holds.
+        let _ = set_socket_send_buffer_size(&listener, UNREAD_IN_KERNEL_BYTES);
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&listener, &connections) => accepted,
+                () = stopping.reached(Phase::Stopping) => break,
+            };
+            match accepted {
+                Ok((stream, slot)) => {
+                    tokio::spawn(server.clone().connection(stream, slot, shutdown.clone()));
+                }
+                Err(error) => {
+                    server.not_accepted(&error, &mut told);
+                    // Most likely there are no file descriptors left.
+                    connections.set_most(server.most_connections());
+                    let wait = connections.evict_one().unwrap_or(ACCEPT_AGAIN_AFTER);
+                    let _ = timeout(wait, connections.one_ended()).await;
+                }
+            }
+        }
+        drop(listener);
+        shutdown.reached(Phase::Stopping).await;
+        if timeout(drain_timeout, connections.all_ended()).await.is_err() {
+            warn!("requests were still open at the end of the drain timeout");
+        }
+    }
+
+    /// As many as the settings say, or as there are file descriptors for.
+    fn most_connections(&self) -> usize {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
+        self.limits.connections.min(most.max(1))
+    }
+
+    fn not_accepted(&self, error: &io::Error, told: &mut Option<Instant>) {
+        if let Some(metrics) = &self.metrics {
+            metrics.connection_not_accepted();
+        }
+        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            *told = Some(Instant::now());
+            warn!(%error, "a connection could not be accepted");
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, slot: Slot, shutdown: Shutdown) {
+        let count = |end| {
+            if let Some(metrics) = &self.metrics {
+                metrics.connection_closed(end);
+            }
+        };
+        if let Some(metrics) = &self.metrics {
+            metrics.connection_opened();
+        }
+        // Answers are written as a whole.
+        let _ = stream.set_nodelay(true);
+        let end = match &self.transport {
+            Transport::Plain => self.http(stream, &slot, shutdown).await,
+            Transport::Tls(acceptor) => {
+                let handshake = timeout(self.limits.handshake_timeout, acceptor.accept(stream));
+                let result = tokio::select! {
+                    result = handshake => result,
+                    () = slot.evicted() => return count(ConnectionEnd::Evicted),
+                };
+                match result {
+                    Ok(Ok(stream)) => self.http(stream, &slot, shutdown).await,
+                    Ok(Err(why)) => {
+                        self.handshake_failed(why);
+                        ConnectionEnd::Error
+                    }
+                    Err(_) => {
+                        self.handshake_failed(HandshakeError::Timeout);
+                        ConnectionEnd::HandshakeTimeout
+                    }
+                }
+            }
+        };
+        count(end);
+    }
+
+    fn handshake_failed(&self, why: HandshakeError) {
+        debug!(?why, "TLS handshake failed");
+        if let Some(metrics) = &self.metrics {
+            metrics.handshake_failed(why);
+        }
+    }
+
+    async fn http<S>(&self, stream: S, slot: &Slot, shutdown: Shutdown) -> ConnectionEnd
+    where
+        S: Socket,
+    {
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            let (router, shutdown) = (self.router.clone(), shutdown.clone());
+            let state = slot.state().clone();
+            state.request_begins();
+            request.extensions_mut().insert(slot.connections().clone());
+            async move {
+                let response = router.oneshot(request).await;
+                state.set(Stage::Answer);
+                response.map(|mut response| {
+                    if shutdown.phase() != Phase::Serving {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(CONNECTION, close);
+                    }
+                    response
+                })
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Also the time between two requests.
+            .header_read_timeout(self.limits.idle_timeout)
+            .max_headers(MOST_HEADERS)
+            .max_buf_size(LARGEST_HEAD_BYTES)
+            .serve_connection(TokioIo::new(Watched::new(stream, slot.state().clone())), service);
+        let mut connection = pin!(connection);
+        let mut first_request = pin!(sleep(self.limits.first_request_timeout));
+        let (mut is_first_awaited, mut is_stopping) = (true, false);
+        let mut stopping = shutdown.clone();
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => return match result {
+                    Ok(()) if is_stopping => ConnectionEnd::Drained,
+                    Ok(()) => ConnectionEnd::Finished,
+                    Err(_) if slot.state().is_unread() => ConnectionEnd::AnswerTimeout,
+                    Err(error) if error.is_timeout() => ConnectionEnd::IdleTimeout,
+                    Err(error) if error.is_parse() => {
+                        debug!(%error, "malformed head");
+                        ConnectionEnd::MalformedHead
+                    }
+                    Err(error) => {
+                        debug!(%error, "connection ended");
+                        ConnectionEnd::Error
+                    }
+                },
+                () = slot.evicted() => return ConnectionEnd::Evicted,
+                () = &mut first_request, if is_first_awaited => {
+                    if !slot.was_used() {
+                        return ConnectionEnd::FirstRequestTimeout;
+                    }
+                    is_first_awaited = false;
+                }
+                () = stopping.reached(Phase::Stopping), if !is_stopping => {
+                    is_stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Connections>,
+) -> io::Result<(TcpStream, Slot)> {
+    let (stream, source) = listener.accept().await?;
+    Ok((stream, connections.slot(source.ip()).await))
+}

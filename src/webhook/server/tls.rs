@@ -1,0 +1,146 @@
+//! The TLS port: TLS 1.3 (RFC 8446), 1.2 where it is asked for, HTTP/1.1 only (ALPN, RFC 7301), and
+//! if wanted only clients with a certificate of one of the given names.
+
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::ring::default_provider;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{Error as TlsError, InvalidMessage, RootCertStore, ServerConfig};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use x509_parser::extensions::GeneralName;
+
+use crate::webhook::metrics::HandshakeError;
+use crate::webhook::settings::TlsVersion;
+
+/// Makes connections out of streams. What it asks of clients can change at any time.
+pub struct Acceptor {
+    terms: ArcSwap<Terms>,
+}
+
+/// What holds for new connections.
+pub struct Terms {
+    config: Arc<ServerConfig>,
+    /// Names of clients; empty: any.
+    allowed_names: Vec<String>,
+}
+
+/// The terms can't be fulfilled by anybody.
+#[derive(Debug, Error)]
+#[error("TLS can't be set up: {0}")]
+pub struct TermsError(String);
+
+/// Clients that are let in.
+pub struct Clients {
+    /// Who signs their certificates.
+    pub authorities: RootCertStore,
+    /// Names, one of which a certificate must have; empty: any.
+    pub allowed_names: Vec<String>,
+}
+
+impl Terms {
+    /// Terms under which `certificates` decides which certificate a client sees.
+    ///
+    /// # Errors
+    /// When `clients` has no authority.
+    pub fn new(
+        minimum_version: TlsVersion,
+        certificates: Arc<dyn ResolvesServerCert>,
+        clients: Option<Clients>,
+    ) -> Result<Self, TermsError> {
+        let failed = |error: &dyn std::fmt::Display| TermsError(error.to_string());
+        let provider = Arc::new(default_provider());
+        let versions: &[_] = match minimum_version {
+            TlsVersion::V1_2 => &[&TLS13, &TLS12],
+            TlsVersion::V1_3 => &[&TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(versions)
+            .map_err(|error| failed(&error))?;
+        let (builder, allowed_names) = match clients {
+            None => (builder.with_no_client_auth(), Vec::new()),
+            Some(Clients { authorities, allowed_names }) => {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider)
+                        .build()
+                        .map_err(|error| failed(&error))?;
+                (builder.with_client_cert_verifier(verifier), allowed_names)
+            }
+        };
+        let mut config = builder.with_cert_resolver(certificates);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // The API server does not resume sessions, and a client is to be checked each time.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self { config: Arc::new(config), allowed_names })
+    }
+}
+
+impl Acceptor {
+    /// Under these terms, until others are set.
+    #[must_use]
+    pub fn new(terms: Terms) -> Self {
+        Self { terms: ArcSwap::from_pointee(terms) }
+    }
+
+    /// New connections are made under these terms from now on.
+    pub fn set(&self, terms: Terms) {
+        self.terms.store(Arc::new(terms));
+    }
+
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, HandshakeError> {
+        let terms = self.terms.load_full();
+        let acceptor = TlsAcceptor::from(terms.config.clone());
+        let stream = acceptor.accept(stream).await.map_err(|error| reason(&error))?;
+        if terms.allowed_names.is_empty() {
+            return Ok(stream);
+        }
+        let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        if certificate.is_some_and(|certificate| has_name(certificate, &terms.allowed_names)) {
+            Ok(stream)
+        } else {
+            Err(HandshakeError::ClientCertificate)
+        }
+    }
+}
+
+fn reason(error: &io::Error) -> HandshakeError {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    match tls {
+        None => HandshakeError::Closed,
+        Some(TlsError::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge
+            | InvalidMessage::InvalidEmptyPayload,
+        )) => HandshakeError::NotTls,
+        Some(TlsError::NoCertificatesPresented | TlsError::InvalidCertificate(_)) => {
+            HandshakeError::ClientCertificate
+        }
+        Some(_) => HandshakeError::Protocol,
+    }
+}
+
+/// Whether a certificate's common name or one of its DNS names is among these.
+fn has_name(certificate: &[u8], allowed: &[String]) -> bool {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+        return false;
+    };
+    let is_allowed = |name: &str| allowed.iter().any(|allowed| allowed == name);
+    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let dns = alternative
+        .iter()
+        .flat_map(|names| &names.value.general_names)
+        .filter_map(|name| if let GeneralName::DNSName(name) = name { Some(*name) } else { None });
+    common.chain(dns).any(is_allowed)
+}

@@ -1,0 +1,229 @@
+//! Log lines: what they look like (`json`), how they leave (`lines`), and the one line that each
+//! decision gets.
+
+mod json;
+mod lines;
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use tracing::{Level, debug, enabled, error, info};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
+
+use self::json::JsonLine;
+pub use self::lines::Lost;
+use self::lines::{EventWriter, Lines};
+use crate::webhook::settings::{LogFormat, LogLevel, LogSettings};
+use prestop_core::admission::{Event, Verdict};
+use prestop_core::engine::hook::{Hook, QuitHook, Wait};
+use prestop_core::engine::printable::{is_printable, printable};
+use prestop_core::engine::{ContainerOutcome, Decision, Outcome};
+
+/// All lines of the process.
+static LINES: Lines<BorrowedFd<'static>> = Lines::to(rustix::stdio::stderr());
+
+/// Names of Kubernetes are shorter.
+const LONGEST_NAME: usize = 256;
+/// For the containers, and the problems, of one pod.
+const LONGEST_LIST: usize = 1024;
+/// What most containers take of a list.
+const USUAL_CONTAINER: usize = 48;
+
+/// Changes the level while the program runs.
+#[derive(Debug, Clone)]
+pub struct LevelHandle(reload::Handle<LevelFilter, Registry>);
+
+/// Sends log lines to standard error from now on. `None` when somebody else has done that already.
+#[must_use]
+pub fn start(settings: LogSettings) -> Option<LevelHandle> {
+    let (filter, handle) = reload::Layer::new(filter(settings.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let is_text = match settings.format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+    };
+    let started = if is_text {
+        let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let lines =
+            fmt::layer().with_writer(|| EventWriter(&LINES)).with_target(false).with_ansi(colours);
+        registry.with(lines).try_init()
+    } else {
+        let lines = fmt::layer().event_format(JsonLine).with_writer(|| EventWriter(&LINES));
+        registry.with(lines).try_init()
+    };
+    started.ok()?;
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or_default();
+        error!(place, message = printable(message, LONGEST_LIST), "panic");
+    }));
+    Some(LevelHandle(handle))
+}
+
+/// Writes lines that come at the same time together from now on, while a server runs, and waits for no
+/// reader. `lose` is called for lines that are lost, each time that there are some. Goes on until it is
+/// dropped; then [`write_the_last`].
+pub async fn write_together(lose: impl Fn(Lost)) {
+    LINES.write_together(lose).await;
+}
+
+/// Writes the lines that still wait, and later ones at once.
+pub fn write_the_last() {
+    LINES.end();
+}
+
+impl LevelHandle {
+    /// Only lines of at least this importance are written from now on.
+    pub fn set(&self, level: LogLevel) {
+        // The subscriber lives as long as the process.
+        let _ = self.0.modify(|now| *now = filter(level));
+    }
+}
+
+const fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// One line a decision: what changed a pod or found a problem at `info`, the rest at `debug`.
+/// No text of a pod but names, and those escaped.
+pub fn decided(event: &Event<'_>, duration: Duration) {
+    let decision = match event.verdict {
+        Verdict::Decided(decision) => decision,
+        Verdict::SelfCheckFailed(fault) => {
+            let (uid, pod) = (printable(event.uid, LONGEST_NAME), pod_name(event));
+            error!(%uid, %pod, fault, "patch held back: please report this");
+            return;
+        }
+    };
+    let is_noteworthy = decision.is_injected() || !decision.problems.is_empty();
+    // A line that nobody wants is not made.
+    if is_noteworthy && enabled!(Level::INFO) {
+        let line = Line::new(event, decision, duration);
+        info!(
+            pod = line.pod.as_str(),
+            owner = &*line.owner,
+            decision = line.decision,
+            reason = line.reason,
+            containers = line.containers.as_str(),
+            grace_before_seconds = line.grace.map(|grace| grace.0),
+            grace_after_seconds = line.grace.map(|grace| grace.1),
+            problems = line.problems.as_str(),
+            dry_run = event.is_dry_run,
+            duration_microseconds = line.duration_microseconds,
+            "pod"
+        );
+    } else if enabled!(Level::DEBUG) {
+        let line = Line::new(event, decision, duration);
+        debug!(
+            pod = line.pod.as_str(),
+            owner = &*line.owner,
+            decision = line.decision,
+            reason = line.reason,
+            operation = event.operation.name(),
+            duration_microseconds = line.duration_microseconds,
+            "pod"
+        );
+    }
+}
+
+/// What a line says.
+struct Line<'a> {
+    pod: String,
+    owner: Cow<'a, str>,
+    decision: &'static str,
+    reason: &'static str,
+    containers: String,
+    /// Before and after, in seconds.
+    grace: Option<(i64, i64)>,
+    problems: String,
+    duration_microseconds: u64,
+}
+
+impl<'a> Line<'a> {
+    fn new(event: &Event<'a>, decision: &Decision<'_>, duration: Duration) -> Self {
+        let (outcome, reason, grace) = match decision.outcome {
+            Outcome::Injected(injection) => {
+                let grace = injection.grace;
+                ("injected", "", Some((grace.before_seconds, grace.after_seconds)))
+            }
+            Outcome::Skipped(reason) => ("skipped", reason.code(), None),
+        };
+        Self {
+            pod: pod_name(event),
+            owner: printed(event.owner_kind.unwrap_or_default(), LONGEST_NAME),
+            decision: outcome,
+            reason,
+            containers: containers(decision),
+            grace,
+            problems: problems(decision),
+            duration_microseconds: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// A text as printable ASCII of at most so many characters; as it is, where it is that already.
+fn printed(text: &str, longest: usize) -> Cow<'_, str> {
+    if is_printable(text, longest) { text.into() } else { printable(text, longest).into() }
+}
+
+/// `namespace/name`.
+fn pod_name(event: &Event<'_>) -> String {
+    let name = [event.namespace, "/", event.name].concat();
+    if is_printable(&name, LONGEST_NAME) { name } else { printable(&name, LONGEST_NAME) }
+}
+
+/// `web quit 10s wait 25s, proxy sleep 15s, log own-hook`.
+fn containers(decision: &Decision<'_>) -> String {
+    let mut text = String::with_capacity(decision.containers.len() * USUAL_CONTAINER);
+    for container in &decision.containers {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(container.name);
+        text.push(' ');
+        match &container.outcome {
+            ContainerOutcome::Injected(injected) => push_hook(&mut text, &injected.hook),
+            ContainerOutcome::Earlier(_) => text.push_str("earlier-pass"),
+            ContainerOutcome::LeftAlone(reason) => text.push_str(reason.code()),
+        }
+    }
+    if is_printable(&text, LONGEST_LIST) { text } else { printable(&text, LONGEST_LIST) }
+}
+
+fn push_hook(text: &mut String, hook: &Hook<'_>) {
+    text.push_str(hook.form());
+    text.push(' ');
+    push_seconds(text, hook.delay_seconds());
+    if let Hook::Quit(QuitHook { wait: Wait::AtMost { seconds }, .. }) = hook {
+        text.push_str(" wait ");
+        push_seconds(text, *seconds);
+    }
+}
+
+fn push_seconds(text: &mut String, seconds: i64) {
+    text.push_str(itoa::Buffer::new().format(seconds));
+    text.push('s');
+}
+
+fn problems(decision: &Decision<'_>) -> String {
+    let mut text = String::new();
+    for problem in &decision.problems {
+        let separator = if text.is_empty() { "" } else { "; " };
+        // Writing to a String never fails.
+        let _ = write!(text, "{separator}{problem}");
+    }
+    if is_printable(&text, LONGEST_LIST) { text } else { printable(&text, LONGEST_LIST) }
+}
