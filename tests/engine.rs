@@ -5,7 +5,7 @@ mod containers;
 mod patch;
 
 use prestop_core::catalogue::Catalogue;
-use prestop_core::engine::hook::Hook;
+use prestop_core::engine::hook::{Delay, Hook};
 use prestop_core::engine::patch::Patch;
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
@@ -60,13 +60,16 @@ fn words(decision: &Decision<'_>) -> Vec<String> {
             (Some(injected), _) => match &injected.hook {
                 Hook::Sleep { seconds } => format!("sleep {seconds}"),
                 Hook::ExecSleep { seconds } => format!("exec sleep {seconds}"),
-                Hook::Quit(quit) => format!(
-                    "{}, {}{}, wait {}",
-                    quit.delay_seconds,
-                    quit.command.join(" "),
-                    quit.signal.map(|signal| format!(" or {signal}")).unwrap_or_default(),
-                    quit.wait
-                ),
+                Hook::Script(script) => {
+                    let Delay::Fixed { seconds } = script.delay else { panic!("{script:?}") };
+                    let quit = script.quit().unwrap();
+                    format!(
+                        "{seconds}, {}{}, wait {}",
+                        quit.command.join(" "),
+                        quit.signal.map(|signal| format!(" or {signal}")).unwrap_or_default(),
+                        script.wait
+                    )
+                }
             },
             (None, Some(reason)) => reason.code().to_owned(),
             (None, None) => "earlier".to_owned(),

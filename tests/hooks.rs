@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prestop_core::engine::hook::{Hook, QuitHook, Wait};
+use prestop_core::engine::hook::{Delay, Hook, Quit, ScriptHook, Task, Wait};
 
 /// How long something that happens in milliseconds may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,15 +40,18 @@ fn hook_arguments(
 ) -> Vec<String> {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let names = owned(&names.split_terminator(',').collect::<Vec<_>>());
-    let hook = Hook::Quit(QuitHook {
-        delay_seconds: delay.into(),
+    let hook = Hook::Script(ScriptHook {
+        delay: Delay::Fixed { seconds: delay.into() },
         wait: match wait {
             "none" => Wait::No,
             seconds => Wait::AtMost { seconds: seconds.parse().unwrap() },
         },
-        signal: (!signal.is_empty()).then(|| signal.parse().unwrap()),
-        process_names: &names,
-        command: owned(command).into(),
+        task: Task::Quit(Quit {
+            signal: (!signal.is_empty()).then(|| signal.parse().unwrap()),
+            process_names: &names,
+            command: owned(command).into(),
+        }),
+        report: None,
     });
     let body = serde_json::to_value(&hook).unwrap();
     serde_json::from_value(body["exec"]["command"].clone()).unwrap()

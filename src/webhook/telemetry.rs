@@ -21,7 +21,7 @@ pub use self::lines::Lost;
 use self::lines::{EventWriter, Lines};
 use crate::webhook::settings::{LogFormat, LogLevel, LogSettings};
 use prestop_core::admission::{Event, Verdict};
-use prestop_core::engine::hook::{Hook, QuitHook, Wait};
+use prestop_core::engine::hook::Hook;
 use prestop_core::engine::printable::{is_printable, printable};
 use prestop_core::engine::{ContainerOutcome, Decision, Outcome};
 
@@ -207,9 +207,9 @@ fn push_hook(text: &mut String, hook: &Hook<'_>) {
     text.push_str(hook.form());
     text.push(' ');
     push_seconds(text, hook.delay_seconds());
-    if let Hook::Quit(QuitHook { wait: Wait::AtMost { seconds }, .. }) = hook {
+    if let Some(seconds) = hook.wait_seconds() {
         text.push_str(" wait ");
-        push_seconds(text, *seconds);
+        push_seconds(text, seconds);
     }
 }
 

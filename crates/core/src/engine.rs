@@ -49,7 +49,7 @@ pub use self::decision::{
 
 use self::container::{Candidate, Context, Sleep, Standing};
 use self::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod, Share};
-use self::hook::{Hook, QuitHook, Wait};
+use self::hook::{Delay, Hook, Quit, ScriptHook, Task, Wait};
 use self::pod::{Metadata, Pod, Spec};
 use self::reason::{ContainerReason, Problem, ProblemCode, SkipReason};
 use self::settings::{NamespaceSettings, STATUS_ANNOTATION, Switch, read_pod_labels};
@@ -362,16 +362,19 @@ impl<'a> Candidate<'a> {
 
     fn into_hook(self, share: Share) -> Hook<'a> {
         match self.quit {
-            Some(quit) => Hook::Quit(QuitHook {
-                delay_seconds: share.delay_seconds,
+            Some(quit) => Hook::Script(ScriptHook {
+                delay: Delay::Fixed { seconds: share.delay_seconds },
                 wait: if quit.waits {
                     Wait::AtMost { seconds: share.wait_seconds }
                 } else {
                     Wait::No
                 },
-                signal: quit.signal,
-                process_names: quit.process_names,
-                command: quit.command,
+                task: Task::Quit(Quit {
+                    signal: quit.signal,
+                    process_names: quit.process_names,
+                    command: quit.command,
+                }),
+                report: None,
             }),
             None if self.sleep == Sleep::Action => Hook::Sleep { seconds: share.delay_seconds },
             None => Hook::ExecSleep { seconds: share.delay_seconds },

@@ -8,7 +8,7 @@ use std::fmt::{self, Write};
 
 use prestop_core::catalogue::Profile;
 use prestop_core::duration::HumanSeconds;
-use prestop_core::engine::hook::{Hook, QuitHook, Wait};
+use prestop_core::engine::hook::{Quit, Wait};
 use prestop_core::engine::offline::{self, Note};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::reason::{AsideReason, Explanation, Problem};
@@ -419,10 +419,11 @@ impl HookReport<'_> {
 
 impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
     fn from(injected: &'a Injected<'a>) -> Self {
-        let quit = match &injected.hook {
-            Hook::Quit(quit) => Some(QuitReport::new(quit, injected)),
-            Hook::Sleep { .. } | Hook::ExecSleep { .. } => None,
-        };
+        let script = injected.hook.script();
+        let quit = script.and_then(|script| {
+            let quit = script.quit()?;
+            Some(QuitReport::new(quit, script.wait, injected))
+        });
         Self {
             form: injected.hook.form(),
             delay_seconds: injected.hook.delay_seconds(),
@@ -436,14 +437,14 @@ impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
 }
 
 impl<'a> QuitReport<'a> {
-    fn new(quit: &'a QuitHook<'a>, injected: &Injected<'_>) -> Self {
+    fn new(quit: &'a Quit<'a>, wait: Wait, injected: &Injected<'_>) -> Self {
         Self {
             command: &quit.command,
             signal: quit.signal.map(prestop_core::catalogue::Signal::name),
             process_names: quit.process_names,
-            longest_wait_seconds: match quit.wait {
+            longest_wait_seconds: match wait {
                 Wait::No => None,
-                Wait::AtMost { seconds } => Some(seconds),
+                Wait::AtMost { seconds } | Wait::ForConnections { seconds } => Some(seconds),
             },
             from: injected.quit_from.map_or("", prestop_core::engine::Source::name),
         }

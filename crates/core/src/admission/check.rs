@@ -2,7 +2,7 @@
 //! what the engine believes.
 
 use crate::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
-use crate::engine::hook::{known_script, recognised_length};
+use crate::engine::hook::{known_scripts, recognised_length};
 use crate::engine::pod::{Container, Exec, Pod, PreStop, Sleep, Spec};
 use crate::view::{self, FromJson, Members, Shape, Text, view};
 
@@ -76,7 +76,7 @@ enum Effect {
 /// What does not fit.
 pub(super) fn fits(patch: &[u8], pod: &Pod<'_>) -> Result<(), &'static str> {
     let patch = super::utf8(patch).map_err(|_| "the patch can't be read")?;
-    let operations = view::read_knowing::<Vec<Shape<Operation<'_>>>>(patch, known_script())
+    let operations = view::read_knowing::<Vec<Shape<Operation<'_>>>>(patch, known_scripts())
         .map_err(|_| "the patch can't be read")?;
     let operations = operations.value().ok_or("the patch is not a list")?;
     let spec = pod.spec.value().ok_or("the pod has no spec")?;

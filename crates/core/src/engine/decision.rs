@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::grace::GracePeriod;
-use super::hook::{Hook, QuitHook, Wait};
+use super::hook::Hook;
 use super::hook_note::HookNote;
 use super::reason::{ContainerReason, Problem, SkipReason};
 use super::status::{self, StatusContainer};
@@ -195,10 +195,7 @@ impl<'a> ContainerDecision<'a> {
                 hook: Cow::Borrowed(injected.hook.form()),
                 delay: injected.hook.delay_seconds(),
                 delay_from: Cow::Borrowed(injected.delay_from.name()),
-                wait: match &injected.hook {
-                    Hook::Quit(QuitHook { wait: Wait::AtMost { seconds }, .. }) => Some(*seconds),
-                    Hook::Quit(_) | Hook::Sleep { .. } | Hook::ExecSleep { .. } => None,
-                },
+                wait: injected.hook.wait_seconds(),
                 quit_from: injected.quit_from.map(|source| Cow::Borrowed(source.name())),
                 timeout_from: injected.timeout.map(|(_, source)| Cow::Borrowed(source.name())),
                 profile: injected.profile.map(Cow::Borrowed),

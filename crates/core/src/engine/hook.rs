@@ -1,27 +1,24 @@
 //! The `preStop` hooks that are injected, and how they are recognised again.
 //!
-//! Three forms: Kubernetes' own sleep action, the image's `sleep` program, and the quit: a constant
-//! script that gets every value as a positional argument, so that no text of a user is ever part of
-//! a shell line.
+//! Four forms: Kubernetes' own sleep action, the image's `sleep` program, and two constant scripts that
+//! get every value as a positional argument, so that no text of a user is ever part of a shell line:
+//! `quit` delays, quits and waits; `drain` is longer, and measures when traffic has moved away.
+
+mod read;
+mod script;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::LazyLock;
 
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::catalogue::Signal;
 
-use super::pod::PreStop;
-use crate::view::{Known, Shape, Text};
+pub use self::read::{recognised_delay, recognised_length};
+pub(crate) use self::script::known_scripts;
+use self::script::{NAME, Script};
 
-/// The commented source of the script.
-const SOURCE: &str = include_str!("hook.sh");
-
-/// What the script calls itself (`$0`) in error messages.
-const NAME: &str = "prestop";
-
-/// What the script takes for no wait.
+/// What the scripts take for no wait.
 const NO_WAIT: &str = "none";
 
 /// One container's hook.
@@ -37,17 +34,68 @@ pub enum Hook<'a> {
         /// How long.
         seconds: i64,
     },
-    /// Delay, quit, wait.
-    Quit(QuitHook<'a>),
+    /// One of the scripts.
+    Script(ScriptHook<'a>),
 }
 
-/// What the script is told.
+/// What a script does, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuitHook<'a> {
-    /// How long the quit is held back.
-    pub delay_seconds: i64,
+pub struct ScriptHook<'a> {
+    /// Holds the stop back while the endpoints are withdrawn.
+    pub delay: Delay,
+    /// What runs then.
+    pub task: Task<'a>,
     /// How long the stop signal is held back after it.
     pub wait: Wait,
+    /// The file to which the hook appends what it saw: the container's termination message.
+    pub report: Option<Cow<'a, str>>,
+}
+
+/// How long a script delays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// Always so long.
+    Fixed {
+        /// How long.
+        seconds: i64,
+    },
+    /// Until no new connections arrive.
+    Watched(Watch),
+}
+
+/// A delay that ends when no new connections arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watch {
+    /// It is never shorter.
+    pub least_seconds: i64,
+    /// It is never longer.
+    pub most_seconds: i64,
+    /// It ends when so long no more than the allowed connections have arrived.
+    pub quiet_seconds: i64,
+    /// So many connections in the quiet period are no traffic: probes, and a margin.
+    pub allowed_connections: i64,
+    /// How much longer the stop is held back after that: a sidecar stays longer than the application.
+    pub extra_seconds: i64,
+}
+
+/// What a script runs after the delay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task<'a> {
+    /// Nothing.
+    None,
+    /// The application is asked to finish its work and go.
+    Quit(Quit<'a>),
+    /// A command of the pod's author. Its exit status becomes that of the hook; where it fails nothing is
+    /// waited for.
+    Own {
+        /// The program and its arguments.
+        command: Cow<'a, [String]>,
+    },
+}
+
+/// How an application is asked to finish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quit<'a> {
     /// For PID 1, if there is no command or it failed.
     pub signal: Option<Signal>,
     /// Names under which PID 1 gets the signal; empty: any.
@@ -56,60 +104,125 @@ pub struct QuitHook<'a> {
     pub command: Cow<'a, [String]>,
 }
 
-/// How long the hook stays alive after the quit.
+/// How long the hook stays alive after the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// Not at all: the stop signal that follows is known to be a graceful one.
     No,
-    /// At most so many seconds.
+    /// At most so many seconds: the hook ends sooner when PID 1 does.
     AtMost {
-        /// The bound; the hook ends sooner when the application does.
+        /// The bound.
+        seconds: i64,
+    },
+    /// The same, and also until no connection to a listening port of the pod is left.
+    ForConnections {
+        /// The bound.
         seconds: i64,
     },
 }
 
-/// The script as it stands in pods: the source without its comments.
+/// The script of the form `quit` as it is in pods: the source without its comments.
 #[must_use]
 pub fn script() -> &'static str {
-    static SCRIPT: LazyLock<String> = LazyLock::new(|| {
-        let code =
-            SOURCE.lines().filter(|line| !line.trim_start().starts_with('#') && !line.is_empty());
-        let mut script = String::with_capacity(SOURCE.len());
-        for line in code {
-            script.push_str(line);
-            script.push('\n');
-        }
-        script
-    });
-    &SCRIPT
+    script::quit().text()
+}
+
+/// The script of the form `drain` as it is in pods.
+#[must_use]
+pub fn drain_script() -> &'static str {
+    script::drain().text()
 }
 
 impl Hook<'_> {
-    /// A stable word for the form: `sleep`, `exec-sleep`, `quit`.
+    /// A stable word for the form: `sleep`, `exec-sleep`, `quit`, `drain`.
     #[must_use]
-    pub const fn form(&self) -> &'static str {
+    pub fn form(&self) -> &'static str {
         match self {
             Self::Sleep { .. } => "sleep",
             Self::ExecSleep { .. } => "exec-sleep",
-            Self::Quit(_) => "quit",
+            Self::Script(script) if script.is_short() => "quit",
+            Self::Script(_) => "drain",
         }
     }
 
-    /// How long the stop is held back before anything else.
+    /// How long the stop is held back before anything else; at most, where the delay is watched.
     #[must_use]
     pub const fn delay_seconds(&self) -> i64 {
         match self {
             Self::Sleep { seconds } | Self::ExecSleep { seconds } => *seconds,
-            Self::Quit(quit) => quit.delay_seconds,
+            Self::Script(script) => script.delay.most_seconds(),
         }
     }
 
-    /// How long the hook can take, the quit command's own time not counted.
+    /// How long the hook can take, a command's own time not counted.
     #[must_use]
     pub const fn longest_seconds(&self) -> i64 {
         match self {
             Self::Sleep { seconds } | Self::ExecSleep { seconds } => *seconds,
-            Self::Quit(quit) => quit.delay_seconds.saturating_add(quit.wait.seconds()),
+            Self::Script(script) => {
+                script.delay.most_seconds().saturating_add(script.wait.seconds())
+            }
+        }
+    }
+
+    /// The wait after the delay, where there is one.
+    #[must_use]
+    pub const fn wait_seconds(&self) -> Option<i64> {
+        match self {
+            Self::Script(ScriptHook {
+                wait: Wait::AtMost { seconds } | Wait::ForConnections { seconds },
+                ..
+            }) => Some(*seconds),
+            Self::Script(_) | Self::Sleep { .. } | Self::ExecSleep { .. } => None,
+        }
+    }
+
+    /// What a script does, if it is one.
+    #[must_use]
+    pub const fn script(&self) -> Option<&ScriptHook<'_>> {
+        match self {
+            Self::Script(script) => Some(script),
+            Self::Sleep { .. } | Self::ExecSleep { .. } => None,
+        }
+    }
+}
+
+impl ScriptHook<'_> {
+    /// Whether the short script does all of it.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        let is_fixed = matches!(self.delay, Delay::Fixed { .. });
+        let keeps_status = matches!(self.task, Task::Own { .. }) && self.wait != Wait::No;
+        let holds = matches!(self.wait, Wait::ForConnections { .. });
+        is_fixed && self.task != Task::None && !keeps_status && !holds && self.report.is_none()
+    }
+
+    /// The watch, if the delay is watched.
+    #[must_use]
+    pub const fn watch(&self) -> Option<&Watch> {
+        match &self.delay {
+            Delay::Watched(watch) => Some(watch),
+            Delay::Fixed { .. } => None,
+        }
+    }
+
+    /// The quit, if there is one.
+    #[must_use]
+    pub const fn quit(&self) -> Option<&Quit<'_>> {
+        match &self.task {
+            Task::Quit(quit) => Some(quit),
+            Task::None | Task::Own { .. } => None,
+        }
+    }
+}
+
+impl Delay {
+    /// How long it can be.
+    #[must_use]
+    pub const fn most_seconds(&self) -> i64 {
+        match self {
+            Self::Fixed { seconds } => *seconds,
+            Self::Watched(watch) => watch.most_seconds.saturating_add(watch.extra_seconds),
         }
     }
 }
@@ -120,74 +233,19 @@ impl Wait {
     pub const fn seconds(self) -> i64 {
         match self {
             Self::No => 0,
-            Self::AtMost { seconds } => seconds,
+            Self::AtMost { seconds } | Self::ForConnections { seconds } => seconds,
         }
     }
 }
 
 impl fmt::Display for Wait {
-    /// As the script takes it.
+    /// As the scripts take it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::No => f.write_str(NO_WAIT),
-            Self::AtMost { seconds } => write!(f, "{seconds}"),
+            Self::AtMost { seconds } | Self::ForConnections { seconds } => write!(f, "{seconds}"),
         }
     }
-}
-
-/// The delay of a hook of ours, in any of its forms; `None` for hooks of others.
-#[must_use]
-pub fn recognised_delay(hook: &PreStop<'_>) -> Option<i64> {
-    plain_delay(hook).or_else(|| Some(delay_and_wait(hook)?.0))
-}
-
-/// How long a hook of ours can take, the quit command's own time not counted; `None` for hooks of
-/// others.
-#[must_use]
-pub fn recognised_length(hook: &PreStop<'_>) -> Option<i64> {
-    plain_delay(hook).or_else(|| {
-        let (delay, wait) = delay_and_wait(hook)?;
-        delay.checked_add(wait)
-    })
-}
-
-fn delay_and_wait(hook: &PreStop<'_>) -> Option<(i64, i64)> {
-    let command = hook.exec.value()?.command.value()?;
-    let [shell, option, code, name, delay, wait, _, _, ..] = &command[..] else {
-        return None;
-    };
-    let is = |argument: &Shape<Text<'_>>, text: &str| {
-        argument.value().is_some_and(|argument| argument == text)
-    };
-    let is_ours = is(shell, "/bin/sh") && is(option, "-c") && is(name, NAME);
-    if !is_ours || !is(code, script()) || !are_texts(command) {
-        return None;
-    }
-    // What is not a number is no wait: the script takes it so.
-    Some((whole(delay.value()?)?, whole(wait.value()?).unwrap_or(0)))
-}
-
-/// The delay of a hook that does nothing else, in one of our forms.
-fn plain_delay(hook: &PreStop<'_>) -> Option<i64> {
-    let seconds = match (hook.sleep.value(), hook.exec.value()) {
-        (Some(sleep), None) => sleep.seconds.value().copied(),
-        (None, Some(exec)) => match &exec.command.value()?[..] {
-            [Shape::Value(program), Shape::Value(seconds)] if program == "sleep" => whole(seconds),
-            _ => None,
-        },
-        _ => None,
-    };
-    // Less than nothing is refused by the API server.
-    seconds.filter(|seconds| *seconds >= 0)
-}
-
-/// Whole seconds, as `sleep` of every image takes them: digits and nothing else.
-fn whole(text: &str) -> Option<i64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-fn are_texts(command: &[Shape<Text<'_>>]) -> bool {
-    command.iter().all(|argument| argument.value().is_some())
 }
 
 impl Hook<'_> {
@@ -195,7 +253,7 @@ impl Hook<'_> {
     pub(super) fn script_bytes(&self) -> usize {
         match self {
             Self::Sleep { .. } | Self::ExecSleep { .. } => 0,
-            Self::Quit(_) => script_as_json().len(),
+            Self::Script(script) => script.code().json().len(),
         }
     }
 
@@ -212,11 +270,12 @@ impl Hook<'_> {
                 append(json, seconds);
                 json.extend_from_slice(b"\"]}}");
             }
-            Self::Quit(quit) => {
+            Self::Script(script) => {
                 json.extend_from_slice(b"{\"exec\":{\"command\":[\"/bin/sh\",\"-c\",");
-                json.extend_from_slice(script_as_json().as_bytes());
+                json.extend_from_slice(script.code().json().as_bytes());
                 json.push(b',');
-                quit.write_arguments(json);
+                append(json, NAME);
+                script.write_arguments(json);
                 json.extend_from_slice(b"]}}");
             }
         }
@@ -232,40 +291,107 @@ impl Serialize for Hook<'_> {
     }
 }
 
-impl QuitHook<'_> {
-    /// What the script is told, from its own name on.
+impl ScriptHook<'_> {
+    fn code(&self) -> &'static Script {
+        if self.is_short() { script::quit() } else { script::drain() }
+    }
+
+    /// The script's arguments, each with a comma before it.
     fn write_arguments(&self, json: &mut Vec<u8>) {
-        append(json, NAME);
-        json.extend_from_slice(b",\"");
-        append(json, &self.delay_seconds);
-        json.extend_from_slice(b"\",\"");
+        if self.is_short() {
+            append_number(json, self.delay.most_seconds());
+            self.write_wait(json);
+        } else {
+            self.write_delay(json);
+            self.write_wait(json);
+            let holds = matches!(self.wait, Wait::ForConnections { .. });
+            append_text(json, if holds { "connections" } else { "" });
+            append_text(json, self.report.as_deref().unwrap_or_default());
+            append_text(json, self.task.word());
+        }
+        self.task.write(json);
+    }
+
+    fn write_delay(&self, json: &mut Vec<u8>) {
+        let Watch {
+            least_seconds,
+            most_seconds,
+            quiet_seconds,
+            allowed_connections,
+            extra_seconds,
+        } = match self.delay {
+            Delay::Watched(watch) => watch,
+            Delay::Fixed { seconds } => Watch::fixed(seconds),
+        };
+        for number in
+            [least_seconds, most_seconds, quiet_seconds, allowed_connections, extra_seconds]
+        {
+            append_number(json, number);
+        }
+    }
+
+    fn write_wait(&self, json: &mut Vec<u8>) {
         match self.wait {
-            Wait::No => json.extend_from_slice(NO_WAIT.as_bytes()),
-            Wait::AtMost { seconds } => append(json, &seconds),
-        }
-        json.extend_from_slice(b"\",");
-        append(json, self.signal.map_or("", Signal::name));
-        json.push(b',');
-        match self.process_names {
-            [name] => append(json, name),
-            names => append(json, &names.join(",")),
-        }
-        for argument in self.command.iter() {
-            json.push(b',');
-            append(json, argument);
+            Wait::No => append_text(json, NO_WAIT),
+            Wait::AtMost { seconds } | Wait::ForConnections { seconds } => {
+                append_number(json, seconds);
+            }
         }
     }
 }
 
-/// The script as a JSON text: it never changes, and escaping it takes longer than all the rest.
-fn script_as_json() -> &'static str {
-    static JSON: LazyLock<String> = LazyLock::new(|| serde_json::Value::from(script()).to_string());
-    &JSON
+impl Watch {
+    /// A delay that nothing ends.
+    const fn fixed(seconds: i64) -> Self {
+        Self {
+            least_seconds: seconds,
+            most_seconds: seconds,
+            quiet_seconds: 0,
+            allowed_connections: 0,
+            extra_seconds: 0,
+        }
+    }
 }
 
-/// The script, for readers of what was written here.
-pub(crate) fn known_script() -> Known {
-    Known { json: script_as_json(), value: script() }
+impl Task<'_> {
+    /// What the long script calls it.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Quit(_) => "quit",
+            Self::Own { .. } => "own",
+        }
+    }
+
+    /// Signal, names and the command.
+    fn write(&self, json: &mut Vec<u8>) {
+        let (signal, names, command): (_, &[String], &[String]) = match self {
+            Self::None => (None, &[], &[]),
+            Self::Quit(quit) => (quit.signal, quit.process_names, &quit.command),
+            Self::Own { command } => (None, &[], command),
+        };
+        append_text(json, signal.map_or("", Signal::name));
+        match names {
+            [name] => append_text(json, name),
+            names => append_text(json, &names.join(",")),
+        }
+        for argument in command {
+            append_text(json, argument);
+        }
+    }
+}
+
+/// A comma, and the number as a text.
+fn append_number(json: &mut Vec<u8>, number: i64) {
+    json.extend_from_slice(b",\"");
+    append(json, &number);
+    json.push(b'"');
+}
+
+/// A comma, and the text.
+fn append_text(json: &mut Vec<u8>, text: &str) {
+    json.push(b',');
+    append(json, text);
 }
 
 /// Appends a value as JSON.
@@ -288,8 +414,13 @@ mod tests {
 
     fn quit<'a>(command: &'a [String], names: &'a [String], wait: Wait) -> Hook<'a> {
         let signal = "QUIT".parse().ok();
-        let command = Cow::Borrowed(command);
-        Hook::Quit(QuitHook { delay_seconds: 10, wait, signal, process_names: names, command })
+        let quit = Quit { signal, process_names: names, command: Cow::Borrowed(command) };
+        Hook::Script(ScriptHook {
+            delay: Delay::Fixed { seconds: 10 },
+            task: Task::Quit(quit),
+            wait,
+            report: None,
+        })
     }
 
     fn recognise(hook: &Value) -> Option<i64> {
@@ -356,11 +487,5 @@ mod tests {
         ] {
             assert_eq!(recognise(&hook), None, "{hook}");
         }
-    }
-
-    #[test]
-    fn the_script_in_pods_has_no_comments() {
-        assert!(script().starts_with("sleep "), "{}", script());
-        assert!(!script().lines().any(|line| line.trim_start().starts_with('#')), "{}", script());
     }
 }

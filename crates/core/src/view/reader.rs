@@ -39,15 +39,15 @@ pub fn read<'de, T: FromJson<'de>>(text: &'de str) -> Result<Shape<T>, serde_jso
 /// The same; `None` where `serde_json` has to decide.
 #[must_use]
 pub fn read_certain<'de, T: FromJson<'de>>(text: &'de str) -> Option<Shape<T>> {
-    Reader::new(text, None).whole()
+    Reader::new(text, &[]).whole()
 }
 
-/// The same as [`read`]; a `known` text is looked up and not unescaped.
+/// The same as [`read`]; `known` texts are looked up and not unescaped.
 pub(crate) fn read_knowing<'de, T: FromJson<'de>>(
     text: &'de str,
-    known: Known,
+    known: &'static [Known],
 ) -> Result<Shape<T>, serde_json::Error> {
-    let certain = Reader::new(text, Some(known)).whole();
+    let certain = Reader::new(text, known).whole();
     certain.map_or_else(|| serde_json::from_str(text), Ok)
 }
 
@@ -58,7 +58,7 @@ struct Reader<'de> {
     specials: Specials,
     /// How many objects and lists may still be opened.
     depth_left: u32,
-    known: Option<Known>,
+    known: &'static [Known],
 }
 
 /// It can't be said here what the text means.
@@ -66,7 +66,7 @@ struct Reader<'de> {
 struct Doubt;
 
 impl<'de> Reader<'de> {
-    const fn new(text: &'de str, known: Option<Known>) -> Self {
+    const fn new(text: &'de str, known: &'static [Known]) -> Self {
         let rest = text.as_bytes();
         Self { text, rest, specials: Specials::unknown(), depth_left: skip::DEEPEST, known }
     }
@@ -165,12 +165,14 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// A text whose quote is behind us, if it is the known one.
+    /// A text whose quote is behind us, if it is a known one.
     fn known_string(&mut self) -> Option<&'static str> {
-        let known = self.known?;
-        let without_quote = known.json.as_bytes().get(1..)?;
-        self.rest = self.rest.strip_prefix(without_quote)?;
-        Some(known.value)
+        let (value, rest) = self.known.iter().find_map(|known| {
+            let without_quote = known.json.as_bytes().get(1..)?;
+            Some((known.value, self.rest.strip_prefix(without_quote)?))
+        })?;
+        self.rest = rest;
+        Some(value)
     }
 
     /// The text from `start` on until so many bytes are left of all.
