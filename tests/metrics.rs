@@ -9,9 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use prestop::cluster::certificates::rotation::Change;
 use prestop::cluster::certificates::store::Problem;
-use prestop::webhook::metrics::{
-    ByNamespace, Certificate, ConnectionEnd, Format, HandshakeError, Metrics, Reload, ReloadResult,
-};
+use prestop::webhook::events::{Certificate, ConnectionEnd, HandshakeError, Reload, ReloadResult};
+use prestop::webhook::metrics::{ByNamespace, Format, Metrics};
 use prestop_core::admission::{self, Namespaces, Unchanged};
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};

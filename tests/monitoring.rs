@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use prestop::webhook::metrics::{ByNamespace, Certificate, Format, Metrics};
+use prestop::webhook::events::Certificate;
+use prestop::webhook::metrics::{ByNamespace, Format, Metrics};
 use serde_json::Value;
 
 use crate::chart::helm::documents;

@@ -35,7 +35,7 @@ use thiserror::Error;
 #[cfg(feature = "kubeconfig")]
 pub use self::kubeconfig::{Contexts, KubeconfigError};
 pub use self::service_account::{ServiceAccount, ServiceAccountError};
-pub use self::trust::{authorities, trusting};
+pub use self::trust::trusting;
 
 /// Nobody says where the API server is, or who asks.
 #[derive(Debug, Error)]

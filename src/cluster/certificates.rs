@@ -2,6 +2,7 @@
 //! the one that is valid now.
 //!
 //! - `issue`: authorities and the certificates that they sign; pure;
+//! - `authorities`: those of a PEM text; pure;
 //! - `files`: pairs that somebody else renews; [`renewal`]: which of them is served; pure;
 //! - [`clock`]: a replica's clock beside the API server's; `validity`: of a certificate; pure;
 //! - [`rotation`]: the authority that the replicas of an installation share; pure;
@@ -9,6 +10,7 @@
 //! - [`outlook`]: when what will happen to it; [`certificates_in`]: certificates as people read them;
 //! - [`store`]: the same in the cluster: the Secret, the webhook configuration.
 
+mod authorities;
 mod describe;
 mod files;
 mod issue;
@@ -29,8 +31,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
+pub use self::authorities::Authorities;
 pub use self::describe::{Described, certificates_in};
-pub use self::files::{Pair, authorities, read_pair};
+pub use self::files::{Pair, read_pair};
 pub use self::issue::{Authority, Leaf};
 pub use self::validity::{Invalid, Validity};
 

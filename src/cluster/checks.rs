@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use prestop_core::engine::settings::STATUS_ANNOTATION;
 use prestop_core::policy::KubernetesVersion;
 use serde::Serialize;
 
@@ -200,7 +201,7 @@ pub fn canary(namespace: &str, pod: &Pod) -> Check {
         .metadata
         .annotations
         .as_ref()
-        .is_some_and(|annotations| annotations.contains_key("prestop.dev/status"));
+        .is_some_and(|annotations| annotations.contains_key(STATUS_ANNOTATION));
     let mut lifecycles = pod.spec.containers.iter().filter_map(|it| it.lifecycle.as_ref());
     let has_hook = lifecycles.any(|lifecycle| lifecycle.pre_stop.is_some());
     if has_status && has_hook {

@@ -1,4 +1,5 @@
-//! The words of labels that are not the engine's.
+//! What happens to the server: connections that end, handshakes that fail, certificates that expire, files
+//! that are read again. Metrics count these events, and log lines name them.
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,9 +26,9 @@ use self::profiles::Injected;
 use self::series::{Fixed, Labels};
 use crate::cluster::certificates::rotation::Change;
 use crate::cluster::certificates::store::Problem;
+use crate::webhook::events::{Certificate, ConnectionEnd, HandshakeError, Reload, ReloadResult};
 
 pub use self::format::Format;
-pub use super::events::{Certificate, ConnectionEnd, HandshakeError, Reload, ReloadResult};
 
 /// In seconds. The API server's own histogram begins at 5 ms.
 const BUCKETS: [f64; 12] =

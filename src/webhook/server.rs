@@ -43,7 +43,8 @@ use tracing::{debug, warn};
 use self::connections::{Connections, Slot, Stage};
 use self::stream::{Socket, Watched};
 use self::tls::Acceptor;
-use crate::webhook::metrics::{ConnectionEnd, HandshakeError, Metrics};
+use crate::webhook::events::{ConnectionEnd, HandshakeError};
+use crate::webhook::metrics::Metrics;
 use crate::webhook::settings::Limits;
 use crate::webhook::shutdown::{Phase, Shutdown};
 

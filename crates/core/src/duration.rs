@@ -1,10 +1,11 @@
 //! Durations as people write them in annotations and in the configuration: `15s`, `1m30s`, `2h`,
-//! or a plain number of whole seconds.
+//! or a plain number of whole seconds; and as Go writes them ([`parse_go`]).
 //!
 //! Kubernetes counts grace periods and sleeps in whole seconds, so that is all this module knows:
 //! a value with a fraction of a second is rounded up, and the caller is told.
 
 use std::fmt;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -70,6 +71,33 @@ pub fn parse(text: &str) -> Result<ParsedDuration, DurationError> {
         rest = tail;
     }
     finish(milliseconds)
+}
+
+/// Reads a duration as Go writes it, in a URL: a sum of decimal numbers with units, without a sign: `1m0.5s`.
+/// `None` for anything else.
+#[must_use]
+pub fn parse_go(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let (number, after) = rest.split_at_checked(digits)?;
+        let number: f64 = number.parse().ok()?;
+        let letters = after.find(|letter: char| letter.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(letters)?;
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "%C2%B5s" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
+        rest = after;
+    }
+    Some(total)
 }
 
 fn number(digits: &str) -> Result<i64, DurationError> {
@@ -191,6 +219,28 @@ mod tests {
     fn prints_what_it_reads() {
         for text in ["0s", "5s", "1m", "1m30s", "1h", "1h1s", "2h3m4s"] {
             assert_eq!(HumanSeconds(seconds(text).unwrap()).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn go_writes_fractions_and_any_order() {
+        for (text, expected) in [
+            ("", Some(0)),
+            ("1m0s", Some(60_000_000)),
+            ("1.5s", Some(1_500_000)),
+            ("2ms1h", Some(3_600_002_000)),
+            ("3us", Some(3)),
+            ("3%C2%B5s", Some(3)),
+            ("5000ns", Some(5)),
+            ("10", None),
+            ("s", None),
+            ("..s", None),
+            ("-1s", None),
+            ("1d", None),
+            ("\u{e4}s", None),
+            ("99999999999999999999999h", None),
+        ] {
+            assert_eq!(parse_go(text), expected.map(Duration::from_micros), "{text:?}");
         }
     }
 }

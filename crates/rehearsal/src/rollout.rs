@@ -70,14 +70,14 @@ pub enum RunError {
         output: Vec<String>,
     },
     /// It did not become ready in time.
-    #[error("replica {replica} was not ready within {}s: {question}{}", waited.as_secs(), listening(ports))]
+    #[error("replica {replica} was not ready within {}s: {failure}{}", waited.as_secs(), listening(ports))]
     NeverReady {
         /// Which.
         replica: u32,
         /// How long it was waited for.
         waited: Duration,
         /// What was asked in vain.
-        question: String,
+        failure: String,
         /// The ports on which it listens.
         ports: Vec<u16>,
         /// What it printed.
@@ -242,7 +242,7 @@ impl<'a> Rollout<'a> {
                 return Err(RunError::NeverReady {
                     replica: replica.number,
                     waited: self.plan.ready_timeout,
-                    question: probe.check.question(),
+                    failure: probe.check.failure(),
                     ports: replica.listening(),
                     output: replica.output(),
                 });

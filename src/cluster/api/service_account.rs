@@ -22,7 +22,8 @@ use kube::client::Body;
 use thiserror::Error;
 use tower::Service;
 
-use super::trust::{authorities, trusting};
+use super::trust::trusting;
+use crate::cluster::certificates::Authorities;
 
 /// Where every kubelet puts it.
 const FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -120,7 +121,8 @@ impl ServiceAccount {
 
     fn connector(&self) -> Result<HttpsConnector<HttpConnector>, ServiceAccountError> {
         let file = self.folder.join("ca.crt");
-        let roots = authorities(&fs::read(&file).map_err(|error| error_of(&file, error))?);
+        let pem = fs::read(&file).map_err(|error| error_of(&file, error))?;
+        let roots = Authorities::read(&pem).usable();
         if roots.is_empty() {
             return Err(ServiceAccountError::NoCertificate(file));
         }

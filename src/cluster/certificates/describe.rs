@@ -5,6 +5,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 
 use super::Validity;
+use super::validity::parse;
 
 /// What a certificate says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,7 +26,7 @@ pub fn certificates_in(pem: &[u8]) -> Vec<Described> {
 }
 
 fn describe(der: &CertificateDer<'_>) -> Option<Described> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
+    let parsed = parse(der).ok()?;
     Some(Described {
         subject: parsed.subject().to_string(),
         serial: parsed.raw_serial_as_string(),

@@ -2,9 +2,7 @@
 //! administrator.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,6 +10,7 @@ use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
+use super::validity::parse;
 use super::{CertificateError, Validity};
 
 /// A certificate with its key.
@@ -54,7 +53,7 @@ impl Pair {
 /// # Errors
 /// When one of them can't be read, or they don't go together.
 pub fn read_pair(chain: &[u8], key: &[u8]) -> Result<Pair, CertificateError> {
-    let chain = certificates("the certificate", chain)?;
+    let chain = certificates(chain)?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| CertificateError::NotPem { what: "the key", reason: error.to_string() })?;
     let mut parsed = Vec::new();
@@ -68,11 +67,6 @@ pub fn read_pair(chain: &[u8], key: &[u8]) -> Result<Pair, CertificateError> {
     let certified = CertifiedKey::from_der(chain.clone(), key, &default_provider())
         .map_err(CertificateError::NoPair)?;
     Ok(Pair { certified: Arc::new(certified), validity, names, issuer })
-}
-
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateError> {
-    let parsed = x509_parser::parse_x509_certificate(certificate);
-    parsed.map(|(_, parsed)| parsed).map_err(|error| CertificateError::NotX509(error.to_string()))
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<Vec<u8>> {
@@ -97,26 +91,9 @@ fn issuer(certificate: &X509Certificate<'_>) -> Issuer {
     Issuer { name: certificate.issuer().as_raw().to_vec(), key }
 }
 
-/// Reads the authorities that sign clients' certificates; also tells when the first of them ends.
-///
-/// # Errors
-/// When there are none, or one can't be read.
-pub fn authorities(pem: &[u8]) -> Result<(RootCertStore, SystemTime), CertificateError> {
-    let mut store = RootCertStore::empty();
-    let mut first_end: Option<SystemTime> = None;
-    for certificate in certificates("the authorities", pem)? {
-        let end = Validity::of(&certificate)?.not_after;
-        first_end = Some(first_end.map_or(end, |first| first.min(end)));
-        store.add(certificate).map_err(|error| CertificateError::NotX509(error.to_string()))?;
-    }
-    Ok((store, first_end.unwrap_or(UNIX_EPOCH)))
-}
-
 /// At least one.
-fn certificates(
-    what: &'static str,
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let what = "the certificate";
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
         Ok(all) if all.is_empty() => {

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::clock::Clocks;
+use super::validity::parse;
 use super::{CertificateError, Validity};
 
 /// Clocks of API servers and replicas may differ by this much; by less where certificates live for less
@@ -155,8 +156,7 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 
 /// From when until when a certificate is valid, if the key is its own.
 fn validity(der: &CertificateDer<'_>, key: &KeyPair) -> Result<Validity, CertificateError> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(der)
-        .map_err(|error| CertificateError::NotX509(error.to_string()))?;
+    let parsed = parse(der)?;
     if parsed.public_key().subject_public_key.data != key.public_key_raw() {
         return Err(CertificateError::NotX509("the key belongs to another one".to_owned()));
     }

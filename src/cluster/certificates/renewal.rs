@@ -68,7 +68,7 @@ mod tests {
         IsCa, KeyPair,
     };
 
-    use super::super::{authorities, read_pair};
+    use super::super::{Authorities, read_pair};
     use super::*;
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -112,7 +112,7 @@ mod tests {
         let (ours, other) = (authority("ours"), authority("other"));
         let same_name = authority("ours");
         let none = RootCertStore::empty();
-        let (both, _) = authorities((ours.pem() + &other.pem()).as_bytes()).unwrap();
+        let (both, _) = Authorities::read((ours.pem() + &other.pem()).as_bytes()).all().unwrap();
         let (from, key) = (now() - DAY, KnowsKey::Yes);
         let served = pair(&ours, "a", from, key);
         let ended = Objection::Invalid(Invalid::Ended);

@@ -11,8 +11,7 @@ mod state;
 
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use pem::{EncodeConfig, LineEnding, Pem, encode_config};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -20,6 +19,8 @@ pub use self::state::SecretError;
 use super::issue::{CLOCK_TOLERANCE, backdated};
 use super::{Authority, CertificateError, Validity};
 
+/// As the rest of a bundle.
+const UNIX_LINES: EncodeConfig = EncodeConfig::new().set_line_ending(LineEnding::LF);
 /// Of authorities whose keys were lost; there are at most three at any time.
 const MOST_KEPT: usize = 3;
 
@@ -314,7 +315,10 @@ impl Published<'_> {
         let valid = self.certificates().filter_map(|der| {
             let end = Validity::of(&der).ok()?.not_after;
             let until = lifetimes.last_leaf_end(now).min(end);
-            (now < until).then(|| Retired { certificate_pem: pem(&der), until })
+            (now < until).then(|| Retired {
+                certificate_pem: encode_config(&Pem::new("CERTIFICATE", &*der), UNIX_LINES),
+                until,
+            })
         });
         valid.take(MOST_KEPT).collect()
     }
@@ -322,14 +326,4 @@ impl Published<'_> {
     fn certificates(&self) -> impl Iterator<Item = CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(self.bundle.as_bytes()).flatten()
     }
-}
-
-fn pem(der: &CertificateDer<'_>) -> String {
-    let lines = STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in lines.as_bytes().chunks(64) {
-        pem.push_str(&String::from_utf8_lossy(line));
-        pem.push('\n');
-    }
-    pem + "-----END CERTIFICATE-----\n"
 }

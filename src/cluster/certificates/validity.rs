@@ -31,9 +31,7 @@ impl Validity {
     /// # Errors
     /// When it can't be read.
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, CertificateError> {
-        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
-            .map_err(|error| CertificateError::NotX509(error.to_string()))?;
-        Ok(Self::of_parsed(&parsed))
+        parse(certificate).map(|parsed| Self::of_parsed(&parsed))
     }
 
     pub(super) fn of_parsed(parsed: &X509Certificate<'_>) -> Self {
@@ -70,6 +68,14 @@ impl Invalid {
             Self::Ended => "not valid any more",
         }
     }
+}
+
+/// Reads a certificate.
+pub(super) fn parse<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Result<X509Certificate<'a>, CertificateError> {
+    let parsed = x509_parser::parse_x509_certificate(certificate);
+    parsed.map(|(_, parsed)| parsed).map_err(|error| CertificateError::NotX509(error.to_string()))
 }
 
 /// What is before 1970 is nobody's certificate.

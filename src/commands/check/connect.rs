@@ -18,7 +18,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::cli::CheckArguments;
 use crate::cluster::api::objects::{Service, WebhookClientConfig};
-use crate::cluster::api::{Api, Collection, authorities, trusting};
+use crate::cluster::api::{Api, Collection, trusting};
+use crate::cluster::certificates::Authorities;
 use crate::cluster::checks::Check;
 
 /// For the connection and the answer.
@@ -87,7 +88,7 @@ async fn address(api: &Api, webhook: &WebhookClientConfig, target: &Target) -> S
 
 /// Asks for the patch of the example's pod.
 async fn ask(target: &Target, bundle: &[u8], address: &str) -> anyhow::Result<()> {
-    let config = trusting(authorities(bundle))?;
+    let config = trusting(Authorities::read(bundle).usable())?;
     let socket = TcpStream::connect(address).await.with_context(|| address.to_owned())?;
     let name = ServerName::try_from(target.host.clone())?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.context("TLS")?;

@@ -16,7 +16,8 @@ use crate::cluster::certificates::ServedCertificate;
 use crate::cluster::certificates::clock::{Clocks, Difference};
 use crate::cluster::certificates::rotation::Lifetimes;
 use crate::cluster::certificates::store::{Looked, Names, Problem, Store, StoreError};
-use crate::webhook::metrics::{Certificate, Metrics};
+use crate::webhook::events::Certificate;
+use crate::webhook::metrics::Metrics;
 use crate::webhook::settings::CertificateSettings;
 
 /// After something changed.

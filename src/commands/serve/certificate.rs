@@ -13,8 +13,9 @@ use tracing::warn;
 use super::super::certificates::stamp;
 use super::files::{Content, told};
 use crate::cluster::certificates::renewal::{Objection, objection};
-use crate::cluster::certificates::{Pair, ServedCertificate, authorities, read_pair};
-use crate::webhook::metrics::{Certificate, Metrics, Reload, ReloadResult};
+use crate::cluster::certificates::{Authorities, Pair, ServedCertificate, read_pair};
+use crate::webhook::events::{Certificate, Reload, ReloadResult};
+use crate::webhook::metrics::Metrics;
 use crate::webhook::reload::Files;
 
 /// As cert-manager and Secrets of the type `kubernetes.io/tls` name it.
@@ -93,8 +94,8 @@ impl CertificateFiles {
     fn objection(&self, pair: &Pair, now: SystemTime) -> Option<Objection> {
         // Without that file, or without a certificate in it, it vouches for nobody.
         let beside = fs::read(&self.authorities).unwrap_or_default();
-        let beside =
-            authorities(&beside).map_or_else(|_| RootCertStore::empty(), |(store, _)| store);
+        let beside = Authorities::read(&beside).all();
+        let beside = beside.map_or_else(|_| RootCertStore::empty(), |(roots, _)| roots);
         let served = self.served.as_ref().filter(|served| !served.is_same(pair));
         objection(pair, served, &beside, now)
     }

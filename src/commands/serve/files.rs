@@ -15,9 +15,10 @@ use prestop_core::policy::Policy;
 use prestop_manifest::Documents;
 use tracing::{error, info, warn};
 
-use crate::cluster::certificates::{self, ServedCertificate};
+use crate::cluster::certificates::{Authorities, ServedCertificate};
 use crate::config::Config;
-use crate::webhook::metrics::{Certificate, Metrics, Reload, ReloadResult};
+use crate::webhook::events::{Certificate, Reload, ReloadResult};
+use crate::webhook::metrics::Metrics;
 use crate::webhook::reload::Files;
 use crate::webhook::server::tls::{Clients, Terms};
 use crate::webhook::settings::{ClientCertificates, Serving, TlsSettings, TlsVersion};
@@ -107,7 +108,7 @@ impl ClientFile {
         let contents = self.files.changed()?.map_err(|error| anyhow!("tls.clientCA {error}"));
         Some(contents.and_then(|contents| {
             let (authorities, first_end) =
-                certificates::authorities(only(contents)).context("tls.clientCA")?;
+                Authorities::read(only(contents)).all().context("tls.clientCA")?;
             let clients = Clients { authorities, allowed_names: self.allowed_names.clone() };
             let terms = Terms::new(self.minimum_version, served, Some(clients))?;
             metrics.certificate_expires(Certificate::ClientAuthority, first_end);

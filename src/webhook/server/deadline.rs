@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prestop_core::duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What an answer may take on its way.
@@ -15,21 +16,24 @@ const RESERVE: Duration = Duration::from_millis(200);
 pub(super) fn time_for_body(query: Option<&str>, limit: Duration) -> Duration {
     let timeout = query.and_then(|query| {
         let value = query.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
-        go_duration(value).filter(|timeout| !timeout.is_zero())
+        duration::parse_go(value).filter(|timeout| !timeout.is_zero())
     });
     timeout.map_or(limit, |timeout| limit.min(timeout.saturating_sub(RESERVE.min(timeout / 2))))
 }
 
+/// A timer that can be set again.
+type Timer = Pin<Box<Sleep>>;
+
 /// Timers that are used again. A new one that is due before all others makes the runtime wake itself,
 /// which takes two system calls; one that is only moved to a later time does not.
 #[derive(Clone, Default)]
-pub(super) struct Alarms(Arc<Mutex<Vec<Pin<Box<Sleep>>>>>);
+pub(super) struct Alarms(Arc<Mutex<Vec<Timer>>>);
 
 /// Goes off at one time. Takes a timer only when somebody waits for it.
 pub(super) struct Alarm<'a> {
     alarms: &'a Alarms,
     deadline: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
 }
 
 impl Alarms {
@@ -37,7 +41,7 @@ impl Alarms {
         Alarm { alarms: self, deadline, timer: None }
     }
 
-    fn timer(&self, deadline: Instant) -> Pin<Box<Sleep>> {
+    fn timer(&self, deadline: Instant) -> Timer {
         let unused = self.lock().pop();
         match unused {
             None => Box::pin(sleep_until(deadline)),
@@ -48,7 +52,7 @@ impl Alarms {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Pin<Box<Sleep>>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Timer>> {
         // Nothing that holds the lock can leave it half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,31 +73,6 @@ impl Drop for Alarm<'_> {
             self.alarms.lock().push(timer);
         }
     }
-}
-
-/// A sum of decimal numbers with units: `1m0.5s`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-        let (number, after) = rest.split_at_checked(digits)?;
-        let number: f64 = number.parse().ok()?;
-        let letters = after.find(|letter: char| letter.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(letters)?;
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "%C2%B5s" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
-        rest = after;
-    }
-    Some(total)
 }
 
 #[cfg(test)]

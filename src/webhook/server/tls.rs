@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 
-use crate::webhook::metrics::HandshakeError;
+use crate::webhook::events::HandshakeError;
 use crate::webhook::settings::TlsVersion;
 
 /// Makes connections out of streams. What it asks of clients can change at any time.

@@ -215,9 +215,9 @@ impl Probe {
 }
 
 impl Check {
-    /// What is asked, for people.
+    /// That the answer was no, for people.
     #[must_use]
-    pub fn question(&self) -> String {
+    pub fn failure(&self) -> String {
         match self {
             Self::Connect { port } => format!("no connection to port {port}"),
             Self::HttpGet { path, port } => {
