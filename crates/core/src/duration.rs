@@ -90,7 +90,7 @@ pub fn parse_go(text: &str) -> Option<Duration> {
             "m" => 60.0,
             "s" => 1.0,
             "ms" => 1e-3,
-            "us" | "%C2%B5s" => 1e-6,
+            "us" | "µs" => 1e-6,
             "ns" => 1e-9,
             _ => return None,
         };
@@ -230,7 +230,7 @@ mod tests {
             ("1.5s", Some(1_500_000)),
             ("2ms1h", Some(3_600_002_000)),
             ("3us", Some(3)),
-            ("3%C2%B5s", Some(3)),
+            ("3µs", Some(3)),
             ("5000ns", Some(5)),
             ("10", None),
             ("s", None),
