@@ -72,6 +72,9 @@ pub enum Command {
     /// List what is known about applications, or say what one image gets and why.
     #[command(alias = "catalog")]
     Catalogue(CatalogueArguments),
+    /// List what can be in front of pods and how long it goes on sending, or say what is in front of the
+    /// workloads of manifests.
+    Fronts(FrontsArguments),
     /// Say what codes of reports, metrics and logs mean, and what to do.
     Explain(ExplainArguments),
     /// Work with the configuration file.
@@ -91,6 +94,14 @@ pub enum Command {
 }
 
 impl InjectArguments {
+    /// Everything that is to be read.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        self.paths.iter().chain(&self.filenames).cloned().collect()
+    }
+}
+
+impl FrontsArguments {
     /// Everything that is to be read.
     #[must_use]
     pub fn inputs(&self) -> Vec<PathBuf> {
@@ -337,6 +348,33 @@ pub struct CatalogueArguments {
     /// The configuration file, for profiles of your own.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = ReadingForm::Text)]
+    pub output: ReadingForm,
+}
+
+/// What `prestop fronts` is told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Services, Ingresses, Gateway API objects, their classes and TargetGroupBindings are those of the input, in
+any order and in any of its files.
+
+Exit status: 0 done, 2 wrong usage, 3 bad input: a file that can't be read or understood (the others are
+read), or no document at all.")]
+pub struct FrontsArguments {
+    /// Files, folders (searched for .yaml, .yml and .json), or - for standard input. Without any the table
+    /// of fronts is listed.
+    #[arg(value_name = "FILE|FOLDER|-")]
+    pub paths: Vec<PathBuf>,
+    /// The same, as kubectl has it.
+    #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
+    pub filenames: Vec<PathBuf>,
+    /// The namespace of objects that do not say.
+    #[arg(short, long, default_value = "default", value_name = "NAME")]
+    pub namespace: String,
+    /// One more kind that has its pod template at spec.template (can be repeated).
+    #[arg(long = "kind", value_name = "KIND.GROUP")]
+    pub kinds: Vec<KindName>,
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = ReadingForm::Text)]
     pub output: ReadingForm,

@@ -8,7 +8,10 @@ mod check;
 mod completions;
 mod config;
 mod explain;
+mod fronts;
 mod inject;
+mod input;
+mod objects;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod serve;
@@ -60,6 +63,7 @@ pub fn run(cli: Cli) -> ExitCode {
             certificates::status(&arguments)
         }
         Command::Catalogue(arguments) => catalogue::run(&arguments),
+        Command::Fronts(arguments) => fronts::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),
         Command::Config(ConfigCommand::Schema) => config::schema(),

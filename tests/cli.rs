@@ -1,5 +1,6 @@
 //! The program as people run it: arguments, files, pipes, exit codes.
 
+mod fronts;
 mod wrong;
 
 use std::fs;

@@ -9,6 +9,7 @@ use prestop_core::engine::offline::NoteCode;
 use prestop_core::engine::reason::{
     AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason,
 };
+use prestop_core::fronts::{FrontTable, RecognisedBy};
 
 fn root(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -62,6 +63,36 @@ fn the_reference_of_reasons_is_current() {
         }
     }
     part_is_current("docs/reasons.md", "reasons", &text);
+}
+
+#[test]
+fn the_reference_of_fronts_is_current() {
+    let mut text = String::new();
+    let mut last = None;
+    for kind in FrontTable::built_in().kinds() {
+        if last.replace(kind.object) != Some(kind.object) {
+            let title = match kind.object {
+                RecognisedBy::Pod => "The pod itself",
+                RecognisedBy::Service => "Services",
+                RecognisedBy::Ingress => "Ingresses",
+                RecognisedBy::Gateway => "Gateways, by the controller of their GatewayClass",
+                RecognisedBy::Route => "Routes of vendors",
+                RecognisedBy::TargetGroupBinding => "TargetGroupBindings",
+            };
+            writeln!(
+                text,
+                "\n## {title}\n\n| front | delay | recognised by | why |\n|---|---|---|---|"
+            )
+            .unwrap();
+        }
+        let when: Vec<_> = kind.when.iter().map(|when| format!("`{when}`")).collect();
+        let when = format!("{}{}", if kind.adds { "also: " } else { "" }, when.join("; "));
+        let (name, title, delay) = (&kind.name, &kind.title, kind.withdrawal);
+        let (reason, link) = (&kind.reason, &kind.link);
+        writeln!(text, "| `{name}`: {title} | {delay} | {when} | {reason} ([source]({link})) |")
+            .unwrap();
+    }
+    part_is_current("docs/fronts.md", "fronts", &text);
 }
 
 #[test]

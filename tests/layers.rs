@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/catalogue", &["duration"]),
     ("core/policy", &["catalogue"]),
     ("core/engine", &["policy", "catalogue", "duration", "view"]),
+    ("core/fronts", &["engine", "catalogue", "duration"]),
     ("core/admission", &["engine", "policy", "view"]),
     ("prestop/config", &["webhook"]),
     ("prestop/webhook", &["cluster"]),

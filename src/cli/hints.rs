@@ -194,6 +194,12 @@ const HINTS: &[Hint] = &[
         "images are arguments: prestop catalogue nginx:1.27",
     ),
     (
+        "fronts",
+        &["--cluster", "--context", "--kubeconfig", "-A", "--all-namespaces"],
+        "fronts reads manifests: kubectl get deployments,services,ingresses -A -o yaml | prestop fronts -",
+    ),
+    ("fronts", &["--json", "--format", "--text", "--yaml"], FORM),
+    (
         "config",
         &["-f", "--file", "--filename", "-c", "--config"],
         "files are arguments: prestop config check FILE",

@@ -7,9 +7,7 @@
 
 mod diff;
 mod file;
-mod input;
 mod joint;
-mod kustomize;
 mod output;
 mod report;
 mod signals;
@@ -18,14 +16,14 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use prestop_core::engine::settings::NamespaceSettings;
-use prestop_core::engine::template::{Object, is_list, objects, objects_of_item};
+use prestop_core::engine::template::{Object, objects, objects_of_item};
 use prestop_core::policy::{NamespaceRule, Policy};
-use prestop_manifest::{Document, ListOfItems, ManifestError, Reading};
+use prestop_manifest::ManifestError;
 use serde_json::Value;
 
-use self::input::Source;
 use self::output::Output;
 use self::report::Summary;
+use super::input::{self, Source, list_of_objects};
 use super::{Exit, tell};
 use crate::cli::{InjectArguments, OutputForm};
 
@@ -171,17 +169,6 @@ impl Run<'_> {
             tell(text);
         }
     }
-}
-
-/// A document as a list of objects, and the list without them.
-fn list_of_objects(document: &Document) -> Option<(ListOfItems<'_>, Reading)> {
-    // Most documents are no lists, and need no look at each node.
-    if !document.text.contains("List") {
-        return None;
-    }
-    let list = document.list_of_items()?;
-    let frame = list.frame().read().ok()??;
-    is_list(&frame.value).then_some((list, frame))
 }
 
 /// Each error, but one that all documents of a template have only once.

@@ -45,6 +45,9 @@ fn refused(
 fn every_wrong_usage_names_the_fix() {
     let home = folder(&[("x.yaml", DEPLOYMENT)]);
     for (line, status, part) in [
+        ("fronts -A", USAGE, "kubectl get deployments,services,ingresses -A -o yaml"),
+        ("fronts --format json", USAGE, "it is -o: --help lists the forms"),
+        ("fronts missing.yaml", INPUT, "missing.yaml: No such file"),
         ("inject", USAGE, "name files or folders, or - for standard input"),
         ("inject --dry-run x.yaml", USAGE, "-o diff shows what it would change"),
         ("inject --dry-run=client x.yaml", USAGE, "-o diff shows what it would change"),

@@ -7,13 +7,14 @@
 //! mistaken for an application (controllers, exporters) first, then the special, then the general.
 
 mod built_in;
-mod glob;
 mod image;
 mod index;
 mod names;
 mod programs;
 mod signal;
 mod tags;
+
+pub(crate) mod glob;
 
 use std::sync::{Arc, LazyLock};
 

@@ -8,11 +8,13 @@
 //! - [`catalogue`]: facts about applications and their images
 //! - [`policy`]: validated rules for the engine
 //! - [`engine`]: the decision and the patch
+//! - [`fronts`]: what is in front of a pod, and how long it goes on sending
 //! - [`admission`]: reviews of the API server: bytes in, bytes out
 
 pub mod admission;
 pub mod catalogue;
 pub mod duration;
 pub mod engine;
+pub mod fronts;
 pub mod policy;
 pub mod view;

@@ -10,10 +10,11 @@ use prestop_core::engine::{Decision, offline};
 use prestop_manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};
 use serde_json::Value;
 
-use super::input::Source;
+use super::super::input::Source;
+use super::super::input::list_of_objects;
 use super::output::FileOutput;
 use super::report::{Place, WorkloadReport};
-use super::{Outcome, Run, list_of_objects};
+use super::{Outcome, Run};
 use crate::cli::OutputForm;
 
 /// Names come from users; Kubernetes' own are shorter.

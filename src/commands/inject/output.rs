@@ -10,8 +10,8 @@ use prestop_manifest::Document;
 use serde_json::json;
 use tempfile::{NamedTempFile, SpooledTempFile};
 
+use super::super::input::Source;
 use super::diff::FileDiff;
-use super::input::Source;
 use super::joint::{FilePlace, Joint};
 use super::report::{API_VERSION, KIND, Summary, WorkloadReport};
 use super::signals::Signals;

@@ -2,14 +2,14 @@
 //! texts come from users.
 
 /// The places of the first and the last `*`.
-pub(super) fn stars(pattern: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn stars(pattern: &[u8]) -> Option<(usize, usize)> {
     let is_star = |byte: &u8| *byte == b'*';
     Some((pattern.iter().position(is_star)?, pattern.iter().rposition(is_star)?))
 }
 
 /// Whether `text` is `pattern`, where `*` stands for any characters. The earliest place for each
 /// literal part is always a right one, so nothing is ever tried twice.
-pub(super) fn matches(pattern: &[u8], stars: Option<(usize, usize)>, text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], stars: Option<(usize, usize)>, text: &[u8]) -> bool {
     let Some((first, last)) = stars else {
         return pattern == text;
     };

@@ -175,6 +175,24 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The object itself.
+    #[must_use]
+    pub const fn value(&self) -> &'a Value {
+        self.value
+    }
+
+    /// `apiVersion`, its own or that of its list.
+    #[must_use]
+    pub const fn api_version(&self) -> Option<&'a str> {
+        self.api_version
+    }
+
+    /// `kind`, its own or that of its list.
+    #[must_use]
+    pub const fn kind(&self) -> Option<&'a str> {
+        self.kind
+    }
+
     /// The object as a workload; `more_kinds` are further kinds that have their pod template at
     /// `spec.template`.
     #[must_use]

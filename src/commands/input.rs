@@ -1,15 +1,17 @@
 //! Where manifests come from: files, folders, standard input.
 
+mod kustomize;
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use prestop_manifest::Documents;
+use prestop_core::engine::template::is_list;
+use prestop_manifest::{Document, Documents, ListOfItems, Reading};
 use walkdir::WalkDir;
 
-use super::super::unopened;
-use super::kustomize;
+use super::unopened;
 
 /// What files in folders are called.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
@@ -65,6 +67,17 @@ pub(super) fn sources(
         source.patch_of = path.and_then(|path| patches.get(&path).cloned());
     }
     Ok((sources, errors))
+}
+
+/// A document as a list of objects, and the list without them.
+pub(super) fn list_of_objects(document: &Document) -> Option<(ListOfItems<'_>, Reading)> {
+    // Most documents are no lists, and need no look at each node.
+    if !document.text.contains("List") {
+        return None;
+    }
+    let list = document.list_of_items()?;
+    let frame = list.frame().read().ok()??;
+    is_list(&frame.value).then_some((list, frame))
 }
 
 /// The manifests of a folder, in the order of their names; returns what could not be looked at.

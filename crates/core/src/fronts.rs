@@ -1,0 +1,97 @@
+//! What is in front of a pod, and how long it goes on sending new requests after the pod has begun to
+//! terminate. Pure: objects in, fronts out.
+//!
+//! - [`table`]: the fronts that are known, data from `fronts/fronts.yaml`; `format`: its validator
+//! - [`delay`]: how long they go on sending
+//! - [`pod`]: a pod as Services see it
+//! - [`objects`]: Services, routes and what they refer to, as far as they matter here
+//! - `search`: from a pod to its Services, and from these to everything that names them
+//!
+//! Objects may come in any order. What is referred to and is not there is not an error: the front is then
+//! known less exactly.
+
+mod format;
+mod search;
+
+pub mod delay;
+pub mod objects;
+pub mod pattern;
+pub mod pod;
+pub mod table;
+
+use std::cmp::Reverse;
+use std::fmt;
+
+pub use self::delay::DelayRange;
+pub use self::objects::Surroundings;
+pub use self::pod::PodShape;
+pub use self::search::Search;
+pub use self::table::{FrontKind, FrontTable, RecognisedBy, Withdrawal};
+
+/// Something in front of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Front<'t> {
+    /// The entry of the table.
+    pub kind: &'t FrontKind,
+    /// How long it goes on sending, with the settings of its objects.
+    pub withdrawal: Withdrawal,
+    /// The way of a request: the Gateway, Ingress or Service that takes it first, and so on to the Service
+    /// that selects the pod. Empty where the pod itself says it.
+    pub path: Vec<ObjectName>,
+    /// What in particular: a setting that was read, an object that is missing.
+    pub detail: Option<String>,
+}
+
+/// An object as people name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// `kind`.
+    pub kind: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+/// What all fronts of a pod need together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Need {
+    /// The delay that outlasts all that withdraw the pod; `None` where nothing does.
+    pub delay: Option<DelayRange>,
+    /// Something sends until the pod is gone, whatever the delay is.
+    pub has_endless: bool,
+}
+
+/// The fronts of a pod, the slowest first.
+#[must_use]
+pub fn fronts<'t>(pod: &PodShape, surroundings: &Surroundings<'t>) -> Vec<Front<'t>> {
+    Search::new(surroundings).fronts(pod)
+}
+
+/// What these fronts need together: the longest wins.
+#[must_use]
+pub fn need(fronts: &[Front<'_>]) -> Need {
+    fronts.iter().fold(Need::default(), |need, front| match front.withdrawal {
+        Withdrawal::Never => Need { has_endless: true, ..need },
+        Withdrawal::Within(delay) => {
+            let delay = need.delay.map_or(delay, |longest| longest.and(delay));
+            Need { delay: Some(delay), ..need }
+        }
+    })
+}
+
+impl Front<'_> {
+    /// The slowest first; then by name and way, so that the order of objects does not matter.
+    fn order(&self) -> impl Ord + '_ {
+        (Reverse(self.withdrawal), &self.kind.name, &self.path, &self.detail)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! From a pod to the Services that select it, and from these to everything that sends to them.
+
+use std::collections::HashMap;
+
+use super::delay::DelayRange;
+use super::objects::{
+    ALB_ATTRIBUTES, Backend, BackendPort, Binding, Class, Gateway, Ingress, Route, Service,
+    ServicePort, Surroundings,
+};
+use super::pod::{PodShape, is_generated};
+use super::table::{Bound, FrontKind, RecognisedBy, Subject, Withdrawal};
+use super::{Front, ObjectName};
+use crate::duration;
+
+/// Namespace, then key and value of a label.
+type LabelKey<'s> = (&'s str, &'s str, &'s str);
+/// Namespace and name.
+type NameKey<'s> = (&'s str, &'s str);
+
+/// Finds fronts without trying every object for every pod.
+#[derive(Debug)]
+pub struct Search<'s, 't> {
+    around: &'s Surroundings<'t>,
+    /// By that label of its selector that the fewest Services of its namespace select.
+    services: HashMap<LabelKey<'s>, Vec<&'s Service>>,
+    /// Those that select by labels of controllers only, by namespace.
+    others: HashMap<&'s str, Vec<&'s Service>>,
+    /// Who sends to a Service.
+    senders: HashMap<NameKey<'s>, Vec<(Sender<'s>, &'s BackendPort)>>,
+    gateways: HashMap<NameKey<'s>, Vec<&'s Gateway>>,
+    ingress_classes: HashMap<&'s str, Vec<&'s Class>>,
+    gateway_classes: HashMap<&'s str, Vec<&'s Class>>,
+}
+
+/// What sends to Services.
+#[derive(Debug, Clone, Copy)]
+enum Sender<'s> {
+    Ingress(&'s Ingress),
+    Route(&'s Route),
+    Binding(&'s Binding),
+}
+
+impl<'s, 't> Search<'s, 't> {
+    /// Prepares the search among these objects.
+    #[must_use]
+    pub fn new(around: &'s Surroundings<'t>) -> Self {
+        let mut search = Self {
+            around,
+            services: HashMap::new(),
+            others: HashMap::new(),
+            senders: HashMap::new(),
+            gateways: HashMap::new(),
+            ingress_classes: by_name(&around.ingress_classes),
+            gateway_classes: by_name(&around.gateway_classes),
+        };
+        search.sort_services();
+        for ingress in &around.ingresses {
+            search.add_sender(Sender::Ingress(ingress), &ingress.backends);
+        }
+        for route in &around.routes {
+            search.add_sender(Sender::Route(route), &route.backends);
+        }
+        for binding in &around.bindings {
+            search.add_sender(Sender::Binding(binding), &binding.backends);
+        }
+        for gateway in &around.gateways {
+            let key = (gateway.namespace.as_str(), gateway.name.as_str());
+            search.gateways.entry(key).or_default().push(gateway);
+        }
+        search
+    }
+
+    /// The fronts of a pod, the slowest first.
+    #[must_use]
+    pub fn fronts(&self, pod: &PodShape) -> Vec<Front<'t>> {
+        let mut found = Vec::new();
+        let subject = Subject {
+            readiness_gates: &pod.readiness_gates,
+            host_ports: pod.has_host_ports,
+            ..Subject::default()
+        };
+        self.recognise(RecognisedBy::Pod, &subject, &[], None, &mut found);
+        for service in self.services_of(pod) {
+            self.service(service, &mut found);
+            let senders = self.senders.get(&(service.namespace.as_str(), service.name.as_str()));
+            for (sender, port) in senders.into_iter().flatten() {
+                if service.serves(pod, port) {
+                    self.sender(*sender, service, &mut found);
+                }
+            }
+        }
+        found.sort_by(|one, other| one.order().cmp(&other.order()));
+        found.dedup();
+        found
+    }
+
+    fn services_of(&self, pod: &PodShape) -> Vec<&'s Service> {
+        let namespace = pod.namespace.as_str();
+        let by_label = pod.labels.iter().filter_map(|(key, value)| {
+            self.services.get(&(namespace, key.as_str(), value.as_str()))
+        });
+        let candidates = by_label.chain(self.others.get(namespace)).flatten().copied();
+        let selects = |service: &&Service| {
+            service.selector.iter().all(|(key, value)| pod.has_label(key, value))
+                && service.serves(pod, &BackendPort::Any)
+        };
+        candidates.filter(selects).collect()
+    }
+
+    fn sort_services(&mut self) {
+        let around = self.around;
+        let mut counts: HashMap<LabelKey<'_>, usize> = HashMap::new();
+        for service in &around.services {
+            for key in service.label_keys() {
+                *counts.entry(key).or_default() += 1;
+            }
+        }
+        for service in &around.services {
+            match service.label_keys().min_by_key(|key| counts.get(key)) {
+                Some(rarest) => self.services.entry(rarest).or_default().push(service),
+                None => self.others.entry(&service.namespace).or_default().push(service),
+            }
+        }
+    }
+
+    fn add_sender(&mut self, sender: Sender<'s>, backends: &'s [Backend]) {
+        for backend in backends {
+            let key = (backend.namespace.as_str(), backend.service.as_str());
+            self.senders.entry(key).or_default().push((sender, &backend.port));
+        }
+    }
+
+    fn service(&self, service: &Service, found: &mut Vec<Front<'t>>) {
+        let subject = Subject {
+            service_type: &service.of_type,
+            headless: service.is_headless,
+            publish_not_ready_addresses: service.publish_not_ready_addresses,
+            external_traffic_policy: &service.external_traffic_policy,
+            internal_traffic_policy: &service.internal_traffic_policy,
+            class: service.class.as_deref(),
+            annotations: &service.annotations,
+            ..Subject::default()
+        };
+        self.recognise(RecognisedBy::Service, &subject, &[service.object_name()], None, found);
+    }
+
+    fn sender(&self, sender: Sender<'s>, service: &Service, found: &mut Vec<Front<'t>>) {
+        match sender {
+            Sender::Ingress(ingress) => self.ingress(ingress, service, found),
+            Sender::Route(route) => self.route(route, service, found),
+            Sender::Binding(binding) => {
+                let path = [
+                    name("TargetGroupBinding", &binding.namespace, &binding.name),
+                    service.object_name(),
+                ];
+                let subject = Subject { object: Some(&binding.object), ..Subject::default() };
+                self.recognise(RecognisedBy::TargetGroupBinding, &subject, &path, None, found);
+            }
+        }
+    }
+
+    fn ingress(&self, ingress: &Ingress, service: &Service, found: &mut Vec<Front<'t>>) {
+        let path = [name("Ingress", &ingress.namespace, &ingress.name), service.object_name()];
+        for (class, controller) in self.ingress_classes_of(ingress) {
+            let subject = Subject {
+                class: if controller.is_some() { None } else { Some(class.unwrap_or_default()) },
+                controller,
+                annotations: &ingress.annotations,
+                service_annotations: &service.annotations,
+                ..Subject::default()
+            };
+            let detail = match (class, controller) {
+                (None, _) => {
+                    Some("it names no class, and no IngressClass is the default".to_owned())
+                }
+                (Some(class), None) => {
+                    Some(format!("class {class}; its IngressClass is not there"))
+                }
+                (Some(class), Some(_)) => Some(format!("class {class}")),
+            };
+            self.recognise(RecognisedBy::Ingress, &subject, &path, detail.as_deref(), found);
+        }
+    }
+
+    /// Names and controllers; more than one where several classes are the default.
+    fn ingress_classes_of<'a>(
+        &'a self,
+        ingress: &'a Ingress,
+    ) -> Vec<(Option<&'a str>, Option<&'a str>)> {
+        let Some(class) = ingress.class.as_deref() else {
+            let defaults = self.around.ingress_classes.iter().filter(|class| class.is_default);
+            let defaults: Vec<_> = defaults
+                .map(|class| (Some(class.name.as_str()), class.controller.as_deref()))
+                .collect();
+            return if defaults.is_empty() { vec![(None, None)] } else { defaults };
+        };
+        let controllers = controllers(&self.ingress_classes, class);
+        controllers.into_iter().map(|controller| (Some(class), controller)).collect()
+    }
+
+    fn route(&self, route: &Route, service: &Service, found: &mut Vec<Front<'t>>) {
+        let own = name(&route.kind, &route.namespace, &route.name);
+        if let Some(kind) = &route.vendor_kind {
+            let subject = Subject { kind, ..Subject::default() };
+            let path = [own, service.object_name()];
+            return self.recognise(RecognisedBy::Route, &subject, &path, None, found);
+        }
+        for (namespace, gateway) in &route.parents {
+            let path = [name("Gateway", namespace, gateway), own.clone(), service.object_name()];
+            let known = self.gateways.get(&(namespace.as_str(), gateway.as_str()));
+            let Some(known) = known else {
+                let detail = "the Gateway is not there";
+                self.recognise(
+                    RecognisedBy::Gateway,
+                    &Subject::default(),
+                    &path,
+                    Some(detail),
+                    found,
+                );
+                continue;
+            };
+            for class in known.iter().map(|gateway| gateway.class.as_deref().unwrap_or_default()) {
+                for controller in controllers(&self.gateway_classes, class) {
+                    let detail = Some(match controller {
+                        Some(controller) => format!("class {class}, controller {controller}"),
+                        None => format!("class {class}; its GatewayClass is not there"),
+                    });
+                    let by_name = if controller.is_some() { None } else { Some(class) };
+                    let subject = Subject { class: by_name, controller, ..Subject::default() };
+                    self.recognise(
+                        RecognisedBy::Gateway,
+                        &subject,
+                        &path,
+                        detail.as_deref(),
+                        found,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Adds the fronts that an object stands for.
+    fn recognise(
+        &self,
+        object: RecognisedBy,
+        subject: &Subject<'_>,
+        path: &[ObjectName],
+        detail: Option<&str>,
+        found: &mut Vec<Front<'t>>,
+    ) {
+        for kind in self.around.table.of(object, subject) {
+            let (withdrawal, setting) = bounded(kind, subject);
+            let detail = setting.or_else(|| detail.map(str::to_owned));
+            found.push(Front { kind, withdrawal, path: path.to_vec(), detail });
+        }
+    }
+}
+
+impl Service {
+    /// Whether the pod has an endpoint for this port, or for any of them.
+    fn serves(&self, pod: &PodShape, port: &BackendPort) -> bool {
+        let mut wanted = self.ports.iter().filter(|own| match port {
+            BackendPort::Any => true,
+            BackendPort::Number(number) => own.number == Some(*number),
+            BackendPort::Name(name) => own.name == *name,
+        });
+        // A headless Service needs no ports.
+        let is_any = self.ports.is_empty() && *port == BackendPort::Any;
+        is_any || wanted.any(|own| own.is_of(pod))
+    }
+
+    /// The labels that a pod has to have itself.
+    fn label_keys(&self) -> impl Iterator<Item = LabelKey<'_>> {
+        let own = self.selector.iter().filter(|(key, _)| !is_generated(key));
+        own.map(|(key, value)| (self.namespace.as_str(), key.as_str(), value.as_str()))
+    }
+
+    fn object_name(&self) -> ObjectName {
+        name("Service", &self.namespace, &self.name)
+    }
+}
+
+impl ServicePort {
+    /// A port by number needs no container that names it; one by name does.
+    fn is_of(&self, pod: &PodShape) -> bool {
+        self.target.as_ref().is_none_or(|target| pod.has_port(target, &self.protocol))
+    }
+}
+
+fn by_name(classes: &[Class]) -> HashMap<&str, Vec<&Class>> {
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for class in classes {
+        found.entry(class.name.as_str()).or_default().push(class);
+    }
+    found
+}
+
+/// The controllers of a class; one that is not known where the class is not there.
+fn controllers<'a>(classes: &HashMap<&'a str, Vec<&'a Class>>, name: &str) -> Vec<Option<&'a str>> {
+    match classes.get(name) {
+        Some(known) => known.iter().map(|class| class.controller.as_deref()).collect(),
+        None => vec![None],
+    }
+}
+
+/// How long a front goes on sending with the object's own setting, and what that is.
+fn bounded(kind: &FrontKind, subject: &Subject<'_>) -> (Withdrawal, Option<String>) {
+    let (Withdrawal::Within(delay), Some(bound)) = (kind.withdrawal, kind.bounded_by) else {
+        return (kind.withdrawal, None);
+    };
+    let annotations = || subject.annotations.iter().chain(subject.service_annotations);
+    let setting = match bound {
+        Bound::DeregistrationDelay => annotations()
+            .filter(|(key, _)| key == ALB_ATTRIBUTES)
+            .flat_map(|(_, value)| value.split(','))
+            .filter_map(|attribute| attribute.split_once('='))
+            .find(|(name, _)| name.trim() == "deregistration_delay.timeout_seconds")
+            .and_then(|(_, seconds)| Some(("deregistration delay", seconds.trim().parse().ok()?))),
+        Bound::RecordTtl => annotations()
+            .find(|(key, _)| key.starts_with("external-dns.") && key.ends_with("/ttl"))
+            .and_then(|(_, value)| Some(("time to live", duration::parse(value).ok()?.seconds))),
+    };
+    let Some((name, seconds)): Option<(&str, i64)> = setting.filter(|(_, seconds)| *seconds >= 0)
+    else {
+        return (kind.withdrawal, None);
+    };
+    let at_most = delay.at_most.min(delay.at_least.saturating_add(seconds));
+    let delay = DelayRange { at_most, ..delay };
+    (Withdrawal::Within(delay), Some(format!("{name} {}", duration::HumanSeconds(seconds))))
+}
+
+fn name(kind: &str, namespace: &str, name: &str) -> ObjectName {
+    let [kind, namespace, name] = [kind, namespace, name].map(str::to_owned);
+    ObjectName { kind, namespace, name }
+}

@@ -1,0 +1,98 @@
+//! Every object of manifests, one after the other, for commands that read and change nothing.
+
+use std::path::PathBuf;
+
+use prestop_core::engine::template::{Object, objects, objects_of_item};
+use prestop_manifest::{Document, ManifestError};
+use serde_json::Value;
+
+use super::input::{self, Source, list_of_objects};
+use super::{Exit, tell};
+
+/// Where an object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// As the file was given; `-` for standard input.
+    pub(super) file: String,
+    /// The line on which its document, or its item of a list, begins.
+    pub(super) line: usize,
+}
+
+/// Reads all files and calls `take` with each object. What can't be read is reported, and the rest is read.
+///
+/// # Errors
+/// When standard input can't be copied.
+pub(super) fn read(
+    paths: &[PathBuf],
+    mut take: impl FnMut(&Place, &Object<'_>),
+) -> anyhow::Result<Exit> {
+    let (sources, missing) = input::sources(paths, false)?;
+    for error in &missing {
+        tell(&format!("error: {error:#}"));
+    }
+    let mut exit = if missing.is_empty() { Exit::Done } else { Exit::BadInput };
+    let mut documents = 0;
+    // Patches of a kustomization are parts of objects.
+    for source in sources.iter().filter(|source| source.patch_of.is_none()) {
+        match source_objects(source, &mut take) {
+            Ok(count) => documents += count,
+            Err(error) => {
+                tell(&format!("error: {}: {error:#}", source.name));
+                exit = Exit::BadInput;
+            }
+        }
+    }
+    if exit == Exit::Done && documents == 0 {
+        tell("error: no document in the input");
+        exit = Exit::BadInput;
+    }
+    Ok(exit)
+}
+
+/// The objects of one file, up to its first error.
+fn source_objects(
+    source: &Source,
+    take: &mut impl FnMut(&Place, &Object<'_>),
+) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for document in source.documents()? {
+        count += usize::from(document_objects(&document?, source, take)?);
+    }
+    Ok(count)
+}
+
+/// Whether there is anything in the document.
+fn document_objects(
+    document: &Document,
+    source: &Source,
+    take: &mut impl FnMut(&Place, &Object<'_>),
+) -> Result<bool, ManifestError> {
+    let place = |line| Place { file: source.name.clone(), line };
+    if let Some((list, frame)) = list_of_objects(document) {
+        for item in list.items() {
+            let reading = item.document.read().map_err(|error| item.located(error))?;
+            let Some(reading) = reading else { continue };
+            let value = reading.value.pointer(item.pointer).unwrap_or(&Value::Null);
+            let place = place(item.document.first_line);
+            for object in objects_of_item(value, &frame.value, item.pointer) {
+                take(&place, &object);
+            }
+        }
+        return Ok(true);
+    }
+    let Some(reading) = document.read()? else { return Ok(false) };
+    let place = place(first_line(document));
+    for object in objects(&reading.value) {
+        take(&place, &object);
+    }
+    Ok(true)
+}
+
+/// The line of the document's first key, behind `---` and comments.
+fn first_line(document: &Document) -> usize {
+    let is_before = |line: &&str| {
+        let line = line.trim();
+        line.is_empty() || line.starts_with('#') || line == "---" || line.starts_with("%YAML")
+    };
+    document.first_line + document.text.lines().take_while(is_before).count()
+}
