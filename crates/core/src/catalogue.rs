@@ -16,7 +16,7 @@ mod tags;
 
 pub(crate) mod glob;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 
 use serde::Deserialize;
 
@@ -42,6 +42,11 @@ pub struct Catalogue {
     programs: Arc<[ProgramsOfImages]>,
     programs_index: Arc<Index>,
 }
+
+/// Which profiles a catalogue has, without keeping them: clones of a catalogue share them, and no other
+/// catalogue has the same.
+#[derive(Debug, Clone)]
+pub struct Edition(Weak<[Profile]>);
 
 /// What is known about one application in one family of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,6 +183,12 @@ impl Catalogue {
         &self.profiles
     }
 
+    /// Which profiles these are.
+    #[must_use]
+    pub fn edition(&self) -> Edition {
+        Edition(Arc::downgrade(&self.profiles))
+    }
+
     /// The profile of that name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Profile> {
@@ -222,6 +233,15 @@ impl Catalogue {
     #[must_use]
     pub fn all_programs(&self) -> &[ProgramsOfImages] {
         &self.programs
+    }
+}
+
+impl Edition {
+    /// Whether the catalogue has these profiles.
+    #[must_use]
+    pub fn is_of(&self, catalogue: &Catalogue) -> bool {
+        // The memory is not given to another catalogue as long as somebody points to it.
+        std::ptr::addr_eq(self.0.as_ptr(), Arc::as_ptr(&catalogue.profiles))
     }
 }
 

@@ -27,6 +27,7 @@ mod own_hook_end;
 mod own_hook_problems;
 mod own_timeout;
 mod pid1;
+mod remembered;
 mod shell;
 
 pub mod front;

@@ -11,6 +11,7 @@ use crate::duration;
 use crate::policy::Policy;
 
 use super::reason::{Problem, ProblemCode};
+use super::remembered::Remembered;
 use crate::view::{Shape, Text};
 
 /// The domain of every key.
@@ -95,6 +96,8 @@ pub struct NamespaceSettings {
     pub(super) switch: Option<Switch>,
     pub(super) level: Level,
     pub(super) problems: Vec<Problem>,
+    /// Which profile was meant, where the catalogue has none of the name.
+    suggestion: Remembered,
 }
 
 /// What one level (container, pod, namespace) sets.
@@ -203,8 +206,9 @@ impl NamespaceSettings {
         }
         if !is_known(self.level.profile.as_ref(), &policy.catalogue) {
             let place = place(Setting::Profile);
-            let problem = unknown_profile(self.level.profile.as_ref(), &place, policy, problems);
-            problems.push(problem);
+            let compute = || suggested_profile(self.level.profile.as_ref(), policy, problems);
+            let detail = self.suggestion.text(&policy.catalogue, compute);
+            problems.push(Problem::new(ProblemCode::UnknownProfile, place, detail));
             level.to_mut().profile = None;
         }
         level
@@ -313,8 +317,8 @@ impl Level {
                     if is_known(choice.as_ref(), &policy.catalogue) {
                         level.profile = choice;
                     } else {
-                        let problem = unknown_profile(choice.as_ref(), &place, policy, problems);
-                        problems.push(problem);
+                        let detail = suggested_profile(choice.as_ref(), policy, problems);
+                        problems.push(Problem::new(ProblemCode::UnknownProfile, place, detail));
                     }
                 }
                 Setting::QuitCommand => command = read_command(value, &place, policy, problems),
@@ -437,20 +441,18 @@ fn is_known(choice: Option<&ProfileChoice>, catalogue: &Catalogue) -> bool {
     }
 }
 
-fn unknown_profile(
+fn suggested_profile(
     choice: Option<&ProfileChoice>,
-    place: &str,
     policy: &Policy,
     before: &[Problem],
-) -> Problem {
+) -> String {
     let wanted = match choice {
         Some(ProfileChoice::Named(name)) => name,
         _ => "",
     };
     let names = policy.catalogue.profiles().iter().map(|profile: &Profile| profile.name.as_str());
     let names = names.chain(crate::catalogue::RESERVED_NAMES);
-    let detail = suggestion(wanted, names, str::to_owned, before);
-    Problem::new(ProblemCode::UnknownProfile, place, detail)
+    suggestion(wanted, names, str::to_owned, before)
 }
 
 fn bad_switch(place: &str) -> Problem {
@@ -507,5 +509,53 @@ fn suggestion<'a>(
             format!("did you mean {}?", write(candidate))
         }
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_with_an_unknown_profile_is_told_the_names_of_the_policy_at_hand() {
+        let annotation = [("prestop.dev/profile", "shop-wob")];
+        let namespace = NamespaceSettings::read([], annotation);
+        let policy = |name: &str| {
+            let mut profile = Catalogue::built_in().by_name("nginx").unwrap().clone();
+            name.clone_into(&mut profile.name);
+            Policy { catalogue: Catalogue::new(vec![profile]), ..Policy::built_in() }
+        };
+        let told = |policy: &Policy| {
+            let mut problems = Vec::new();
+            assert_eq!(namespace.level_under(policy, &mut problems).profile, None);
+            problems.remove(0).detail
+        };
+        let (first, reloaded) = (policy("shop-web"), policy("shop-job"));
+        for _ in 0..3 {
+            assert_eq!(told(&first), "did you mean shop-web?");
+        }
+        assert_eq!(told(&reloaded), "did you mean shop-job?");
+        assert_eq!(told(&policy("nothing-near")), "");
+        // The name is known now.
+        let known = policy("shop-wob");
+        let mut problems = Vec::new();
+        assert!(namespace.level_under(&known, &mut problems).profile.is_some());
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn the_suggestion_for_a_namespace_is_computed_for_its_first_pod_alone() {
+        let namespace = NamespaceSettings::read([], [("prestop.dev/profile", "ngnix")]);
+        let policy = Policy::built_in();
+        let detail = |namespace: &NamespaceSettings| {
+            let mut problems = Vec::new();
+            namespace.level_under(&policy, &mut problems);
+            problems.remove(0).detail
+        };
+        assert_eq!(detail(&namespace), "did you mean nginx?");
+        let kept = namespace.suggestion.text(&policy.catalogue, || "computed anew".to_owned());
+        assert_eq!(kept, "did you mean nginx?");
+        // A longer delay in the annotation takes nothing from it.
+        assert_eq!(detail(&namespace.clone()), "did you mean nginx?");
     }
 }
