@@ -36,7 +36,7 @@ impl Case {
         }
         let manifest = json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-            "spec": {"template": {
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {
                 "metadata": {"annotations": {"prestop.dev/delay": "2s"}}, "spec": spec}},
         });
         let file = folder.path().join("deployment.json");

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use prestop_core::engine::reason::{ContainerReason, Explanation, ProblemCode, SkipReason};
+use prestop_core::engine::offline::NoteCode;
+use prestop_core::engine::reason::{
+    AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason,
+};
 
 use super::{Exit, tell};
 use crate::cli::ExplainArguments;
@@ -55,8 +58,11 @@ fn known() -> Vec<Known> {
     let pods = SkipReason::ALL.iter().map(|it| ("a pod that is left alone", it.explanation()));
     let containers = ContainerReason::ALL.iter();
     let containers = containers.map(|it| ("a container that is left alone", it.explanation()));
+    let objects = AsideReason::ALL.iter();
+    let objects = objects.map(|it| ("an object that inject leaves alone", it.explanation()));
     let problems = ProblemCode::ALL.iter().map(|it| ("a problem", it.explanation()));
-    pods.chain(containers).chain(problems).collect()
+    let notes = NoteCode::ALL.iter().map(|it| ("a note", it.explanation()));
+    pods.chain(containers).chain(objects).chain(problems).chain(notes).collect()
 }
 
 fn suggestion(known: &[Known], code: &str) -> String {

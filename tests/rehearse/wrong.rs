@@ -110,6 +110,19 @@ fn manifests_that_can_not_be_rehearsed_are_told() {
 }
 
 #[test]
+fn a_rollout_whose_template_is_elsewhere_is_refused_as_inject_says_it() {
+    let case = Case::new(&json!({"name": "web"}), &json!({}), &["true"]).with(&["--port", "80"]);
+    let rollout = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+        "metadata": {"name": "web"},
+        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
+    std::fs::write(case.path("deployment.json"), rollout.to_string()).unwrap();
+    let said = case.refusal();
+    let sentence =
+        "Rollout web: The pod template is in Deployment web, which spec.workloadRef names.";
+    assert!(said.contains(sentence), "{said}");
+}
+
+#[test]
 fn what_is_needed_and_missing_is_told() {
     let case = Case::new(&json!({"name": "web"}), &json!({}), &["true"]).with(&["--port", "80"]);
     let mut command: Command = case.command();

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use prestop_core::catalogue::{ImageReference, Signal};
+use prestop_core::engine::reason::{AsideReason, SkipReason};
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::{Workload, namespaces, workloads};
-use prestop_core::engine::{ContainerOutcome, Decision, Outcome, decide_owned};
+use prestop_core::engine::{ContainerOutcome, Decision, Outcome, offline};
 use prestop_core::policy::{NamespaceRule, Policy};
 use prestop_manifest::Documents;
 use prestop_rehearsal::plan::container::{self, HookAction, Probe};
@@ -50,8 +51,15 @@ pub(super) fn read(
         .flat_map(|value| workloads(value, &arguments.kinds).into_iter().map(move |it| (value, it)))
         .collect();
     let wanted = arguments.workload.as_deref();
-    let mut wanted =
-        found.iter().filter(|(_, workload)| wanted.is_none_or(|name| workload.name == name));
+    let mut named: Vec<_> = found
+        .iter()
+        .filter(|(_, workload)| wanted.is_none_or(|name| workload.name == name))
+        .collect();
+    // The object that has the template is chosen, if it is there.
+    if named.iter().any(|(_, workload)| !offline::has_template_elsewhere(workload)) {
+        named.retain(|(_, workload)| !offline::has_template_elsewhere(workload));
+    }
+    let mut wanted = named.into_iter();
     let (value, workload) = match (wanted.next(), wanted.next()) {
         (Some((value, workload)), None) => (*value, workload),
         (None, _) => match &arguments.workload {
@@ -98,9 +106,12 @@ struct Candidate<'a> {
 
 impl Candidate<'_> {
     fn plan(&self) -> anyhow::Result<(Subject, Plan)> {
-        let Workload { kind, name, pointer, template, pod, .. } = self.workload;
+        let Workload { kind, name, pointer, template, .. } = self.workload;
         let arguments = self.arguments;
-        let decision = decide_owned(pod, self.workload.owner(), self.settings, self.policy);
+        let decision = offline::decide(self.workload, self.settings, self.policy);
+        if let Outcome::Skipped(reason @ SkipReason::TemplateElsewhere) = decision.outcome {
+            bail!("{kind} {name}: {}", self.sentence(reason));
+        }
         let spec = self.value.pointer(&format!("{pointer}{template}/spec"));
         let (index, container) = self.container(spec)?;
         let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
@@ -109,6 +120,8 @@ impl Candidate<'_> {
             port.context("the container names no port; say with --port where the server listens")?;
         let (stop_signal, stop_signal_from) = self.stop_signal(container, image)?;
         let (runs, unchanged) = self.runs(&decision, spec, index, container, image)?;
+        let aside = self.workload.aside.map(AsideReason::explanation);
+        let aside = aside.map(|it| format!("{kind} {name}: {}: {}", it.code, it.sentence));
         let problems = decision.problems.iter().map(|problem| format!("{kind} {name}: {problem}"));
         let subject = Subject {
             workload: format!("{kind} {}/{name}", self.namespace),
@@ -116,7 +129,7 @@ impl Candidate<'_> {
             image: image.to_owned(),
             stop_signal_from,
             unchanged,
-            notes: problems.collect(),
+            notes: aside.into_iter().chain(problems).collect(),
         };
         let plan = Plan {
             command: arguments.command.clone(),
@@ -130,6 +143,12 @@ impl Candidate<'_> {
             runs,
         };
         Ok((subject, plan))
+    }
+
+    /// As `inject` says it.
+    fn sentence(&self, reason: SkipReason) -> String {
+        let exact = offline::sentence(reason, self.workload);
+        exact.unwrap_or_else(|| reason.explanation().sentence.to_owned())
     }
 
     fn container<'v>(&self, spec: Option<&'v Value>) -> anyhow::Result<(usize, &'v Value)> {
@@ -196,10 +215,12 @@ impl Candidate<'_> {
             Outcome::Injected(injection) => injection,
             Outcome::Skipped(reason) => {
                 let why = match outcome {
-                    Some(ContainerOutcome::LeftAlone(reason)) => reason.explanation().sentence,
-                    _ => reason.explanation().sentence,
+                    Some(ContainerOutcome::LeftAlone(reason)) => {
+                        reason.explanation().sentence.to_owned()
+                    }
+                    _ => self.sentence(reason),
                 };
-                return Ok((vec![written], Some(why.to_owned())));
+                return Ok((vec![written], Some(why)));
             }
         };
         let after = u64::try_from(injection.grace.after_seconds).unwrap_or(grace);
@@ -254,5 +275,61 @@ fn load(arguments: &RehearseArguments) -> Load {
             in_flight: arguments.long_in_flight,
         }),
         timeout: arguments.timeout.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    /// What is read out of these objects; no server is started.
+    fn subject(objects: &[Value]) -> Subject {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        io::Write::write_all(&mut file, list.to_string().as_bytes()).unwrap();
+        let path = file.path().to_str().unwrap();
+        let line = ["prestop", "rehearse", "-f", path, "--port", "80", "--", "true"];
+        let Command::Rehearse(arguments) = Cli::parse_from(line).command else { panic!() };
+        read(&arguments, &policy(&arguments).unwrap()).unwrap().0
+    }
+
+    fn deployment(metadata: &Value) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
+            "spec": {"selector": {}, "template": {"spec": {"containers": [
+                {"name": "web", "image": "nginx:1.27"}]}}}})
+    }
+
+    #[test]
+    fn settings_beside_the_template_are_noted_as_inject_reports_them() {
+        let beside =
+            deployment(&json!({"name": "web", "annotations": {"prestop.dev/delay": "2s"}}));
+        let notes = subject(&[beside]).notes;
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].starts_with("Deployment web: "), "{notes:?}");
+        assert!(notes[0].contains("misplaced"), "{notes:?}");
+        assert!(subject(&[deployment(&json!({"name": "web"}))]).notes.is_empty());
+    }
+
+    #[test]
+    fn the_deployment_of_a_rollout_is_taken_for_it() {
+        let rollout = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+            "metadata": {"name": "web"},
+            "spec": {"workloadRef": {"kind": "Deployment", "name": "web"}}});
+        let subject = subject(&[rollout, deployment(&json!({"name": "web"}))]);
+        assert_eq!(subject.workload, "Deployment default/web");
+    }
+
+    #[test]
+    fn an_object_that_inject_leaves_alone_is_noted() {
+        let mut owned = deployment(&json!({"name": "web", "ownerReferences": [
+            {"kind": "Shop", "controller": true}]}));
+        let notes = subject(&[owned.clone()]).notes;
+        assert!(notes[0].starts_with("Deployment web: owned: Another object"), "{notes:?}");
+        owned["metadata"] = json!({"name": "web"});
+        owned["spec"]["selector"] = Value::Null;
+        assert!(subject(&[owned]).notes[0].contains("fragment"));
     }
 }

@@ -73,7 +73,7 @@ pub fn decide<'a>(
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
 ) -> Decision<'a> {
-    if template_elsewhere(workload).is_some() {
+    if has_template_elsewhere(workload) {
         return Decision::skipped(SkipReason::TemplateElsewhere, Vec::new());
     }
     let mut decision = decide_owned(&workload.pod, workload.owner(), namespace, policy);
@@ -82,6 +82,12 @@ pub fn decide<'a>(
         decision.problems.extend(misplaced(workload));
     }
     decision
+}
+
+/// Whether the pod template is in another object.
+#[must_use]
+pub fn has_template_elsewhere(workload: &Workload<'_>) -> bool {
+    template_elsewhere(workload).is_some()
 }
 
 /// The sentence of a reason where the workload makes it more exact.

@@ -290,7 +290,7 @@ impl SkipReason {
             ),
             Self::NothingToInject => explain(
                 "nothing-to-inject",
-                "No container of the pod needs a hook.",
+                "No container of the pod gets a hook.",
                 "The containers' own reasons say more.",
             ),
         }
@@ -325,7 +325,7 @@ impl ContainerReason {
             ),
             Self::LeftAloneByProfile => explain(
                 "left-alone-by-profile",
-                "The image's own operator, chart or shutdown procedure knows better than a delay.",
+                "The profile of the image leaves it alone: a delay would do harm, or buy nothing.",
                 "Annotate delay-only with profile.prestop.dev/CONTAINER: none to have the delay anyway.",
             ),
             Self::NoDelay => explain(

@@ -13,6 +13,10 @@ use crate::policy::Owner;
 
 pub use self::kind_name::{KindName, NotAKindName};
 
+/// Templates of `OpenShift` have their objects in a list, as lists do.
+/// <https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/template_apis/template-template-openshift-io-v1>
+const TEMPLATE_GROUP: &str = "template.openshift.io";
+
 /// Lists in lists are followed this deep. Kubernetes itself has none.
 const DEEPEST_LIST: usize = 4;
 
@@ -163,15 +167,22 @@ impl<'a> Object<'a> {
     }
 
     fn open(self, depth: usize, found: &mut Vec<Self>) {
-        match self.value.get("items").and_then(Value::as_array) {
-            Some(items) if is_list(self.value) => {
-                let Some(depth) = depth.checked_sub(1) else { return };
-                for (index, item) in items.iter().enumerate() {
-                    let pointer = format!("{}/items/{index}", self.pointer);
-                    Self::item(item, self.value, pointer).open(depth, found);
-                }
-            }
-            _ => found.push(self),
+        let field = if is_list(self.value) {
+            Some("items")
+        } else if self.is_openshift_template() {
+            Some("objects")
+        } else {
+            None
+        };
+        let items = field.and_then(|field| Some((field, self.value.get(field)?.as_array()?)));
+        let Some((field, items)) = items else {
+            found.push(self);
+            return;
+        };
+        let Some(depth) = depth.checked_sub(1) else { return };
+        for (index, item) in items.iter().enumerate() {
+            let pointer = format!("{}/{field}/{index}", self.pointer);
+            Self::item(item, self.value, pointer).open(depth, found);
         }
     }
 
@@ -191,6 +202,11 @@ impl<'a> Object<'a> {
     #[must_use]
     pub const fn kind(&self) -> Option<&'a str> {
         self.kind
+    }
+
+    fn is_openshift_template(&self) -> bool {
+        self.kind == Some("Template")
+            && self.api_version.is_some_and(|version| in_group(version, TEMPLATE_GROUP))
     }
 
     /// The object as a workload; `more_kinds` are further kinds that have their pod template at
@@ -268,7 +284,7 @@ fn in_group(api_version: &str, group: &str) -> bool {
     match api_version.split_once('/') {
         Some((own, _)) => own == group || (group == "apps" && own == "extensions"),
         // OpenShift's own kinds had no group at first.
-        None => group.is_empty() || group == "apps.openshift.io",
+        None => group.is_empty() || group == "apps.openshift.io" || group == TEMPLATE_GROUP,
     }
 }
 
@@ -370,6 +386,32 @@ mod tests {
         assert_eq!(places, ["/items/1/spec/template", "/items/2/items/0"]);
         let pods = json!({"apiVersion": "v1", "kind": "PodList", "items": [object("v1", "Pod")]});
         assert_eq!(found(&pods).len(), 1);
+    }
+
+    #[test]
+    fn templates_of_openshift_are_opened() {
+        for api_version in ["template.openshift.io/v1", "v1"] {
+            let template = json!({"apiVersion": api_version, "kind": "Template",
+                "objects": [object("v1", "Service"), object("apps/v1", "Deployment")],
+                "parameters": [{"name": "TAG"}]});
+            let place = "/objects/1/spec/template";
+            assert_eq!(found(&template)[0].1, place, "{api_version}");
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": [template]});
+            assert_eq!(found(&list)[0].1, format!("/items/0{place}"), "{api_version}");
+            // Objects that are parameters as a whole, and none at all.
+            for objects in [json!(["${{DEPLOYMENT}}"]), json!("${{OBJECTS}}"), json!(null)] {
+                let odd =
+                    json!({"apiVersion": api_version, "kind": "Template", "objects": objects});
+                assert_eq!(found(&odd), [], "{odd}");
+            }
+        }
+        // What oc process would replace: https://github.com/openshift/library-go/blob/master/pkg/template/templateprocessing/template.go
+        let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let mut after = crate::engine::hook::script().split("${").skip(1);
+        assert!(after.all(|text| !text.trim_start_matches(is_word).starts_with('}')));
+        let other = json!({"apiVersion": "example.com/v1", "kind": "Template",
+            "objects": [object("apps/v1", "Deployment")]});
+        assert_eq!(found(&other), []);
     }
 
     #[test]

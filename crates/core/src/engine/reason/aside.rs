@@ -7,7 +7,7 @@ use super::{Explanation, explain};
 pub enum AsideReason {
     /// A part of an object, such as a patch.
     Fragment,
-    /// An image that a template engine has yet to write.
+    /// An image that a template engine or a substitution has yet to write.
     Template,
     /// Another object controls it.
     Owned,
@@ -36,8 +36,8 @@ impl AsideReason {
             ),
             Self::Template => explain(
                 "template",
-                "An image is a template expression ({{ ... }}), so the application is not known yet.",
-                "Render it first: pipe helm template into prestop inject -.",
+                "An image is a template expression ({{ ... }} or ${...}), so the application is not known yet.",
+                "Render it first: pipe helm template, oc process or envsubst into prestop inject -.",
             ),
             Self::Owned => explain(
                 "owned",

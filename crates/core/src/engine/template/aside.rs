@@ -34,7 +34,7 @@ pub(super) fn reason(
         Some(_) => return None,
     };
     let images = || containers.iter().filter_map(|container| container.get("image"));
-    if images().filter_map(Value::as_str).any(|image| image.contains("{{")) {
+    if images().filter_map(Value::as_str).any(is_expression) {
         return Some(AsideReason::Template);
     }
     let has_image = images().any(|image| !image.is_null())
@@ -42,6 +42,11 @@ pub(super) fn reason(
         || (kind == "DeploymentConfig" && !containers.is_empty());
     let is_whole = has_image && (has_selector(object) || !needs_selector(api_version, kind));
     (!is_whole).then_some(AsideReason::Fragment)
+}
+
+/// Of a template engine, of an `OpenShift` Template (`${NAME}`), of `envsubst`. No image has such letters.
+fn is_expression(image: &str) -> bool {
+    image.contains("{{") || image.contains("${")
 }
 
 /// The API server refuses these without `spec.selector`.
@@ -120,9 +125,11 @@ mod tests {
 
     #[test]
     fn templates_are_not_unknown_images() {
-        let spec = json!({"selector": {}, "template": {"spec": {"containers": [
-            {"image": "x"}, {"image": "{{ .Values.image }}"}]}}});
-        assert_eq!(deployment(&spec), Some(AsideReason::Template));
+        for image in ["{{ .Values.image }}", "${IMAGE}", "registry/nginx:${TAG}", "${{IMAGE}}"] {
+            let spec = json!({"selector": {}, "template": {"spec": {"containers": [
+                {"image": "x"}, {"image": image}]}}});
+            assert_eq!(deployment(&spec), Some(AsideReason::Template), "{image}");
+        }
     }
 
     #[test]
