@@ -297,6 +297,18 @@ fn stop_signals_are_known_by_tag() {
         ("nginx:1.12.0", None),
         ("postgres:9.4", Some(("TERM", false))),
         ("traefik:v3.3", Some(("TERM", true))),
+        ("traefik:v1.7.34", Some(("TERM", true))),
+        ("traefik:1.4", None),
+        ("bitnami/nginx:1.25.5-debian-12-r0", Some(("TERM", false))),
+        ("bitnami/nginx:1.28.0", None),
+        ("bitnami/apache:2.4.69-debian-12-r0", Some(("TERM", false))),
+        ("bitnami/php-fpm:8.5.10", Some(("TERM", false))),
+        ("unit:1.34.2-php", Some(("TERM", false))),
+        ("kumahq/kuma-dp:2.9.1", Some(("TERM", true))),
+        ("kumahq/kuma-dp:1.6.0", None),
+        ("jaegertracing/jaeger-agent:1.57", Some(("TERM", true))),
+        ("jaegertracing/jaeger-agent:1.17", None),
+        ("public.ecr.aws/xray/aws-xray-daemon:3.3.12", None),
         ("varnish:latest", Some(("TERM", false))),
     ];
     for (image, expected) in cases {

@@ -257,6 +257,9 @@ fn the_catalogue_says_what_an_image_has_and_where_it_stands() {
         (&image["programs"]["shell"], &image["profile"]["role"]),
         (&"absent".into(), &"front".into())
     );
+    let link = image["stop"]["link"].as_str().unwrap();
+    assert!(link.contains("docker-hardened-images/catalog"), "{link}");
+    assert!(hardened.contains(&format!("drops its requests\n           {link}")), "{hardened}");
 }
 
 #[test]

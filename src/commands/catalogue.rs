@@ -57,6 +57,7 @@ fn for_machines(images: &[String], policy: &Policy, out: &mut impl Write) -> any
                 "programs": programs_of(&reference, &policy.catalogue),
                 "stop": fact.map(|fact| json!({
                     "signal": fact.signal.to_string(), "isGraceful": fact.graceful,
+                    "link": fact.link,
                 })),
             })
         });
@@ -161,6 +162,9 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
         Some(fact) => {
             let how = if fact.graceful { "finishes its requests" } else { "drops its requests" };
             writeln!(out, "  stop     by {}, on which it {how}", fact.signal)?;
+            if !fact.link.is_empty() {
+                writeln!(out, "           {}", fact.link)?;
+            }
         }
     }
     if let ProfileHook::Quit(quit) = &profile.hook {

@@ -161,6 +161,9 @@ struct StopSignalEntry {
     signal: Spanned<String>,
     /// The application finishes the requests that it has.
     graceful: bool,
+    /// Where that is written.
+    #[serde(default)]
+    link: String,
 }
 
 /// A duration as it is written, with its place: `15s`, `1m30s`, or whole seconds without a unit.
@@ -376,7 +379,8 @@ impl ProfileEntry {
             let tags = keep(tags.transpose(), errors);
             let signal = parsed(&fact.signal, &format!("{path}.signal"), Signal::from_str);
             let signal = keep(signal, errors);
-            Some(StopSignal { tags: tags?, signal: signal?, graceful: fact.graceful })
+            let link = fact.link.clone();
+            Some(StopSignal { tags: tags?, signal: signal?, graceful: fact.graceful, link })
         });
         all(facts)
     }

@@ -188,5 +188,6 @@ fn fact(tags: Option<&str>, graceful: bool) -> StopSignal {
         tags: tags.and_then(|range| range.parse().ok()),
         signal: quit.unwrap_or_else(|error| panic!("{error}")),
         graceful,
+        link: String::new(),
     }
 }

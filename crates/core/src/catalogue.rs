@@ -142,6 +142,8 @@ pub struct StopSignal {
     pub signal: Signal,
     /// The application finishes the requests that it has.
     pub graceful: bool,
+    /// Where that is written; may be empty.
+    pub link: String,
 }
 
 impl Catalogue {

@@ -68,6 +68,8 @@ struct StopSignalRecord {
     tags: Option<Parsed<TagRange>>,
     signal: Parsed<Signal>,
     graceful: bool,
+    #[serde(default)]
+    link: String,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +147,7 @@ impl From<StopSignalRecord> for StopSignal {
             tags: record.tags.map(|tags| tags.0),
             signal: record.signal.0,
             graceful: record.graceful,
+            link: record.link,
         }
     }
 }
@@ -191,6 +194,10 @@ mod tests {
         for profile in catalogue.profiles() {
             assert!(!profile.reason.is_empty(), "{} has no reason", profile.name);
             assert!(profile.link.starts_with("https://"), "{} has no link", profile.name);
+            for fact in &profile.stop_signals {
+                let has_link = fact.link.starts_with("https://");
+                assert!(has_link, "{}: {} {:?} has no link", profile.name, fact.signal, fact.tags);
+            }
         }
         assert!(!catalogue.all_programs().is_empty());
         for known in catalogue.all_programs() {
