@@ -118,7 +118,6 @@ fn with_another(pod: &Value, added: &Value, place: usize, more_grace: Option<i64
 proptest! {
     #![proptest_config(config())]
 
-    /// P3
     #[test]
     fn a_patch_applies(case in case(any_pod())) {
         let outcome = EngineOutcome::of(&case);
@@ -127,7 +126,6 @@ proptest! {
         prop_assert!(outcome.patch.is_none_or(|patch| !patch.is_empty()));
     }
 
-    /// P4
     #[test]
     fn engine_and_model_agree(case in case(any_pod())) {
         let outcome = EngineOutcome::of(&case);
@@ -141,7 +139,6 @@ proptest! {
         prop_assert_eq!(kinds_and_paths(&operations), kinds_and_paths(&expected));
     }
 
-    /// P5
     #[test]
     fn a_second_pass_is_empty(case in case(any_pod())) {
         let again = Case { pod: after(&case), ..case };
@@ -150,13 +147,11 @@ proptest! {
         }
     }
 
-    /// P6
     #[test]
     fn grace_never_falls(case in case(any_pod())) {
         prop_assert!(grace_seconds(&after(&case)) >= grace_seconds(&case.pod));
     }
 
-    /// P7
     #[test]
     fn nothing_else_is_touched(case in case(any_pod())) {
         let outcome = EngineOutcome::of(&case);
@@ -177,7 +172,6 @@ proptest! {
         }
     }
 
-    /// P8
     #[test]
     fn hooks_of_others_stay_as_they_are(case in case(any_pod())) {
         let result = after(&case);
@@ -188,14 +182,12 @@ proptest! {
         }
     }
 
-    /// P9
     #[test]
     fn unknown_fields_survive(case in case(any_pod())) {
         let result = after(&case);
         prop_assert!(deeply_kept(&case.pod, &result, ""), "{}", result);
     }
 
-    /// P10
     #[test]
     fn every_delay_fits_and_leaves_the_application_its_time(case in case(any_pod())) {
         let outcome = EngineOutcome::of(&case);
@@ -220,7 +212,6 @@ proptest! {
         prop_assert_eq!(all_have_their_time, !told, "{}", result);
     }
 
-    /// P11, keys
     #[test]
     fn the_order_of_keys_is_irrelevant(case in case(any_pod()), seed in any::<u64>()) {
         let other = Case { pod: shuffled(&case.pod, seed), ..case.clone() };
@@ -231,7 +222,6 @@ proptest! {
         prop_assert_eq!(masked(&one), masked(&two));
     }
 
-    /// P11, containers
     #[test]
     fn the_order_of_containers_is_irrelevant(
         case in case(valid_pod()),
@@ -255,7 +245,6 @@ proptest! {
         prop_assert_eq!(masked(&turned(&one)), masked(&two));
     }
 
-    /// P12
     #[test]
     fn a_patch_is_no_larger_than_it_must_be(case in case(any_pod())) {
         let patch = EngineOutcome::of(&case).patch.unwrap_or_default();
@@ -264,13 +253,11 @@ proptest! {
         prop_assert!(size <= most, "{} bytes: {}", size, patch);
     }
 
-    /// P14
     #[test]
     fn what_is_valid_stays_valid(case in case(valid_pod())) {
         prop_assert_eq!(violations(&after(&case)), Vec::<String>::new());
     }
 
-    /// P15
     #[test]
     fn another_webhook_in_between_does_no_harm(
         case in case(valid_pod()),
@@ -317,7 +304,7 @@ proptest! {
     // Each of these pods has a quarter of a megabyte.
     #![proptest_config(ProptestConfig { cases: config().cases / 50 + 1, ..config() })]
 
-    /// P14, where the status annotation hardly fits, or not at all.
+    /// The status annotation hardly fits, or not at all.
     #[test]
     fn full_annotations_do_not_overflow(case in case(valid_pod()), free in 0..2000_usize) {
         let mut case = case;

@@ -60,7 +60,6 @@ fn patch(answer: &Value) -> Option<Value> {
 proptest! {
     #![proptest_config(config())]
 
-    /// P1, P2, P3, P12, P13.
     #[test]
     fn every_pod_is_allowed_and_its_patch_is_the_engines(case in case(any_pod()), dry_run: bool) {
         let settings = NamespaceSettings::read(
