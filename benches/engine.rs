@@ -11,7 +11,6 @@ use divan::{AllocProfiler, Bencher, black_box};
 use prestop_core::admission::{self, Namespaces};
 use prestop_core::catalogue::{Catalogue, ImageReference};
 use prestop_core::engine::decide;
-use prestop_core::engine::patch::Patch;
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
@@ -90,7 +89,7 @@ fn patch_only(bencher: Bencher<'_, '_>, containers: usize) {
     let mut buffer = Vec::with_capacity(64 * 1024);
     bencher.bench_local(|| {
         buffer.clear();
-        Patch::of(black_box(&decision), "").unwrap().write(&mut buffer);
+        admission::patch::write(black_box(&decision), "", &mut buffer);
         buffer.len()
     });
 }
@@ -119,7 +118,7 @@ fn decide_and_patch(bencher: Bencher<'_, '_>, containers: usize) {
     bencher.bench_local(|| {
         buffer.clear();
         let decision = decide(black_box(&pod), &namespace, &policy);
-        Patch::of(&decision, "").unwrap().write(&mut buffer);
+        admission::patch::write(&decision, "", &mut buffer);
         buffer.len()
     });
 }
@@ -132,7 +131,7 @@ fn read_decide_and_patch(bencher: Bencher<'_, '_>, containers: usize) {
         buffer.clear();
         let pod = Pod::from_json(black_box(&text)).unwrap();
         let decision = decide(&pod, &namespace, &policy);
-        Patch::of(&decision, "").unwrap().write(&mut buffer);
+        admission::patch::write(&decision, "", &mut buffer);
         buffer.len()
     });
 }

@@ -4,9 +4,9 @@
 mod containers;
 mod patch;
 
+use prestop_core::admission::patch::to_json;
 use prestop_core::catalogue::Catalogue;
 use prestop_core::engine::hook::{Delay, Hook};
-use prestop_core::engine::patch::Patch;
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::{Decision, Outcome, decide};
@@ -112,8 +112,8 @@ fn patched(pod: &Value, policy: &Policy) -> Value {
     let view = Pod::from_value(pod);
     let settings = NamespaceSettings::default();
     let decision = decide(&view, &settings, policy);
-    if let Some(patch) = Patch::of(&decision, "") {
-        let patch: json_patch::Patch = serde_json::from_value(json!(patch)).unwrap();
+    if let Some(patch) = to_json(&decision, "") {
+        let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
         json_patch::patch(&mut result, &patch).unwrap();
     }
     result

@@ -4,7 +4,7 @@
 mod measure;
 
 use json_patch::{Patch, PatchError};
-use prestop_core::engine::patch::Patch as EnginePatch;
+use prestop_core::admission::patch;
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::{Outcome, decide};
@@ -46,8 +46,7 @@ fn engine(pod: &Value, namespace: &Namespace, policy: &Policy) -> EngineOutcome 
     let decision = decide(&view, &settings, policy);
     let problems = decision.problems.iter();
     EngineOutcome {
-        patch: EnginePatch::of(&decision, "")
-            .map(|patch| serde_json::from_value(json!(patch)).unwrap()),
+        patch: patch::to_json(&decision, "").map(|patch| serde_json::from_slice(&patch).unwrap()),
         reason: match &decision.outcome {
             Outcome::Skipped(reason) => Some(reason.code().to_owned()),
             Outcome::Injected(_) => None,

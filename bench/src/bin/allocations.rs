@@ -10,7 +10,6 @@ use anyhow::Context;
 use prestop_bench::reviews::Review;
 use prestop_core::admission::{self, Namespaces};
 use prestop_core::engine::decide;
-use prestop_core::engine::patch::Patch;
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
@@ -55,9 +54,7 @@ fn read_decide_and_patch(body: &[u8]) -> anyhow::Result<AllocationInfo> {
         buffer.clear();
         let pod = Pod::from_json(&text)?;
         let decision = decide(&pod, &namespace, &policy);
-        if let Some(patch) = Patch::of(&decision, "") {
-            patch.write(&mut buffer);
-        }
+        admission::patch::write(&decision, "", &mut buffer);
         Ok(())
     };
     // What is made once is not counted.

@@ -5,11 +5,13 @@
 //! whatever the webhook's failure policy says; in doubt there is no patch.
 //!
 //! - `request`: the borrowed view of a review;
+//! - [`patch`]: operations as a JSON patch;
 //! - `check`: a patch against its pod;
 //! - `answer`: the review that goes back.
 
 mod answer;
 mod check;
+pub mod patch;
 mod request;
 
 use std::str::Utf8Error;
@@ -19,7 +21,6 @@ use thiserror::Error;
 
 use self::answer::{Answer, Audit};
 use self::request::Review;
-use crate::engine::patch::Patch;
 use crate::engine::pod::Pod;
 use crate::engine::reason::SkipReason;
 use crate::engine::settings::NamespaceSettings;
@@ -130,7 +131,7 @@ fn review_with(
         || Decision::skipped(SkipReason::NotAPodCreation, Vec::new()),
         |pod| engine::decide(pod, &settings, policy),
     );
-    let patch = Patch::of(&decision, "").map(|patch| patch.to_json());
+    let patch = patch::to_json(&decision, "");
     let is_too_large =
         patch.as_ref().is_some_and(|patch| body.len() + patch.len() > LARGEST_STORED_BYTES);
     let (decision, patch) = if is_too_large {

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use json_patch::{Patch as JsonPatch, PatchOperation};
-use prestop_core::engine::patch::Patch;
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, ReplaceOperation};
+use prestop_core::engine::patch::{Operation, OperationKind, Segment, operations};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::template::{Object, Workload, objects, objects_of_item, workloads};
 use prestop_core::engine::{Decision, offline};
@@ -280,9 +281,21 @@ fn concerns(key: &str, pod: &str) -> bool {
     is_in(key, pod) || is_in(pod, key)
 }
 
+/// The operations of a decision on the pod at `prefix` of the document.
 fn patch(decision: &Decision<'_>, prefix: &str) -> anyhow::Result<Vec<PatchOperation>> {
-    let Some(patch) = Patch::of(decision, prefix) else { return Ok(Vec::new()) };
-    let operations: Value = serde_json::to_value(&patch)?;
-    let JsonPatch(operations) = serde_json::from_value(operations)?;
-    Ok(operations)
+    let typed = |operation: Operation<'_>| {
+        let mut path = PointerBuf::parse(prefix)?;
+        for segment in operation.path.segments() {
+            match segment {
+                Segment::Name(name) => path.push_back(name),
+                Segment::Index(index) => path.push_back(index),
+            }
+        }
+        let value = operation.to_value();
+        Ok(match operation.kind {
+            OperationKind::Add => PatchOperation::Add(AddOperation { path, value }),
+            OperationKind::Replace => PatchOperation::Replace(ReplaceOperation { path, value }),
+        })
+    };
+    operations(decision).map(typed).collect()
 }

@@ -250,7 +250,7 @@ impl fmt::Display for Wait {
 
 impl Hook<'_> {
     /// What the script takes of it as JSON, if it is in it.
-    pub(super) fn script_bytes(&self) -> usize {
+    pub(crate) fn script_bytes(&self) -> usize {
         match self {
             Self::Sleep { .. } | Self::ExecSleep { .. } => 0,
             Self::Script(script) => script.code().json().len(),

@@ -1,137 +1,180 @@
-//! From a decision to a JSON patch (RFC 6902): the fewest operations, each on the smallest path
-//! whose parent exists. Only `add` and `replace`: a `test` that fails, or a path that is not there,
-//! makes the API server refuse the pod, whatever the failure policy says.
+//! From a decision to patch operations: the fewest, each on the smallest path whose parent exists. Only `add`
+//! and `replace`: a `test` that fails, or a path that is not there, makes the API server refuse the pod,
+//! whatever the failure policy says.
+//!
+//! The operations are values. [`crate::admission::patch`] writes them as a JSON patch (RFC 6902), `inject`
+//! turns them into edits of a manifest.
 
-use serde::ser::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::grace::DEFAULT_GRACE_PERIOD_SECONDS;
-use super::hook::{append, serialize_json};
-use super::{Decision, Injected, Injection, MetadataParent, Outcome, PreStopParent};
+use super::hook::{Hook, append};
+use super::settings::STATUS_ANNOTATION;
+use super::{ContainerDecision, Decision, Injection, MetadataParent, Outcome, PreStopParent};
 
-/// More than most patches take without their containers.
-const FIXED_BYTES: usize = 512;
-/// More than most containers take, in their own operation and in the status, the script left out.
-const CONTAINER_BYTES: usize = 384;
+/// The longest path: `/spec/containers/N/lifecycle/preStop`.
+const LONGEST_PATH: usize = 5;
 
-/// The rest of an operation on what is missing of metadata, annotations and the annotation itself.
-const METADATA: &[u8] = br#"/metadata","value":{"annotations":{"prestop.dev/status":"#;
-const ANNOTATIONS: &[u8] = br#"/metadata/annotations","value":{"prestop.dev/status":"#;
-const ANNOTATION: &[u8] = br#"/metadata/annotations/prestop.dev~1status","value":"#;
+/// The annotation with what was done, as a name in a path.
+const STATUS: Segment = Segment::Name(STATUS_ANNOTATION);
 
-/// The operations for one pod.
-#[derive(Debug, Clone)]
-pub struct Patch<'a> {
-    decision: &'a Decision<'a>,
-    prefix: &'a str,
+/// One operation of a patch.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation<'a> {
+    /// Whether something is there already.
+    pub kind: OperationKind,
+    /// From the root of the pod.
+    pub path: Path,
+    /// Names of the objects around the value that are missing and come with it, outermost first.
+    pub within: &'static [&'static str],
+    /// The innermost value.
+    pub value: NewValue<'a>,
 }
 
-impl<'a> Patch<'a> {
-    /// The patch for a pod that stands at `prefix` of the patched document: empty for a pod,
-    /// `/spec/template` for a Deployment. `None` where nothing is to be changed.
+/// Whether an operation adds or replaces a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKind {
+    /// Nothing is at the path.
+    Add,
+    /// Something is.
+    Replace,
+}
+
+/// A place in a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    segments: [Segment; LONGEST_PATH],
+    length: usize,
+}
+
+/// A part of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Segment {
+    /// The key of an object.
+    Name(&'static str),
+    /// The place in a list.
+    Index(usize),
+}
+
+/// What an operation writes.
+#[derive(Debug, Clone, Copy)]
+pub enum NewValue<'a> {
+    /// A `preStop` hook.
+    Hook(&'a Hook<'a>),
+    /// `terminationGracePeriodSeconds`.
+    Seconds(i64),
+    /// The text of the status annotation.
+    Status(&'a Decision<'a>, &'a Injection),
+}
+
+/// The operations that a decision asks for, in the order in which they apply; none where the pod is left
+/// alone.
+pub fn operations<'a>(decision: &'a Decision<'a>) -> impl Iterator<Item = Operation<'a>> {
+    let injection = match &decision.outcome {
+        Outcome::Injected(injection) => Some(injection),
+        Outcome::Skipped(_) => None,
+    };
+    let containers = injection.map_or(&[][..], |_| &decision.containers[..]);
+    let hooks = containers.iter().filter_map(hook);
+    let grace = injection.and_then(grace_period);
+    let status = injection.and_then(|injection| status(decision, injection));
+    hooks.chain(grace).chain(status)
+}
+
+fn hook<'a>(container: &'a ContainerDecision<'a>) -> Option<Operation<'a>> {
+    let injected = container.injected()?;
+    let path = Path::new("spec").name("containers").index(container.index).name("lifecycle");
+    let (path, within): (_, &[_]) = match injected.parent {
+        PreStopParent::Container => (path, &["preStop"]),
+        PreStopParent::Lifecycle => (path.name("preStop"), &[]),
+    };
+    Some(Operation {
+        kind: OperationKind::Add,
+        path,
+        within,
+        value: NewValue::Hook(&injected.hook),
+    })
+}
+
+fn grace_period<'a>(injection: &Injection) -> Option<Operation<'a>> {
+    let after = injection.grace.after_seconds;
+    let kind = match injection.grace_now_seconds {
+        None if after != DEFAULT_GRACE_PERIOD_SECONDS => OperationKind::Add,
+        Some(now) if now != after => OperationKind::Replace,
+        None | Some(_) => return None,
+    };
+    let path = Path::new("spec").name("terminationGracePeriodSeconds");
+    Some(Operation { kind, path, within: &[], value: NewValue::Seconds(after) })
+}
+
+fn status<'a>(decision: &'a Decision<'a>, injection: &'a Injection) -> Option<Operation<'a>> {
+    let metadata = Path::new("metadata");
+    let (path, within): (_, &[_]) = match injection.metadata? {
+        MetadataParent::Pod => (metadata, &["annotations", STATUS_ANNOTATION]),
+        MetadataParent::Metadata => (metadata.name("annotations"), &[STATUS_ANNOTATION]),
+        MetadataParent::Annotations => (metadata.name("annotations").push(STATUS), &[]),
+    };
+    let value = NewValue::Status(decision, injection);
+    Some(Operation { kind: OperationKind::Add, path, within, value })
+}
+
+impl Operation<'_> {
+    /// The value with the objects around it.
     #[must_use]
-    pub fn of(decision: &'a Decision<'a>, prefix: &'a str) -> Option<Self> {
-        match decision.outcome {
-            Outcome::Injected(_) => Some(Self { decision, prefix }),
-            Outcome::Skipped(_) => None,
+    pub fn to_value(&self) -> Value {
+        self.within.iter().rev().fold(self.value.to_value(), |value, name| {
+            Value::Object(Map::from_iter([((*name).to_owned(), value)]))
+        })
+    }
+}
+
+impl Path {
+    const fn new(first: &'static str) -> Self {
+        Self { segments: [Segment::Name(first); LONGEST_PATH], length: 1 }
+    }
+
+    fn name(self, name: &'static str) -> Self {
+        self.push(Segment::Name(name))
+    }
+
+    fn index(self, index: usize) -> Self {
+        self.push(Segment::Index(index))
+    }
+
+    fn push(mut self, segment: Segment) -> Self {
+        if let Some(place) = self.segments.get_mut(self.length) {
+            *place = segment;
+            self.length += 1;
+        }
+        self
+    }
+
+    /// Its parts, from the root on.
+    pub fn segments(&self) -> impl Iterator<Item = Segment> {
+        self.segments.into_iter().take(self.length)
+    }
+}
+
+impl NewValue<'_> {
+    /// Appends it as JSON.
+    pub(crate) fn write(&self, json: &mut Vec<u8>) {
+        match self {
+            Self::Hook(hook) => hook.write(json),
+            Self::Seconds(seconds) => append(json, seconds),
+            Self::Status(decision, injection) => decision.append_status(injection, json),
         }
     }
-}
 
-impl Patch<'_> {
-    /// The operations as JSON text. Written by hand: this is most of what a request costs that is
-    /// not reading.
-    #[must_use]
-    pub fn to_json(&self) -> Vec<u8> {
-        let containers = self.decision.containers.iter().filter_map(|known| known.injected());
-        let lengths = containers.map(|injected| CONTAINER_BYTES + injected.hook.script_bytes());
-        let mut json = Vec::with_capacity(FIXED_BYTES + lengths.sum::<usize>());
-        self.write(&mut json);
-        json
-    }
-
-    /// Appends the operations as JSON text.
-    pub fn write(&self, json: &mut Vec<u8>) {
-        let Outcome::Injected(injection) = &self.decision.outcome else {
-            json.extend_from_slice(b"[]");
-            return;
-        };
-        let start = json.len();
-        for container in &self.decision.containers {
-            if let Some(injected) = container.injected() {
-                self.begin(json, "add");
-                write_hook(json, container.index, injected);
+    fn to_value(self) -> Value {
+        match self {
+            Self::Hook(hook) => serde_json::to_value(hook).unwrap_or_default(),
+            Self::Seconds(seconds) => seconds.into(),
+            Self::Status(decision, injection) => {
+                let mut text = Vec::new();
+                decision.append_status(injection, &mut text);
+                // It is a JSON text, which this reads.
+                serde_json::from_slice(&text).unwrap_or_default()
             }
         }
-        self.write_grace_period(json, injection);
-        if let Some(parent) = injection.metadata {
-            self.begin(json, "add");
-            self.write_status(json, parent, injection);
-        }
-        // Each operation begins with a comma.
-        match json.get_mut(start) {
-            Some(first) => *first = b'[',
-            None => json.push(b'['),
-        }
-        json.push(b']');
     }
-
-    fn write_grace_period(&self, json: &mut Vec<u8>, injection: &Injection) {
-        let after = injection.grace.after_seconds;
-        let op = match injection.grace_now_seconds {
-            None if after != DEFAULT_GRACE_PERIOD_SECONDS => "add",
-            Some(now) if now != after => "replace",
-            None | Some(_) => return,
-        };
-        self.begin(json, op);
-        json.extend_from_slice(b"/spec/terminationGracePeriodSeconds\",\"value\":");
-        append(json, &after);
-        json.push(b'}');
-    }
-
-    /// The rest of the operation that adds the status. All names are ours, and have been escaped by
-    /// hand (RFC 6901).
-    fn write_status(&self, json: &mut Vec<u8>, parent: MetadataParent, injection: &Injection) {
-        let (path, end): (&[u8], &[u8]) = match parent {
-            MetadataParent::Pod => (METADATA, b"}}}"),
-            MetadataParent::Metadata => (ANNOTATIONS, b"}}"),
-            MetadataParent::Annotations => (ANNOTATION, b"}"),
-        };
-        json.extend_from_slice(path);
-        self.decision.append_status(injection, json);
-        json.extend_from_slice(end);
-    }
-
-    /// An operation, into its path.
-    fn begin(&self, json: &mut Vec<u8>, op: &str) {
-        json.extend_from_slice(b",{\"op\":\"");
-        json.extend_from_slice(op.as_bytes());
-        json.extend_from_slice(b"\",\"path\":");
-        append(json, self.prefix);
-        // Its end is yet to come.
-        json.pop();
-    }
-}
-
-impl Serialize for Patch<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_json(&self.to_json(), serializer)
-    }
-}
-
-/// The rest of an operation that adds a hook.
-fn write_hook(json: &mut Vec<u8>, index: usize, injected: &Injected<'_>) {
-    json.extend_from_slice(b"/spec/containers/");
-    append(json, &index);
-    match injected.parent {
-        PreStopParent::Container => {
-            json.extend_from_slice(b"/lifecycle\",\"value\":{\"preStop\":");
-            injected.hook.write(json);
-            json.push(b'}');
-        }
-        PreStopParent::Lifecycle => {
-            json.extend_from_slice(b"/lifecycle/preStop\",\"value\":");
-            injected.hook.write(json);
-        }
-    }
-    json.push(b'}');
 }
