@@ -32,6 +32,10 @@ update:
 properties cases="100000":
     PROPTEST_CASES={{cases}} cargo test --locked --release properties
 
+# A fuzz target with libFuzzer, until Ctrl-C (needs a nightly compiler and cargo-fuzz): json_reader
+fuzz target *arguments:
+    cargo +nightly fuzz run --features libfuzzer {{target}} {{arguments}}
+
 # The image as an archive in target/image, without a container engine; its binary in an empty root (as root).
 image:
     .ci/image

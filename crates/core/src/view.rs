@@ -6,16 +6,13 @@
 //! the last one counts, as in Go.
 
 mod deserialize;
-mod reader;
-
-pub mod skip;
-mod special;
+pub mod json;
 
 use std::borrow::Cow;
 
 pub(crate) use self::deserialize::read_start;
-pub(crate) use self::reader::{Known, read_knowing};
-pub use self::reader::{read, read_certain};
+pub(crate) use self::json::{Known, read_knowing};
+pub use self::json::{read, read_certain};
 
 /// What stands in a field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,9 +59,9 @@ impl<T> From<Option<T>> for Shape<T> {
 /// many arguments or owners.
 pub const MOST_ITEMS: usize = 1_024;
 
-/// What can be built from one kind of JSON value; every other kind is [`Shape::Wrong`]. What is built
-/// of objects and lists is large, and put where it belongs without being carried around. Each of them
-/// has to be read to its end.
+/// A type that is built from one kind of JSON value; every other kind is [`Shape::Wrong`]. An implementer
+/// writes objects and lists straight into `place`, and reads all members and items, also those that it does
+/// not need.
 pub trait FromJson<'de>: Sized {
     /// Whether it matters what a text says, and not only that there is one: an empty one is given.
     const READS_TEXT: bool = false;

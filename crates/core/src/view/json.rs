@@ -1,17 +1,21 @@
-//! Reads borrowed views from JSON text. Most bytes of a review are passed over, and `serde_json` is
-//! not fast at that; [`super::skip`] is.
+//! The fast JSON reader: borrowed views from JSON text. A review is mostly fields that nobody reads;
+//! `serde_json` is slow at passing over them, [`skip`] is fast. `docs/json-reader.md` explains why and how.
 //!
-//! `serde_json` stays the judge: this reader knows the JSON that API servers write. Where it is in
-//! doubt (anything broken, fractions and large numbers in fields that matter, lone surrogates) the
-//! whole text is read again by `serde_json`, whose values and errors are the ones that count.
+//! The contract: for every text, [`read`] returns the same value or the same error as `serde_json::from_str`.
+//! The reader accepts the JSON that API servers write. Where it is in doubt (anything broken, fractions and
+//! large numbers in fields that are read, lone surrogates, deep nesting) `serde_json` reads the whole text
+//! again, and its value or error counts. `tests/reading.rs` and the fuzz target `json_reader` hold it to that.
 
 // Measured: see `skip`.
 #![allow(clippy::inline_always)]
 
+pub mod skip;
+mod special;
+
 use std::borrow::Cow;
 
-use super::special::Specials;
-use super::{FromJson, Items, Key, Members, Shape, skip};
+use self::special::Specials;
+use super::{FromJson, Items, Key, Members, Shape};
 
 /// More digits may not fit into an `i64`.
 const MOST_DIGITS: usize = 18;

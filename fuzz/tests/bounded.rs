@@ -1,0 +1,74 @@
+//! Each target for a bounded number of inputs: its corpus, and random changes of it. The seed is fixed, so a
+//! failure comes again; `FUZZ_RUNS` and `FUZZ_SEED` choose more and others.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::{env, fs};
+
+use fastrand::Rng;
+
+const RUNS: u64 = 5_000;
+const SEED: u64 = 1;
+/// Bytes that mean something in the inputs.
+const LIKELY: &[u8] = b"\"\\[]{},:0-1 .eE\n\t\rtfnu/\x00\x7f\x80\xff";
+
+fn number(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().expect(name))
+}
+
+/// The corpus of a target, in the order of the names.
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let entries =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} is empty", folder.display());
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+/// One to eight changes: a byte set, removed, inserted, a part repeated or cut, another input joined.
+fn mutate(random: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = corpus[random.usize(..corpus.len())].clone();
+    for _ in 0..random.usize(1..=8) {
+        let place = random.usize(..=bytes.len());
+        let end = random.usize(place..=bytes.len().min(place + 64));
+        let byte = if random.bool() { LIKELY[random.usize(..LIKELY.len())] } else { random.u8(..) };
+        match random.u8(..6) {
+            0 if place < bytes.len() => bytes[place] = byte,
+            1 => drop(bytes.drain(place..end)),
+            2 => bytes.insert(place, byte),
+            3 => {
+                let part = bytes[place..end].to_vec();
+                bytes.splice(place..place, part);
+            }
+            4 => bytes.truncate(place),
+            _ => {
+                let other = &corpus[random.usize(..corpus.len())];
+                let from = random.usize(..=other.len());
+                bytes.truncate(place);
+                bytes.extend_from_slice(&other[from..]);
+            }
+        }
+    }
+    bytes
+}
+
+fn run(target: &str, check: fn(&[u8])) {
+    let corpus = corpus(target);
+    for input in &corpus {
+        check(input);
+    }
+    let mut random = Rng::with_seed(number("FUZZ_SEED", SEED));
+    for _ in 0..number("FUZZ_RUNS", RUNS) {
+        let input = mutate(&mut random, &corpus);
+        let caught = std::panic::catch_unwind(|| check(&input));
+        assert!(caught.is_ok(), "{target}: {:?}", String::from_utf8_lossy(&input));
+    }
+}
+
+#[test]
+fn json_reader() {
+    run("json_reader", prestop_fuzz::json_reader::target);
+}
