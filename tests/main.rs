@@ -25,6 +25,7 @@ mod control_plane;
 mod development_certificates;
 mod documents;
 mod engine;
+mod fronts;
 mod generators;
 mod golden;
 mod hooks;

@@ -92,6 +92,3 @@ impl fmt::Display for ObjectName {
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
-
-#[cfg(test)]
-mod tests;

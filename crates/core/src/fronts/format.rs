@@ -266,8 +266,6 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    const YAML: &str = include_str!("fronts.yaml");
-
     fn errors(change: impl Fn(&mut Value)) -> Vec<String> {
         let mut entry = json!({
             "name": "x", "title": "X", "object": "service", "when": [{"types": ["NodePort"]}],
@@ -277,20 +275,6 @@ mod tests {
         let entry = serde_json::from_value(entry).unwrap();
         let errors = validate(&[entry]).err().unwrap_or_default();
         errors.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn the_json_is_made_of_the_yaml() {
-        let yaml: Value = serde_saphyr::from_str(YAML).unwrap();
-        let json = format!("{yaml}\n");
-        if std::env::var_os("UPDATE_GENERATED").is_some() {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/fronts/fronts.json");
-            std::fs::write(path, &json).unwrap();
-            // What is compiled in is the old one.
-            return;
-        }
-        let told = "run UPDATE_GENERATED=1 cargo test -p prestop-core the_json_is_made_of_the_yaml";
-        assert_eq!(json, BUILT_IN, "fronts/fronts.json is out of date: {told}");
     }
 
     #[test]

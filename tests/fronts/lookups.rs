@@ -189,7 +189,7 @@ fn several_at_once_and_the_longest_wins() {
     assert_eq!(need(&[]).delay, None);
 }
 
-fn found_need(yaml: &str) -> crate::fronts::Need {
+fn found_need(yaml: &str) -> prestop_core::fronts::Need {
     need(&fronts(&pod(POD), &surroundings(&documents(yaml))))
 }
 
@@ -211,7 +211,7 @@ fn many_services_with_a_label_in_common_are_no_burden() {
         })
         .collect();
     let around = surroundings(&services);
-    let search = crate::fronts::Search::new(&around);
+    let search = prestop_core::fronts::Search::new(&around);
     for index in 0..count {
         let labels = [("part-of", "shop".to_owned()), ("app", format!("a{index}"))];
         let labels = labels.map(|(key, value)| (key.to_owned(), value)).to_vec();

@@ -4,9 +4,11 @@ mod kinds;
 mod lookups;
 mod random;
 
+use prestop_core::fronts::{Front, FrontTable, PodShape, Surroundings, fronts, need};
 use serde_json::Value;
 
-use super::{Front, FrontTable, PodShape, Surroundings, fronts, need};
+const YAML: &str = include_str!("../crates/core/src/fronts/fronts.yaml");
+const JSON: &str = include_str!("../crates/core/src/fronts/fronts.json");
 
 /// The pod that all cases are about.
 const POD: &str = "
@@ -15,6 +17,20 @@ spec:
   containers:
   - {name: web, ports: [{name: http, containerPort: 8080}, {name: dns, containerPort: 53, protocol: UDP}]}
 ";
+
+#[test]
+fn the_json_is_made_of_the_yaml() {
+    let yaml: Value = serde_saphyr::from_str(YAML).unwrap();
+    let json = format!("{yaml}\n");
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/core/src/fronts/fronts.json");
+        std::fs::write(path, &json).unwrap();
+        // The test still has the old one.
+        return;
+    }
+    let advice = "run UPDATE_GENERATED=1 cargo test the_json_is_made_of_the_yaml";
+    assert_eq!(json, JSON, "crates/core/src/fronts/fronts.json is out of date: {advice}");
+}
 
 fn documents(yaml: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(yaml).unwrap()
