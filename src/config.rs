@@ -1,15 +1,17 @@
-//! The configuration file `prestop.yaml`: its text in, a [`Policy`] and [`Serving`] out, or
+//! The configuration file `prestop.yaml`: its text in, a [`Policy`] and [`ServeSettings`] out, or
 //! everything that is wrong with it. See `docs/configuration.md` for the fields.
 //!
 //! Three steps, each with all of its errors at once: the text becomes a tree (`document`), the
 //! tree is held against the schema (`shape`), the values against the rules (`rules`).
 
+mod bounded;
+mod certificates;
 mod document;
 mod error;
 mod format;
 pub mod profiles;
 mod rules;
-mod serving;
+mod server;
 mod shape;
 
 use std::sync::LazyLock;
@@ -20,7 +22,7 @@ use serde_json::Value;
 use self::document::Node;
 use self::error::Finding;
 use self::format::ConfigurationFile;
-use crate::webhook::settings::Serving;
+use crate::webhook::settings::ServeSettings;
 
 pub use self::error::{ConfigError, Problem};
 pub use self::format::json_schema;
@@ -29,7 +31,7 @@ pub use self::format::json_schema;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     policy: Policy,
-    serving: Serving,
+    settings: ServeSettings,
 }
 
 impl Config {
@@ -40,7 +42,7 @@ impl Config {
     /// wrong type, or when values are out of bounds or don't go together.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         match read(text) {
-            Ok((policy, serving)) => Ok(Self { policy, serving }),
+            Ok((policy, settings)) => Ok(Self { policy, settings }),
             Err(findings) => Err(ConfigError::new(text, findings)),
         }
     }
@@ -54,12 +56,12 @@ impl Config {
 
     /// The same, and how the server runs.
     #[must_use]
-    pub fn into_parts(self) -> (Policy, Serving) {
-        (self.policy, self.serving)
+    pub fn into_parts(self) -> (Policy, ServeSettings) {
+        (self.policy, self.settings)
     }
 }
 
-fn read(text: &str) -> Result<(Policy, Serving), Vec<Finding>> {
+fn read(text: &str) -> Result<(Policy, ServeSettings), Vec<Finding>> {
     static SCHEMA: LazyLock<Value> = LazyLock::new(json_schema);
     let document = document::read(text).map_err(|finding| vec![finding])?;
     check_shape(&document, &SCHEMA)?;

@@ -15,7 +15,7 @@ use prestop::config::profiles::DURATION_PATTERN;
 use prestop::config::{Config, ConfigError, json_schema};
 use prestop::webhook::settings::{
     CertificateSettings, ClientCertificates, Limits, LogFormat, LogLevel, LogSettings,
-    MetricsSettings, ServerSettings, Serving, TlsSettings, TlsVersion,
+    MetricsSettings, ServeSettings, ServerSettings, TlsSettings, TlsVersion,
 };
 use prestop_core::catalogue::{Catalogue, ImageReference, Presence, Programs, Role};
 use prestop_core::duration::{self, DurationError};
@@ -278,14 +278,14 @@ fn bounds_themselves_are_allowed() {
     }
 }
 
-fn serving_with(rest: &str) -> Serving {
+fn settings_with(rest: &str) -> ServeSettings {
     let text = format!("{HEADER}{rest}");
     Config::parse(&text).unwrap_or_else(|error| panic!("{error}")).into_parts().1
 }
 
 #[test]
 fn each_field_of_the_server_sets_its_setting() {
-    let read = serving_with(
+    let read = settings_with(
         "server: {workers: 64, drainDelay: 0, drainTimeout: 10m, maximumBodyBytes: 65536,
   maximumBodiesInFlightBytes: 65536, maximumConnections: 16, handshakeTimeout: 1s,
   firstRequestTimeout: 1m, bodyTimeout: 30s, idleTimeout: 91s}
@@ -295,7 +295,7 @@ metrics: {byNamespace: false}
 certificates: {authorityLifetime: 40s, lifetime: 10s, overlap: 1s, lookInterval: 1s}
 ",
     );
-    let expected = Serving {
+    let expected = ServeSettings {
         server: ServerSettings {
             workers: 64.try_into().unwrap(),
             drain_delay: Duration::ZERO,
@@ -327,13 +327,13 @@ certificates: {authorityLifetime: 40s, lifetime: 10s, overlap: 1s, lookInterval:
         },
     };
     assert_eq!(read, expected);
-    assert_eq!(serving_with(""), Serving::default());
-    let largest = serving_with(
+    assert_eq!(settings_with(""), ServeSettings::default());
+    let largest = settings_with(
         "server: {maximumBodyBytes: 67108864, maximumBodiesInFlightBytes: 4294967296}\n",
     );
     assert_eq!(largest.server.limits.bodies_in_flight_bytes, 4 << 30);
     // The default of the one goes with the longest of the other.
-    let limits = serving_with("server: {maximumBodyBytes: 67108864}\n").server.limits;
+    let limits = settings_with("server: {maximumBodyBytes: 67108864}\n").server.limits;
     assert!(limits.bodies_in_flight_bytes >= limits.body_bytes);
 }
 
@@ -491,8 +491,8 @@ fn the_published_schema_is_current() {
 #[test]
 fn the_example_names_every_field_with_its_default() {
     let text = fs::read_to_string(repository("examples/prestop.yaml")).unwrap();
-    let (policy, serving) = Config::parse(&text).unwrap().into_parts();
-    assert_eq!((policy, serving), (Policy::built_in(), Serving::default()));
+    let (policy, settings) = Config::parse(&text).unwrap().into_parts();
+    assert_eq!((policy, settings), (Policy::built_in(), ServeSettings::default()));
     for field in fields(&json_schema(), "") {
         let name = field.rsplit('.').next().unwrap();
         let shown = text.lines().any(|line| {
@@ -516,8 +516,8 @@ fn the_defaults_in_the_schema_are_the_built_in_ones() {
             .iter()
             .fold(String::new(), |text, (name, value)| format!("{text}{name}: {value}\n"),)
     );
-    let (policy, serving) = Config::parse(&text).unwrap().into_parts();
-    assert_eq!((policy, serving), (Policy::built_in(), Serving::default()));
+    let (policy, settings) = Config::parse(&text).unwrap().into_parts();
+    assert_eq!((policy, settings), (Policy::built_in(), ServeSettings::default()));
 }
 
 #[test]

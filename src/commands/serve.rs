@@ -37,7 +37,7 @@ use crate::webhook::server::readiness::Readiness;
 use crate::webhook::server::routes::{self, Administration, Webhook};
 use crate::webhook::server::tls::{Acceptor, Terms};
 use crate::webhook::server::{Server, Transport};
-use crate::webhook::settings::{Limits, Serving};
+use crate::webhook::settings::{Limits, ServeSettings};
 use crate::webhook::shutdown::{Ending, Phase, Shutdown, Signals};
 use crate::webhook::telemetry::{self, LevelHandle, Lost};
 
@@ -51,17 +51,17 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let mut configuration = ConfigurationFile::new(arguments.config.as_deref());
-    let (policy, serving) = match configuration.first() {
+    let (policy, settings) = match configuration.first() {
         Ok(parts) => parts,
         Err(error) => {
             tell(&format!("error: {error}"));
             return Ok(Exit::BadInput);
         }
     };
-    let log = telemetry::start(serving.log);
+    let log = telemetry::start(settings.log);
     raise_file_limit();
-    let runtime = runtime(&serving)?;
-    let parts = match runtime.block_on(Parts::new(arguments, policy, &serving, configuration, log))
+    let runtime = runtime(&settings)?;
+    let parts = match runtime.block_on(Parts::new(arguments, policy, &settings, configuration, log))
     {
         Ok(parts) => parts,
         Err(error) => {
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
             return Ok(Exit::BadInput);
         }
     };
-    let ending = runtime.block_on(parts.run(&serving));
+    let ending = runtime.block_on(parts.run(&settings));
     // Nothing that is still open is waited for.
     runtime.shutdown_background();
     telemetry::write_the_last();
@@ -89,8 +89,8 @@ fn raise_file_limit() {
     }
 }
 
-fn runtime(serving: &Serving) -> anyhow::Result<Runtime> {
-    let mut builder = match serving.server.workers.get() {
+fn runtime(settings: &ServeSettings) -> anyhow::Result<Runtime> {
+    let mut builder = match settings.server.workers.get() {
         // The fastest on one core, and enough for any cluster.
         1 => Builder::new_current_thread(),
         workers => {
@@ -137,11 +137,11 @@ impl Parts {
     async fn new(
         arguments: &ServeArguments,
         policy: Policy,
-        serving: &Serving,
+        settings: &ServeSettings,
         configuration: ConfigurationFile,
         log: Option<LevelHandle>,
     ) -> anyhow::Result<Self> {
-        let by_namespace = if serving.metrics.by_namespace {
+        let by_namespace = if settings.metrics.by_namespace {
             ByNamespace::Counted
         } else {
             ByNamespace::NotCounted
@@ -150,15 +150,15 @@ impl Parts {
         let metrics = Arc::new(Metrics::new(by_namespace, profiles));
         let served = ServedCertificate::none();
         let certificate = certificate(arguments, &served, &metrics)?;
-        let mut clients = ClientFile::new(&serving.tls);
+        let mut clients = ClientFile::new(&settings.tls);
         let terms = match &mut clients {
-            None => Terms::new(serving.tls.minimum_version, served.clone(), None)?,
+            None => Terms::new(settings.tls.minimum_version, served.clone(), None)?,
             Some(file) => file.first(served.clone(), &metrics)?,
         };
         let acceptor = Arc::new(Acceptor::new(terms));
         let mut namespaces = arguments.namespaces_file.as_deref().map(NamespacesFile::new);
         let cluster = if arguments.cluster {
-            Some(Cluster::find(arguments, &serving.certificates)?)
+            Some(Cluster::find(arguments, &settings.certificates)?)
         } else {
             None
         };
@@ -188,9 +188,9 @@ impl Parts {
                 policy: policy.clone(),
                 namespaces: known,
                 metrics: metrics.clone(),
-                limits: serving.server.limits,
+                limits: settings.server.limits,
             }),
-            limits: serving.server.limits,
+            limits: settings.server.limits,
             metrics: Some(metrics.clone()),
         };
         let administration = Server {
@@ -199,7 +199,7 @@ impl Parts {
                 readiness: readiness(&served, &shutdown, watched.clone(), trust),
                 metrics: metrics.clone(),
             }),
-            limits: Limits { connections: ADMINISTRATION_CONNECTIONS, ..serving.server.limits },
+            limits: Limits { connections: ADMINISTRATION_CONNECTIONS, ..settings.server.limits },
             metrics: None,
         };
         let parts = Self {
@@ -248,7 +248,7 @@ impl Parts {
         Ok(())
     }
 
-    async fn run(self, serving: &Serving) -> Ending {
+    async fn run(self, settings: &ServeSettings) -> Ending {
         let Self {
             mut signals,
             shutdown,
@@ -258,7 +258,7 @@ impl Parts {
             mut reloads,
             poll_interval,
         } = self;
-        let (delay, timeout) = (serving.server.drain_delay, serving.server.drain_timeout);
+        let (delay, timeout) = (settings.server.drain_delay, settings.server.drain_timeout);
         let reviews = tokio::spawn(reviews.0.serve(reviews.1, shutdown.clone(), timeout));
         let administration =
             tokio::spawn(administration.0.serve(administration.1, shutdown, timeout));
@@ -376,11 +376,11 @@ impl Reloads {
     /// Looks at every file once, and after the memory.
     fn look(&mut self) {
         let targets = &self.targets;
-        if let Some((policy, serving)) = self.configuration.changed(&targets.metrics) {
+        if let Some((policy, settings)) = self.configuration.changed(&targets.metrics) {
             let kubernetes_version = targets.policy.load().kubernetes_version;
             targets.policy.store(Arc::new(for_server(policy, kubernetes_version)));
             if let Some(log) = &targets.log {
-                log.set(serving.log.level);
+                log.set(settings.log.level);
             }
         }
         if let Some(files) = &mut self.certificate {

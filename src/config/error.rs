@@ -161,6 +161,11 @@ impl From<Location> for Place {
 }
 
 impl Finding {
+    /// Of the field with this path.
+    pub(super) fn new(path: &str, place: Place, message: String) -> Self {
+        Self { path: path.to_owned(), place, message }
+    }
+
     /// Of the text as a whole.
     pub(super) fn of_file(message: &str) -> Self {
         Self { path: String::new(), place: Place::START, message: message.to_owned() }

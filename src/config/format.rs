@@ -3,8 +3,6 @@
 //! [`prestop_core::policy::Policy::built_in`]; the defaults in the schema are for editors, and a test
 //! compares them.
 
-pub(super) mod serving;
-
 use std::borrow::Cow;
 
 use prestop_core::policy::{OWNER_KIND_PATTERN, OwnerKind, QuitPolicy, SleepAction};
@@ -15,8 +13,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use self::serving::{CertificatesSection, LogSection, MetricsSection, ServerSection, TlsSection};
-use crate::config::profiles::{DurationText, ProfileEntry, ProgramsEntry};
+use super::certificates::CertificatesSection;
+use super::profiles::{DurationText, ProfileEntry, ProgramsEntry};
+use super::server::{LogSection, MetricsSection, ServerSection, TlsSection};
 
 /// The configuration of prestop: which hooks are injected, where nothing stronger says otherwise.
 #[derive(Debug, Deserialize, JsonSchema)]

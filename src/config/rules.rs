@@ -1,4 +1,4 @@
-//! From a file of the right shape to a [`Policy`] and [`Serving`]: durations, bounds, and what goes
+//! From a file of the right shape to a [`Policy`] and [`ServeSettings`]: durations, bounds, and what goes
 //! together. Every rule is tried, so that all that is wrong is told together.
 
 use prestop_core::catalogue::{Catalogue, Profile};
@@ -11,8 +11,7 @@ use super::format::{
     ProfilesSection,
 };
 use super::profiles::{self, DurationText, FieldError, ProfileEntry, ProgramsEntry};
-use super::serving::{self, Sections};
-use crate::webhook::settings::Serving;
+use crate::webhook::settings::ServeSettings;
 
 /// A longer delay is a typing error: no load balancer needs an hour.
 const MOST_MAXIMUM_DELAY_SECONDS: i64 = 3600;
@@ -25,7 +24,7 @@ const ENTRIES: &str = "profiles.entries";
 const PROGRAMS: &str = "programs";
 
 /// Checks a file.
-pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Finding>> {
+pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), Vec<Finding>> {
     // Exhaustive, so that a new field or a new version of the format can't be forgotten here.
     let ConfigurationFile {
         api_version: ApiVersion::V1Alpha1,
@@ -44,7 +43,14 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Fi
         metrics,
         certificates,
     } = file;
-    let serving = serving::serving(Sections { server, tls, log, metrics, certificates });
+    let mut of_server = Vec::new();
+    let settings = ServeSettings {
+        server: server.settings(&mut of_server),
+        tls: tls.settings(&mut of_server),
+        log: log.settings(),
+        metrics: metrics.settings(),
+        certificates: certificates.settings(&mut of_server),
+    };
     let built_in = Policy::built_in();
     let mut rules = Rules::default();
     let durations = rules.durations(&defaults, &limits, &built_in);
@@ -54,12 +60,11 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Fi
         rules.catalogue(&section, longest.map(|setting| setting.seconds))
     });
     let catalogue = rules.programs(&programs, catalogue);
-    let serving = serving.map_err(|findings| rules.findings.extend(findings)).ok();
-    let (Some(delay), Some(maximum_delay), Some(maximum_grace_period), Some(serving), []) = (
+    rules.findings.append(&mut of_server);
+    let (Some(delay), Some(maximum_delay), Some(maximum_grace_period), []) = (
         durations.delay,
         durations.maximum_delay,
         durations.maximum_grace_period,
-        serving,
         rules.findings.as_slice(),
     ) else {
         return Err(rules.findings);
@@ -78,7 +83,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, Serving), Vec<Fi
         namespaces: built_in.namespaces,
         catalogue: cut_to(&catalogue, maximum_delay.seconds),
     };
-    Ok((policy, serving))
+    Ok((policy, settings))
 }
 
 /// The durations that could be read.

@@ -1,12 +1,15 @@
-//! How `prestop serve` runs: validated settings, with the defaults of a fresh installation.
-//! Whoever makes them (the configuration file, a test) has checked them.
+//! How `prestop serve` runs: validated settings, with the defaults of a fresh installation. The configuration
+//! file has the name and the bounds of each ([`crate::config`]); tests make them as they are.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// Everything about the server that is not a rule for pods.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Serving {
+pub struct ServeSettings {
     /// Threads, draining, limits.
     pub server: ServerSettings,
     /// The TLS port.
@@ -64,12 +67,14 @@ pub struct TlsSettings {
     pub clients: Option<ClientCertificates>,
 }
 
-/// Versions of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Versions of TLS: 1.2 (RFC 5246) and 1.3 (RFC 8446).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246).
+    /// TLS 1.2 and 1.3.
+    #[serde(rename = "1.2")]
     V1_2,
-    /// TLS 1.3 (RFC 8446).
+    /// TLS 1.3 only.
+    #[serde(rename = "1.3")]
     V1_3,
 }
 
@@ -92,7 +97,8 @@ pub struct LogSettings {
 }
 
 /// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
@@ -103,7 +109,8 @@ pub enum LogFormat {
 }
 
 /// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     /// Faults of prestop, and what keeps it from working.
     Error,
@@ -113,7 +120,7 @@ pub enum LogLevel {
     Info,
     /// Every request.
     Debug,
-    /// Every connection.
+    /// Everything.
     Trace,
 }
 

@@ -21,7 +21,7 @@ use crate::webhook::events::{Certificate, Reload, ReloadResult};
 use crate::webhook::metrics::Metrics;
 use crate::webhook::reload::Files;
 use crate::webhook::server::tls::{Clients, Terms};
-use crate::webhook::settings::{ClientCertificates, Serving, TlsSettings, TlsVersion};
+use crate::webhook::settings::{ClientCertificates, ServeSettings, TlsSettings, TlsVersion};
 
 /// What a file holds, or why it can't be used.
 pub(super) type Content<T> = anyhow::Result<T>;
@@ -30,32 +30,33 @@ pub(super) type Content<T> = anyhow::Result<T>;
 pub(super) struct ConfigurationFile {
     file: Option<(PathBuf, Files)>,
     /// What the running server was started with.
-    started_with: Serving,
+    started_with: ServeSettings,
 }
 
 impl ConfigurationFile {
     pub(super) fn new(path: Option<&Path>) -> Self {
         let file = path.map(|path| (path.to_owned(), Files::new([path])));
-        Self { file, started_with: Serving::default() }
+        Self { file, started_with: ServeSettings::default() }
     }
 
-    pub(super) fn first(&mut self) -> Content<(Policy, Serving)> {
-        let parts = self.read().unwrap_or_else(|| Ok((Policy::built_in(), Serving::default())))?;
+    pub(super) fn first(&mut self) -> Content<(Policy, ServeSettings)> {
+        let parts =
+            self.read().unwrap_or_else(|| Ok((Policy::built_in(), ServeSettings::default())))?;
         self.started_with = parts.1.clone();
         Ok(parts)
     }
 
-    pub(super) fn changed(&mut self, metrics: &Metrics) -> Option<(Policy, Serving)> {
-        let (policy, serving) = told(self.read()?, Reload::Configuration, metrics)?;
-        let mut but_for_the_level = serving.clone();
+    pub(super) fn changed(&mut self, metrics: &Metrics) -> Option<(Policy, ServeSettings)> {
+        let (policy, settings) = told(self.read()?, Reload::Configuration, metrics)?;
+        let mut but_for_the_level = settings.clone();
         but_for_the_level.log.level = self.started_with.log.level;
         if but_for_the_level != self.started_with {
             warn!("server, tls, log.format and metrics hold from the next start on");
         }
-        Some((policy, serving))
+        Some((policy, settings))
     }
 
-    fn read(&mut self) -> Option<Content<(Policy, Serving)>> {
+    fn read(&mut self) -> Option<Content<(Policy, ServeSettings)>> {
         let (path, files) = self.file.as_mut()?;
         let name = path.display().to_string();
         let contents = files.changed()?.map_err(|error| anyhow!("configuration {error}"));

@@ -1,0 +1,127 @@
+//! Values between bounds, each with its place. The bounds are part of the type, so that the schema and the
+//! check are the same.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use prestop_core::duration::HumanSeconds;
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::error::{Finding, Place};
+use super::profiles::DurationText;
+
+/// A whole number, if the file has one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Number<const LEAST: u64, const MOST: u64>(Option<Spanned<i128>>);
+
+/// A duration in seconds, if the file has one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Seconds<const LEAST: i64, const MOST: i64>(Option<DurationText>);
+
+/// Why there are bounds, to be added to what is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Why {
+    pub(super) least: &'static str,
+    pub(super) most: &'static str,
+}
+
+impl<const LEAST: u64, const MOST: u64> Number<LEAST, MOST> {
+    /// Where it is, if the file has it.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.0.as_ref().map(|value| value.referenced.into())
+    }
+
+    /// The number, or the default where the file has none; `None` where it is out of bounds.
+    pub(super) fn read(
+        &self,
+        path: &str,
+        default: usize,
+        findings: &mut Vec<Finding>,
+    ) -> Option<usize> {
+        let Some(value) = &self.0 else { return Some(default) };
+        if (i128::from(LEAST)..=i128::from(MOST)).contains(&value.value) {
+            return usize::try_from(value.value).ok();
+        }
+        let message = format!("allowed are {LEAST} to {MOST}");
+        findings.push(Finding::new(path, value.referenced.into(), message));
+        None
+    }
+}
+
+impl<const LEAST: i64, const MOST: i64> Seconds<LEAST, MOST> {
+    /// Where it is, if the file has it.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.0.as_ref().map(|text| text.location().into())
+    }
+
+    /// The duration, or the default where the file has none or one that can't be used.
+    pub(super) fn read(
+        &self,
+        path: &str,
+        default: Duration,
+        findings: &mut Vec<Finding>,
+    ) -> Duration {
+        self.read_with(path, default, Why::default(), findings)
+    }
+
+    /// The same, for bounds that need a reason.
+    pub(super) fn read_with(
+        &self,
+        path: &str,
+        default: Duration,
+        why: Why,
+        findings: &mut Vec<Finding>,
+    ) -> Duration {
+        let Some(text) = &self.0 else { return default };
+        let message = match text.seconds() {
+            Ok(seconds) if (LEAST..=MOST).contains(&seconds) => {
+                return Duration::from_secs(seconds.unsigned_abs());
+            }
+            Ok(seconds) => {
+                let why = if seconds < LEAST { why.least } else { why.most };
+                format!("allowed are {} to {}{why}", HumanSeconds(LEAST), HumanSeconds(MOST))
+            }
+            Err(cause) => cause.to_string(),
+        };
+        findings.push(Finding::new(path, text.location().into(), message));
+        default
+    }
+}
+
+/// A duration as people write it.
+pub(super) fn human(duration: Duration) -> String {
+    HumanSeconds(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)).to_string()
+}
+
+impl<const LEAST: u64, const MOST: u64> JsonSchema for Number<LEAST, MOST> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("NumberFrom{LEAST}To{MOST}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "format": "uint64", "minimum": LEAST, "maximum": MOST})
+    }
+}
+
+impl<const LEAST: i64, const MOST: i64> JsonSchema for Seconds<LEAST, MOST> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        DurationText::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        DurationText::json_schema(generator)
+    }
+}
