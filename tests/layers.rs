@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/view", &[]),
     ("core/duration", &[]),
+    ("core/nearest", &[]),
     ("core/catalogue", &["duration"]),
     ("core/policy", &["catalogue"]),
-    ("core/engine", &["policy", "catalogue", "duration", "view"]),
+    ("core/engine", &["policy", "catalogue", "duration", "nearest", "view"]),
     ("core/fronts", &["engine", "catalogue", "duration"]),
     ("core/admission", &["engine", "policy", "view"]),
     ("prestop/config", &["webhook"]),

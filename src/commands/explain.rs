@@ -6,14 +6,10 @@ use prestop_core::engine::offline::NoteCode;
 use prestop_core::engine::reason::{
     AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason,
 };
+use prestop_core::nearest::nearest;
 
 use super::{Exit, tell};
 use crate::cli::ExplainArguments;
-
-/// A name that is further from what was typed is none that was meant.
-const FURTHEST: usize = 3;
-/// Longer than any code; what is longer is not compared.
-const LONGEST: usize = 60;
 
 /// What a code is said of.
 type Known = (&'static str, Explanation);
@@ -66,18 +62,10 @@ fn known() -> Vec<Known> {
 }
 
 fn suggestion(known: &[Known], code: &str) -> String {
-    let all = "; prestop explain lists them";
-    if code.len() > LONGEST {
-        return all.to_owned();
+    match nearest(code, known.iter().map(|(_, it)| it.code)) {
+        Some(near) => format!("; did you mean {near}?"),
+        None => "; prestop explain lists them".to_owned(),
     }
-    let near = known.iter().map(|(_, it)| (strsim::damerau_levenshtein(it.code, code), it.code));
-    let near = near.filter(|(distance, _)| *distance <= FURTHEST).min();
-    let near = near.map(|(_, code)| code).or_else(|| {
-        // A part of one.
-        let mut codes = known.iter().map(|(_, it)| it.code);
-        codes.find(|known| code.len() > 2 && known.contains(code))
-    });
-    near.map_or_else(|| all.to_owned(), |near| format!("; did you mean {near}?"))
 }
 
 #[cfg(test)]

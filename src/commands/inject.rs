@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use self::output::Output;
 use self::report::Summary;
-use super::input::{self, Source, list_of_objects};
+use super::input::{self, Input, list_of_objects};
 use super::{Exit, tell};
 use crate::cli::{InjectArguments, OutputForm};
 
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
         },
         ..super::policy(arguments.config.as_deref())?
     };
-    let (sources, missing) = input::sources(&arguments.inputs(), arguments.in_place)?;
+    let (inputs, missing) = input::all(&arguments.inputs(), arguments.in_place)?;
     for error in &missing {
         tell(&format!("error: {error:#}"));
     }
@@ -76,14 +76,14 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
         namespaces: HashMap::new(),
         unknown_namespace: NamespaceSettings::default(),
     };
-    for source in &sources {
-        run.find_namespaces(source);
+    for input in &inputs {
+        run.find_namespaces(input);
     }
     let mut output = Output::new(arguments)?;
     let exit = if missing.is_empty() { Exit::Done } else { Exit::BadInput };
     let mut total = Total { summary: Summary::default(), documents: 0, exit };
-    for source in &sources {
-        run.source(source, &mut output, &mut total)?;
+    for input in &inputs {
+        run.input(input, &mut output, &mut total)?;
     }
     output.finish(&total.summary)?;
     if !output.has_summary() {
@@ -101,8 +101,8 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
 impl Run<'_> {
     /// Namespaces may come after their workloads, or in another file. What can't be read here is
     /// told when its turn comes.
-    fn find_namespaces(&mut self, source: &Source) {
-        let Ok(documents) = source.documents() else { return };
+    fn find_namespaces(&mut self, input: &Input) {
+        let Ok(documents) = input.documents() else { return };
         for document in documents.map_while(Result::ok) {
             if !document.text.contains("Namespace") {
                 continue;
@@ -126,32 +126,27 @@ impl Run<'_> {
 
     /// One file, from its first byte to its result. What is wrong with it is told and concerns no
     /// other.
-    fn source(
-        &self,
-        source: &Source,
-        output: &mut Output,
-        total: &mut Total,
-    ) -> anyhow::Result<()> {
-        let mut file = output.file(source);
-        let outcome = match self.file(source, &mut file) {
+    fn input(&self, input: &Input, output: &mut Output, total: &mut Total) -> anyhow::Result<()> {
+        let mut file = output.file(input);
+        let outcome = match self.file(input, &mut file) {
             Ok(outcome) => outcome,
             Err(error) => {
-                tell(&format!("error: {}: {error:#}", source.name));
+                tell(&format!("error: {}: {error:#}", input.name));
                 total.exit = Exit::BadInput;
                 return Ok(());
             }
         };
         total.documents += outcome.documents;
         if !outcome.errors.is_empty() {
-            tell_errors(&source.name, &outcome.errors);
+            tell_errors(&input.name, &outcome.errors);
             total.exit = Exit::BadInput;
             return Ok(());
         }
         for note in &outcome.notes {
             self.note(note);
         }
-        if let Err(error) = output.replace(&mut file, source) {
-            tell(&format!("error: {}: can't be written: {error:#}", source.name));
+        if let Err(error) = output.replace(&mut file, input) {
+            tell(&format!("error: {}: can't be written: {error:#}", input.name));
             total.exit = Exit::BadInput;
             return Ok(());
         }

@@ -17,7 +17,7 @@ use super::unopened;
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// One input that can be read more than once.
-pub(super) struct Source {
+pub(super) struct Input {
     /// As it was given; `-` for standard input.
     pub(super) name: String,
     /// The kustomization that lists it as a patch.
@@ -35,38 +35,38 @@ enum Content {
 ///
 /// # Errors
 /// When standard input can't be copied, or is to be written in place.
-pub(super) fn sources(
+pub(super) fn all(
     paths: &[PathBuf],
     in_place: bool,
-) -> anyhow::Result<(Vec<Source>, Vec<anyhow::Error>)> {
-    let mut sources = Vec::new();
+) -> anyhow::Result<(Vec<Input>, Vec<anyhow::Error>)> {
+    let mut inputs = Vec::new();
     let mut errors = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
             if in_place {
                 bail!("standard input can't be written in place; leave --in-place out");
             }
-            sources.push(Source::standard_input()?);
+            inputs.push(Input::standard_input()?);
         } else if path.is_dir() {
-            let before = sources.len();
-            errors.extend(folder(path, &mut sources));
-            if sources.len() == before {
+            let before = inputs.len();
+            errors.extend(folder(path, &mut inputs));
+            if inputs.len() == before {
                 let path = path.display();
                 errors.push(anyhow::anyhow!("{path}: no .yaml, .yml or .json file in this folder"));
             }
         } else {
             match File::open(path) {
-                Ok(_) => sources.push(Source::path(path)),
+                Ok(_) => inputs.push(Input::path(path)),
                 Err(error) => errors.push(unopened(path, &error)),
             }
         }
     }
-    let patches = kustomize::patches(sources.iter().filter_map(Source::file_path));
-    for source in &mut sources {
-        let path = source.file_path().and_then(|path| fs::canonicalize(path).ok());
-        source.patch_of = path.and_then(|path| patches.get(&path).cloned());
+    let patches = kustomize::patches(inputs.iter().filter_map(Input::file_path));
+    for input in &mut inputs {
+        let path = input.file_path().and_then(|path| fs::canonicalize(path).ok());
+        input.patch_of = path.and_then(|path| patches.get(&path).cloned());
     }
-    Ok((sources, errors))
+    Ok((inputs, errors))
 }
 
 /// A document as a list of objects, and the list without them.
@@ -81,7 +81,7 @@ pub(super) fn list_of_objects(document: &Document) -> Option<(ListOfItems<'_>, R
 }
 
 /// The manifests of a folder, in the order of their names; returns what could not be looked at.
-fn folder(path: &Path, sources: &mut Vec<Source>) -> Vec<anyhow::Error> {
+fn folder(path: &Path, inputs: &mut Vec<Input>) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
     for entry in WalkDir::new(path).follow_links(true).sort_by_file_name() {
         match entry {
@@ -90,7 +90,7 @@ fn folder(path: &Path, sources: &mut Vec<Source>) -> Vec<anyhow::Error> {
                 if entry.file_type().is_file()
                     && extension.is_some_and(|it| EXTENSIONS.contains(&it))
                 {
-                    sources.push(Source::path(entry.path()));
+                    inputs.push(Input::path(entry.path()));
                 }
             }
             Err(error) => errors.push(error.into()),
@@ -99,7 +99,7 @@ fn folder(path: &Path, sources: &mut Vec<Source>) -> Vec<anyhow::Error> {
     errors
 }
 
-impl Source {
+impl Input {
     fn path(path: &Path) -> Self {
         Self {
             name: path.display().to_string(),

@@ -6,7 +6,7 @@ use prestop_core::engine::template::{Object, objects, objects_of_item};
 use prestop_manifest::{Document, ManifestError};
 use serde_json::Value;
 
-use super::input::{self, Source, list_of_objects};
+use super::input::{self, Input, list_of_objects};
 use super::{Exit, tell};
 
 /// Where an object is.
@@ -26,18 +26,18 @@ pub(super) fn read(
     paths: &[PathBuf],
     mut take: impl FnMut(&Place, &Object<'_>),
 ) -> anyhow::Result<Exit> {
-    let (sources, missing) = input::sources(paths, false)?;
+    let (inputs, missing) = input::all(paths, false)?;
     for error in &missing {
         tell(&format!("error: {error:#}"));
     }
     let mut exit = if missing.is_empty() { Exit::Done } else { Exit::BadInput };
     let mut documents = 0;
     // Patches of a kustomization are parts of objects.
-    for source in sources.iter().filter(|source| source.patch_of.is_none()) {
-        match source_objects(source, &mut take) {
+    for input in inputs.iter().filter(|input| input.patch_of.is_none()) {
+        match input_objects(input, &mut take) {
             Ok(count) => documents += count,
             Err(error) => {
-                tell(&format!("error: {}: {error:#}", source.name));
+                tell(&format!("error: {}: {error:#}", input.name));
                 exit = Exit::BadInput;
             }
         }
@@ -50,13 +50,13 @@ pub(super) fn read(
 }
 
 /// The objects of one file, up to its first error.
-fn source_objects(
-    source: &Source,
+fn input_objects(
+    input: &Input,
     take: &mut impl FnMut(&Place, &Object<'_>),
 ) -> anyhow::Result<usize> {
     let mut count = 0;
-    for document in source.documents()? {
-        count += usize::from(document_objects(&document?, source, take)?);
+    for document in input.documents()? {
+        count += usize::from(document_objects(&document?, input, take)?);
     }
     Ok(count)
 }
@@ -64,10 +64,10 @@ fn source_objects(
 /// Whether there is anything in the document.
 fn document_objects(
     document: &Document,
-    source: &Source,
+    input: &Input,
     take: &mut impl FnMut(&Place, &Object<'_>),
 ) -> Result<bool, ManifestError> {
-    let place = |line| Place { file: source.name.clone(), line };
+    let place = |line| Place { file: input.name.clone(), line };
     if let Some((list, frame)) = list_of_objects(document) {
         for item in list.items() {
             let reading = item.document.read().map_err(|error| item.located(error))?;

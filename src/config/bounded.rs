@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::error::{Finding, Place};
+use super::error::{Finding, Position};
 use super::profiles::DurationText;
 
 /// A whole number, if the file has one.
@@ -32,7 +32,7 @@ pub(super) struct Why {
 
 impl<const LEAST: u64, const MOST: u64> Number<LEAST, MOST> {
     /// Where it is, if the file has it.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<Position> {
         self.0.as_ref().map(|value| value.referenced.into())
     }
 
@@ -55,7 +55,7 @@ impl<const LEAST: u64, const MOST: u64> Number<LEAST, MOST> {
 
 impl<const LEAST: i64, const MOST: i64> Seconds<LEAST, MOST> {
     /// Where it is, if the file has it.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<Position> {
         self.0.as_ref().map(|text| text.location().into())
     }
 

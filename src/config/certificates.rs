@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::bounded::{Seconds, human};
-use super::error::{Finding, Place};
+use super::error::{Finding, Position};
 use crate::webhook::settings::CertificateSettings;
 
 const DAY: i64 = 24 * 3600;
@@ -77,7 +77,7 @@ impl CertificatesSection {
         } else {
             return None;
         };
-        let place: Place =
+        let place: Position =
             own_place.or(self.lifetime.place()).or(self.authority_lifetime.place())?;
         let by_default = if own_place.is_none() { ", its default," } else { "" };
         let (value, most) = (human(value), human(most));

@@ -9,7 +9,7 @@ use serde_saphyr::{
     DefaultMessageFormatter, Error, MessageFormatter, NonFiniteFloatPolicy, Options, Spanned,
 };
 
-use super::error::{Finding, Place};
+use super::error::{Finding, Position};
 
 /// A `ConfigMap` ends at 1 MiB as well.
 const LONGEST_TEXT_BYTES: usize = 1 << 20;
@@ -23,7 +23,7 @@ const DEEPEST_NESTING: usize = 32;
 /// A value and its place. The place of what comes from an alias is the alias.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) place: Place,
+    pub(super) place: Position,
     pub(super) value: Value,
 }
 
@@ -74,7 +74,7 @@ fn from_str<T: DeserializeOwned>(
 
 /// A parser's error in our words where its own speak of its interface.
 fn finding(error: &Error, document: Option<&Node>) -> Finding {
-    let place = error.location().map_or(Place::START, Place::from);
+    let place = error.location().map_or(Position::START, Position::from);
     let message = match cause(error) {
         Error::MultipleDocuments { .. } => {
             "a second document begins here; a configuration is one document".to_owned()
@@ -103,7 +103,7 @@ fn cause(mut error: &Error) -> &Error {
 }
 
 /// The path of the deepest value at a place.
-fn path_of(node: &Node, place: Place) -> Option<String> {
+fn path_of(node: &Node, place: Position) -> Option<String> {
     let inner = match &node.value {
         Value::List(items) => items.iter().enumerate().find_map(|(index, item)| {
             let path = path_of(item, place)?;

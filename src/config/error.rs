@@ -2,14 +2,12 @@
 
 use std::fmt;
 
+use prestop_manifest::Excerpt;
 use serde_saphyr::Location;
 use thiserror::Error;
 
 /// More is not read by anybody; the rest is counted.
 const MOST_PROBLEMS: usize = 20;
-
-/// How much of a long line is shown.
-const WIDEST_EXCERPT: usize = 100;
 
 /// Everything that is wrong with a configuration.
 ///
@@ -37,7 +35,7 @@ pub struct Problem {
 
 /// A place in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// From 1.
     pub(super) line: u64,
     /// In characters, from 1.
@@ -48,16 +46,8 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) path: String,
-    pub(super) place: Place,
+    pub(super) place: Position,
     pub(super) message: String,
-}
-
-/// The part of a line around a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Excerpt {
-    text: String,
-    /// Characters of `text` before the column.
-    indent: usize,
 }
 
 /// An error with the name of its file in front of each problem.
@@ -79,7 +69,7 @@ impl ConfigError {
                 column: finding.place.column,
                 path: visible(&finding.path),
                 message: visible(&finding.message),
-                excerpt: Excerpt::new(text, finding.place),
+                excerpt: excerpt(text, finding.place),
             })
             .collect();
         Self { problems, left_out }
@@ -137,21 +127,18 @@ impl fmt::Display for Problem {
         }
         f.write_str(&self.message)?;
         if let Some(excerpt) = &self.excerpt {
-            let number = self.line.to_string();
-            let margin = " ".repeat(number.len());
-            let indent = " ".repeat(excerpt.indent);
-            write!(f, "\n {number} | {}\n {margin} | {indent}^", excerpt.text)?;
+            write!(f, "{excerpt}")?;
         }
         Ok(())
     }
 }
 
-impl Place {
+impl Position {
     /// The first character of the text.
     pub(super) const START: Self = Self { line: 1, column: 1 };
 }
 
-impl From<Location> for Place {
+impl From<Location> for Position {
     fn from(location: Location) -> Self {
         if location == Location::UNKNOWN {
             return Self::START;
@@ -162,28 +149,21 @@ impl From<Location> for Place {
 
 impl Finding {
     /// Of the field with this path.
-    pub(super) fn new(path: &str, place: Place, message: String) -> Self {
+    pub(super) fn new(path: &str, place: Position, message: String) -> Self {
         Self { path: path.to_owned(), place, message }
     }
 
     /// Of the text as a whole.
     pub(super) fn of_file(message: &str) -> Self {
-        Self { path: String::new(), place: Place::START, message: message.to_owned() }
+        Self { path: String::new(), place: Position::START, message: message.to_owned() }
     }
 }
 
-impl Excerpt {
-    fn new(text: &str, place: Place) -> Option<Self> {
-        let line = text.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
-        let before = usize::try_from(place.column).ok()?.checked_sub(1)?;
-        if line.trim().is_empty() {
-            return None;
-        }
-        // The column stays in sight, with some of what stands before it.
-        let skipped = (before + 1).saturating_sub(WIDEST_EXCERPT * 3 / 4);
-        let shown: String = line.chars().skip(skipped).take(WIDEST_EXCERPT).collect();
-        Some(Self { text: visible(shown.trim_end()), indent: before - skipped })
-    }
+/// Of the line with the place, if there is something on it.
+fn excerpt(text: &str, place: Position) -> Option<Excerpt> {
+    let (line, column) = (usize::try_from(place.line).ok()?, usize::try_from(place.column).ok()?);
+    let text = text.lines().nth(line.checked_sub(1)?).filter(|text| !text.trim().is_empty())?;
+    Some(Excerpt::new(line, column, text))
 }
 
 /// A text of the file as a terminal may have it: one character for each, none that controls.

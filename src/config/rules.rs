@@ -5,7 +5,7 @@ use prestop_core::catalogue::{Catalogue, Profile};
 use prestop_core::duration::HumanSeconds;
 use prestop_core::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
 
-use super::error::{Finding, Place};
+use super::error::{Finding, Position};
 use super::format::{
     ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerText, ProfilesMode,
     ProfilesSection,
@@ -100,7 +100,7 @@ struct Setting {
     path: &'static str,
     seconds: i64,
     /// `None`: the default.
-    place: Option<Place>,
+    place: Option<Position>,
 }
 
 /// What one duration must be to another.
@@ -165,7 +165,7 @@ impl Rules {
         let Some(text) = text else {
             return default.map(|seconds| Setting { path, seconds, place: None });
         };
-        let place = Place::from(text.location());
+        let place = Position::from(text.location());
         match text.seconds() {
             Ok(seconds) => Some(Setting { path, seconds, place: Some(place) }),
             Err(cause) => {
@@ -182,7 +182,7 @@ impl Rules {
         }
         let (least, most) = (HumanSeconds(least), HumanSeconds(most));
         let message = format!("allowed are {least} to {most}");
-        self.find(path, place.unwrap_or(Place::START), message);
+        self.find(path, place.unwrap_or(Position::START), message);
         None
     }
 
@@ -206,7 +206,7 @@ impl Rules {
         let (value, limit) = (HumanSeconds(wrong.seconds), HumanSeconds(other.seconds));
         let message =
             format!("{value} has to be {bound} {}, which is {limit}{by_default}", other.path);
-        self.find(wrong.path, wrong.place.unwrap_or(Place::START), message);
+        self.find(wrong.path, wrong.place.unwrap_or(Position::START), message);
     }
 
     fn owners(&mut self, owners: &[OwnerText]) -> Vec<OwnerKind> {
@@ -289,8 +289,8 @@ impl Rules {
         }
     }
 
-    fn find(&mut self, path: &str, place: Place, message: String) {
-        self.findings.push(Finding { path: path.to_owned(), place, message });
+    fn find(&mut self, path: &str, place: Position, message: String) {
+        self.findings.push(Finding::new(path, place, message));
     }
 }
 
@@ -298,7 +298,7 @@ impl From<FieldError> for Finding {
     fn from(error: FieldError) -> Self {
         Self {
             path: error.path,
-            place: Place { line: error.line, column: error.column },
+            place: Position { line: error.line, column: error.column },
             message: error.message,
         }
     }

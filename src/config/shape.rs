@@ -7,36 +7,41 @@
 
 use std::collections::HashMap;
 
+use prestop_core::nearest::nearest;
 use serde_json::Value as Schema;
 
 use super::document::{Node, Value};
-use super::error::{Finding, Place};
+use super::error::{Finding, Position};
 
 /// How much of a text from the file is repeated in a message.
 const LONGEST_QUOTE: usize = 40;
 
-/// Longer names are not compared with the known ones.
+/// Longer names are not looked for elsewhere.
 const LONGEST_COMPARED_NAME: usize = 64;
 
 /// Everything in the document that does not fit.
 pub(super) fn check(document: &Node, schema: &Schema) -> Vec<Finding> {
-    let mut shape = Shape { root: schema, findings: Vec::new() };
-    shape.check(document, schema, "");
-    shape.findings
+    let mut checker = Checker { root: schema, findings: Vec::new() };
+    checker.check(document, schema, "");
+    checker.findings
 }
 
-struct Shape<'a> {
+struct Checker<'a> {
     root: &'a Schema,
     findings: Vec<Finding>,
 }
 
-impl Shape<'_> {
+impl Checker<'_> {
     fn check(&mut self, node: &Node, schema: &Schema, path: &str) {
         let words = words(schema);
         match &node.value {
             Value::Text(text) if !words.is_empty() => {
                 if !words.contains(&text.as_str()) {
-                    let message = unknown("value", nearest(text, &words), &words);
+                    let message = unknown(
+                        "value",
+                        nearest(text, words.iter().copied()).map(str::to_owned),
+                        &words,
+                    );
                     self.find(path, node.place, message);
                 }
             }
@@ -61,7 +66,7 @@ impl Shape<'_> {
 
     fn check_fields(
         &mut self,
-        place: Place,
+        place: Position,
         entries: &[(Node, Node)],
         schema: &Schema,
         path: &str,
@@ -97,12 +102,13 @@ impl Shape<'_> {
         let known = fields(schema);
         let name = if name.len() > LONGEST_COMPARED_NAME { "" } else { name };
         let elsewhere = place_of(name, self.root);
-        let suggestion = elsewhere.or_else(|| nearest(name, &known));
+        let suggestion =
+            elsewhere.or_else(|| nearest(name, known.iter().copied()).map(str::to_owned));
         unknown("field", suggestion, &known)
     }
 
-    fn find(&mut self, path: &str, place: Place, message: String) {
-        self.findings.push(Finding { path: path.to_owned(), place, message });
+    fn find(&mut self, path: &str, place: Position, message: String) {
+        self.findings.push(Finding::new(path, place, message));
     }
 }
 
@@ -219,25 +225,6 @@ fn quotable(text: &str) -> String {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
-}
-
-/// The known name that was probably meant. Case, `_` and `-` are no difference.
-fn nearest(name: &str, known: &[&str]) -> Option<String> {
-    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
-    let name = plain(name);
-    if name.is_empty() || name.len() > LONGEST_COMPARED_NAME {
-        return None;
-    }
-    let distance = |known: &str| {
-        let known = plain(known);
-        let distance = strsim::damerau_levenshtein(&name, &known);
-        let near = distance <= name.len().max(known.len()) / 3;
-        let part = name.len() >= 4 && known.contains(&name);
-        (near || part).then_some(distance)
-    };
-    let candidates = known.iter().filter_map(|known| Some((distance(known)?, *known)));
-    let (_, nearest) = candidates.min_by_key(|(distance, _)| *distance)?;
-    Some(nearest.to_owned())
 }
 
 /// The path at which a field of this very name belongs, outside of lists.

@@ -77,7 +77,7 @@ fn too_deep() {
             "- ".repeat(depth),
         ] {
             let found = error(text.as_bytes());
-            assert!(found.source_line.len() < 500);
+            assert!(found.source_line().len() < 500);
         }
     }
     let block: String = (0..300).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prestop_rehearsal::plan::container::{Check, Probe};
+use prestop_rehearsal::plan::container::{Probe, ProbeAction};
 use prestop_rehearsal::plan::{EndpointDelay, Load, Plan, Termination, Variant};
 use prestop_rehearsal::sandbox::Way;
 use serde_json::json;
@@ -112,7 +112,7 @@ fn plan(marker: &str) -> Plan {
         replicas: 2,
         port: 8080,
         probe: Probe {
-            check: Check::Connect { port: 8080 },
+            check: ProbeAction::Connect { port: 8080 },
             initial_delay: Duration::ZERO,
             period: second / 10,
             timeout: second,

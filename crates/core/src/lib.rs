@@ -5,6 +5,7 @@
 //!
 //! - [`view`]: lenient, borrowed views of JSON objects
 //! - [`duration`]: durations as people write them
+//! - [`nearest`]: the name that a misspelt one was meant for
 //! - [`catalogue`]: facts about applications and their images
 //! - [`policy`]: validated rules for the engine
 //! - [`engine`]: the decision and the patch
@@ -16,5 +17,6 @@ pub mod catalogue;
 pub mod duration;
 pub mod engine;
 pub mod fronts;
+pub mod nearest;
 pub mod policy;
 pub mod view;

@@ -4,8 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// The longest part of a line that is shown.
-const EXCERPT_CHARACTERS: usize = 120;
+use super::excerpt::Excerpt;
 
 /// What is wrong with a stream of manifests, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -18,10 +17,7 @@ pub struct ManifestError {
     pub column: usize,
     /// What is wrong, and what to do about it where that is known.
     pub message: String,
-    /// The line, or the part of a long line around the column. Empty where there is none to show.
-    pub source_line: String,
-    /// How many characters of `source_line` are before the place.
-    before_caret: usize,
+    excerpt: Excerpt,
 }
 
 impl ManifestError {
@@ -33,59 +29,27 @@ impl ManifestError {
         message: String,
         text: &str,
     ) -> Self {
-        let text = text.trim_start_matches('\u{feff}').trim_end();
-        let position = column.saturating_sub(1);
-        let skipped = position.saturating_sub(EXCERPT_CHARACTERS / 2);
-        let skipped = if text.chars().nth(EXCERPT_CHARACTERS).is_some() { skipped } else { 0 };
-        let source_line: String = text
-            .chars()
-            .skip(skipped)
-            .take(EXCERPT_CHARACTERS)
-            .map(|letter| match letter {
-                // Terminals obey control characters.
-                '\t' => letter,
-                _ if letter.is_control() => '\u{fffd}',
-                _ => letter,
-            })
-            .collect();
-        Self {
-            document,
-            line,
-            column,
-            message,
-            source_line,
-            before_caret: position.saturating_sub(skipped),
-        }
+        Self { document, line, column, message, excerpt: Excerpt::new(line, column, text) }
+    }
+
+    /// The line, or the part of a long line around the column. Empty where there is none to show.
+    #[must_use]
+    pub fn source_line(&self) -> &str {
+        self.excerpt.text()
     }
 }
 
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} (document {}, line {}, column {})",
-            self.message, self.document, self.line, self.column
-        )?;
-        if self.source_line.is_empty() {
-            return Ok(());
-        }
-        let number = self.line.to_string();
-        let margin = " ".repeat(number.len());
-        // Tabs before the caret keep it under its place whatever their width is.
-        let blank: String = self
-            .source_line
-            .chars()
-            .chain(std::iter::repeat(' '))
-            .take(self.before_caret.min(EXCERPT_CHARACTERS))
-            .map(|letter| if letter == '\t' { '\t' } else { ' ' })
-            .collect();
-        write!(f, "\n {number} | {}\n {margin} | {blank}^", self.source_line)
+        let Self { document, line, column, message, excerpt } = self;
+        write!(f, "{message} (document {document}, line {line}, column {column}){excerpt}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::excerpt::EXCERPT_CHARACTERS;
 
     #[test]
     fn shows_the_line_with_a_caret_under_the_place() {
@@ -100,7 +64,7 @@ mod tests {
     fn shows_only_the_part_of_a_long_line_around_the_place() {
         let line = format!("{}X{}", "a".repeat(5000), "b".repeat(5000));
         let error = ManifestError::new(1, 1, 5001, "no".to_owned(), &line);
-        assert_eq!(error.source_line.chars().count(), EXCERPT_CHARACTERS);
+        assert_eq!(error.source_line().chars().count(), EXCERPT_CHARACTERS);
         let shown = error.to_string();
         let mut lines = shown.lines().skip(1);
         let place = lines.next().unwrap().find('X');
@@ -110,7 +74,7 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         let error = ManifestError::new(1, 1, 1, "no".to_owned(), "a\u{1b}[31m");
-        assert_eq!(error.source_line, "a\u{fffd}[31m");
+        assert_eq!(error.source_line(), "a\u{fffd}[31m");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod aliases;
 mod duplicates;
 mod edit;
 mod error;
+mod excerpt;
 mod insert;
 mod items;
 mod json_scan;
@@ -25,6 +26,7 @@ use json_patch::Patch;
 use serde_json::Value;
 
 pub use self::error::ManifestError;
+pub use self::excerpt::Excerpt;
 pub use self::items::{ListItem, ListOfItems};
 pub use self::stream::{Documents, LARGEST_DOCUMENT_BYTES};
 

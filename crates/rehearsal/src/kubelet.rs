@@ -58,7 +58,7 @@ pub enum Step {
 
 /// What the kubelet does next. Pure: the rules, without a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum NextStep {
     /// Run the hook, and wait for it at most so long.
     Hook {
         /// The grace period.
@@ -73,7 +73,7 @@ pub enum Next {
     Done,
 }
 
-impl Next {
+impl NextStep {
     /// At the deletion.
     #[must_use]
     pub fn at_deletion(how: &Termination) -> Self {
@@ -101,8 +101,8 @@ pub async fn terminate<C: Container + Sync>(
     mut tell: impl FnMut(Step) + Send,
 ) {
     let started = Instant::now();
-    let mut next = Next::at_deletion(how);
-    if let (Next::Hook { at_most }, Some(action)) = (next, &how.hook) {
+    let mut next = NextStep::at_deletion(how);
+    if let (NextStep::Hook { at_most }, Some(action)) = (next, &how.hook) {
         let hook = timeout(at_most, container.hook(action)).await;
         let (result, output) = hook.unwrap_or((HookResult::NotInTime, String::new()));
         let took = started.elapsed();
@@ -112,9 +112,9 @@ pub async fn terminate<C: Container + Sync>(
             // The hook has ended because PID 1 did, which is known a moment later.
             let _ = timeout(NEWS_OF_EXIT, container.exited()).await;
         }
-        next = if container.has_exited() { Next::Done } else { Next::after(how, took) };
+        next = if container.has_exited() { NextStep::Done } else { NextStep::after(how, took) };
     }
-    if let Next::Stop { kill_after } = next {
+    if let NextStep::Stop { kill_after } = next {
         container.stop();
         tell(Step::StopSignal);
         if timeout(kill_after, container.exited()).await.is_err() {
@@ -139,26 +139,26 @@ mod tests {
         Termination { variant, hook, grace_period_seconds, exec_fails: None }
     }
 
-    fn stop(seconds: u64) -> Next {
-        Next::Stop { kill_after: Duration::from_secs(seconds) }
+    fn stop(seconds: u64) -> NextStep {
+        NextStep::Stop { kill_after: Duration::from_secs(seconds) }
     }
 
     #[test]
     fn the_grace_period_includes_the_hook_but_for_two_seconds() {
-        assert_eq!(Next::at_deletion(&how(false, 30)), stop(30));
-        let hook = Next::Hook { at_most: Duration::from_secs(30) };
-        assert_eq!(Next::at_deletion(&how(true, 30)), hook);
+        assert_eq!(NextStep::at_deletion(&how(false, 30)), stop(30));
+        let hook = NextStep::Hook { at_most: Duration::from_secs(30) };
+        assert_eq!(NextStep::at_deletion(&how(true, 30)), hook);
         for (used_millis, left) in
             [(0, 30), (999, 30), (1_000, 29), (10_500, 20), (28_000, 2), (29_000, 2), (30_000, 2)]
         {
             let used = Duration::from_millis(used_millis);
-            assert_eq!(Next::after(&how(true, 30), used), stop(left), "{used:?}");
+            assert_eq!(NextStep::after(&how(true, 30), used), stop(left), "{used:?}");
         }
     }
 
     #[test]
     fn no_grace_period_no_hook() {
-        assert_eq!(Next::at_deletion(&how(true, 0)), stop(2));
+        assert_eq!(NextStep::at_deletion(&how(true, 0)), stop(2));
     }
 
     /// A container without a process.

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::kubelet::Container;
 use super::load::get::status_of;
 use super::plan::Plan;
-use super::plan::container::{Check, HookAction};
+use super::plan::container::{HookAction, ProbeAction};
 use super::recording::HookResult;
 
 /// The script that becomes a replica.
@@ -133,17 +133,17 @@ impl Replica {
     }
 
     /// Asks the readiness probe once.
-    pub(super) async fn is_ready(&self, check: &Check, patience: Duration) -> bool {
+    pub(super) async fn is_ready(&self, check: &ProbeAction, patience: Duration) -> bool {
         let asked = timeout(patience, async {
             match check {
-                Check::Connect { port } => {
+                ProbeAction::Connect { port } => {
                     tokio::net::TcpStream::connect((self.address, *port)).await.is_ok()
                 }
-                Check::HttpGet { path, port } => {
+                ProbeAction::HttpGet { path, port } => {
                     let status = status_of((self.address, *port).into(), path).await;
                     status.is_ok_and(|status| (200..400).contains(&status))
                 }
-                Check::Exec { command } => self.run(command).await.0 == HookResult::Done,
+                ProbeAction::Exec { command } => self.run(command).await.0 == HookResult::Done,
             }
         });
         asked.await.unwrap_or(false)

@@ -11,10 +11,10 @@ use prestop_core::engine::{Decision, offline};
 use prestop_manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};
 use serde_json::Value;
 
-use super::super::input::Source;
+use super::super::input::Input;
 use super::super::input::list_of_objects;
 use super::output::FileOutput;
-use super::report::{Place, WorkloadReport};
+use super::report::{DocumentPlace, WorkloadReport};
 use super::{Outcome, Run};
 use crate::cli::OutputForm;
 
@@ -23,7 +23,7 @@ const LONGEST_NAME: usize = 300;
 
 /// A document on its way.
 struct Work<'w> {
-    place: Place,
+    place: DocumentPlace,
     output: &'w mut FileOutput,
     outcome: &'w mut Outcome,
 }
@@ -32,21 +32,21 @@ struct Work<'w> {
 type Edit = (Range<usize>, String);
 
 impl Run<'_> {
-    pub(super) fn file(&self, source: &Source, output: &mut FileOutput) -> anyhow::Result<Outcome> {
+    pub(super) fn file(&self, input: &Input, output: &mut FileOutput) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::default();
-        if let Some(kustomization) = &source.patch_of {
-            let (name, kustomization) = (&source.name, kustomization.display());
+        if let Some(kustomization) = &input.patch_of {
+            let (name, kustomization) = (&input.name, kustomization.display());
             outcome.notes.push(format!("note: {name}: left alone: a patch of {kustomization}"));
         }
-        for document in source.documents()? {
+        for document in input.documents()? {
             match document {
-                Ok(document) if source.patch_of.is_some() => {
+                Ok(document) if input.patch_of.is_some() => {
                     outcome.documents += 1;
                     output.unchanged(&document)?;
                 }
                 Ok(document) => {
-                    let place = Place {
-                        file: source.name.clone(),
+                    let place = DocumentPlace {
+                        file: input.name.clone(),
                         document: document.number,
                         line: document.first_line,
                     };
@@ -235,7 +235,7 @@ impl Work<'_> {
         match document.edited(value, &JsonPatch(operations)) {
             Ok(edited) => {
                 if let Layout::Rewritten { reason } = &edited.layout {
-                    let Place { file, document, .. } = &self.place;
+                    let DocumentPlace { file, document, .. } = &self.place;
                     self.outcome.notes.push(format!(
                         "note: {file}: document {document} was written anew, comments are lost: {reason}"
                     ));

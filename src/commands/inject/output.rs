@@ -10,7 +10,7 @@ use prestop_manifest::Document;
 use serde_json::json;
 use tempfile::{NamedTempFile, SpooledTempFile};
 
-use super::super::input::Source;
+use super::super::input::Input;
 use super::diff::FileDiff;
 use super::joint::{FilePlace, Joint};
 use super::report::{API_VERSION, KIND, Summary, WorkloadReport};
@@ -62,14 +62,14 @@ impl Output {
     }
 
     /// A place for the result of a file.
-    pub(super) fn file(&self, source: &Source) -> FileOutput {
+    pub(super) fn file(&self, input: &Input) -> FileOutput {
         let spool = || SpooledTempFile::new(MOST_IN_MEMORY_BYTES);
-        let is_written = self.signals.is_some() && source.file_path().is_some();
+        let is_written = self.signals.is_some() && input.file_path().is_some();
         FileOutput {
             form: self.form,
             printed: spool(),
             diff: (self.form == Some(OutputForm::Diff))
-                .then(|| FileDiff::new(&source.name, self.colored)),
+                .then(|| FileDiff::new(&input.name, self.colored)),
             rewritten: is_written.then(spool),
             is_changed: false,
             has_items: false,
@@ -78,9 +78,9 @@ impl Output {
     }
 
     /// Writes the new text of a file that was understood, if there is a new one and it is wanted.
-    pub(super) fn replace(&self, file: &mut FileOutput, source: &Source) -> anyhow::Result<()> {
+    pub(super) fn replace(&self, file: &mut FileOutput, input: &Input) -> anyhow::Result<()> {
         let FileOutput { rewritten, is_changed, .. } = file;
-        let (Some(rewritten), Some(path)) = (rewritten, source.file_path()) else { return Ok(()) };
+        let (Some(rewritten), Some(path)) = (rewritten, input.file_path()) else { return Ok(()) };
         if *is_changed && let Some(signals) = &self.signals {
             let _held = signals.hold();
             replace(rewritten, path)?;

@@ -32,7 +32,7 @@ const LONGEST_TITLE: usize = 400;
 /// Where a workload was found.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Place {
+pub(super) struct DocumentPlace {
     /// The file's name as it was given; `-` for standard input.
     pub file: String,
     /// The document in the file, from 1.
@@ -46,7 +46,7 @@ pub(super) struct Place {
 #[serde(rename_all = "camelCase")]
 pub(super) struct WorkloadReport<'a> {
     #[serde(flatten)]
-    place: &'a Place,
+    place: &'a DocumentPlace,
     api_version: &'a str,
     kind: &'a str,
     namespace: &'a str,
@@ -176,7 +176,7 @@ impl<'a> WorkloadReport<'a> {
     /// Puts together what is known. The namespace is the one that the workload will be in.
     #[must_use]
     pub(super) fn new(
-        place: &'a Place,
+        place: &'a DocumentPlace,
         workload: &'a Workload<'a>,
         (namespace, settings): (&'a str, &NamespaceSettings),
         decision: &'a Decision<'a>,
@@ -221,7 +221,7 @@ impl<'a> WorkloadReport<'a> {
     /// For a workload that is not decided on.
     #[must_use]
     pub(super) fn aside(
-        place: &'a Place,
+        place: &'a DocumentPlace,
         workload: &'a Workload<'a>,
         namespace: &'a str,
         reason: AsideReason,

@@ -31,20 +31,20 @@ const STAGE_BITS: u32 = 2;
 pub(super) struct Connections {
     most: AtomicUsize,
     began: Instant,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     /// A place became free.
     ended: Notify,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
-    places: HashMap<u64, Place>,
+    places: HashMap<u64, OpenConnection>,
     /// Connections that have been told to go, and have not gone yet.
     leaving: usize,
 }
 
-struct Place {
+struct OpenConnection {
     source: IpAddr,
     state: Arc<State>,
     is_leaving: bool,
@@ -128,8 +128,11 @@ impl Connections {
         let id = open.next;
         open.next += 1;
         let state = Arc::new(State::new(self.began));
-        let place =
-            Place { source: source.to_canonical(), state: state.clone(), is_leaving: false };
+        let place = OpenConnection {
+            source: source.to_canonical(),
+            state: state.clone(),
+            is_leaving: false,
+        };
         open.places.insert(id, place);
         Some(Slot { connections: self.clone(), id, state })
     }
@@ -171,7 +174,7 @@ impl Connections {
         open.evict(victim);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         // Nothing that holds the lock can leave it half done.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,7 +187,7 @@ struct Candidate {
     all: usize,
 }
 
-impl Open {
+impl OpenConnections {
     /// Of the connections in these stages, the one that is in it longest, of the address with the most.
     fn first_to_go(&self, is_meant: impl Fn(Stage) -> bool) -> Option<Candidate> {
         let meant = || {

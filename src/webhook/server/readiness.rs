@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 /// One thing that has to be so.
-pub struct Check {
+pub struct Condition {
     name: &'static str,
     is_so: Box<dyn Fn() -> bool + Send + Sync>,
     otherwise: &'static str,
@@ -22,7 +22,7 @@ enum Weight {
 
 /// Everything that has to be so.
 #[derive(Default)]
-pub struct Readiness(Vec<Check>);
+pub struct Readiness(Vec<Condition>);
 
 impl Readiness {
     /// Nothing has to be so.
@@ -39,7 +39,7 @@ impl Readiness {
         otherwise: &'static str,
         is_so: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.add(Check { name, is_so: Box::new(is_so), otherwise, weight: Weight::Needed })
+        self.add(Condition { name, is_so: Box::new(is_so), otherwise, weight: Weight::Needed })
     }
 
     /// One thing that is told and does not keep requests away.
@@ -50,10 +50,10 @@ impl Readiness {
         otherwise: &'static str,
         is_so: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.add(Check { name, is_so: Box::new(is_so), otherwise, weight: Weight::Told })
+        self.add(Condition { name, is_so: Box::new(is_so), otherwise, weight: Weight::Told })
     }
 
-    fn add(mut self, check: Check) -> Self {
+    fn add(mut self, check: Condition) -> Self {
         self.0.push(check);
         self
     }

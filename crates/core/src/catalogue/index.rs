@@ -17,7 +17,7 @@ pub(super) trait Indexed {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Index {
     /// Patterns that end in a fixed name, by its length, by that name, then by their place.
-    plain: Vec<Place>,
+    plain: Vec<PatternPlace>,
     /// All others, by their place.
     wild: Vec<Wild>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Index {
 /// A pattern with a `*` in its last component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wild {
-    place: Place,
+    place: PatternPlace,
     /// The component before the last, where the pattern has one that stands for no other.
     folder: Option<Vec<u8>>,
     /// No shorter name matches.
@@ -36,7 +36,7 @@ struct Wild {
 
 /// A pattern's place: its entry in the list, and which one it is of the entry's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct PatternPlace {
     entry: usize,
     pattern: usize,
 }
@@ -45,7 +45,7 @@ impl Index {
     pub(super) fn of(entries: &[impl Indexed]) -> Self {
         let all = entries.iter().enumerate().flat_map(|(entry, known)| {
             let patterns = known.images().iter().enumerate();
-            patterns.map(move |(pattern, image)| (Place { entry, pattern }, image))
+            patterns.map(move |(pattern, image)| (PatternPlace { entry, pattern }, image))
         });
         let (mut plain, wild): (Vec<_>, Vec<_>) = all.partition(|(_, image)| image.ends_plainly());
         plain.sort_by_key(|(place, image)| (by_length(image.last_component()), *place));
@@ -62,18 +62,19 @@ impl Index {
         entries: &'e [E],
         image: &ImageReference<'_>,
     ) -> Option<(&'e E, &'e ImagePattern)> {
-        let get = |place: &Place| {
+        let get = |place: &PatternPlace| {
             let entry = entries.get(place.entry)?;
             Some((entry, entry.images().get(place.pattern)?))
         };
-        let matching = |place: &&Place| {
+        let matching = |place: &&PatternPlace| {
             get(place).is_some_and(|(entry, pattern)| {
                 pattern.matches(image) && entry.is_for_tag(image.tag)
             })
         };
         let (last, folder) = (image.last_component(), image.folder());
-        let ending =
-            |place: &Place| get(place).map_or(&b""[..], |(_, pattern)| pattern.last_component());
+        let ending = |place: &PatternPlace| {
+            get(place).map_or(&b""[..], |(_, pattern)| pattern.last_component())
+        };
         let from = self.plain.partition_point(|place| by_length(ending(place)) < by_length(last));
         let mut same_end = self.plain.iter().skip(from).take_while(|place| ending(place) == last);
         let plain = same_end.find(matching);
@@ -96,7 +97,7 @@ const fn by_length(name: &[u8]) -> (usize, &[u8]) {
 }
 
 impl Wild {
-    fn new(place: Place, image: &ImagePattern) -> Self {
+    fn new(place: PatternPlace, image: &ImagePattern) -> Self {
         let component = image.last_component();
         let is_plain = |folder: &&[u8]| !folder.contains(&b'*') && *folder != OFFICIAL;
         Self {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalogue::{Catalogue, Profile, Signal};
 use crate::duration;
+use crate::nearest::nearest;
 use crate::policy::Policy;
 
 use super::reason::{Problem, ProblemCode};
@@ -486,8 +487,7 @@ fn unknown_annotation(place: &str, key: &str, before: &[Problem]) -> Problem {
     Problem::new(ProblemCode::UnknownKey, format!("{place} {key}"), detail)
 }
 
-/// `did you mean ...?` with the known name that takes the fewest changes, if it takes few: with more
-/// than a third of its letters changed it is another word. `before` are the problems so far: their
+/// `did you mean ...?` with the known name that was probably meant, if there is one. `before` are the problems so far: their
 /// number and the length of the name bound the time that this takes.
 fn suggestion<'a>(
     name: &str,
@@ -498,18 +498,7 @@ fn suggestion<'a>(
     if name.len() > LONGEST_SUGGESTED || before.len() >= MOST_SUGGESTIONS {
         return String::new();
     }
-    let is_near = |distance: usize| distance * 3 <= name.len();
-    let distances = known
-        .into_iter()
-        // The difference in length is the least distance.
-        .filter(|candidate| is_near(candidate.len().abs_diff(name.len())))
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
-    match distances.min_by_key(|(distance, _)| *distance) {
-        Some((distance, candidate)) if is_near(distance) => {
-            format!("did you mean {}?", write(candidate))
-        }
-        _ => String::new(),
-    }
+    nearest(name, known).map_or_else(String::new, |known| format!("did you mean {}?", write(known)))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub enum HookAction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     /// What is asked.
-    pub check: Check,
+    pub check: ProbeAction,
     /// How long before it is asked for the first time.
     pub initial_delay: Duration,
     /// The time between two.
@@ -54,7 +54,7 @@ pub struct Probe {
 /// What a readiness probe asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Check {
+pub enum ProbeAction {
     /// Whether a connection can be made.
     Connect {
         /// To which port.
@@ -180,7 +180,7 @@ impl Probe {
     #[must_use]
     pub const fn connect(port: u16) -> Self {
         Self {
-            check: Check::Connect { port },
+            check: ProbeAction::Connect { port },
             initial_delay: Duration::ZERO,
             period: DEFAULT_PERIOD,
             timeout: Duration::from_secs(1),
@@ -214,7 +214,7 @@ impl Probe {
     }
 }
 
-impl Check {
+impl ProbeAction {
     /// That the answer was no, for people.
     #[must_use]
     pub fn failure(&self) -> String {
@@ -232,24 +232,24 @@ fn check(
     probe: &Value,
     container: &Value,
     default_port: u16,
-) -> Result<(Check, Option<String>), ContainerError> {
+) -> Result<(ProbeAction, Option<String>), ContainerError> {
     if let Some(get) = probe.get("httpGet").filter(|get| get.is_object()) {
         let port = port(get, container, "readinessProbe.httpGet.port")?.unwrap_or(default_port);
         if is_https(get) {
             let note = "the readiness probe asks by HTTPS: a TCP connection is asked for instead";
-            return Ok((Check::Connect { port }, Some(note.to_owned())));
+            return Ok((ProbeAction::Connect { port }, Some(note.to_owned())));
         }
-        return Ok((Check::HttpGet { path: path(get), port }, None));
+        return Ok((ProbeAction::HttpGet { path: path(get), port }, None));
     }
     if let Some(command) = probe.get("exec").and_then(command) {
-        return Ok((Check::Exec { command }, None));
+        return Ok((ProbeAction::Exec { command }, None));
     }
     if let Some(socket) = probe.get("tcpSocket").filter(|socket| socket.is_object()) {
         let port = port(socket, container, "readinessProbe.tcpSocket.port")?;
-        return Ok((Check::Connect { port: port.unwrap_or(default_port) }, None));
+        return Ok((ProbeAction::Connect { port: port.unwrap_or(default_port) }, None));
     }
     let note = "the readiness probe is of a kind that is not rehearsed (gRPC): a TCP connection is asked for instead";
-    Ok((Check::Connect { port: default_port }, Some(note.to_owned())))
+    Ok((ProbeAction::Connect { port: default_port }, Some(note.to_owned())))
 }
 
 fn is_https(get: &Value) -> bool {
@@ -337,13 +337,16 @@ mod tests {
         assert_eq!(Probe::of(&json!({}), 80).unwrap(), Probe::connect(80));
         let get = probe(json!({"httpGet": {"path": "/ready", "port": 81},
             "initialDelaySeconds": 2, "successThreshold": 3, "periodSeconds": 30}));
-        assert_eq!(get.check, Check::HttpGet { path: "/ready".to_owned(), port: 81 });
+        assert_eq!(get.check, ProbeAction::HttpGet { path: "/ready".to_owned(), port: 81 });
         assert_eq!((get.initial_delay, get.successes), (Duration::from_secs(2), 3));
         assert_eq!(get.period, LONGEST_PERIOD);
-        assert_eq!(probe(json!({"tcpSocket": {"port": 82}})).check, Check::Connect { port: 82 });
+        assert_eq!(
+            probe(json!({"tcpSocket": {"port": 82}})).check,
+            ProbeAction::Connect { port: 82 }
+        );
         for other in [json!({"grpc": {"port": 1}}), json!({"httpGet": {"scheme": "HTTPS"}})] {
             let probe = probe(other);
-            assert_eq!(probe.check, Check::Connect { port: 80 });
+            assert_eq!(probe.check, ProbeAction::Connect { port: 80 });
             assert!(probe.note.is_some());
         }
     }
