@@ -1,8 +1,10 @@
-//! A certificate and its key in files that somebody else renews. Not everything that can be read is
+//! Where the server's certificate comes from: made in memory, from the cluster, or from files that somebody
+//! else renews. Not everything that can be read is
 //! served: while the certificate in use is valid, it is kept rather than replaced by one that API
 //! servers would refuse.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,8 +14,9 @@ use tracing::warn;
 
 use super::super::certificates::stamp;
 use super::files::{Content, told};
+use crate::cli::ServeArguments;
 use crate::cluster::certificates::renewal::{Objection, objection};
-use crate::cluster::certificates::{Authorities, Pair, ServedCertificate, read_pair};
+use crate::cluster::certificates::{Authorities, Pair, ServedCertificate, ephemeral, read_pair};
 use crate::webhook::events::{Certificate, Reload, ReloadResult};
 use crate::webhook::metrics::Metrics;
 use crate::webhook::reload::Files;
@@ -28,6 +31,56 @@ pub(super) struct CertificateFiles {
     served: Option<Pair>,
     /// What the files hold, while something speaks against it: that may change with time.
     waiting: Option<Pair>,
+}
+
+/// Where the server's certificate comes from.
+#[derive(Clone, Copy)]
+pub(super) enum CertificateSource<'a> {
+    /// From files that somebody else renews.
+    Files { chain: &'a Path, key: &'a Path },
+    /// From the authority in the cluster that all replicas share.
+    SharedAuthority,
+    /// Made in memory, for this machine only.
+    Memory { ca_out: Option<&'a Path> },
+}
+
+impl<'a> CertificateSource<'a> {
+    pub(super) fn of(arguments: &'a ServeArguments) -> Self {
+        match (&arguments.tls_cert, &arguments.tls_key) {
+            (Some(chain), Some(key)) => Self::Files { chain, key },
+            _ if arguments.authority_secret.is_some() => Self::SharedAuthority,
+            _ => Self::Memory { ca_out: arguments.ca_out.as_deref() },
+        }
+    }
+
+    /// Serves the first certificate, but for one that the cluster has. The files, if they are to be read
+    /// again.
+    pub(super) fn first(
+        self,
+        served: &ServedCertificate,
+        metrics: &Metrics,
+        now: SystemTime,
+    ) -> anyhow::Result<Option<CertificateFiles>> {
+        match self {
+            Self::Files { chain, key } => {
+                let mut files = CertificateFiles::new(chain, key);
+                files.first(served, metrics, now)?;
+                Ok(Some(files))
+            }
+            Self::SharedAuthority => Ok(None),
+            Self::Memory { ca_out } => {
+                let (authority, leaf) = ephemeral(now)?;
+                if let Some(path) = ca_out {
+                    write_whole(path, authority.certificate_pem())
+                        .with_context(|| format!("--ca-out {}", path.display()))?;
+                }
+                metrics.certificate_expires(Certificate::Serving, leaf.not_after);
+                metrics.certificate_expires(Certificate::ServingAuthority, authority.not_after());
+                served.serve(leaf.certified);
+                Ok(None)
+            }
+        }
+    }
 }
 
 impl CertificateFiles {
@@ -112,4 +165,16 @@ impl CertificateFiles {
 fn objected(pair: &Pair, objection: Objection) -> anyhow::Error {
     let (from, until) = (stamp(pair.validity.not_before), stamp(pair.validity.not_after));
     anyhow!("--tls-cert: {objection} (valid from {from} until {until})")
+}
+
+/// Whoever waits for the file never sees half of it.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    // Nothing in it is secret.
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(file.path(), permissions)?;
+    file.persist(path)?;
+    Ok(())
 }

@@ -1,24 +1,19 @@
 //! The files that `prestop serve` reads: each once at the start, where a mistake is an error, and
 //! again when it changes, where a mistake is told and counted and the last good one still holds.
 
-use std::collections::HashMap;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use arc_swap::ArcSwap;
 use prestop_core::admission::Namespaces;
-use prestop_core::engine::settings::NamespaceSettings;
-use prestop_core::engine::template;
 use prestop_core::policy::Policy;
-use prestop_manifest::Documents;
 use tracing::{error, info, warn};
 
 use crate::cluster::certificates::{Authorities, ServedCertificate};
 use crate::config::Config;
 use crate::webhook::events::{Certificate, Reload, ReloadResult};
 use crate::webhook::metrics::Metrics;
+use crate::webhook::namespaces::{self, ByName, ListedNamespaces};
 use crate::webhook::reload::Files;
 use crate::webhook::server::tls::{Clients, Terms};
 use crate::webhook::settings::{ClientCertificates, ServeSettings, TlsSettings, TlsVersion};
@@ -118,38 +113,11 @@ impl ClientFile {
     }
 }
 
-/// Namespaces by name.
-#[derive(Default)]
-pub(super) struct KnownNamespaces(ArcSwap<HashMap<String, Arc<NamespaceSettings>>>);
-
-impl Namespaces for KnownNamespaces {
-    fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>> {
-        self.0.load().get(namespace).cloned()
-    }
-    fn may_exist(&self, namespace: &str) -> bool {
-        self.0.load().contains_key(namespace)
-    }
-}
-
-/// Nothing is known of any namespace: the configured defaults hold everywhere.
-struct AnyNamespace;
-
-impl Namespaces for AnyNamespace {
-    fn settings(&self, _: &str) -> Option<Arc<NamespaceSettings>> {
-        None
-    }
-}
-
-/// None is known.
-pub(super) fn no_namespaces() -> Arc<dyn Namespaces> {
-    Arc::new(AnyNamespace)
-}
-
 /// Manifests of Namespaces.
 pub(super) struct NamespacesFile {
     name: String,
     files: Files,
-    known: Arc<KnownNamespaces>,
+    known: Arc<ListedNamespaces>,
 }
 
 impl NamespacesFile {
@@ -160,7 +128,7 @@ impl NamespacesFile {
 
     pub(super) fn first(&mut self) -> Content<Arc<dyn Namespaces>> {
         let known = self.read().unwrap_or_else(|| Err(anyhow!("nothing was read")))?;
-        self.known.0.store(Arc::new(known));
+        self.known.replace(known);
         Ok(self.known.clone())
     }
 
@@ -168,22 +136,15 @@ impl NamespacesFile {
         if let Some(read) = self.read()
             && let Some(known) = told(read, Reload::Namespaces, metrics)
         {
-            self.known.0.store(Arc::new(known));
+            self.known.replace(known);
         }
     }
 
-    fn read(&mut self) -> Option<Content<HashMap<String, Arc<NamespaceSettings>>>> {
+    fn read(&mut self) -> Option<Content<ByName>> {
         let contents = self.files.changed()?.map_err(|error| anyhow!("--namespaces-file {error}"));
         Some(contents.and_then(|contents| {
-            let mut known = HashMap::new();
-            for document in Documents::new(Cursor::new(only(contents))) {
-                let value = document.and_then(|document| document.value());
-                let value =
-                    value.map_err(|error| anyhow!("--namespaces-file {}: {error}", self.name))?;
-                let found = value.iter().flat_map(template::namespaces);
-                known.extend(found.map(|(name, settings)| (name, Arc::new(settings))));
-            }
-            Ok(known)
+            let known = namespaces::read(only(contents));
+            known.map_err(|error| anyhow!("--namespaces-file {}: {error}", self.name))
         }))
     }
 }

@@ -6,18 +6,17 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use kube::Client;
-use prestop_core::admission::Namespaces;
 use prestop_core::policy::{KubernetesVersion, Policy};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::authority::{Authority, Trust};
 use crate::cli::ServeArguments;
 use crate::cluster::api::{self, Choice};
 use crate::cluster::certificates::ServedCertificate;
 use crate::cluster::certificates::store::Names;
 use crate::cluster::namespaces::WatchedNamespaces;
+use crate::webhook::authority::{Authority, Trust};
 use crate::webhook::metrics::Metrics;
 use crate::webhook::settings::CertificateSettings;
 
@@ -50,10 +49,6 @@ impl Cluster {
     /// us to know.
     pub(super) fn trust(&self) -> Option<Arc<Trust>> {
         self.authority.as_ref().map(Authority::trust)
-    }
-
-    pub(super) fn namespaces(&self) -> Arc<dyn Namespaces> {
-        self.namespaces.clone()
     }
 
     pub(super) fn watched(&self) -> Arc<WatchedNamespaces> {

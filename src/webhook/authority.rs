@@ -1,5 +1,5 @@
-//! The shared authority while `prestop serve` runs: looked after in turn, with what readiness, metrics
-//! and the log have to know of it.
+//! The shared authority while the server runs: when it is looked after, and what readiness, metrics and the log
+//! have to know of it.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -28,41 +28,56 @@ const AFTER_A_CHANGE: Duration = Duration::from_millis(500);
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The authority that this replica shares with others.
-pub(super) struct Authority {
+pub struct Authority {
     store: Store,
     trust: Arc<Trust>,
     look_interval: Duration,
 }
 
 /// What readiness has to know of the last look at the shared authority.
-pub(super) struct Trust {
+pub struct Trust {
     is_trusted: AtomicBool,
     difference: AtomicI64,
     clock_tolerance: Duration,
 }
 
-/// What the log says of looks: each trouble once, until there is another one, or none.
-#[derive(Default)]
+/// What the log has said of looks: each trouble once, until there is another one, or none.
+#[derive(Debug, Default)]
 struct Log {
     failure: Option<String>,
     problem: Option<Problem>,
 }
 
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Message {
+    /// Looks succeed again.
+    Recovered,
+    /// They fail, for this reason.
+    Failing(String),
+    /// Another problem was seen, or none any more.
+    Problem(Option<Problem>),
+}
+
 impl Trust {
     /// Whether API servers trust who signed what is served.
-    pub(super) fn is_trusted(&self) -> bool {
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
         self.is_trusted.load(Ordering::Relaxed)
     }
 
     /// The time by which API servers check what is served.
-    pub(super) fn time(&self, own: SystemTime) -> SystemTime {
+    #[must_use]
+    pub fn time(&self, own: SystemTime) -> SystemTime {
         let difference = Difference::of_milliseconds(self.difference.load(Ordering::Relaxed));
         Clocks::new(own, difference, self.clock_tolerance).checking()
     }
 }
 
 impl Authority {
-    pub(super) fn new(client: Client, names: Names, settings: &CertificateSettings) -> Self {
+    /// A replica that has not looked yet.
+    #[must_use]
+    pub fn new(client: Client, names: Names, settings: &CertificateSettings) -> Self {
         let lifetimes = Lifetimes {
             authority: settings.authority_lifetime,
             leaf: settings.lifetime,
@@ -81,26 +96,23 @@ impl Authority {
     }
 
     /// What is known of it, also while [`Authority::keep`] runs.
-    pub(super) fn trust(&self) -> Arc<Trust> {
+    #[must_use]
+    pub fn trust(&self) -> Arc<Trust> {
         self.trust.clone()
     }
 
     /// Keeps the authority, what is published of it, and this replica's certificate up to date.
-    pub(super) async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
+    pub async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
         let mut log = Log::default();
         let mut changes = pin!(self.store.changes());
         let mut is_watched = true;
         loop {
             let looked = self.store.look(&served, SystemTime::now).await;
             self.note(&looked, &metrics);
-            log.note(&looked, self.store.difference());
-            let wait = match looked {
-                Ok(Looked { is_settled: true, .. }) => {
-                    jittered(self.look_interval, SystemTime::now())
-                }
-                Ok(_) => LOOK_AGAIN_AFTER,
-                Err(_) => TRY_AGAIN_AFTER.min(self.look_interval),
-            };
+            for message in log.messages(&looked) {
+                message.tell(self.store.difference());
+            }
+            let wait = wait_after(&looked, self.look_interval, SystemTime::now());
             // What others change is seen at once, whatever the interval is.
             if timeout(wait, changed(changes.as_mut(), &mut is_watched)).await.is_ok() {
                 // Not all replicas at once, and not as fast as somebody who keeps changing it.
@@ -137,28 +149,63 @@ impl Authority {
 }
 
 impl Log {
-    fn note(&mut self, looked: &Result<Looked, StoreError>, difference: Difference) {
+    /// What is new after a look.
+    fn messages(&mut self, looked: &Result<Looked, StoreError>) -> Vec<Message> {
+        let mut messages = Vec::new();
         match looked {
             Ok(looked) => {
                 if self.failure.take().is_some() {
-                    info!("the shared authority can be looked after again");
+                    messages.push(Message::Recovered);
                 }
                 if self.problem != looked.problem {
                     self.problem = looked.problem;
-                    told(looked.problem, difference);
+                    messages.push(Message::Problem(looked.problem));
                 }
             }
             Err(error) => {
                 let failure = chain(error);
                 if self.failure.as_ref() != Some(&failure) {
-                    warn!(
-                        error = failure.as_str(),
-                        "cannot update the shared authority; the certificate in use is kept"
-                    );
+                    self.failure = Some(failure.clone());
+                    messages.push(Message::Failing(failure));
                 }
-                self.failure = Some(failure);
             }
         }
+        messages
+    }
+}
+
+impl Message {
+    fn tell(&self, difference: Difference) {
+        match self {
+            Self::Recovered => info!("the shared authority can be looked after again"),
+            Self::Failing(error) => warn!(
+                error = error.as_str(),
+                "cannot update the shared authority; the certificate in use is kept"
+            ),
+            Self::Problem(None) => info!("the shared authority is looked after again"),
+            Self::Problem(Some(Problem::Clock)) => warn!(
+                ahead_seconds = difference.milliseconds() / 1000,
+                "this replica's clock and the API server's differ; the shared authority is not changed"
+            ),
+            Self::Problem(Some(Problem::NoWebhook)) => warn!(
+                "the webhook configuration is missing or has no webhook; API servers do not call this replica"
+            ),
+            // It comes as an error.
+            Self::Problem(Some(Problem::NewerSecret)) => {}
+        }
+    }
+}
+
+/// How long to wait for the next look, unless the webhook configuration changes.
+fn wait_after(
+    looked: &Result<Looked, StoreError>,
+    interval: Duration,
+    now: SystemTime,
+) -> Duration {
+    match looked {
+        Ok(Looked { is_settled: true, .. }) => jittered(interval, now),
+        Ok(_) => LOOK_AGAIN_AFTER,
+        Err(_) => TRY_AGAIN_AFTER.min(interval),
     }
 }
 
@@ -175,21 +222,6 @@ fn chain(error: &StoreError) -> String {
         source = cause.source();
     }
     text
-}
-
-fn told(problem: Option<Problem>, difference: Difference) {
-    match problem {
-        None => info!("the shared authority is looked after again"),
-        Some(Problem::Clock) => warn!(
-            ahead_seconds = difference.milliseconds() / 1000,
-            "this replica's clock and the API server's differ; the shared authority is not changed"
-        ),
-        Some(Problem::NoWebhook) => warn!(
-            "the webhook configuration is missing or has no webhook; API servers do not call this replica"
-        ),
-        // It comes as an error.
-        Some(Problem::NewerSecret) => {}
-    }
 }
 
 /// Waits for a change. That none can be seen is told once.
@@ -215,4 +247,59 @@ fn jittered(interval: Duration, now: SystemTime) -> Duration {
     let nanoseconds =
         now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     interval.mul_f64(2.0 / 3.0 * (1.0 + f64::from(nanoseconds) / 1e9))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    fn looked(is_settled: bool, problem: Option<Problem>) -> Looked {
+        Looked {
+            is_settled,
+            change: None,
+            problem,
+            is_trusted: true,
+            generation: 1,
+            authority_end: UNIX_EPOCH,
+            leaf_end: None,
+        }
+    }
+
+    #[test]
+    fn the_next_look_is_soon_after_a_change_and_after_a_failure() {
+        let minute = Duration::from_secs(60);
+        let wait = |looked, nanoseconds| {
+            wait_after(&looked, minute, UNIX_EPOCH + Duration::from_nanos(nanoseconds))
+        };
+        assert_eq!(wait(Ok(looked(false, None)), 0), LOOK_AGAIN_AFTER);
+        assert_eq!(wait(Err(StoreError::TooLate), 0), TRY_AGAIN_AFTER);
+        let second = Duration::from_secs(1);
+        assert_eq!(wait_after(&Err(StoreError::TooLate), second, UNIX_EPOCH), second);
+        // More or less a third.
+        assert_eq!(wait(Ok(looked(true, None)), 0), Duration::from_secs(40));
+        assert_eq!(wait(Ok(looked(true, None)), 500_000_000), minute);
+        assert!(wait(Ok(looked(true, None)), 999_999_999) <= Duration::from_secs(80));
+    }
+
+    #[test]
+    fn each_trouble_is_told_once_until_it_is_over() {
+        let mut log = Log::default();
+        let no_secret = || Err(StoreError::NoSecret("x".to_owned()));
+        let missing = "the Secret x is missing; the chart creates it, empty".to_owned();
+        for (looked, expected) in [
+            (Ok(looked(true, None)), vec![]),
+            (no_secret(), vec![Message::Failing(missing)]),
+            (no_secret(), vec![]),
+            (
+                Ok(looked(true, Some(Problem::Clock))),
+                vec![Message::Recovered, Message::Problem(Some(Problem::Clock))],
+            ),
+            (Ok(looked(true, Some(Problem::Clock))), vec![]),
+            (Ok(looked(true, None)), vec![Message::Problem(None)]),
+        ] {
+            assert_eq!(log.messages(&looked), expected, "{looked:?}");
+        }
+    }
 }

@@ -1,0 +1,275 @@
+//! The metrics in groups. Each group registers its metrics where it makes them, in the order in which they are
+//! shown: a new metric is a field and its line in `new`.
+
+use std::sync::atomic::AtomicU64;
+
+use prestop_core::admission::Operation;
+use prestop_core::engine::reason::{ContainerReason, ProblemCode, SkipReason};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+use super::namespaces::Namespaces;
+use super::profiles::Injected;
+use super::series::{Fixed, Labels};
+use super::{Answered, ByNamespace, REFUSED_STATUSES, answers, status_label};
+use crate::cluster::certificates::rotation::Change;
+use crate::webhook::events::{ConnectionEnd, HandshakeError, Reload, ReloadResult};
+
+/// In seconds. The API server's own histogram begins at 5 ms.
+const BUCKETS: [f64; 12] =
+    [50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 2.5];
+
+/// Reviews, and what was decided.
+#[derive(Debug)]
+pub(super) struct ReviewMetrics {
+    pub(super) requests: Fixed<(Operation, Answered), 2>,
+    pub(super) duration: Histogram,
+    pub(super) in_flight: Gauge,
+    pub(super) injected: Injected,
+    pub(super) skipped_pods: Fixed<SkipReason, 1>,
+    pub(super) skipped_containers: Fixed<ContainerReason, 1>,
+    pub(super) problems: Fixed<ProblemCode, 1>,
+    pub(super) namespaces: Option<Namespaces>,
+}
+
+/// Requests without a decision.
+#[derive(Debug)]
+pub(super) struct FaultMetrics {
+    pub(super) shed: Counter,
+    pub(super) panics: Counter,
+    pub(super) selfcheck_failures: Counter,
+    pub(super) refused: Fixed<u16, 1>,
+}
+
+#[derive(Debug)]
+pub(super) struct ConnectionMetrics {
+    pub(super) open: Gauge,
+    pub(super) closed: Fixed<ConnectionEnd, 1>,
+    pub(super) not_accepted: Counter,
+    pub(super) handshake_errors: Fixed<HandshakeError, 1>,
+}
+
+/// What is read again while the server runs.
+#[derive(Debug)]
+pub(super) struct FileMetrics {
+    pub(super) certificate_expiry: Family<Labels<1>, Gauge>,
+    pub(super) reloads: Fixed<(Reload, ReloadResult), 2>,
+    pub(super) last_reload_successful: Family<Labels<1>, Gauge>,
+    pub(super) namespaces_failing_since: Gauge,
+}
+
+/// The authority that replicas share.
+#[derive(Debug)]
+pub(super) struct AuthorityMetrics {
+    pub(super) generation: Gauge,
+    pub(super) changes: Fixed<Change, 1>,
+    pub(super) failures: Counter,
+    pub(super) problem: Family<Labels<1>, Gauge>,
+    pub(super) clock_difference: Gauge<f64, AtomicU64>,
+}
+
+#[derive(Debug)]
+pub(super) struct LogMetrics {
+    pub(super) dropped: Counter,
+    pub(super) failed: Counter,
+}
+
+/// Puts metrics into a registry, and keeps them for counting.
+struct Registered<'a>(&'a mut Registry);
+
+impl ReviewMetrics {
+    pub(super) fn new<'a>(
+        registry: &mut Registry,
+        by_namespace: ByNamespace,
+        profiles: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let requests = Fixed::new(answers(), |(operation, answered)| {
+            [("operation", operation.name()), ("result", answered.name())]
+        });
+        let skipped_pods = Fixed::new(SkipReason::ALL, |reason| [("reason", reason.code())]);
+        let skipped_containers =
+            Fixed::new(ContainerReason::ALL, |reason| [("reason", reason.code())]);
+        let problems = Fixed::new(ProblemCode::ALL, |code| [("code", code.code())]);
+        let mut registered = Registered(registry);
+        Self {
+            requests: registered.metric(
+                "admission_requests",
+                "Reviews answered, by operation and result",
+                requests,
+            ),
+            duration: registered.metric(
+                "admission_duration_seconds",
+                "From the head of a request to its answer",
+                Histogram::new(BUCKETS),
+            ),
+            in_flight: registered.at_zero("admission_in_flight", "Requests being answered"),
+            injected: registered.metric(
+                "injected_containers",
+                "Containers that got a hook, by its form and profile",
+                Injected::new(profiles),
+            ),
+            skipped_pods: registered.metric(
+                "skipped_pods",
+                "Pods left as they are, by reason",
+                skipped_pods,
+            ),
+            skipped_containers: registered.metric(
+                "skipped_containers",
+                "Containers left as they are, by reason",
+                skipped_containers,
+            ),
+            problems: registered.metric("problems", "Problems told to authors, by code", problems),
+            namespaces: (by_namespace == ByNamespace::Counted).then(|| {
+                registered.at_zero(
+                    "namespace_decisions",
+                    "Decisions on pods that are created, by namespace",
+                )
+            }),
+        }
+    }
+}
+
+impl FaultMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let statuses = REFUSED_STATUSES.map(|(status, _)| status);
+        let refused = Fixed::new(statuses, |status| [("status", status_label(status).1)]);
+        let mut registered = Registered(registry);
+        Self {
+            shed: registered.at_zero(
+                "shed",
+                "Pods let through without being looked at, for want of time or memory",
+            ),
+            panics: registered.at_zero("panics", "Panics while a review was answered"),
+            selfcheck_failures: registered.at_zero(
+                "selfcheck_failures",
+                "Patches held back because they did not fit their pod",
+            ),
+            refused: registered.metric(
+                "refused_requests",
+                "Requests that are no reviews, by HTTP status",
+                refused,
+            ),
+        }
+    }
+}
+
+impl ConnectionMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let closed = Fixed::new(ConnectionEnd::ALL, |end| [("reason", end.name())]);
+        let errors = Fixed::new(HandshakeError::ALL, |why| [("reason", why.name())]);
+        let mut registered = Registered(registry);
+        Self {
+            open: registered.at_zero("connections", "Open connections to the TLS port"),
+            closed: registered.metric(
+                "connections_closed",
+                "Connections to the TLS port that ended, by reason",
+                closed,
+            ),
+            not_accepted: registered.at_zero(
+                "connections_not_accepted",
+                "Connections to the TLS port that could not be accepted, for want of file descriptors",
+            ),
+            handshake_errors: registered.metric(
+                "tls_handshake_errors",
+                "TLS handshakes that failed, by reason",
+                errors,
+            ),
+        }
+    }
+}
+
+impl FileMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let all = Reload::ALL.into_iter();
+        let all = all.flat_map(|what| ReloadResult::ALL.map(|result| (what, result)));
+        let reloads =
+            Fixed::new(all, |(what, result)| [("what", what.name()), ("result", result.name())]);
+        // The server starts only with files that can be used.
+        let last_reload_successful = Family::<Labels<1>, Gauge>::default();
+        for what in Reload::ALL {
+            last_reload_successful.get_or_create(&[("what", what.name())]).set(1);
+        }
+        let mut registered = Registered(registry);
+        Self {
+            certificate_expiry: registered.at_zero(
+                "certificate_expiry_timestamp_seconds",
+                "When a certificate ends, in seconds since 1970",
+            ),
+            reloads: registered.metric(
+                "reloads",
+                "Files read anew, by what they hold and result",
+                reloads,
+            ),
+            last_reload_successful: registered.metric(
+                "last_reload_successful",
+                "Whether what a file holds now is in use: 1, or 0 where the last good one still holds",
+                last_reload_successful,
+            ),
+            namespaces_failing_since: registered.at_zero(
+                "namespaces_failing_since_timestamp_seconds",
+                "Since when namespaces can't be watched, in seconds since 1970; 0 where they can",
+            ),
+        }
+    }
+}
+
+impl AuthorityMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let changes = Fixed::new(Change::ALL, |change| [("change", change.name())]);
+        let mut registered = Registered(registry);
+        Self {
+            generation: registered.at_zero(
+                "authority_generation",
+                "How often what API servers are to trust has changed, of self-managed certificates",
+            ),
+            changes: registered.metric(
+                "authority_changes",
+                "Changes of the shared authority that this replica made, by change",
+                changes,
+            ),
+            failures: registered.at_zero(
+                "authority_failures",
+                "Looks at the shared authority that failed; what was served stays",
+            ),
+            problem: registered.at_zero(
+                "authority_problem",
+                "Whether something keeps this replica from looking after the shared authority: 1 or 0",
+            ),
+            clock_difference: registered.at_zero(
+                "clock_difference_seconds",
+                "How far this replica's clock is ahead of the API server's, at the least",
+            ),
+        }
+    }
+}
+
+impl LogMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let mut registered = Registered(registry);
+        Self {
+            dropped: registered.at_zero(
+                "log_lines_dropped",
+                "Log lines that found no room, because nobody read the log",
+            ),
+            failed: registered.at_zero(
+                "log_lines_failed",
+                "Log lines that could not be written, as to a full disk",
+            ),
+        }
+    }
+}
+
+impl Registered<'_> {
+    /// A metric at zero.
+    fn at_zero<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        self.metric(name, help, M::default())
+    }
+
+    fn metric<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+}
