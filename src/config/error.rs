@@ -127,7 +127,7 @@ impl fmt::Display for Problem {
         }
         f.write_str(&self.message)?;
         if let Some(excerpt) = &self.excerpt {
-            write!(f, "{excerpt}")?;
+            f.write_str(&excerpt.shown(self.line))?;
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl Finding {
 fn excerpt(text: &str, place: Position) -> Option<Excerpt> {
     let (line, column) = (usize::try_from(place.line).ok()?, usize::try_from(place.column).ok()?);
     let text = text.lines().nth(line.checked_sub(1)?).filter(|text| !text.trim().is_empty())?;
-    Some(Excerpt::new(line, column, text))
+    Some(Excerpt::new(column, text))
 }
 
 /// A text of the file as a terminal may have it: one character for each, none that controls.

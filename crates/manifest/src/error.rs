@@ -29,7 +29,7 @@ impl ManifestError {
         message: String,
         text: &str,
     ) -> Self {
-        Self { document, line, column, message, excerpt: Excerpt::new(line, column, text) }
+        Self { document, line, column, message, excerpt: Excerpt::new(column, text) }
     }
 
     /// The line, or the part of a long line around the column. Empty where there is none to show.
@@ -42,7 +42,11 @@ impl ManifestError {
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { document, line, column, message, excerpt } = self;
-        write!(f, "{message} (document {document}, line {line}, column {column}){excerpt}")
+        write!(
+            f,
+            "{message} (document {document}, line {line}, column {column}){}",
+            excerpt.shown(line)
+        )
     }
 }
 

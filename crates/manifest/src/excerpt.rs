@@ -5,11 +5,9 @@ use std::fmt;
 /// The longest part of a line that is shown.
 pub(super) const EXCERPT_CHARACTERS: usize = 120;
 
-/// The part of a line around a place. Shown with the line's number, and a caret under the place.
+/// The part of a line around a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    /// The line's number, from 1.
-    line: usize,
     /// The line, or the part of a long line around the column. Empty where there is nothing to show.
     text: String,
     /// How many characters of `text` are before the place.
@@ -17,15 +15,15 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// Of the whole line `text`, which is number `line`; `column` is the place in it, in characters from 1.
+    /// Of the whole line `text`; `column` is the place in it, in characters from 1.
     #[must_use]
-    pub fn new(line: usize, column: usize, text: &str) -> Self {
+    pub fn new(column: usize, text: &str) -> Self {
         let text = text.trim_start_matches('\u{feff}').trim_end();
         let position = column.saturating_sub(1);
         let skipped = position.saturating_sub(EXCERPT_CHARACTERS / 2);
         let skipped = if text.chars().nth(EXCERPT_CHARACTERS).is_some() { skipped } else { 0 };
         let text = text.chars().skip(skipped).take(EXCERPT_CHARACTERS).map(visible).collect();
-        Self { line, text, before_caret: position.saturating_sub(skipped) }
+        Self { text, before_caret: position.saturating_sub(skipped) }
     }
 
     /// What is shown of the line.
@@ -33,15 +31,15 @@ impl Excerpt {
     pub fn text(&self) -> &str {
         &self.text
     }
-}
 
-impl fmt::Display for Excerpt {
-    /// Two lines, each after a line end; nothing where there is nothing to show.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Two lines, each after a line end: the text with the line's number, and a caret under the place. Empty
+    /// where there is nothing to show.
+    #[must_use]
+    pub fn shown(&self, line: impl fmt::Display) -> String {
         if self.text.is_empty() {
-            return Ok(());
+            return String::new();
         }
-        let number = self.line.to_string();
+        let number = format!("{line}");
         let margin = " ".repeat(number.len());
         // Tabs before the caret keep it under its place whatever their width is.
         let blank: String = self
@@ -51,7 +49,7 @@ impl fmt::Display for Excerpt {
             .take(self.before_caret.min(EXCERPT_CHARACTERS))
             .map(|letter| if letter == '\t' { '\t' } else { ' ' })
             .collect();
-        write!(f, "\n {number} | {}\n {margin} | {blank}^", self.text)
+        format!("\n {number} | {}\n {margin} | {blank}^", self.text)
     }
 }
 
