@@ -18,10 +18,10 @@ use clap_complete::Shell;
 use prestop_core::engine::template::KindName;
 use prestop_core::policy::KubernetesVersion;
 
-pub use self::cluster::ClusterArguments;
-pub use self::listen::{ListenAddress, NotAnAddress};
+pub(crate) use self::cluster::ClusterArguments;
+pub(crate) use self::listen::ListenAddress;
 #[cfg(feature = "rehearse")]
-pub use self::rehearse::{RehearseArguments, RehearseForm};
+pub(crate) use self::rehearse::{RehearseArguments, RehearseForm};
 
 /// preStop hooks for Kubernetes, injected: rolling updates, drains and scale-downs drop no request.
 #[derive(Debug, Parser)]
@@ -29,7 +29,7 @@ pub use self::rehearse::{RehearseArguments, RehearseForm};
 #[command(
     after_help = "Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad input."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -37,7 +37,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Inject hooks into manifests: files, folders or standard input.
     ///
     /// Pods, and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets,
@@ -96,7 +96,7 @@ pub enum Command {
 impl InjectArguments {
     /// Everything that is to be read.
     #[must_use]
-    pub fn inputs(&self) -> Vec<PathBuf> {
+    pub(crate) fn inputs(&self) -> Vec<PathBuf> {
         self.paths.iter().chain(&self.filenames).cloned().collect()
     }
 }
@@ -104,7 +104,7 @@ impl InjectArguments {
 impl FrontsArguments {
     /// Everything that is to be read.
     #[must_use]
-    pub fn inputs(&self) -> Vec<PathBuf> {
+    pub(crate) fn inputs(&self) -> Vec<PathBuf> {
         self.paths.iter().chain(&self.filenames).cloned().collect()
     }
 }
@@ -114,7 +114,7 @@ impl Cli {
     ///
     /// # Errors
     /// Wrong usage with what would be right; also `--help` and `--version`, which clap prints.
-    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let mut command = Self::command();
         // kubectl runs a plugin by the name of its file.
@@ -145,7 +145,7 @@ Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad
 can't be read, understood or written (the others are done), or no document at all.")]
 // Flags are booleans; each is looked at in one place.
 #[allow(clippy::struct_excessive_bools)]
-pub struct InjectArguments {
+pub(crate) struct InjectArguments {
     /// Files, folders (searched for .yaml, .yml and .json), or - for standard input.
     #[arg(required_unless_present = "filenames", value_name = "FILE|FOLDER|-")]
     pub paths: Vec<PathBuf>,
@@ -189,7 +189,7 @@ pub struct InjectArguments {
 
 /// What `inject` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputForm {
+pub(crate) enum OutputForm {
     /// The manifests with the hooks; JSON stays JSON.
     Yaml,
     /// What differs, as a unified diff.
@@ -210,7 +210,7 @@ pub enum OutputForm {
 Signals: SIGTERM drains and exits with 0; Ctrl-C finishes what has begun; a second one ends at once.
 
 Exit status: 0 drained, 1 ended by a second signal, 2 wrong usage, 3 a file that can't be used.")]
-pub struct ServeArguments {
+pub(crate) struct ServeArguments {
     /// The configuration file; read again when it changes.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -271,7 +271,7 @@ What you may not see is a warning.
 Proxies are those of the kubeconfig (proxy-url), HTTPS_PROXY and NO_PROXY.
 
 Exit status: 0 no failure, 1 a failure, 2 wrong usage, 3 no cluster can be reached.")]
-pub struct CheckArguments {
+pub(crate) struct CheckArguments {
     /// The MutatingWebhookConfiguration [default: the one with the entry pods.prestop.dev].
     #[arg(long, value_name = "NAME")]
     pub webhook: Option<String>,
@@ -294,7 +294,7 @@ pub struct CheckArguments {
 
 /// For whom something is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReadingForm {
+pub(crate) enum ReadingForm {
     /// For people.
     Text,
     /// For machines.
@@ -303,14 +303,14 @@ pub enum ReadingForm {
 
 /// Look after the certificates of an installation.
 #[derive(Debug, Subcommand)]
-pub enum CertificatesCommand {
+pub(crate) enum CertificatesCommand {
     /// Print what API servers trust, what signs, and when what will happen next. Never a key.
     Status(CertificatesStatusArguments),
 }
 
 /// What `prestop certificates status` is told.
 #[derive(Debug, Args)]
-pub struct CertificatesStatusArguments {
+pub(crate) struct CertificatesStatusArguments {
     /// The MutatingWebhookConfiguration [default: the one with the entry pods.prestop.dev].
     #[arg(long, value_name = "NAME")]
     pub webhook: Option<String>,
@@ -330,7 +330,7 @@ pub struct CertificatesStatusArguments {
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
@@ -341,7 +341,7 @@ pub enum Color {
 
 /// List what is known about applications, or say what one image gets and why.
 #[derive(Debug, Args)]
-pub struct CatalogueArguments {
+pub(crate) struct CatalogueArguments {
     /// Images, such as nginx:1.15. Without any the whole catalogue is listed.
     #[arg(value_name = "IMAGE")]
     pub images: Vec<String>,
@@ -361,7 +361,7 @@ any order and in any of its files.
 
 Exit status: 0 done, 2 wrong usage, 3 bad input: a file that can't be read or understood (the others are
 read), or no document at all.")]
-pub struct FrontsArguments {
+pub(crate) struct FrontsArguments {
     /// Files, folders (searched for .yaml, .yml and .json), or - for standard input. Without any the table
     /// of fronts is listed.
     #[arg(value_name = "FILE|FOLDER|-")]
@@ -382,7 +382,7 @@ pub struct FrontsArguments {
 
 /// What `prestop explain` is told.
 #[derive(Debug, Args)]
-pub struct ExplainArguments {
+pub(crate) struct ExplainArguments {
     /// Codes, such as own-hook. Without any all of them are listed.
     #[arg(value_name = "CODE")]
     pub codes: Vec<String>,
@@ -390,7 +390,7 @@ pub struct ExplainArguments {
 
 /// Work with the configuration file.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Check configuration files; say what is wrong, where, and what is allowed.
     Check {
         /// The files.

@@ -2,5 +2,5 @@
 
 pub mod api;
 pub mod certificates;
-pub mod checks;
-pub mod namespaces;
+pub(crate) mod installation;
+pub(crate) mod namespaces;

@@ -48,9 +48,16 @@ enum Exit {
     Interrupted,
 }
 
-/// Runs a command and tells its errors on standard error.
+/// The program: reads its arguments, runs the command and prints its errors on standard error.
 #[must_use]
-pub fn run(cli: Cli) -> ExitCode {
+pub fn main() -> ExitCode {
+    match Cli::read(std::env::args_os()) {
+        Ok(cli) => run(cli),
+        Err(error) => error.exit(),
+    }
+}
+
+fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inject(arguments) => inject::run(&arguments),
         #[cfg(feature = "rehearse")]

@@ -9,7 +9,7 @@ mod certificates;
 mod document;
 mod error;
 mod format;
-pub mod profiles;
+mod profiles;
 mod rules;
 mod server;
 mod shape;
@@ -26,6 +26,7 @@ use crate::webhook::settings::ServeSettings;
 
 pub use self::error::{ConfigError, Problem};
 pub use self::format::json_schema;
+pub use self::profiles::DURATION_PATTERN;
 
 /// What a configuration file says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,17 +1,19 @@
 //! The `prestop` program as a library, so that its tests and benchmarks can reach it. Internal: there is no
-//! stable API.
+//! stable API. Only what they use is `pub`, so that the compiler sees what nobody uses.
 //!
 //! **prestop** injects `preStop` hooks into pods, so that rolling updates, drains and scale-downs drop no
 //! request. The pure engine is `prestop_core`; manifests as text are `prestop_manifest`; `prestop rehearse`
 //! plays rollouts with `prestop_rehearsal`. This package is the shell around them:
 //!
-//! - [`cli`], [`commands`]: arguments, files, standard streams, exit codes
+//! - `cli`, `commands`: arguments, files, standard streams, exit codes
 //! - [`config`]: the configuration file, to a policy and the server's settings
 //! - [`webhook`]: the server, what it counts and logs
 //! - [`cluster`]: what prestop reads from the API server and writes to it
 
-pub mod cli;
+mod cli;
 pub mod cluster;
-pub mod commands;
+mod commands;
 pub mod config;
 pub mod webhook;
+
+pub use self::commands::main;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
-use prestop::config::profiles::DURATION_PATTERN;
+use prestop::config::DURATION_PATTERN;
 use prestop::config::{Config, ConfigError, json_schema};
 use prestop::webhook::settings::{
     CertificateSettings, ClientCertificates, Limits, LogFormat, LogLevel, LogSettings,

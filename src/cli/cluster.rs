@@ -9,7 +9,7 @@ use crate::cluster::api::Choice;
 
 /// Which cluster: without any of these the current context's, or else the one that this pod runs in.
 #[derive(Debug, Default, Args)]
-pub struct ClusterArguments {
+pub(crate) struct ClusterArguments {
     /// The kubeconfig [default: KUBECONFIG, or else ~/.kube/config].
     #[cfg(feature = "kubeconfig")]
     #[arg(long, value_name = "FILE")]
@@ -24,7 +24,7 @@ impl ClusterArguments {
     /// As the client takes it.
     #[must_use]
     #[cfg(feature = "kubeconfig")]
-    pub fn choice(&self) -> Choice {
+    pub(crate) fn choice(&self) -> Choice {
         Choice { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
     }
 

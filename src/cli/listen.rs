@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// Where a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListenAddress {
+pub(crate) enum ListenAddress {
     /// Every address of this machine, IPv4 and IPv6, written `:PORT`.
     Everywhere(u16),
     /// One address; `[::]` is every address too.
@@ -19,7 +19,7 @@ pub enum ListenAddress {
     "not an address with a port; write :10250 for every address (IPv4 and IPv6), \
      127.0.0.1:10250 or [::1]:10250 for this machine only"
 )]
-pub struct NotAnAddress;
+pub(crate) struct NotAnAddress;
 
 impl FromStr for ListenAddress {
     type Err = NotAnAddress;

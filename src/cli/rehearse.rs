@@ -24,7 +24,7 @@ that of the rehearsal, and what it writes to /run, /tmp and /var is gone afterwa
 
 Exit status: 0 nothing was dropped as injected, 1 something was, 2 wrong usage or no namespaces,
 3 bad input, such as a server that does not serve, 130 interrupted.")]
-pub struct RehearseArguments {
+pub(crate) struct RehearseArguments {
     /// The manifest, or - for standard input.
     #[arg(short, long, value_name = "FILE|-")]
     pub file: PathBuf,
@@ -104,7 +104,7 @@ pub struct RehearseArguments {
 
 /// What `rehearse` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RehearseForm {
+pub(crate) enum RehearseForm {
     /// A table and what it means, for people.
     Text,
     /// Everything that was counted, for machines.
@@ -113,7 +113,7 @@ pub enum RehearseForm {
 
 /// A time of more than nothing, at most an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seconds(pub Duration);
+pub(crate) struct Seconds(pub Duration);
 
 impl FromStr for Seconds {
     type Err = &'static str;

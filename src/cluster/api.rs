@@ -5,10 +5,10 @@
 //! program, so objects are our own, and the webhook's image knows pods' service accounts only
 //! (feature `kubeconfig`).
 
-pub mod failure;
+pub(crate) mod failure;
 #[cfg(feature = "kubeconfig")]
 mod kubeconfig;
-pub mod objects;
+pub(crate) mod objects;
 mod service_account;
 mod trust;
 

@@ -18,7 +18,7 @@ mod validity;
 
 pub mod clock;
 pub mod outlook;
-pub mod renewal;
+pub(crate) mod renewal;
 pub mod rotation;
 pub mod signing;
 pub mod store;

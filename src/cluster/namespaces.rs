@@ -24,7 +24,7 @@ const NAMESPACES_A_PAGE: u32 = 100;
 
 /// Namespaces as the watch last saw them. Of those that say nothing, only the names are kept.
 #[derive(Debug, Default)]
-pub struct WatchedNamespaces(RwLock<State>);
+pub(crate) struct WatchedNamespaces(RwLock<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -39,7 +39,7 @@ struct State {
 
 impl WatchedNamespaces {
     /// Keeps the namespaces up to date, for ever. `now` is asked when something fails.
-    pub async fn watch(self: Arc<Self>, client: Client, now: impl Fn() -> SystemTime) {
+    pub(crate) async fn watch(self: Arc<Self>, client: Client, now: impl Fn() -> SystemTime) {
         // Of each namespace only the metadata.
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
         let config = watcher::Config::default().page_size(NAMESPACES_A_PAGE);
@@ -54,13 +54,13 @@ impl WatchedNamespaces {
 
     /// Whether the namespaces have ever been read as a whole.
     #[must_use]
-    pub fn is_synced(&self) -> bool {
+    pub(crate) fn is_synced(&self) -> bool {
         self.read().is_synced
     }
 
     /// Since when what is known may be old.
     #[must_use]
-    pub fn failing_since(&self) -> Option<SystemTime> {
+    pub(crate) fn failing_since(&self) -> Option<SystemTime> {
         self.read().failing_since
     }
 

@@ -1,4 +1,4 @@
-//! `prestop check`: reads what an installation is made of, and tells what [`crate::cluster::checks`] thinks of it.
+//! `prestop check`: reads what an installation is made of, and tells what [`crate::cluster::installation`] thinks of it.
 //! Nothing is changed.
 
 mod connect;
@@ -19,7 +19,7 @@ use crate::cluster::api::objects::{
     Deployment, MutatingWebhook, Named, Pod, Service, ServiceReference, SubjectAccessReview,
 };
 use crate::cluster::api::{self, Api, ClusterError, Collection, Target, failure};
-use crate::cluster::checks::{self, Check, Right, Status};
+use crate::cluster::installation::{self, Check, Right, Status};
 
 /// For the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ fn print(checks: &[Check], form: ReadingForm, out: &mut impl Write) -> io::Resul
 /// An error where no cluster can be reached.
 async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Vec<Check>> {
     let target = api::target(&arguments.cluster.choice())?;
-    let mut checks = vec![checks::version(version(&target).await?)];
+    let mut checks = vec![installation::version(version(&target).await?)];
     let api = Api::new(target.client);
     let installed = match webhook::find(&api, arguments.webhook.as_deref()).await {
         Ok(installed) => installed,
@@ -75,8 +75,8 @@ async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Ve
         }
     };
     let Installed { name, webhook, .. } = installed;
-    checks.extend(checks::webhook(&name, &webhook));
-    checks.push(checks::bundle(&webhook.client_config.ca_bundle, now));
+    checks.extend(installation::webhook(&name, &webhook));
+    checks.push(installation::bundle(&webhook.client_config.ca_bundle, now));
     if arguments.connect {
         checks.push(connect::check(&api, &webhook.client_config, arguments).await);
     }
@@ -146,12 +146,12 @@ async fn installation(api: &Api, service: &ServiceReference, webhook: &str) -> V
         Ok(deployments) => deployments,
         Err(error) => return vec![unseen("replicas", "the Deployment", &error)],
     };
-    let mut checks = vec![checks::replicas(&deployments)];
+    let mut checks = vec![installation::replicas(&deployments)];
     for spec in deployments.iter().map(|it| &it.spec.template.spec) {
         let account = spec.service_account_name.as_deref().unwrap_or("default");
         let arguments = spec.containers.iter().flat_map(|it| &it.args);
         let arguments: Vec<String> = arguments.cloned().collect();
-        let needed = checks::rights(&arguments, webhook, &service.namespace);
+        let needed = installation::rights(&arguments, webhook, &service.namespace);
         checks.push(rights(api, &service.namespace, account, needed).await);
     }
     checks
@@ -182,17 +182,17 @@ async fn rights(api: &Api, namespace: &str, account: &str, needed: Vec<Right>) -
             Err(error) => return unseen("rights", "the rights of the service account", &error),
         }
     }
-    checks::missing_rights(account, &missing)
+    installation::missing_rights(account, &missing)
 }
 
 /// Which namespaces are taken, and whether a pod in one of them gets its hook.
 async fn injection(api: &Api, webhook: &MutatingWebhook, arguments: &CheckArguments) -> Vec<Check> {
     let mut checks = Vec::new();
-    let selector = checks::selector_text(webhook.namespace_selector.as_ref());
+    let selector = installation::selector_text(webhook.namespace_selector.as_ref());
     let selected = match api.list::<Named>(&Collection::namespaces(), &selector).await {
         Ok(list) => {
             let names: Vec<_> = list.into_iter().map(|it| it.metadata.name).collect();
-            checks.push(checks::namespaces(&names));
+            checks.push(installation::namespaces(&names));
             names
         }
         Err(error) => {
@@ -203,7 +203,7 @@ async fn injection(api: &Api, webhook: &MutatingWebhook, arguments: &CheckArgume
     let Some(namespace) = arguments.namespace.as_ref().or(selected.first()) else { return checks };
     let pods = Collection::pods(namespace);
     checks.push(match api.create_dry_run::<Pod>(&pods, &canary()).await {
-        Ok(pod) => checks::canary(namespace, &pod),
+        Ok(pod) => installation::canary(namespace, &pod),
         Err(kube::Error::Api(status)) => Check::warning(
             "injection",
             format!("a pod can't be tried in {namespace}"),

@@ -20,8 +20,8 @@ use thiserror::Error;
 
 use self::fields::{all, each, error, keep, parsed};
 
-pub use self::fields::FieldError;
-pub use self::programs::{ProgramsEntry, validate as validate_programs};
+pub(super) use self::fields::FieldError;
+pub(super) use self::programs::{ProgramsEntry, validate as validate_programs};
 
 /// The kernel cuts the name of a process to this many bytes (`TASK_COMM_LEN` less the final zero).
 const LONGEST_PROCESS_NAME: usize = 15;
@@ -39,7 +39,7 @@ pub const DURATION_PATTERN: &str = concat!(
 /// What is known about one application in one family of images.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct ProfileEntry {
+pub(super) struct ProfileEntry {
     /// Unique name, for `prestop.dev/profile` and the reports: lower-case letters, digits and `-`.
     /// `auto` and `none` have a meaning of their own.
     #[schemars(
@@ -169,12 +169,12 @@ struct StopSignalEntry {
 /// A duration as it is written, with its place: `15s`, `1m30s`, or whole seconds without a unit.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
-pub struct DurationText(Spanned<String>);
+pub(super) struct DurationText(Spanned<String>);
 
 /// Why a written duration is not one of whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum DurationTextError {
+pub(super) enum DurationTextError {
     /// Not a duration at all.
     #[error(transparent)]
     NotADuration(#[from] DurationError),
@@ -188,7 +188,10 @@ pub enum DurationTextError {
 ///
 /// # Errors
 /// Each field that can't be used, with its place.
-pub fn validate(entries: &[ProfileEntry], path: &str) -> Result<Vec<Profile>, Vec<FieldError>> {
+pub(super) fn validate(
+    entries: &[ProfileEntry],
+    path: &str,
+) -> Result<Vec<Profile>, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut names = HashSet::new();
     let mut profiles = Vec::with_capacity(entries.len());
@@ -209,7 +212,7 @@ impl DurationText {
     ///
     /// # Errors
     /// When it is not a duration, or has a fraction of a second.
-    pub fn seconds(&self) -> Result<i64, DurationTextError> {
+    pub(super) fn seconds(&self) -> Result<i64, DurationTextError> {
         let duration = duration::parse(&self.0.value)?;
         if duration.rounded_up {
             return Err(DurationTextError::Fraction);
@@ -219,7 +222,7 @@ impl DurationText {
 
     /// Where it is used.
     #[must_use]
-    pub const fn location(&self) -> Location {
+    pub(super) const fn location(&self) -> Location {
         self.0.referenced
     }
 }
@@ -245,7 +248,7 @@ impl JsonSchema for DurationText {
 
 impl ProfileEntry {
     /// Its durations, each with the name of its field.
-    pub fn durations(&self) -> impl Iterator<Item = (&'static str, &DurationText)> {
+    pub(super) fn durations(&self) -> impl Iterator<Item = (&'static str, &DurationText)> {
         let delay = self.delay.as_ref().map(|delay| ("delay", delay));
         let margin = self.sidecar_margin.as_ref();
         let margin = margin.map(|margin| ("sidecarMargin", margin));

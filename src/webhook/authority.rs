@@ -28,14 +28,14 @@ const AFTER_A_CHANGE: Duration = Duration::from_millis(500);
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The authority that this replica shares with others.
-pub struct Authority {
+pub(crate) struct Authority {
     store: Store,
     trust: Arc<Trust>,
     look_interval: Duration,
 }
 
 /// What readiness has to know of the last look at the shared authority.
-pub struct Trust {
+pub(crate) struct Trust {
     is_trusted: AtomicBool,
     difference: AtomicI64,
     clock_tolerance: Duration,
@@ -62,13 +62,13 @@ enum Message {
 impl Trust {
     /// Whether API servers trust who signed what is served.
     #[must_use]
-    pub fn is_trusted(&self) -> bool {
+    pub(crate) fn is_trusted(&self) -> bool {
         self.is_trusted.load(Ordering::Relaxed)
     }
 
     /// The time by which API servers check what is served.
     #[must_use]
-    pub fn time(&self, own: SystemTime) -> SystemTime {
+    pub(crate) fn time(&self, own: SystemTime) -> SystemTime {
         let difference = Difference::of_milliseconds(self.difference.load(Ordering::Relaxed));
         Clocks::new(own, difference, self.clock_tolerance).checking()
     }
@@ -77,7 +77,7 @@ impl Trust {
 impl Authority {
     /// A replica that has not looked yet.
     #[must_use]
-    pub fn new(client: Client, names: Names, settings: &CertificateSettings) -> Self {
+    pub(crate) fn new(client: Client, names: Names, settings: &CertificateSettings) -> Self {
         let lifetimes = Lifetimes {
             authority: settings.authority_lifetime,
             leaf: settings.lifetime,
@@ -97,12 +97,12 @@ impl Authority {
 
     /// What is known of it, also while [`Authority::keep`] runs.
     #[must_use]
-    pub fn trust(&self) -> Arc<Trust> {
+    pub(crate) fn trust(&self) -> Arc<Trust> {
         self.trust.clone()
     }
 
     /// Keeps the authority, what is published of it, and this replica's certificate up to date.
-    pub async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
+    pub(crate) async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
         let mut log = Log::default();
         let mut changes = pin!(self.store.changes());
         let mut is_watched = true;

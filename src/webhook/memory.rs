@@ -10,20 +10,20 @@ const WORTHWHILE_PAGES: u64 = 1024;
 
 /// What was in use when memory was last given back.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     resident_pages: u64,
 }
 
 impl Memory {
     /// Gives back what only the start needed.
-    pub fn after_start(&mut self) {
+    pub(crate) fn after_start(&mut self) {
         give_back();
         self.resident_pages = resident_pages().unwrap_or_default();
     }
 
     /// Gives back what is not in use, if more is held than after the last time. To be called every
     /// few seconds.
-    pub fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         let Some(now) = resident_pages() else { return };
         if now < self.resident_pages + WORTHWHILE_PAGES {
             return;

@@ -11,21 +11,21 @@ use prestop_core::engine::template;
 use prestop_manifest::{Documents, ManifestError};
 
 /// What namespaces say, by name.
-pub type ByName = HashMap<String, Arc<NamespaceSettings>>;
+pub(crate) type ByName = HashMap<String, Arc<NamespaceSettings>>;
 
 /// The namespaces of a list, which can be replaced at any time. Others do not exist.
 #[derive(Debug, Default)]
-pub struct ListedNamespaces(ArcSwap<ByName>);
+pub(crate) struct ListedNamespaces(ArcSwap<ByName>);
 
 /// Nothing is known of any namespace: the configured defaults are for all of them.
 #[derive(Debug, Clone, Copy)]
-pub struct AnyNamespace;
+pub(crate) struct AnyNamespace;
 
 /// Reads the Namespaces among manifests. Of two of one name the last counts.
 ///
 /// # Errors
 /// When a document can't be read.
-pub fn read(manifests: &[u8]) -> Result<ByName, ManifestError> {
+pub(crate) fn read(manifests: &[u8]) -> Result<ByName, ManifestError> {
     let mut known = HashMap::new();
     for document in Documents::new(Cursor::new(manifests)) {
         let value = document.and_then(|document| document.value())?;
@@ -37,7 +37,7 @@ pub fn read(manifests: &[u8]) -> Result<ByName, ManifestError> {
 
 impl ListedNamespaces {
     /// From now on these.
-    pub fn replace(&self, known: ByName) {
+    pub(crate) fn replace(&self, known: ByName) {
         self.0.store(Arc::new(known));
     }
 }

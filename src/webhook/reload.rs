@@ -13,7 +13,7 @@ const LARGEST_FILE_BYTES: u64 = 16 << 20;
 
 /// Files that belong together, and what was in them when they were last looked at.
 #[derive(Debug)]
-pub struct Files {
+pub(crate) struct Files {
     paths: Vec<PathBuf>,
     last: Option<Result<Vec<Vec<u8>>, String>>,
 }
@@ -21,7 +21,7 @@ pub struct Files {
 impl Files {
     /// Files of these paths, not yet looked at.
     #[must_use]
-    pub fn new(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
+    pub(crate) fn new(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         Self { paths, last: None }
     }
@@ -30,7 +30,7 @@ impl Files {
     ///
     /// # Errors
     /// When one can't be read; told once, until the reason changes.
-    pub fn changed(&mut self) -> Option<Result<&[Vec<u8>], &str>> {
+    pub(crate) fn changed(&mut self) -> Option<Result<&[Vec<u8>], &str>> {
         let now = self.read();
         if self.last.as_ref() == Some(&now) {
             return None;
@@ -62,7 +62,7 @@ impl Files {
 }
 
 /// Calls `look` every now and then, for ever. The first time is one interval from now.
-pub async fn poll(every: Duration, mut look: impl FnMut()) {
+pub(crate) async fn poll(every: Duration, mut look: impl FnMut()) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;

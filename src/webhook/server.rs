@@ -17,7 +17,7 @@ mod connections;
 mod deadline;
 mod stream;
 
-pub mod readiness;
+pub(crate) mod readiness;
 pub mod routes;
 pub mod tls;
 

@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use self::json::JsonLine;
-pub use self::lines::Lost;
+pub(crate) use self::lines::Lost;
 use self::lines::{EventWriter, Lines};
 use crate::webhook::settings::{LogFormat, LogLevel, LogSettings};
 use prestop_core::admission::{Event, Verdict};
@@ -37,11 +37,11 @@ const USUAL_CONTAINER: usize = 48;
 
 /// Changes the level while the program runs.
 #[derive(Debug, Clone)]
-pub struct LevelHandle(reload::Handle<LevelFilter, Registry>);
+pub(crate) struct LevelHandle(reload::Handle<LevelFilter, Registry>);
 
 /// Sends log lines to standard error from now on. `None` when somebody else has done that already.
 #[must_use]
-pub fn start(settings: LogSettings) -> Option<LevelHandle> {
+pub(crate) fn start(settings: LogSettings) -> Option<LevelHandle> {
     let (filter, handle) = reload::Layer::new(filter(settings.level));
     let registry = tracing_subscriber::registry().with(filter);
     let is_text = match settings.format {
@@ -70,18 +70,18 @@ pub fn start(settings: LogSettings) -> Option<LevelHandle> {
 /// Writes lines that come at the same time together from now on, while a server runs, and waits for no
 /// reader. `lose` is called for lines that are lost, each time that there are some. Goes on until it is
 /// dropped; then [`write_the_last`].
-pub async fn write_together(lose: impl Fn(Lost)) {
+pub(crate) async fn write_together(lose: impl Fn(Lost)) {
     LINES.write_together(lose).await;
 }
 
 /// Writes the lines that still wait, and later ones at once.
-pub fn write_the_last() {
+pub(crate) fn write_the_last() {
     LINES.end();
 }
 
 impl LevelHandle {
     /// Only lines of at least this importance are written from now on.
-    pub fn set(&self, level: LogLevel) {
+    pub(crate) fn set(&self, level: LogLevel) {
         // The subscriber lives as long as the process.
         let _ = self.0.modify(|now| *now = filter(level));
     }
@@ -99,7 +99,7 @@ const fn filter(level: LogLevel) -> LevelFilter {
 
 /// One line a decision: what changed a pod or found a problem at `info`, the rest at `debug`.
 /// No text of a pod but names, and those escaped.
-pub fn decided(event: &Event<'_>, duration: Duration) {
+pub(crate) fn decided(event: &Event<'_>, duration: Duration) {
     let decision = match event.verdict {
         Verdict::Decided(decision) => decision,
         Verdict::SelfCheckFailed(fault) => {

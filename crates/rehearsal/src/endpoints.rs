@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 /// A replica as clients see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// The replica's number.
     pub replica: u32,
     /// Where it listens.
@@ -17,19 +17,19 @@ pub struct Endpoint {
 
 /// All endpoints of the Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Endpoints {
+pub(crate) struct Endpoints {
     ready: Vec<Endpoint>,
     terminating: Vec<Endpoint>,
 }
 
 impl Endpoints {
     /// A replica became ready.
-    pub fn add(&mut self, endpoint: Endpoint) {
+    pub(crate) fn add(&mut self, endpoint: Endpoint) {
         self.ready.push(endpoint);
     }
 
     /// The proxies have heard that a replica is terminating.
-    pub fn withdraw(&mut self, replica: u32) {
+    pub(crate) fn withdraw(&mut self, replica: u32) {
         let at = self.ready.iter().position(|endpoint| endpoint.replica == replica);
         if let Some(at) = at {
             self.terminating.push(self.ready.remove(at));
@@ -37,14 +37,14 @@ impl Endpoints {
     }
 
     /// The proxies have heard that a replica is gone.
-    pub fn remove(&mut self, replica: u32) {
+    pub(crate) fn remove(&mut self, replica: u32) {
         self.ready.retain(|endpoint| endpoint.replica != replica);
         self.terminating.retain(|endpoint| endpoint.replica != replica);
     }
 
     /// Where a new connection goes, by a random number; `None` where there is no endpoint.
     #[must_use]
-    pub fn pick(&self, random: u64) -> Option<Endpoint> {
+    pub(crate) fn pick(&self, random: u64) -> Option<Endpoint> {
         let from = if self.ready.is_empty() { &self.terminating } else { &self.ready };
         let count = u64::try_from(from.len()).ok().filter(|count| *count > 0)?;
         let index = usize::try_from(random % count).ok()?;

@@ -17,13 +17,13 @@ use super::plan::container::HookAction;
 use super::recording::HookResult;
 
 /// What the runtime leaves a container for its stop signal, whatever the hook has used up.
-pub const LEAST_TIME_TO_STOP: Duration = Duration::from_secs(2);
+pub(crate) const LEAST_TIME_TO_STOP: Duration = Duration::from_secs(2);
 
 /// How long the kernel takes at most to tell that PID 1 has ended.
 const NEWS_OF_EXIT: Duration = Duration::from_millis(200);
 
 /// A container on its way out.
-pub trait Container {
+pub(crate) trait Container {
     /// Runs a hook to its end; what it printed comes with the result.
     fn hook(&self, action: &HookAction) -> impl Future<Output = (HookResult, String)> + Send;
     /// Sends the stop signal.
@@ -38,7 +38,7 @@ pub trait Container {
 
 /// What the kubelet did, as it did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// The hook is over, or is not waited for any more.
     HookOver {
         /// How it ended.
@@ -58,7 +58,7 @@ pub enum Step {
 
 /// What the kubelet does next. Pure: the rules, without a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextStep {
+pub(crate) enum NextStep {
     /// Run the hook, and wait for it at most so long.
     Hook {
         /// The grace period.
@@ -76,7 +76,7 @@ pub enum NextStep {
 impl NextStep {
     /// At the deletion.
     #[must_use]
-    pub fn at_deletion(how: &Termination) -> Self {
+    pub(crate) fn at_deletion(how: &Termination) -> Self {
         let grace = Duration::from_secs(how.grace_period_seconds);
         if how.hook.is_some() && !grace.is_zero() {
             Self::Hook { at_most: grace }
@@ -87,7 +87,7 @@ impl NextStep {
 
     /// When the hook has used so much of the grace period.
     #[must_use]
-    pub fn after(how: &Termination, used: Duration) -> Self {
+    pub(crate) fn after(how: &Termination, used: Duration) -> Self {
         // The kubelet takes off whole seconds.
         let left = how.grace_period_seconds.saturating_sub(used.as_secs());
         Self::Stop { kill_after: Duration::from_secs(left).max(LEAST_TIME_TO_STOP) }
@@ -95,7 +95,7 @@ impl NextStep {
 }
 
 /// Takes a container through its termination, and tells each step.
-pub async fn terminate<C: Container + Sync>(
+pub(crate) async fn terminate<C: Container + Sync>(
     container: &C,
     how: &Termination,
     mut tell: impl FnMut(Step) + Send,

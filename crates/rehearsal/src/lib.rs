@@ -7,18 +7,18 @@
 //! handed a [`plan`] and gives back [`recording`]s. When the outer one is gone, so is the sandbox
 //! with everything in it.
 //!
-//! Pure: [`plan`], [`endpoints`], [`tally`], [`report`], [`picture`], and [`kubelet`] but for
-//! tokio's clock. In the sandbox: [`play`], [`rollout`], `replica`, [`load`].
+//! Pure: [`plan`], `endpoints`, `tally`, [`report`], [`picture`], and `kubelet` but for
+//! tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, `load`.
 
-pub mod endpoints;
-pub mod kubelet;
-pub mod load;
+mod endpoints;
+mod kubelet;
+mod load;
 pub mod picture;
 pub mod plan;
 pub mod play;
 pub mod recording;
 mod replica;
 pub mod report;
-pub mod rollout;
+mod rollout;
 pub mod sandbox;
-pub mod tally;
+mod tally;

@@ -4,7 +4,7 @@
 mod connection;
 mod kept_alive;
 
-pub mod get;
+pub(crate) mod get;
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,17 +23,17 @@ use super::recording::{Client, Ending, Sample};
 
 /// The Service as everybody sees it.
 #[derive(Clone, Default)]
-pub struct Service(Arc<RwLock<Endpoints>>);
+pub(crate) struct Service(Arc<RwLock<Endpoints>>);
 
 impl Service {
     /// Where a new connection goes.
     #[must_use]
-    pub fn pick(&self, random: u64) -> Option<Endpoint> {
+    pub(crate) fn pick(&self, random: u64) -> Option<Endpoint> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).pick(random)
     }
 
     /// Changes the endpoints.
-    pub fn change(&self, change: impl FnOnce(&mut Endpoints)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Endpoints)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -56,7 +56,7 @@ struct Choice {
 
 /// How far the load is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Requests that have ended.
     pub ended: u64,
     /// Of them, those that were dropped.
@@ -67,7 +67,7 @@ pub struct Progress {
 ///
 /// # Errors
 /// When there can be no thread.
-pub fn start(
+pub(crate) fn start(
     load: Load,
     service: Service,
     started: Instant,

@@ -27,7 +27,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What is written down while a run goes on, and told at once.
 #[derive(Clone)]
-pub struct Journal {
+pub(crate) struct Journal {
     /// When the load begins; what happens before happens at 0.
     started: Arc<OnceLock<Instant>>,
     entries: Arc<Mutex<Entries>>,
@@ -36,7 +36,7 @@ pub struct Journal {
 
 /// What is written down.
 #[derive(Default)]
-pub struct Entries {
+pub(crate) struct Entries {
     /// What happened to replicas.
     pub events: Vec<Event>,
     /// How hooks ended.
@@ -48,7 +48,7 @@ pub struct Entries {
 /// Why a run could not be played to its end: the server's doing.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum RunError {
+pub(crate) enum RunError {
     /// There is no process.
     #[error("replica {replica} could not be started: {cause}")]
     NotStarted {
@@ -106,7 +106,7 @@ pub enum RunError {
 }
 
 /// The replicas of one run.
-pub struct Rollout<'a> {
+pub(crate) struct Rollout<'a> {
     plan: &'a Plan,
     how: Arc<Termination>,
     service: Service,
@@ -120,7 +120,12 @@ pub struct Rollout<'a> {
 impl<'a> Rollout<'a> {
     /// A run without replicas.
     #[must_use]
-    pub fn new(plan: &'a Plan, how: &Termination, service: Service, journal: Journal) -> Self {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        how: &Termination,
+        service: Service,
+        journal: Journal,
+    ) -> Self {
         Self {
             plan,
             how: Arc::new(how.clone()),
@@ -137,7 +142,7 @@ impl<'a> Rollout<'a> {
     ///
     /// # Errors
     /// When the server does not serve.
-    pub async fn begin(&mut self) -> Result<(), RunError> {
+    pub(crate) async fn begin(&mut self) -> Result<(), RunError> {
         for _ in 0..self.plan.replicas {
             self.add().await?;
         }
@@ -157,7 +162,7 @@ impl<'a> Rollout<'a> {
     ///
     /// # Errors
     /// When a server does not start, or ends by itself.
-    pub async fn play(&mut self, phase: Phase) -> Result<(), RunError> {
+    pub(crate) async fn play(&mut self, phase: Phase) -> Result<(), RunError> {
         self.journal.note(Happened::Phase(phase));
         match phase {
             Phase::RollingUpdate => {
@@ -186,7 +191,7 @@ impl<'a> Rollout<'a> {
     ///
     /// # Errors
     /// When a server ends by itself meanwhile.
-    pub async fn wait(&self, time: Duration) -> Result<(), RunError> {
+    pub(crate) async fn wait(&self, time: Duration) -> Result<(), RunError> {
         let until = Instant::now() + time;
         while Instant::now() < until {
             sleep(WATCH_INTERVAL.min(until.saturating_duration_since(Instant::now()))).await;
@@ -199,7 +204,7 @@ impl<'a> Rollout<'a> {
     ///
     /// # Errors
     /// When one ended by itself.
-    pub fn all_are_well(&self) -> Result<(), RunError> {
+    pub(crate) fn all_are_well(&self) -> Result<(), RunError> {
         self.live.iter().try_for_each(|replica| still_runs(replica))
     }
 
@@ -287,19 +292,19 @@ impl<'a> Rollout<'a> {
 impl Journal {
     /// An empty journal; `tell` hears of every event at once.
     #[must_use]
-    pub fn new(tell: Arc<dyn Fn(&Event) + Send + Sync>) -> Self {
+    pub(crate) fn new(tell: Arc<dyn Fn(&Event) + Send + Sync>) -> Self {
         Self { started: Arc::default(), entries: Arc::default(), tell }
     }
 
     /// From here on times count.
     #[must_use]
-    pub fn start(&self) -> Instant {
+    pub(crate) fn start(&self) -> Instant {
         *self.started.get_or_init(Instant::now)
     }
 
     /// Everything that was written down, in order.
     #[must_use]
-    pub fn take(&self) -> Entries {
+    pub(crate) fn take(&self) -> Entries {
         let mut entries = std::mem::take(&mut *self.lock());
         entries.events.sort_by_key(|event| event.at_micros);
         entries
@@ -343,7 +348,7 @@ impl Journal {
 impl RunError {
     /// What the server printed.
     #[must_use]
-    pub fn output(&self) -> &[String] {
+    pub(crate) fn output(&self) -> &[String] {
         match self {
             Self::NotStarted { output, .. }
             | Self::Ended { output, .. }

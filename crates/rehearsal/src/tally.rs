@@ -124,7 +124,7 @@ impl Sample {
 
 /// When each phase began, in order.
 #[must_use]
-pub fn phases(recording: &Recording) -> Vec<(u64, Phase)> {
+pub(crate) fn phases(recording: &Recording) -> Vec<(u64, Phase)> {
     let began = recording.events.iter().filter_map(|event| match event.happened {
         Happened::Phase(phase) => Some((event.at_micros, phase)),
         _ => None,

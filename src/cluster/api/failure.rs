@@ -7,7 +7,7 @@ use kube::Error as RequestError;
 
 /// Why a request got no good answer, and what to do where that is known.
 #[must_use]
-pub fn reason(error: &RequestError) -> String {
+pub(crate) fn reason(error: &RequestError) -> String {
     match error {
         RequestError::Api(status) if status.code == 401 => {
             "it does not accept the credentials (401); log in to the cluster again".to_owned()
@@ -20,7 +20,7 @@ pub fn reason(error: &RequestError) -> String {
 
 /// The text of the cause of all causes.
 #[must_use]
-pub fn innermost(error: &dyn Error) -> String {
+pub(crate) fn innermost(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         // The file is here and nowhere else.

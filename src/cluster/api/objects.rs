@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     pub name: String,
     pub resource_version: String,
     pub annotations: Option<BTreeMap<String, String>>,
@@ -20,18 +20,18 @@ pub struct Metadata {
 
 /// An object of which only the metadata is read.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Named {
+pub(crate) struct Named {
     pub metadata: Metadata,
 }
 
 /// All of a Secret: it is written again, and nothing of it may be lost.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(transparent)]
-pub struct Secret(Map<String, Value>);
+pub(crate) struct Secret(Map<String, Value>);
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct MutatingWebhookConfiguration {
+pub(crate) struct MutatingWebhookConfiguration {
     pub metadata: Metadata,
     #[serde(deserialize_with = "null_is_default")]
     pub webhooks: Vec<MutatingWebhook>,
@@ -39,7 +39,7 @@ pub struct MutatingWebhookConfiguration {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct MutatingWebhook {
+pub(crate) struct MutatingWebhook {
     pub name: String,
     pub client_config: WebhookClientConfig,
     pub failure_policy: Option<String>,
@@ -49,7 +49,7 @@ pub struct MutatingWebhook {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct WebhookClientConfig {
+pub(crate) struct WebhookClientConfig {
     /// PEM; empty where there is none.
     #[serde(deserialize_with = "base64")]
     pub ca_bundle: Vec<u8>,
@@ -59,7 +59,7 @@ pub struct WebhookClientConfig {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct ServiceReference {
+pub(crate) struct ServiceReference {
     pub name: String,
     pub namespace: String,
     pub path: Option<String>,
@@ -68,7 +68,7 @@ pub struct ServiceReference {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct LabelSelector {
+pub(crate) struct LabelSelector {
     #[serde(deserialize_with = "null_is_default")]
     pub match_labels: BTreeMap<String, String>,
     #[serde(deserialize_with = "null_is_default")]
@@ -77,7 +77,7 @@ pub struct LabelSelector {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct LabelSelectorRequirement {
+pub(crate) struct LabelSelectorRequirement {
     pub key: String,
     pub operator: String,
     #[serde(deserialize_with = "null_is_default")]
@@ -86,13 +86,13 @@ pub struct LabelSelectorRequirement {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Service {
+pub(crate) struct Service {
     pub spec: ServiceSpec,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct ServiceSpec {
+pub(crate) struct ServiceSpec {
     #[serde(rename = "clusterIP")]
     pub cluster_ip: Option<String>,
     #[serde(deserialize_with = "null_is_default")]
@@ -101,47 +101,47 @@ pub struct ServiceSpec {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Deployment {
+pub(crate) struct Deployment {
     pub spec: DeploymentSpec,
     pub status: DeploymentStatus,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct DeploymentSpec {
+pub(crate) struct DeploymentSpec {
     pub replicas: i32,
     pub template: PodTemplate,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct DeploymentStatus {
+pub(crate) struct DeploymentStatus {
     pub ready_replicas: i32,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct PodTemplate {
+pub(crate) struct PodTemplate {
     pub spec: PodSpec,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Pod {
+pub(crate) struct Pod {
     pub metadata: Metadata,
     pub spec: PodSpec,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PodSpec {
+pub(crate) struct PodSpec {
     pub containers: Vec<Container>,
     pub service_account_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Container {
+pub(crate) struct Container {
     #[serde(deserialize_with = "null_is_default")]
     pub args: Vec<String>,
     pub lifecycle: Option<Lifecycle>,
@@ -149,31 +149,31 @@ pub struct Container {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     pub pre_stop: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct SubjectAccessReview {
+pub(crate) struct SubjectAccessReview {
     pub status: SubjectAccessReviewStatus,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct SubjectAccessReviewStatus {
+pub(crate) struct SubjectAccessReviewStatus {
     pub allowed: bool,
 }
 
 impl Secret {
     /// The value of a key; `None` where there is none, or it is not Base64.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
         STANDARD.decode(self.0.get("data")?.get(key)?.as_str()?).ok()
     }
 
     /// Sets the value of a key.
-    pub fn set(&mut self, key: &str, value: &[u8]) {
+    pub(crate) fn set(&mut self, key: &str, value: &[u8]) {
         let data = self.0.entry("data").or_insert(Value::Null);
         // The API server knows `null` as empty, and nothing but an object else.
         if !data.is_object() {

@@ -14,7 +14,7 @@ use super::{Invalid, Pair};
 
 /// Why API servers would refuse a certificate that could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Objection {
+pub(crate) enum Objection {
     /// By the clock.
     #[error("the certificate is {}", .0.name())]
     Invalid(Invalid),
@@ -32,7 +32,7 @@ pub enum Objection {
 /// `authorities` are those that came with the files: who changes the authority on purpose says so
 /// there.
 #[must_use]
-pub fn objection(
+pub(crate) fn objection(
     new: &Pair,
     served: Option<&Pair>,
     authorities: &RootCertStore,

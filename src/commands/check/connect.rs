@@ -20,7 +20,7 @@ use crate::cli::CheckArguments;
 use crate::cluster::api::objects::{Service, WebhookClientConfig};
 use crate::cluster::api::{Api, Collection, trusting};
 use crate::cluster::certificates::Authorities;
-use crate::cluster::checks::Check;
+use crate::cluster::installation::Check;
 
 /// For the connection and the answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use thiserror::Error;
 /// Something in an entry that no entry can have.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{path}: {message}")]
-pub struct FieldError {
+pub(crate) struct FieldError {
     /// Where it stands: `profiles[2].quit.signal`.
     pub path: String,
     /// Line of the text, from 1.

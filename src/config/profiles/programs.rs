@@ -14,7 +14,7 @@ use super::fields::{FieldError, all, each, error, keep, parsed};
 /// A fact: which programs a family of images has. The first that matches an image is taken.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct ProgramsEntry {
+pub(crate) struct ProgramsEntry {
     /// Repositories, by the end of their path: `nginx`, `gcr.io/distroless/*`. No tag, no digest.
     #[schemars(with = "Vec<String>", length(min = 1))]
     images: Spanned<Vec<Spanned<String>>>,
@@ -58,7 +58,7 @@ enum PresenceEntry {
 ///
 /// # Errors
 /// Each field that can't be used, with its place.
-pub fn validate(
+pub(crate) fn validate(
     entries: &[ProgramsEntry],
     path: &str,
 ) -> Result<Vec<ProgramsOfImages>, Vec<FieldError>> {

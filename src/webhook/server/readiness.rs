@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 /// One thing that has to be so.
-pub struct Condition {
+pub(crate) struct Condition {
     name: &'static str,
     is_so: Box<dyn Fn() -> bool + Send + Sync>,
     otherwise: &'static str,

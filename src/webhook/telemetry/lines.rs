@@ -48,7 +48,7 @@ pub(super) struct Lines<S> {
 
 /// What became of lines that nobody will read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
+pub(crate) enum Lost {
     /// There was no room for them.
     NoRoom(u64),
     /// The system refused them: a full disk, a pipe without a reader.

@@ -9,6 +9,6 @@ use crate::recording::Ending;
 ///
 /// # Errors
 /// How it ended if there was no whole answer. There is no time-out here.
-pub async fn status_of(address: SocketAddr, path: &str) -> Result<u16, Ending> {
+pub(crate) async fn status_of(address: SocketAddr, path: &str) -> Result<u16, Ending> {
     connection::open(address).await?.status(path).await
 }

@@ -20,7 +20,7 @@ const OLDEST: KubernetesVersion = KubernetesVersion { major: 1, minor: 30 };
 /// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub(crate) enum Status {
     /// As it should be.
     Ok,
     /// Works, or could not be seen.
@@ -31,7 +31,7 @@ pub enum Status {
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// Its name, for machines.
     pub id: &'static str,
     /// How it is.
@@ -45,7 +45,7 @@ pub struct Check {
 
 /// A right that the installation needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Right {
+pub(crate) struct Right {
     /// What is done.
     pub verb: &'static str,
     /// The group of the API, empty for the core.
@@ -61,13 +61,13 @@ pub struct Right {
 impl Check {
     /// As it should be.
     #[must_use]
-    pub fn ok(id: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn ok(id: &'static str, message: impl Into<String>) -> Self {
         Self { id, status: Status::Ok, message: message.into(), advice: None }
     }
 
     /// Not as it should be.
     #[must_use]
-    pub fn warning(
+    pub(crate) fn warning(
         id: &'static str,
         message: impl Into<String>,
         advice: impl Into<String>,
@@ -78,7 +78,7 @@ impl Check {
 
     /// No hooks.
     #[must_use]
-    pub fn failure(
+    pub(crate) fn failure(
         id: &'static str,
         message: impl Into<String>,
         advice: impl Into<String>,
@@ -90,7 +90,7 @@ impl Check {
 
 /// The API server's version.
 #[must_use]
-pub fn version(version: KubernetesVersion) -> Check {
+pub(crate) fn version(version: KubernetesVersion) -> Check {
     let id = "kubernetes-version";
     if version < OLDEST {
         return Check::failure(
@@ -109,7 +109,7 @@ pub fn version(version: KubernetesVersion) -> Check {
 
 /// What the webhook configuration says beside its certificate.
 #[must_use]
-pub fn webhook(name: &str, webhook: &MutatingWebhook) -> Vec<Check> {
+pub(crate) fn webhook(name: &str, webhook: &MutatingWebhook) -> Vec<Check> {
     let mut checks = vec![Check::ok(
         "webhook-configuration",
         format!("the webhook configuration {name} is there"),
@@ -134,7 +134,7 @@ pub fn webhook(name: &str, webhook: &MutatingWebhook) -> Vec<Check> {
 
 /// The certificates that API servers trust, as PEM.
 #[must_use]
-pub fn bundle(pem: &[u8], now: SystemTime) -> Check {
+pub(crate) fn bundle(pem: &[u8], now: SystemTime) -> Check {
     let id = "ca-bundle";
     let look = "see `prestop certificates status` and the log of prestop; with cert-manager, of its injector";
     let certificates = certificates_in(pem);
@@ -156,7 +156,7 @@ pub fn bundle(pem: &[u8], now: SystemTime) -> Check {
 
 /// The pods behind the Service.
 #[must_use]
-pub fn replicas(deployments: &[Deployment]) -> Check {
+pub(crate) fn replicas(deployments: &[Deployment]) -> Check {
     let id = "replicas";
     let ready: i32 = deployments.iter().map(|it| it.status.ready_replicas).sum();
     let wanted: i32 = deployments.iter().map(|it| it.spec.replicas).sum();
@@ -177,7 +177,7 @@ pub fn replicas(deployments: &[Deployment]) -> Check {
 
 /// The namespaces that the webhook's selector takes.
 #[must_use]
-pub fn namespaces(selected: &[String]) -> Check {
+pub(crate) fn namespaces(selected: &[String]) -> Check {
     let id = "namespaces";
     match selected {
         [] => Check::warning(
@@ -195,7 +195,7 @@ pub fn namespaces(selected: &[String]) -> Check {
 
 /// The pod that came back from the API server's dry run.
 #[must_use]
-pub fn canary(namespace: &str, pod: &Pod) -> Check {
+pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     let id = "injection";
     let has_status = pod
         .metadata
@@ -218,7 +218,7 @@ pub fn canary(namespace: &str, pod: &Pod) -> Check {
 
 /// The label selector as the API understands it in a query.
 #[must_use]
-pub fn selector_text(selector: Option<&LabelSelector>) -> String {
+pub(crate) fn selector_text(selector: Option<&LabelSelector>) -> String {
     let Some(selector) = selector else { return String::new() };
     let mut parts: Vec<String> =
         selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -237,7 +237,7 @@ pub fn selector_text(selector: Option<&LabelSelector>) -> String {
 
 /// The rights that an installation with these arguments of `prestop serve` needs.
 #[must_use]
-pub fn rights(arguments: &[String], webhook: &str, namespace: &str) -> Vec<Right> {
+pub(crate) fn rights(arguments: &[String], webhook: &str, namespace: &str) -> Vec<Right> {
     let value = |flag: &str| {
         arguments.iter().enumerate().find_map(|(index, argument)| {
             match argument.strip_prefix(flag)? {
@@ -278,7 +278,7 @@ pub fn rights(arguments: &[String], webhook: &str, namespace: &str) -> Vec<Right
 
 /// What the service account may not do of what it needs.
 #[must_use]
-pub fn missing_rights(account: &str, missing: &[Right]) -> Check {
+pub(crate) fn missing_rights(account: &str, missing: &[Right]) -> Check {
     let id = "rights";
     if missing.is_empty() {
         return Check::ok(
