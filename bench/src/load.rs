@@ -13,6 +13,8 @@ use anyhow::{Context, anyhow};
 
 use crate::client::{Connection, Request, Target};
 
+/// Connections in the closed loop.
+pub(crate) const CONNECTIONS: usize = 8;
 /// What client-go keeps for one host.
 const MOST_IDLE: usize = 25;
 /// Small, or 200 of them are most of the client's memory.

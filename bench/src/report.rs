@@ -10,8 +10,9 @@ use crate::chart::{self, Bars, short};
 use crate::contestants::Contestant;
 use crate::figures::{Figure, Figures, Spread};
 use crate::gate;
+use crate::load::CONNECTIONS;
 use crate::page;
-use crate::run::{BURST, CONNECTIONS, CROWD, Effort, PER_SECOND};
+use crate::run::{BURST, CROWD, Effort, PER_SECOND};
 
 /// Prints the tables and writes them with their picture.
 pub(crate) fn write(figures: &Figures, effort: &Effort) -> anyhow::Result<()> {

@@ -11,12 +11,10 @@ use prestop_bench::reviews::Review;
 use crate::client::{Connection, Request};
 use crate::contestants::Contestant;
 use crate::figures::{Figure, Figures, microseconds};
-use crate::load;
+use crate::load::{self, CONNECTIONS};
 use crate::process::{Stage, busy};
 use crate::wrk;
 
-/// Connections in the closed loop.
-pub(crate) const CONNECTIONS: usize = 8;
 /// The largest cluster whose figures are public creates so many pods a second.
 pub(crate) const PER_SECOND: u32 = 1_000;
 /// Requests at once.

@@ -9,8 +9,8 @@ use prestop_bench::reviews::Review;
 
 use crate::contestants::Contestant;
 use crate::figures::microseconds;
+use crate::load::CONNECTIONS;
 use crate::process::Stage;
-use crate::run::CONNECTIONS;
 
 /// Whether it is installed.
 pub(crate) fn is_there() -> bool {

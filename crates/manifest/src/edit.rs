@@ -4,8 +4,9 @@
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
+use super::change::{Change, Obstacle};
 use super::insert::line_break;
-use super::locate::{self, Change, Obstacle};
+use super::locate;
 use super::render::{self, BlockStyle, JsonLines};
 use super::wanted::Wanted;
 use super::{Document, Edited, Format, Layout, ManifestError};

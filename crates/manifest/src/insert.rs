@@ -6,7 +6,7 @@ use std::ops::Range;
 use granit_parser::{Event, ScalarStyle, Span, StructureStyle};
 use serde_json::Value;
 
-use super::locate::Change;
+use super::change::Change;
 use super::render::{self, BlockStyle, FlowStyle, JsonLines};
 
 /// A key of a mapping.

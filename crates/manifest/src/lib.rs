@@ -9,6 +9,7 @@
 //! This module knows YAML and JSON, and nothing of Kubernetes.
 
 mod aliases;
+mod change;
 mod duplicates;
 mod edit;
 mod error;

@@ -8,20 +8,10 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 use serde_json::{Map, Value};
 
 use super::Format;
+use super::change::{Change, Obstacle, range};
 use super::insert::{Frame, Key, Style};
 use super::render::{self, BlockStyle, FlowStyle};
 use super::wanted::Wanted;
-
-/// Why a text can't be edited in place.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Obstacle(pub(super) String);
-
-/// A part of the text and what takes its place.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Change {
-    pub(super) range: Range<usize>,
-    pub(super) text: String,
-}
 
 /// Where a node stands.
 enum Slot<'f> {
@@ -398,10 +388,6 @@ impl<'t> Walk<'t> {
     fn obstacle(&self, what: &str) -> Obstacle {
         Obstacle(format!("/{} {what}", self.path.join("/")))
     }
-}
-
-fn range(span: &Span) -> Result<Range<usize>, Obstacle> {
-    span.byte_range().ok_or_else(|| Obstacle("the parser gives no positions".to_owned()))
 }
 
 /// Looked for once: a line may be the whole document.
