@@ -162,7 +162,7 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
         Some(fact) => {
             let how = if fact.graceful { "finishes its requests" } else { "drops its requests" };
             writeln!(out, "  stop     by {}, on which it {how}", fact.signal)?;
-            if !fact.link.is_empty() {
+            if !fact.link.is_empty() && fact.link != profile.link {
                 writeln!(out, "           {}", fact.link)?;
             }
         }

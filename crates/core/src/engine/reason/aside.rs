@@ -7,7 +7,7 @@ use super::{Explanation, explain};
 pub enum AsideReason {
     /// A part of an object, such as a patch.
     Fragment,
-    /// An image that a template engine or a substitution has yet to write.
+    /// An image, or a pod, that a template engine or a substitution has yet to write.
     Template,
     /// Another object controls it.
     Owned,
@@ -36,7 +36,7 @@ impl AsideReason {
             ),
             Self::Template => explain(
                 "template",
-                "An image is a template expression ({{ ... }} or ${...}), so the application is not known yet.",
+                "An image, the containers or the grace period is a template expression ({{ ... }} or ${...}), so the pod is not known yet.",
                 "Render it first: pipe helm template, oc process or envsubst into prestop inject -.",
             ),
             Self::Owned => explain(

@@ -23,7 +23,12 @@ pub(super) fn reason(
         // The template is in another object, and the decision says so.
         return None;
     }
-    let containers = object.pointer(template).and_then(|pod| pod.pointer("/spec/containers"));
+    let field = |name: &str| object.pointer(template)?.pointer(name);
+    let (containers, grace) =
+        (field("/spec/containers"), field("/spec/terminationGracePeriodSeconds"));
+    if [containers, grace].into_iter().flatten().filter_map(Value::as_str).any(is_expression) {
+        return Some(AsideReason::Template);
+    }
     let containers = match containers {
         // A pod without containers is malformed.
         None | Some(Value::Null) if kind == "Pod" => return None,
@@ -45,8 +50,8 @@ pub(super) fn reason(
 }
 
 /// Of a template engine, of an `OpenShift` Template (`${NAME}`), of `envsubst`. No image has such letters.
-fn is_expression(image: &str) -> bool {
-    image.contains("{{") || image.contains("${")
+fn is_expression(text: &str) -> bool {
+    text.contains("{{") || text.contains("${")
 }
 
 /// The API server refuses these without `spec.selector`.
@@ -130,6 +135,16 @@ mod tests {
                 {"image": "x"}, {"image": image}]}}});
             assert_eq!(deployment(&spec), Some(AsideReason::Template), "{image}");
         }
+        for pod in [
+            json!({"containers": "${{CONTAINERS}}"}),
+            json!({"containers": [{"image": "x"}], "terminationGracePeriodSeconds": "${{GRACE}}"}),
+        ] {
+            let spec = json!({"selector": {}, "template": {"spec": pod}});
+            assert_eq!(deployment(&spec), Some(AsideReason::Template), "{pod}");
+        }
+        let wrong = json!({"selector": {}, "template": {"spec": {
+            "containers": [{"image": "x"}], "terminationGracePeriodSeconds": "30"}}});
+        assert_eq!(deployment(&wrong), None, "told as malformed");
     }
 
     #[test]
