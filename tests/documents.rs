@@ -126,3 +126,16 @@ fn links_between_documents_lead_somewhere() {
     }
     assert!(seen > 5, "no links were found");
 }
+
+/// The page of typical changes names files as they are.
+#[test]
+fn every_file_of_where_is_there() {
+    let page = fs::read_to_string(root("docs/where.md")).unwrap();
+    let quoted = page.split('`').skip(1).step_by(2);
+    let files: Vec<&str> =
+        quoted.filter(|text| text.contains('/') && !text.contains([' ', ':'])).collect();
+    assert!(files.len() >= 40, "only {} files were found", files.len());
+    for file in files {
+        assert!(root(file).exists(), "docs/where.md names {file}");
+    }
+}
