@@ -133,6 +133,7 @@ fn plan(marker: &str) -> Plan {
         runs: vec![Termination {
             variant: Variant::AsWritten,
             hook: None,
+            words: None,
             grace_period_seconds: 30,
             exec_fails: None,
         }],

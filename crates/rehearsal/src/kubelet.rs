@@ -136,7 +136,7 @@ mod tests {
     fn how(has_hook: bool, grace_period_seconds: u64) -> Termination {
         let hook = has_hook.then_some(HookAction::Sleep { seconds: 1 });
         let variant = Variant::AsWritten;
-        Termination { variant, hook, grace_period_seconds, exec_fails: None }
+        Termination { variant, hook, words: None, grace_period_seconds, exec_fails: None }
     }
 
     fn stop(seconds: u64) -> NextStep {

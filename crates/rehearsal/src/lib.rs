@@ -7,7 +7,7 @@
 //! handed a [`plan`] and gives back [`recording`]s. When the outer one is gone, so is the sandbox
 //! with everything in it.
 //!
-//! Pure: [`plan`], `endpoints`, `tally`, [`report`], [`picture`], and `kubelet` but for
+//! Pure: [`subject`], [`plan`], `endpoints`, `tally`, [`report`], [`picture`], and `kubelet` but for
 //! tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, `load`.
 
 mod endpoints;
@@ -21,4 +21,5 @@ mod replica;
 pub mod report;
 mod rollout;
 pub mod sandbox;
+pub mod subject;
 mod tally;

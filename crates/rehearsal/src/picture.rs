@@ -148,7 +148,13 @@ mod tests {
             rollout_micros: 500_000,
             notes: Vec::new(),
         };
-        let how = Termination { variant, hook: None, grace_period_seconds: 30, exec_fails: None };
+        let how = Termination {
+            variant,
+            hook: None,
+            words: None,
+            grace_period_seconds: 30,
+            exec_fails: None,
+        };
         Played::new(how, recording)
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use self::container::{HookAction, Probe};
 
-pub use self::image::lacks_programs;
+pub(crate) use self::image::lacks_programs;
 
 /// A rehearsal: one server, one or two ways of stopping it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,8 @@ pub struct Termination {
     pub variant: Variant,
     /// The preStop hook, if there is one.
     pub hook: Option<HookAction>,
+    /// What the hook does, for people, where it is a script of prestop.
+    pub words: Option<String>,
     /// `terminationGracePeriodSeconds`.
     pub grace_period_seconds: u64,
     /// Why `exec` hooks fail, if the image has no programs to run.
@@ -105,6 +107,17 @@ impl Variant {
         match self {
             Self::AsWritten => "as written",
             Self::AsInjected => "as injected",
+        }
+    }
+}
+
+impl Termination {
+    /// What the hook does, for people.
+    pub(crate) fn hook_words(&self) -> String {
+        match (&self.words, &self.hook) {
+            (Some(words), _) => words.clone(),
+            (None, Some(hook)) => hook.words(),
+            (None, None) => "no hook".to_owned(),
         }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 pub(super) use self::table::grouped;
 
-use super::plan::container::HookAction;
 use super::plan::{Plan, Termination, Variant};
 use super::recording::{HookEnd, HookResult, Phase, Recording};
 use super::tally::Tally;
@@ -178,37 +177,6 @@ impl Rehearsal {
 /// Later than this, and the load generator has no time for its work.
 const LATE: Duration = Duration::from_millis(250);
 
-/// What a hook is, for people.
-#[must_use]
-pub fn hook_words(hook: Option<&HookAction>) -> String {
-    match hook {
-        None => "no hook".to_owned(),
-        Some(HookAction::Sleep { seconds }) => format!("sleep {seconds}s"),
-        Some(HookAction::Exec { command }) => match command.as_slice() {
-            [shell, flag, _, name, delay, wait, signal, names, quit @ ..] if name == "prestop" => {
-                let _ = (shell, flag);
-                let names = match names.replace(',', " or ") {
-                    names if names.is_empty() => names,
-                    names => format!(" if that is {names}"),
-                };
-                let told = if quit.is_empty() {
-                    format!("{signal} to PID 1{names}")
-                } else {
-                    quit.join(" ")
-                };
-                let wait = match wait.as_str() {
-                    "none" => String::new(),
-                    seconds => format!(", wait up to {seconds}s"),
-                };
-                format!("delay {delay}s, {told}{wait}")
-            }
-            _ => format!("exec {}", command.join(" ")),
-        },
-        Some(HookAction::HttpGet { path, port }) => format!("GET {path} on port {port}"),
-        Some(HookAction::Failing { why }) => format!("fails: {why}"),
-    }
-}
-
 /// A duration with as many digits as are of use.
 #[must_use]
 pub fn time(duration: Duration) -> String {
@@ -228,7 +196,7 @@ fn what_the_hook_did(run: &Played, stop_signal: &str) -> String {
     let mut text = format!(
         "{}: {}, grace period {grace_period_seconds}s",
         variant.words(),
-        hook_words(hook.as_ref())
+        run.how.hook_words()
     );
     if hook.is_none() {
         let _ = write!(text, "; {stop_signal} at once");

@@ -1,28 +1,19 @@
-//! From arguments and manifest to subject and plan: the same reading and the same decision as
-//! `inject`.
+//! From arguments and a file to a subject and a plan; [`prestop_rehearsal::subject`] decides.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Context, bail};
-use prestop_core::catalogue::{ImageReference, Signal};
-use prestop_core::engine::reason::{AsideReason, SkipReason};
-use prestop_core::engine::settings::NamespaceSettings;
-use prestop_core::engine::template::{Workload, namespaces, workloads};
-use prestop_core::engine::{ContainerOutcome, Decision, Outcome, offline};
+use anyhow::{Context, anyhow};
 use prestop_core::policy::{NamespaceRule, Policy};
 use prestop_manifest::Documents;
-use prestop_rehearsal::plan::container::{self, HookAction, Probe};
-use prestop_rehearsal::plan::{Load, LongRequests, Plan, Termination, Variant, lacks_programs};
+use prestop_rehearsal::plan::{Load, LongRequests, Plan};
 use prestop_rehearsal::report::Subject;
-use serde_json::{Value, json};
+use prestop_rehearsal::subject::{Chosen, Programs, Wish};
+use serde_json::Value;
 
-use super::super::unopened;
 use crate::cli::RehearseArguments;
-
-/// Kubernetes' own (`DefaultTerminationGracePeriodSeconds`).
-const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;
+use crate::commands::{self, unopened};
 
 /// What the engine believes in this rehearsal.
 ///
@@ -32,7 +23,7 @@ pub(super) fn policy(arguments: &RehearseArguments) -> anyhow::Result<Policy> {
     Ok(Policy {
         kubernetes_version: Some(arguments.kubernetes_version),
         namespaces: NamespaceRule::NotDisabled,
-        ..super::super::policy(arguments.config.as_deref())?
+        ..commands::policy(arguments.config.as_deref())?
     })
 }
 
@@ -44,37 +35,11 @@ pub(super) fn read(
     arguments: &RehearseArguments,
     policy: &Policy,
 ) -> anyhow::Result<(Subject, Plan)> {
-    let name = arguments.file.display().to_string();
     let values = values(&arguments.file)?;
-    let found: Vec<_> = values
-        .iter()
-        .flat_map(|value| workloads(value, &arguments.kinds).into_iter().map(move |it| (value, it)))
-        .collect();
-    let wanted = arguments.workload.as_deref();
-    let mut named: Vec<_> = found
-        .iter()
-        .filter(|(_, workload)| wanted.is_none_or(|name| workload.name == name))
-        .collect();
-    // The object that has the template is chosen, if it is there.
-    if named.iter().any(|(_, workload)| !offline::has_template_elsewhere(workload)) {
-        named.retain(|(_, workload)| !offline::has_template_elsewhere(workload));
-    }
-    let mut wanted = named.into_iter();
-    let (value, workload) = match (wanted.next(), wanted.next()) {
-        (Some((value, workload)), None) => (*value, workload),
-        (None, _) => match &arguments.workload {
-            None => bail!("{name}: no workload in it, nothing that has pods"),
-            Some(wanted) => bail!("{name}: no workload {wanted}; there are {}", titles(&found)),
-        },
-        (Some(_), Some(_)) => bail!(
-            "{name}: more than one workload, choose one with --workload NAME: {}",
-            titles(&found)
-        ),
-    };
-    let namespace = workload.namespace.unwrap_or(&arguments.namespace);
-    let settings = values.iter().flat_map(namespaces).find(|(name, _)| name == namespace);
-    let settings = settings.map(|(_, settings)| settings).unwrap_or_default();
-    Candidate { arguments, policy, value, workload, namespace, settings: &settings }.plan()
+    let (wanted, namespace) = (arguments.workload.as_deref(), arguments.namespace.as_str());
+    let chosen = Chosen::choose(&values, &arguments.kinds, wanted, namespace)
+        .map_err(|error| anyhow!("{}: {error}", arguments.file.display()))?;
+    Ok(chosen.plan(&wish(arguments), policy)?)
 }
 
 fn values(path: &Path) -> anyhow::Result<Vec<Value>> {
@@ -89,177 +54,17 @@ fn values(path: &Path) -> anyhow::Result<Vec<Value>> {
     Ok(values.into_iter().flatten().map(|reading| reading.value).collect())
 }
 
-fn titles(found: &[(&Value, Workload<'_>)]) -> String {
-    let titles = found.iter().map(|(_, workload)| format!("{} {}", workload.kind, workload.name));
-    titles.collect::<Vec<_>>().join(", ")
-}
-
-/// A workload on its way to a plan.
-struct Candidate<'a> {
-    arguments: &'a RehearseArguments,
-    policy: &'a Policy,
-    value: &'a Value,
-    workload: &'a Workload<'a>,
-    namespace: &'a str,
-    settings: &'a NamespaceSettings,
-}
-
-impl Candidate<'_> {
-    fn plan(&self) -> anyhow::Result<(Subject, Plan)> {
-        let Workload { kind, name, pointer, template, .. } = self.workload;
-        let arguments = self.arguments;
-        let decision = offline::decide(self.workload, self.settings, self.policy);
-        if let Outcome::Skipped(reason @ SkipReason::TemplateElsewhere) = decision.outcome {
-            bail!("{kind} {name}: {}", self.sentence(reason));
-        }
-        let spec = self.value.pointer(&format!("{pointer}{template}/spec"));
-        let (index, container) = self.container(spec)?;
-        let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
-        let port = arguments.port.or_else(|| container::first_port(container));
-        let port =
-            port.context("the container names no port; say with --port where the server listens")?;
-        let (stop_signal, stop_signal_from) = self.stop_signal(container, image)?;
-        let (runs, unchanged) = self.runs(&decision, spec, index, container, image)?;
-        let aside = self.workload.aside.map(AsideReason::explanation);
-        let aside = aside.map(|it| format!("{kind} {name}: {}: {}", it.code, it.sentence));
-        let problems = decision.problems.iter().map(|problem| format!("{kind} {name}: {problem}"));
-        let subject = Subject {
-            workload: format!("{kind} {}/{name}", self.namespace),
-            container: container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            image: image.to_owned(),
-            stop_signal_from,
-            unchanged,
-            notes: aside.into_iter().chain(problems).collect(),
-        };
-        let plan = Plan {
-            command: arguments.command.clone(),
-            replicas: arguments.replicas,
-            port,
-            probe: Probe::of(container, port)?,
-            ready_timeout: arguments.ready_timeout.0,
-            stop_signal: stop_signal.name().to_owned(),
-            endpoint_delay: arguments.endpoint_delay,
-            load: load(arguments),
-            runs,
-        };
-        Ok((subject, plan))
-    }
-
-    /// As `inject` says it.
-    fn sentence(&self, reason: SkipReason) -> String {
-        let exact = offline::sentence(reason, self.workload);
-        exact.unwrap_or_else(|| reason.explanation().sentence.to_owned())
-    }
-
-    fn container<'v>(&self, spec: Option<&'v Value>) -> anyhow::Result<(usize, &'v Value)> {
-        let containers = spec.and_then(|spec| spec.get("containers")).and_then(Value::as_array);
-        let containers = containers.filter(|containers| !containers.is_empty());
-        let containers = containers.with_context(|| {
-            format!("{} {} has no containers", self.workload.kind, self.workload.name)
-        })?;
-        let name = |container: &Value| {
-            container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let wanted = self.arguments.container.as_deref();
-        let found = containers.iter().enumerate();
-        let mut found =
-            found.filter(|(_, container)| wanted.is_none_or(|wanted| name(container) == wanted));
-        found.next().with_context(|| {
-            let names: Vec<_> = containers.iter().map(name).collect();
-            format!("no container {}; there are {}", wanted.unwrap_or_default(), names.join(", "))
-        })
-    }
-
-    /// As the runtime takes it (KEP-4960): the container's own, the image's, TERM.
-    fn stop_signal(&self, container: &Value, image: &str) -> anyhow::Result<(Signal, String)> {
-        if let Some(signal) = self.arguments.stop_signal {
-            return Ok((signal, "--stop-signal".to_owned()));
-        }
-        if let Some(own) = container::stop_signal(container) {
-            let signal = own.parse().with_context(|| format!("lifecycle.stopSignal {own}"))?;
-            return Ok((signal, "lifecycle.stopSignal".to_owned()));
-        }
-        let reference = ImageReference::parse(image);
-        let known = reference.as_ref().and_then(|reference| {
-            let (profile, _) = self.policy.catalogue.for_image(reference)?;
-            Some((profile.stop_signal(reference.certain_tag())?.signal, profile))
-        });
-        if let Some((signal, profile)) = known {
-            return Ok((
-                signal,
-                format!("of this image, says the catalogue's profile {}", profile.name),
-            ));
-        }
-        let term = "TERM".parse().context("TERM")?;
-        Ok((
-            term,
-            "the default: the catalogue knows none of this image; --stop-signal sets it".to_owned(),
-        ))
-    }
-
-    fn runs(
-        &self,
-        decision: &Decision<'_>,
-        spec: Option<&Value>,
-        index: usize,
-        container: &Value,
-        image: &str,
-    ) -> anyhow::Result<(Vec<Termination>, Option<String>)> {
-        let grace = spec.and_then(|spec| spec.get("terminationGracePeriodSeconds"));
-        let grace = grace.and_then(Value::as_u64).unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS);
-        let own = container::hook(container)?;
-        let written = self.termination(Variant::AsWritten, own.clone(), grace, image);
-        let outcome = decision.containers.iter().find(|container| container.index == index);
-        let outcome = outcome.map(|container| &container.outcome);
-        let injection = match decision.outcome {
-            Outcome::Injected(injection) => injection,
-            Outcome::Skipped(reason) => {
-                let why = match outcome {
-                    Some(ContainerOutcome::LeftAlone(reason)) => {
-                        reason.explanation().sentence.to_owned()
-                    }
-                    _ => self.sentence(reason),
-                };
-                return Ok((vec![written], Some(why)));
-            }
-        };
-        let after = u64::try_from(injection.grace.after_seconds).unwrap_or(grace);
-        let hook = match outcome {
-            Some(ContainerOutcome::Injected(injected)) => {
-                Some(container::action(&json!(injected.hook), container)?)
-            }
-            // A hook of its own, beside containers that get one: only the grace period is another.
-            _ => own,
-        };
-        if hook == written.hook && after == grace {
-            let reason = outcome.and_then(|outcome| match outcome {
-                ContainerOutcome::LeftAlone(reason) => Some(reason.explanation().sentence),
-                ContainerOutcome::Earlier(_) | ContainerOutcome::Injected(_) => None,
-            });
-            let why = reason.unwrap_or("The container has its hook already.");
-            return Ok((vec![written], Some(why.to_owned())));
-        }
-        Ok((vec![written, self.termination(Variant::AsInjected, hook, after, image)], None))
-    }
-
-    fn termination(
-        &self,
-        variant: Variant,
-        hook: Option<HookAction>,
-        grace_period_seconds: u64,
-        image: &str,
-    ) -> Termination {
-        let exec_fails = match &hook {
-            Some(HookAction::Exec { command }) => command.first().and_then(|program| {
-                if self.arguments.no_shell {
-                    Some(format!("{program}: no such program in the image, says --no-shell"))
-                } else {
-                    lacks_programs(image, program, &self.policy.catalogue)
-                }
-            }),
-            _ => None,
-        };
-        Termination { variant, hook, grace_period_seconds, exec_fails }
+fn wish(arguments: &RehearseArguments) -> Wish {
+    Wish {
+        container: arguments.container.clone(),
+        port: arguments.port,
+        stop_signal: arguments.stop_signal,
+        programs: if arguments.no_shell { Programs::None } else { Programs::Known },
+        command: arguments.command.clone(),
+        replicas: arguments.replicas,
+        ready_timeout: arguments.ready_timeout.0,
+        endpoint_delay: arguments.endpoint_delay,
+        load: load(arguments),
     }
 }
 
@@ -281,6 +86,7 @@ fn load(arguments: &RehearseArguments) -> Load {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use serde_json::json;
 
     use super::*;
     use crate::cli::{Cli, Command};

@@ -22,6 +22,9 @@ pub struct Signal(&'static str);
 pub struct UnknownSignal;
 
 impl Signal {
+    /// The signal that runtimes send where nobody says another.
+    pub const TERM: Self = Self("TERM");
+
     /// The name without `SIG`, upper case: `QUIT`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -7,7 +7,7 @@ use svg::node::element::{Circle, Element, Line, Path, Rectangle, Text, Title};
 
 use super::{BAR_MICROS, LEFT, RIGHT, Scales, round};
 use crate::recording::{Happened, Phase};
-use crate::report::{Played, grouped, hook_words};
+use crate::report::{Played, grouped};
 use crate::tally::phases;
 
 /// The height of a panel with everything around it.
@@ -83,11 +83,7 @@ impl Panel<'_> {
             dropped => (grouped(dropped), "bad"),
         };
         let words = format!("{count} of {} requests dropped", grouped(all.sent));
-        let hook = format!(
-            "{}, grace period {}s",
-            hook_words(how.hook.as_ref()),
-            how.grace_period_seconds
-        );
+        let hook = format!("{}, grace period {}s", how.hook_words(), how.grace_period_seconds);
         vec![
             self.text(8.0, 12.0, how.variant.words()).set("class", "title").into(),
             self.text(RIGHT, 12.0, &words).set("text-anchor", "end").set("class", class).into(),

@@ -175,6 +175,18 @@ pub fn stop_signal(container: &Value) -> Option<&str> {
     container.pointer("/lifecycle/stopSignal")?.as_str()
 }
 
+impl HookAction {
+    /// What it does, for people.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Sleep { seconds } => format!("sleep {seconds}s"),
+            Self::Exec { command } => format!("exec {}", command.join(" ")),
+            Self::HttpGet { path, port } => format!("GET {path} on port {port}"),
+            Self::Failing { why } => format!("fails: {why}"),
+        }
+    }
+}
+
 impl Probe {
     /// A TCP connection to a port, asked often.
     #[must_use]

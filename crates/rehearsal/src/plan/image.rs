@@ -8,7 +8,7 @@ const SHELLS: &[&str] = &["ash", "bash", "busybox", "dash", "sh"];
 
 /// Why this program is not in this image, if that is known.
 #[must_use]
-pub fn lacks_programs(image: &str, program: &str, catalogue: &Catalogue) -> Option<String> {
+pub(crate) fn lacks_programs(image: &str, program: &str, catalogue: &Catalogue) -> Option<String> {
     let name = program.rsplit('/').next().unwrap_or(program);
     let programs = catalogue.programs(&ImageReference::parse(image)?);
     let (no_shell, no_sleep) =

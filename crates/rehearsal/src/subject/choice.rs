@@ -1,0 +1,109 @@
+//! Which workload of the manifests.
+
+use prestop_core::engine::offline;
+use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::template::{KindName, Workload, namespaces, workloads};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::title;
+
+/// A workload, and what is said around it.
+#[derive(Debug)]
+pub struct Chosen<'a> {
+    pub(super) value: &'a Value,
+    pub(super) workload: Workload<'a>,
+    pub(super) namespace: &'a str,
+    pub(super) settings: NamespaceSettings,
+}
+
+/// No workload, or not one only.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ChoiceError {
+    /// There is none.
+    #[error("no workload in it, nothing that has pods")]
+    None,
+    /// There is none of that name.
+    #[error("no workload {wanted}; there are {known}")]
+    NotThere {
+        /// The name.
+        wanted: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// There are several.
+    #[error("more than one workload, choose one with --workload NAME: {0}")]
+    Several(String),
+}
+
+impl<'a> Chosen<'a> {
+    /// The workload of this name among the documents, or the only one. `namespace` is for objects that
+    /// name none.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn choose(
+        documents: &'a [Value],
+        more_kinds: &[KindName],
+        wanted: Option<&str>,
+        namespace: &'a str,
+    ) -> Result<Self, ChoiceError> {
+        let of = |value| workloads(value, more_kinds).into_iter().map(move |it| (value, it));
+        let found: Vec<_> = documents.iter().flat_map(of).collect();
+        let titles = found.iter().map(|(_, it)| title(it)).collect::<Vec<_>>().join(", ");
+        let is_wanted = |name: &str| wanted.is_none_or(|wanted| name == wanted);
+        let mut named: Vec<_> =
+            found.into_iter().filter(|(_, workload)| is_wanted(workload.name)).collect();
+        // The object that has the template is chosen, if it is there.
+        if named.iter().any(|(_, workload)| !offline::has_template_elsewhere(workload)) {
+            named.retain(|(_, workload)| !offline::has_template_elsewhere(workload));
+        }
+        let mut named = named.into_iter();
+        let (value, workload) = match (named.next(), named.next()) {
+            (Some(one), None) => one,
+            (Some(_), Some(_)) => return Err(ChoiceError::Several(titles)),
+            (None, _) => {
+                return Err(wanted.map_or(ChoiceError::None, |wanted| ChoiceError::NotThere {
+                    wanted: wanted.to_owned(),
+                    known: titles,
+                }));
+            }
+        };
+        let namespace = workload.namespace.unwrap_or(namespace);
+        let settings = documents.iter().flat_map(namespaces).find(|(name, _)| name == namespace);
+        let settings = settings.map(|(_, settings)| settings).unwrap_or_default();
+        Ok(Self { value, workload, namespace, settings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployment(name: &str) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "web"}]}}}})
+    }
+
+    #[test]
+    fn the_only_workload_or_the_named_one_is_chosen() {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+            "name": "shop", "annotations": {"prestop.dev/delay": "7s"}}});
+        let both = [deployment("a"), deployment("b"), namespace];
+        let choose = |documents, wanted| {
+            Chosen::choose(documents, &[], wanted, "shop").map(|it| it.workload.name.to_owned())
+        };
+        assert_eq!(choose(&both[..1], None), Ok("a".to_owned()));
+        assert_eq!(choose(&both, Some("b")), Ok("b".to_owned()));
+        let known = "Deployment a, Deployment b".to_owned();
+        assert_eq!(choose(&both, None), Err(ChoiceError::Several(known.clone())));
+        let wanted = "c".to_owned();
+        assert_eq!(choose(&both, Some("c")), Err(ChoiceError::NotThere { wanted, known }));
+        assert_eq!(choose(&both[2..], None), Err(ChoiceError::None));
+        let chosen = Chosen::choose(&both, &[], Some("a"), "shop").unwrap();
+        assert_ne!(chosen.settings, NamespaceSettings::default());
+    }
+}
