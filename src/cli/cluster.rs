@@ -32,7 +32,7 @@ impl ClusterArguments {
     #[must_use]
     #[cfg(not(feature = "kubeconfig"))]
     #[allow(clippy::unused_self)]
-    pub fn choice(&self) -> Choice {
+    pub(crate) fn choice(&self) -> Choice {
         Choice::default()
     }
 }
