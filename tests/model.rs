@@ -2,6 +2,7 @@
 //! plain JSON and writes the whole pod anew; the properties compare it with the engine.
 
 mod examples;
+mod extend;
 mod hook;
 mod order;
 mod own_hook;
@@ -18,15 +19,18 @@ use prestop_core::catalogue::{
 use prestop_core::policy::{NamespaceRule, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
+use self::extend::Own;
 use self::hook::own_sleep;
 use self::order::{delay_backends, delay_sidecars};
 use self::quit::{author_quit, ending_of, profile_quit};
 use self::settings::{Settings, Source, Switch, image};
-use self::status::{believed_status, rewritten};
+use self::status::{Earlier, believed_status, rewritten};
 use crate::api_rules::{LARGEST_ANNOTATIONS, annotations_size};
 
 /// Stands for the script of the hook, whose text is not the model's business.
 pub(crate) const SCRIPT: &str = "SCRIPT";
+/// The same for the long script.
+pub(crate) const DRAIN: &str = "DRAIN";
 
 pub(crate) const STATUS: &str = "prestop.dev/status";
 pub(crate) const INJECTED: &str = "injected";
@@ -55,6 +59,8 @@ pub(crate) struct Outcome {
     pub(crate) problems: Vec<&'static str>,
     /// One for each regular container; empty where the first seven rules decide.
     pub(crate) containers: Vec<ContainerOutcome>,
+    /// A hook of the author is completed.
+    extends: bool,
 }
 
 /// What becomes of a container.
@@ -101,6 +107,8 @@ struct Plan<'a> {
     /// Delay and wait from an earlier pass.
     earlier: Option<(i64, i64)>,
     quit: Option<Quit>,
+    /// The hook of its author's that is completed.
+    own: Option<Own>,
     delay: i64,
     /// The same before any maximum.
     asked: i64,
@@ -112,6 +120,14 @@ struct Plan<'a> {
 
 /// Decides on a pod and rewrites it.
 pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Outcome {
+    let outcome = inject_with(pod, namespace, policy, true);
+    if outcome.problems.contains(&"status-left-out") && outcome.extends {
+        return inject_with(pod, namespace, policy, false);
+    }
+    outcome
+}
+
+fn inject_with(pod: &Value, namespace: &Namespace, policy: &Policy, extends: bool) -> Outcome {
     if let Some(reason) = none_of_our_business(pod, namespace, policy) {
         return skipped(pod, reason, &Problems::new(), Vec::new());
     }
@@ -127,7 +143,10 @@ pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Out
 
     let recorded = earlier.as_ref().and_then(|earlier| earlier.main.as_deref());
     let main = settings.choose_main(containers, recorded, policy);
-    let mut plans = plans(pod, &settings, policy, &mut problems);
+    let doubtful = problems.contains("status-not-trusted")
+        || earlier.as_ref().is_some_and(|earlier| earlier.doubtful);
+    let extends = extends && !doubtful;
+    let mut plans = plans(pod, &settings, (extends, earlier.as_ref()), policy, &mut problems);
     for (plan, container) in plans.iter_mut().zip(containers) {
         plan.earlier = earlier.as_ref().and_then(|earlier| earlier.of(container));
     }
@@ -146,7 +165,7 @@ pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Out
     fronts(pod, &plans, &mut problems);
     probes(&plans, containers, &mut problems);
 
-    let mut result = rewritten(pod, &plans, policy, (grace, after), earlier, main);
+    let mut result = rewritten(pod, &plans, policy, (grace, after), doubtful, earlier, main);
     if annotations_size(&result) > LARGEST_ANNOTATIONS {
         result["metadata"] = pod["metadata"].clone();
         problems.insert("status-left-out");
@@ -156,6 +175,7 @@ pub(crate) fn inject(pod: &Value, namespace: &Namespace, policy: &Policy) -> Out
         reason: None,
         problems: problems.into_iter().collect(),
         containers: outcomes(&plans, grace),
+        extends: plans.iter().any(|plan| plan.own.is_some()),
     }
 }
 
@@ -175,6 +195,7 @@ fn skipped(
         reason: Some(reason),
         problems: problems.iter().copied().collect(),
         containers,
+        extends: false,
     }
 }
 
@@ -309,6 +330,7 @@ fn nothing_left(plans: &[Plan<'_>]) -> Option<&'static str> {
 fn plans<'a>(
     pod: &Value,
     settings: &Settings<'a>,
+    (extends, earlier): (bool, Option<&Earlier>),
     policy: &'a Policy,
     problems: &mut Problems,
 ) -> Vec<Plan<'a>> {
@@ -335,6 +357,16 @@ fn plans<'a>(
         } else {
             INJECTED
         };
+        let programs =
+            image(container).map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(&image));
+        let delay = settings.delay(index, profile, policy);
+        let is_own = code == "own-hook"
+            && earlier.is_none_or(|earlier| earlier.of(container).is_none())
+            && profile.is_none_or(|profile| profile.hook != ProfileHook::LeaveAlone);
+        let own = (extends && is_own && settings.extends(index, policy))
+            .then(|| Own::of(pod, container, delay, programs, policy, problems))
+            .flatten();
+        let code = if own.is_some() { INJECTED } else { code };
         let is_well_formed = code != "malformed-container";
         if is_well_formed && shell_is_pid_1(pod, container) {
             problems.insert("shell-is-pid-1");
@@ -342,11 +374,11 @@ fn plans<'a>(
         let ending = known.filter(|_| is_well_formed);
         let ending = ending.and_then(|known| ending_of(container, known, policy));
         let graceful = ending == Some(true);
-        let programs =
-            image(container).map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(&image));
         let runs = programs.shell != Presence::Absent && programs.sleep != Presence::Absent;
+        let of_own = own.as_ref().and_then(Own::quit);
         let quit = match source {
             _ if code != INJECTED => None,
+            _ if of_own.is_some() => of_own,
             Source::Author { command, signal } => {
                 author_quit(pod, command, signal, policy, problems).filter(|_| {
                     if !runs {
@@ -370,10 +402,17 @@ fn plans<'a>(
             asked: 0,
             drain: 0,
             quit,
-            delay: settings.delay(index, profile, policy),
+            delay: delay.max(own.as_ref().map_or(0, |own| own.seconds)),
+            own,
             wait: None,
             quit_timeout: settings.quit_timeout(index, container, policy),
         });
+    }
+    for (plan, container) in plans.iter_mut().zip(containers(pod)) {
+        if let Some(command) = plan.own.as_ref().and_then(|own| own.command.clone()) {
+            let waits = extend::waits(pod, container, plan, &command, problems);
+            plan.quit.as_mut().unwrap().waits = waits;
+        }
     }
     plans
 }

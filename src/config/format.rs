@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use prestop_core::policy::{OWNER_KIND_PATTERN, OwnerKind, QuitPolicy, SleepAction};
+use prestop_core::policy::{OWNER_KIND_PATTERN, OwnHookRule, OwnerKind, QuitPolicy, SleepAction};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, json_schema};
@@ -107,6 +107,20 @@ pub(super) struct DefaultsSection {
     #[serde(default)]
     #[schemars(with = "DurationText")]
     pub(super) quit_timeout: Option<DurationText>,
+    /// What becomes of preStop hooks that containers have already.
+    #[serde(default)]
+    #[schemars(with = "OwnHookSetting", extend("default" = "keep"))]
+    pub(super) own_hook: Option<OwnHookSetting>,
+}
+
+/// What becomes of preStop hooks that containers have already.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OwnHookSetting {
+    /// They stay as they are.
+    Keep,
+    /// They are completed: a delay before, a wait after a quit.
+    Extend,
 }
 
 /// What no annotation passes.
@@ -222,6 +236,15 @@ impl From<QuitSetting> for QuitPolicy {
             QuitSetting::Always => Self::Always,
             QuitSetting::WhenNeeded => Self::WhenNeeded,
             QuitSetting::Never => Self::Never,
+        }
+    }
+}
+
+impl From<OwnHookSetting> for OwnHookRule {
+    fn from(setting: OwnHookSetting) -> Self {
+        match setting {
+            OwnHookSetting::Keep => Self::Keep,
+            OwnHookSetting::Extend => Self::Extend,
         }
     }
 }

@@ -77,6 +77,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), 
         quit: quit.map_or(built_in.quit, Into::into),
         sleep_action: sleep_action.map_or(built_in.sleep_action, Into::into),
         kubernetes_version: built_in.kubernetes_version,
+        default_own_hook: defaults.own_hook.map_or(built_in.default_own_hook, Into::into),
         allow_quit_command_annotation: allow_quit_command_annotation
             .unwrap_or(built_in.allow_quit_command_annotation),
         skipped_owners: skipped_owners.unwrap_or(built_in.skipped_owners),
@@ -122,7 +123,7 @@ impl Rules {
         limits: &LimitsSection,
         built_in: &Policy,
     ) -> Durations {
-        let DefaultsSection { delay, quit_timeout } = defaults;
+        let DefaultsSection { delay, quit_timeout, own_hook: _ } = defaults;
         let LimitsSection { maximum_delay, maximum_grace_period } = limits;
         let delay =
             self.setting("defaults.delay", delay.as_ref(), Some(built_in.default_delay_seconds));

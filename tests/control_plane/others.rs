@@ -128,7 +128,7 @@ fn a_container_that_another_webhook_adds_gets_its_delay() {
     )
     .unwrap();
     assert_eq!(status["containers"].as_array().unwrap().len(), 2, "{status}");
-    assert_eq!(status["grace"], json!({"before": 30, "after": 40}));
+    assert_eq!(status["grace"], json!({"before": 30, "after": 40, "stated": true}));
     assert_eq!(serve.metric("prestop_selfcheck_failures_total"), 0);
 }
 

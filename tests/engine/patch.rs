@@ -52,7 +52,7 @@ fn the_status_says_what_was_done_and_where_it_came_from() {
     .unwrap();
     assert_eq!(
         status,
-        json!({"version": 1, "grace": {"before": 30, "after": 35},
+        json!({"version": 1, "grace": {"before": 30, "after": 35, "stated": true},
             "containers": [{"name": "web", "hook": "quit", "delay": 5, "delayFrom": "pod-annotation",
                 "wait": 25, "quitFrom": "image", "profile": "nginx"}],
             "problems": ["unknown-key: pod annotation prestop.dev/typo"]})

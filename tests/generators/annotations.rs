@@ -15,6 +15,7 @@ const TIMEOUTS: [&str; 8] = ["20s", "2m", "0s", "1ms", "20h", "3162240000", "nev
 const PROFILES: [&str; 10] =
     ["auto", "none", "nginx", "httpd", "haproxy", "ingress", "istio", "by-name", "ngnix", "Nginx"];
 const SIGNALS: [&str; 6] = ["QUIT", "SIGTERM", "WINCH", "KILL", "quit", "9"];
+const OWN_HOOKS: [&str; 6] = ["extend", "extend", "extend", "keep", "Extend", "yes"];
 const COMMANDS: [&str; 12] = [
     r#"["nginx","-s","quit"]"#,
     r#"["/bin/sh","-c","kill -QUIT 1; $(id) `id` ' \" \\ \n"]"#,
@@ -89,6 +90,7 @@ pub(super) fn of_namespace() -> BoxedStrategy<Vec<(String, String)>> {
         3 => pairs(vec!["prestop.dev/profile"], &PROFILES),
         1 => pairs(vec!["prestop.dev/quit-command", "prestop.dev/quit-signal"], &["QUIT"]),
         1 => pairs(vec!["prestop.dev/inject", "prestop.dev/dealy", "delay.prestop.dev/web"], &["5s"]),
+        2 => pairs(vec!["prestop.dev/own-hook"], &OWN_HOOKS),
         1 => pairs(vec!["prestop.dev/delay", "prestop.dev/profile"], &HOSTILE),
     ];
     let entries = vec(entry, 0..3).prop_map(|entries| {
@@ -118,13 +120,21 @@ fn setting() -> BoxedStrategy<Entry> {
         2 => of("profile", &PROFILES),
         2 => of("quit-command", &COMMANDS),
         2 => of("quit-signal", &SIGNALS),
+        2 => of("own-hook", &OWN_HOOKS),
     ]
     .boxed()
 }
 
 fn key() -> BoxedStrategy<String> {
-    let settings =
-        vec!["delay", "profile", "quit-command", "quit-signal", "quit-timeout", "status"];
+    let settings = vec![
+        "delay",
+        "profile",
+        "quit-command",
+        "quit-signal",
+        "quit-timeout",
+        "own-hook",
+        "status",
+    ];
     (select(settings), scope()).prop_map(|(setting, scope)| scoped(setting, scope)).boxed()
 }
 

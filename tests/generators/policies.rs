@@ -7,7 +7,7 @@ use prestop_core::catalogue::{
     QuitWhen, Role, StopSignal,
 };
 use prestop_core::policy::{
-    KubernetesVersion, NamespaceRule, OwnerKind, Policy, QuitPolicy, SleepAction,
+    KubernetesVersion, NamespaceRule, OwnHookRule, OwnerKind, Policy, QuitPolicy, SleepAction,
 };
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -57,6 +57,7 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     let sleep = select(vec![SleepAction::Auto, SleepAction::Always, SleepAction::Never]);
     let version = select(vec![None, Some(29), Some(32), Some(33), Some(37)]);
     let namespaces = select(vec![NamespaceRule::Enabled, NamespaceRule::NotDisabled]);
+    let own_hooks = select(vec![OwnHookRule::Keep, OwnHookRule::Keep, OwnHookRule::Extend]);
     let catalogues = select(vec![
         test_catalogue(),
         test_catalogue(),
@@ -73,10 +74,20 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
         subsequence(owners, 0..=4),
         namespaces,
         catalogues,
+        own_hooks,
     );
     (seconds, rules).prop_map(|(seconds, rules)| {
         let (maximum_grace_period_seconds, delay, default_delay, quit_timeout) = seconds;
-        let (quit, sleep_action, minor, commands, skipped_owners, namespaces, catalogue) = rules;
+        let (
+            quit,
+            sleep_action,
+            minor,
+            commands,
+            skipped_owners,
+            namespaces,
+            catalogue,
+            default_own_hook,
+        ) = rules;
         // The default is at most the maximum, the maximum below the cap.
         let maximum_delay_seconds = delay.min(maximum_grace_period_seconds - 1);
         Policy {
@@ -87,6 +98,7 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
             quit,
             sleep_action,
             kubernetes_version: minor.map(|minor| KubernetesVersion { major: 1, minor }),
+            default_own_hook,
             allow_quit_command_annotation: commands,
             skipped_owners,
             namespaces,

@@ -28,7 +28,7 @@ const REASONS: [&str; 13] = [
     "nothing-to-inject",
 ];
 
-const PROBLEMS: [&str; 22] = [
+const PROBLEMS: [&str; 23] = [
     "invalid-value",
     "delay-above-maximum",
     "rounded-up",
@@ -51,6 +51,7 @@ const PROBLEMS: [&str; 22] = [
     "own-hook-fills-grace",
     "own-hook-cannot-start",
     "own-hook-always-fails",
+    "own-hook-not-extended",
 ];
 
 const CONTAINERS: [&str; 6] = [

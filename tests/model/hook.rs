@@ -1,10 +1,11 @@
 //! Section 5 of the rules: the three forms of hook, written and read again.
 
 use prestop_core::catalogue::Signal;
+use prestop_core::engine::hook::drain_script;
 use prestop_core::policy::Policy;
 use serde_json::{Value, json};
 
-use super::{Plan, SCRIPT};
+use super::{DRAIN, Plan, SCRIPT};
 
 impl Plan<'_> {
     /// What is injected.
@@ -20,12 +21,25 @@ impl Plan<'_> {
         let wait = self.wait.map_or("none".to_owned(), |wait| wait.to_string());
         let signal = quit.signal.map_or("", Signal::name).to_owned();
         let names = quit.process_names.join(",");
-        let fixed = ["/bin/sh", "-c", SCRIPT, "prestop"].map(str::to_owned);
-        let mut command = fixed.to_vec();
-        command.extend([delay, wait, signal, names]);
+        let is_own = self.own.as_ref().is_some_and(|own| own.command.is_some());
+        let is_long = is_own && self.wait.is_some();
+        let script = if is_long { DRAIN } else { SCRIPT };
+        let mut command = ["/bin/sh", "-c", script, "prestop"].map(str::to_owned).to_vec();
+        if is_long {
+            let zero = || "0".to_owned();
+            command.extend([delay.clone(), delay, zero(), zero(), zero(), wait]);
+            command.extend(["", "", "own"].map(str::to_owned));
+        } else {
+            command.extend([delay, wait]);
+        }
+        command.extend([signal, names]);
         command.extend(quit.command.iter().cloned());
         json!({"exec": {"command": command}})
     }
+}
+
+fn is_drain(script: &Value) -> bool {
+    script == DRAIN || script == drain_script()
 }
 
 /// What a hook of the author does, as far as it is certain.
@@ -92,7 +106,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-fn slept(words: &[&str]) -> Option<i64> {
+pub(super) fn slept(words: &[&str]) -> Option<i64> {
     let ["sleep" | "/bin/sleep", length] = words else { return None };
     let units = [("m", 60.0), ("s", 1.0), ("", 1.0)];
     let (number, factor) =
@@ -124,6 +138,11 @@ pub(super) fn hook_of_ours(hook: &Value) -> Option<i64> {
     }
     let command = hook.pointer("/exec/command")?.as_array()?;
     match command.as_slice() {
+        [shell, flag, script, zero, delay, most, _, _, extra, ..]
+            if shell == "/bin/sh" && flag == "-c" && zero == "prestop" && is_drain(script) =>
+        {
+            digits(delay).and(digits(most)?.checked_add(digits(extra)?))
+        }
         [shell, flag, _, zero, delay, ..]
             if shell == "/bin/sh" && flag == "-c" && zero == "prestop" =>
         {

@@ -45,7 +45,8 @@ pub(super) fn delay_sidecars(
         if let Some(margin) = plan.margin()
             && settings.own_delay(index).is_none()
         {
-            plan.delay = held.saturating_add(margin);
+            let own = plan.own.as_ref().map_or(0, |own| own.seconds);
+            plan.delay = held.saturating_add(margin).max(own);
             plan.stays_until(done.saturating_add(margin), policy);
         }
     }

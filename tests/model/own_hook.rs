@@ -87,7 +87,12 @@ fn cannot_start(hook: &Value, container: &Value, policy: &Policy) -> bool {
 }
 
 /// Whether a command lets the application finish (`true`) or drops its requests (`false`).
-fn effect(pod: &Value, container: &Value, plan: &Plan<'_>, words: &[&str]) -> Option<bool> {
+pub(super) fn effect(
+    pod: &Value,
+    container: &Value,
+    plan: &Plan<'_>,
+    words: &[&str],
+) -> Option<bool> {
     match words {
         ["nginx" | "/usr/sbin/nginx", "-s", "quit"] | ["apachectl", "graceful-stop"] => Some(true),
         ["nginx" | "/usr/sbin/nginx", "-s", "stop"] => Some(false),

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use prestop_core::catalogue::{ImageReference, Profile, Signal};
 use prestop_core::duration;
-use prestop_core::policy::Policy;
+use prestop_core::policy::{OwnHookRule, Policy};
 use serde_json::Value;
 
 use super::{Namespace, Problems, present};
 
 const DOMAIN: &str = "prestop.dev";
-const SETTINGS: [&str; 5] = ["delay", "profile", "quit-command", "quit-signal", "quit-timeout"];
+const SETTINGS: [&str; 6] =
+    ["delay", "profile", "quit-command", "quit-signal", "quit-timeout", "own-hook"];
 
 /// What `prestop.dev/inject` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,7 @@ struct Level<'a> {
     command: Option<Vec<String>>,
     signal: Option<Signal>,
     profile: Option<Choice<'a>>,
+    extends: Option<bool>,
 }
 
 /// A readable value of `prestop.dev/profile`.
@@ -99,7 +101,7 @@ impl<'a> Settings<'a> {
         pod_keys(pod, containers, problems);
 
         let of_namespace = |setting: &str| {
-            let allowed = ["delay", "profile", "quit-timeout"].contains(&setting);
+            let allowed = ["delay", "profile", "quit-timeout", "own-hook"].contains(&setting);
             let text = namespace.annotations.get(&format!("{DOMAIN}/{setting}"))?;
             allowed.then(|| Value::from(text.as_str()))
         };
@@ -154,6 +156,13 @@ impl<'a> Settings<'a> {
             || for_one(self.pod.profile)
             || for_one(self.namespace.profile);
         self.main_container.and_then(|main| name(&containers[main])).filter(|_| anything)
+    }
+
+    /// Whether the container's own hook is to be completed.
+    pub(super) fn extends(&self, index: usize, policy: &Policy) -> bool {
+        let levels = [&self.containers[index], &self.pod, &self.namespace];
+        let said = levels.iter().find_map(|level| level.extends);
+        said.unwrap_or(policy.default_own_hook == OwnHookRule::Extend)
     }
 
     /// The delay of this container's own annotation.
@@ -241,6 +250,11 @@ impl<'a> Level<'a> {
             signal: get("quit-signal").and_then(|value| {
                 let signal = value.as_str().and_then(|text| text.parse().ok());
                 told(signal, "invalid-value", problems)
+            }),
+            extends: get("own-hook").and_then(|value| match value.as_str() {
+                Some("keep") => Some(false),
+                Some("extend") => Some(true),
+                _ => told(None, "invalid-value", problems),
             }),
             profile: get("profile").and_then(|value| match value.as_str() {
                 None => told(None, "invalid-value", problems),
@@ -344,7 +358,7 @@ fn namespace_keys(namespace: &Namespace, problems: &mut Problems) {
     label_keys(namespace.labels.keys(), problems);
     for key in namespace.annotations.keys() {
         match of_ours(key) {
-            None | Some(("", "delay" | "profile" | "quit-timeout")) => {}
+            None | Some(("", "delay" | "profile" | "quit-timeout" | "own-hook")) => {}
             Some(("", "quit-command" | "quit-signal")) => {
                 problems.insert("not-for-namespaces");
             }

@@ -11,6 +11,7 @@ use super::{INJECTED, Plan, Problems, STATUS, containers, grace_seconds, own_hoo
 pub(super) struct Earlier {
     pub(super) before: i64,
     pub(super) main: Option<String>,
+    pub(super) doubtful: bool,
     delays: Map<String, Value>,
 }
 
@@ -55,7 +56,8 @@ fn read_status(status: &Value, pod: &Value) -> Option<Earlier> {
         && after == grace_seconds(pod)
         && delays.iter().all(holds);
     let main = status.get("main").and_then(Value::as_str).map(str::to_owned);
-    believed.then(|| Earlier { before, main, delays: delays.clone() })
+    let doubtful = status.get("doubtfulHooks") == Some(&json!(true));
+    believed.then(|| Earlier { before, main, doubtful, delays: delays.clone() })
 }
 
 pub(super) fn rewritten(
@@ -63,6 +65,7 @@ pub(super) fn rewritten(
     plans: &[Plan<'_>],
     policy: &Policy,
     (grace, after): (i64, i64),
+    doubtful: bool,
     earlier: Option<Earlier>,
     main: Option<&str>,
 ) -> Value {
@@ -87,6 +90,7 @@ pub(super) fn rewritten(
         "grace": {"before": grace, "after": after},
         "containers": delays,
         "main": main,
+        "doubtfulHooks": doubtful,
     });
     result["metadata"]["annotations"][STATUS] = status.to_string().into();
     result

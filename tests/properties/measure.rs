@@ -2,9 +2,10 @@
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, ReplaceOperation};
+use prestop_core::engine::hook::drain_script;
 use serde_json::Value;
 
-use crate::model::{SCRIPT, STATUS};
+use crate::model::{ContainerOutcome, DRAIN, INJECTED, SCRIPT, STATUS};
 
 const STATUS_POINTER: &str = "/metadata/annotations/prestop.dev~1status";
 const GRACE_POINTER: &str = "/spec/terminationGracePeriodSeconds";
@@ -28,22 +29,26 @@ pub(super) fn hook(container: &Value) -> Option<&Value> {
     hook.filter(|hook| !hook.is_null())
 }
 
-/// The hooks that are there after and were not before, with their containers' places.
-pub(super) fn injected(before: &Value, after: &Value) -> Vec<(usize, Numbers)> {
-    let pairs = containers(before).iter().zip(containers(after)).enumerate();
+/// The hooks that the model injects, with their containers' places.
+pub(super) fn injected(after: &Value, outcomes: &[ContainerOutcome]) -> Vec<(usize, Numbers)> {
+    let pairs = containers(after).iter().zip(outcomes).enumerate();
     pairs
-        .filter(|(_, (before, _))| hook(before).is_none())
-        .filter_map(|(index, (_, after))| Some((index, numbers(hook(after)?))))
+        .filter(|(_, (_, outcome))| outcome.code == INJECTED)
+        .filter_map(|(index, (after, _))| Some((index, numbers(hook(after)?))))
         .collect()
 }
 
-/// Panics where the hook is in none of the three forms.
+/// Panics where the hook is in none of the forms.
 fn numbers(hook: &Value) -> Numbers {
     let number = |text: &Value| text.as_str().and_then(|text| text.parse().ok());
     let command = hook.pointer("/exec/command").and_then(Value::as_array);
     let found = match command.map(Vec::as_slice) {
         None => hook.pointer("/sleep/seconds").and_then(Value::as_i64).map(|delay| (delay, None)),
         Some([program, delay]) if program == "sleep" => number(delay).map(|delay| (delay, None)),
+        Some([_, _, script, _, _, most, _, _, extra, wait, ..]) if script == drain_script() => {
+            let bounds = number(most).zip(number(extra));
+            bounds.map(|(most, extra): (i64, i64)| (most + extra, number(wait)))
+        }
         Some([_, _, _, _, delay, wait, ..]) => number(delay).map(|delay| (delay, number(wait))),
         Some(_) => None,
     };
@@ -66,7 +71,8 @@ pub(super) fn masked(pod: &Value) -> Value {
             && flag == "-c"
             && zero == "prestop"
         {
-            *script = SCRIPT.into();
+            let is_long = *script == drain_script() || *script == DRAIN;
+            *script = if is_long { DRAIN } else { SCRIPT }.into();
         }
     }
     pod
@@ -119,7 +125,9 @@ pub(super) fn deeply_kept(before: &Value, after: &Value, path: &str) -> bool {
     let was_empty = before.is_null()
         && (replaceable.contains(&path)
             || matches!(in_container, Some("lifecycle" | "lifecycle/preStop")));
-    if was_empty || path == GRACE_POINTER || path == STATUS_POINTER {
+    // Another property looks at hooks.
+    let is_hook = in_container == Some("lifecycle/preStop");
+    if was_empty || is_hook || path == GRACE_POINTER || path == STATUS_POINTER {
         return true;
     }
     match (before, after) {
@@ -140,13 +148,19 @@ pub(super) fn deeply_kept(before: &Value, after: &Value, path: &str) -> bool {
 }
 
 /// The operations that the rules prescribe to come from one pod to the other.
-pub(super) fn patch_between(before: &Value, after: &Value) -> Patch {
+pub(super) fn patch_between(before: &Value, after: &Value, outcomes: &[ContainerOutcome]) -> Patch {
     let mut operations = Vec::new();
-    for (index, (old, _)) in injected_pairs(before, after) {
+    for (index, old) in containers(before).iter().enumerate() {
+        if outcomes.get(index).is_none_or(|outcome| outcome.code != INJECTED) {
+            continue;
+        }
         let lifecycle = format!("/spec/containers/{index}/lifecycle");
         let whole = old.get("lifecycle").is_none_or(Value::is_null);
-        let suffix = if whole { "" } else { "/preStop" };
-        operations.push(add(&format!("{lifecycle}{suffix}"), after));
+        let path = format!("{lifecycle}{}", if whole { "" } else { "/preStop" });
+        operations.push(match hook(old) {
+            None => add(&path, after),
+            Some(_) => replace(&path, after),
+        });
     }
     if before.pointer(GRACE_POINTER) != after.pointer(GRACE_POINTER) {
         let replaced = before.pointer(GRACE_POINTER).is_some_and(|old| !old.is_null());
@@ -166,14 +180,6 @@ pub(super) fn patch_between(before: &Value, after: &Value) -> Patch {
         operations.push(add(path, after));
     }
     Patch(operations)
-}
-
-fn injected_pairs<'a>(
-    before: &'a Value,
-    after: &'a Value,
-) -> impl Iterator<Item = (usize, (&'a Value, &'a Value))> {
-    let pairs = containers(before).iter().zip(containers(after)).enumerate();
-    pairs.filter(|(_, (before, after))| hook(before).is_none() && hook(after).is_some())
 }
 
 /// What each operation does, and where.

@@ -7,7 +7,8 @@
 //! - `container`: what one container asks for; `order`: who goes later; `decision`: what the engine says;
 //! - `shell`: scripts in pods; `own_hook`, `own_timeout`, `pid1`: what a container's own hook does, how
 //!   long its application takes, whether a shell stays in front of it; `own_hook_problems`,
-//!   `own_hook_end`: why such a hook does not help;
+//!   `own_hook_end`: why such a hook does not help; `own_hook_form`, `own_hook_extend`: what it is, and how
+//!   it is completed;
 //! - [`grace`]: the arithmetic;
 //! - [`hook`]: the `preStop` bodies and the script;
 //! - [`status`]: the annotation that tells what was done;
@@ -24,6 +25,8 @@ mod decision;
 mod order;
 mod own_hook;
 mod own_hook_end;
+mod own_hook_extend;
+mod own_hook_form;
 mod own_hook_problems;
 mod own_timeout;
 mod pid1;
@@ -44,18 +47,20 @@ pub mod status;
 pub mod template;
 
 pub use self::decision::{
-    ContainerDecision, ContainerOutcome, Decision, Injected, Injection, Main, MainBy,
+    Before, ContainerDecision, ContainerOutcome, Decision, Injected, Injection, Main, MainBy,
     MetadataParent, Outcome, PreStopParent, Source,
 };
 
 use self::container::{Candidate, Context, Sleep, Standing};
 use self::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod, Share};
 use self::hook::{Delay, Hook, Quit, ScriptHook, Task, Wait};
-use self::pod::{Metadata, Pod, Spec};
+use self::hook_note::HookNote;
+use self::own_hook_extend::Extension;
+use self::pod::{Container, Metadata, Pod, Spec};
 use self::reason::{ContainerReason, Problem, ProblemCode, SkipReason};
 use self::settings::{NamespaceSettings, STATUS_ANNOTATION, Switch, read_pod_labels};
 use self::status::Status;
-use crate::policy::{NamespaceRule, Owner, Policy};
+use crate::policy::{NamespaceRule, OwnHookRule, Owner, Policy};
 use crate::view::Shape;
 
 /// All keys and values of a pod's annotations together.
@@ -82,6 +87,24 @@ pub fn decide_owned<'a>(
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
 ) -> Decision<'a> {
+    let decision = decide_with(pod, owner, namespace, policy, OwnHookRule::Extend);
+    // Without a status a second pass would take a completed hook for its author's.
+    match decision.outcome {
+        Outcome::Injected(Injection { metadata: None, .. }) if decision.extends() => {
+            decide_with(pod, owner, namespace, policy, OwnHookRule::Keep)
+        }
+        Outcome::Injected(_) | Outcome::Skipped(_) => decision,
+    }
+}
+
+/// Decides where hooks of the author can be completed at most so far.
+fn decide_with<'a>(
+    pod: &'a Pod<'a>,
+    owner: Option<Owner<'_>>,
+    namespace: &'a NamespaceSettings,
+    policy: &'a Policy,
+    own_hooks: OwnHookRule,
+) -> Decision<'a> {
     let (spec, metadata) = match well_formed(pod) {
         Ok(parts) => parts,
         Err(reason) => return Decision::skipped(reason, Vec::new()),
@@ -101,7 +124,13 @@ pub fn decide_owned<'a>(
     if let Some(reason) = not_for_hooks(owner, spec, switch, grace_now, policy) {
         return Decision::skipped(reason, context.problems);
     }
+    context.extends = own_hooks == OwnHookRule::Extend;
     let earlier = context.earlier_status(grace_now);
+    let stood_before = earlier.as_ref().map_or_else(
+        || Before::first(metadata, grace_now_seconds),
+        |earlier| earlier.before(grace_now_seconds),
+    );
+    context.extends &= !stood_before.has_doubtful_hooks;
     let mut candidates = context.candidates(earlier.as_ref());
     let before = earlier.as_ref().map_or(grace_now, Status::grace_before_seconds);
     order::put_in_order(&mut candidates, before, policy);
@@ -122,8 +151,12 @@ pub fn decide_owned<'a>(
         let detail = format!("at most {}s", grace.after_seconds);
         told.push(Problem::new(ProblemCode::GracePeriodCapped, "pod", detail));
     }
-    let injection =
-        Injection { grace, grace_now_seconds, metadata: Some(metadata_parent(metadata)) };
+    let injection = Injection {
+        grace,
+        grace_now_seconds,
+        metadata: Some(metadata_parent(metadata)),
+        before: stood_before,
+    };
     let mut decision =
         Decision { outcome: Outcome::Injected(injection), containers, problems: told, main };
     leave_room(&mut decision, injection, metadata);
@@ -138,7 +171,7 @@ fn leave_room(decision: &mut Decision<'_>, injection: Injection, metadata: Optio
     // Names and places are short; only where it might be tight is the status written to be measured.
     let at_most =
         STATUS_CONTAINER_BYTES * (decision.containers.len() + decision.problems.len() + 1);
-    if taken + at_most <= LARGEST_ANNOTATIONS_BYTES {
+    if taken + at_most <= LARGEST_ANNOTATIONS_BYTES && !decision.extends() {
         return;
     }
     let mut json = Vec::new();
@@ -314,11 +347,16 @@ impl<'a> Candidate<'a> {
                 ContainerOutcome::LeftAlone(reason)
             }
             (Standing::Free(parent), None) => {
+                context.problems.extend(own_hook_problems::of_extension(&self, context));
                 ContainerOutcome::Injected(self.inject(parent, context, grace))
             }
         };
-        if !matches!(outcome, ContainerOutcome::Injected(_)) {
-            notes.clear();
+        match &outcome {
+            ContainerOutcome::Injected(Injected { original: Some(original), .. }) => {
+                notes.push(HookNote::CompletesOwnHook { is_kept: original.is_object() });
+            }
+            ContainerOutcome::Injected(_) => {}
+            ContainerOutcome::Earlier(_) | ContainerOutcome::LeftAlone(_) => notes.clear(),
         }
         ContainerDecision { index, name, outcome, notes }
     }
@@ -343,8 +381,10 @@ impl<'a> Candidate<'a> {
             && (before < context.policy.maximum_grace_period_seconds || asks_for_more);
         let shortest_probe = self.shortest_probe_grace_period();
         let quit_from = self.quit.as_ref().map(|quit| quit.from);
+        let original = self.extension.as_ref().map(Extension::kept);
         let (name, profile, delay_from) = (self.name, self.profile, self.delay_from);
         let timeout = self.timeout;
+        let had_empty_lifecycle = self.container.is_some_and(Container::has_empty_lifecycle);
         let hook = self.into_hook(share);
         if let Some(seconds) = shortest_probe.filter(|seconds| *seconds < hook.longest_seconds()) {
             let detail = format!("{seconds}s, the hook takes up to {}s", hook.longest_seconds());
@@ -357,6 +397,8 @@ impl<'a> Candidate<'a> {
             delay_from,
             quit_from,
             timeout,
+            original,
+            had_empty_lifecycle,
             profile: profile.map(|profile| profile.name.as_str()),
         }
     }
@@ -370,11 +412,15 @@ impl<'a> Candidate<'a> {
                 } else {
                     Wait::No
                 },
-                task: Task::Quit(Quit {
-                    signal: quit.signal,
-                    process_names: quit.process_names,
-                    command: quit.command,
-                }),
+                task: if quit.from == Source::OwnHook {
+                    Task::Own { command: quit.command }
+                } else {
+                    Task::Quit(Quit {
+                        signal: quit.signal,
+                        process_names: quit.process_names,
+                        command: quit.command,
+                    })
+                },
                 report: None,
             }),
             None if self.sleep == Sleep::Action => Hook::Sleep { seconds: share.delay_seconds },

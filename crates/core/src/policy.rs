@@ -32,6 +32,8 @@ pub struct Policy {
     pub sleep_action: SleepAction,
     /// The API server's version, where it is known.
     pub kubernetes_version: Option<KubernetesVersion>,
+    /// What becomes of hooks of the author where nothing stronger says otherwise.
+    pub default_own_hook: OwnHookRule,
     /// Whether `prestop.dev/quit-command` is obeyed.
     pub allow_quit_command_annotation: bool,
     /// Pods of these owners are skipped, unless they ask for it by label.
@@ -62,6 +64,15 @@ pub enum SleepAction {
     Always,
     /// The program.
     Never,
+}
+
+/// What becomes of a hook of the author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnHookRule {
+    /// It stays as it is.
+    Keep,
+    /// It is completed: a delay before it, a wait after a quit.
+    Extend,
 }
 
 /// Which namespaces are taken.
@@ -99,6 +110,7 @@ impl Policy {
             quit: QuitPolicy::Always,
             sleep_action: SleepAction::Auto,
             kubernetes_version: None,
+            default_own_hook: OwnHookRule::Keep,
             allow_quit_command_annotation: true,
             skipped_owners: ["Job", "DaemonSet"].map(OwnerKind::of_any_group).to_vec(),
             namespaces: NamespaceRule::Enabled,

@@ -49,15 +49,16 @@ fn in_place(document: &Document, patch: &Patch) -> Result<String, Obstacle> {
         let mut wanted = Wanted::default();
         let mut has_any = false;
         while let Some(operation) = operations.peek() {
-            let (pointer, value) = match operation {
-                PatchOperation::Add(add) => (&add.path, &add.value),
-                PatchOperation::Replace(replace) => (&replace.path, &replace.value),
+            let added = match operation {
+                PatchOperation::Add(add) => wanted.add(&add.path, &add.value),
+                PatchOperation::Replace(replace) => wanted.add(&replace.path, &replace.value),
+                PatchOperation::Remove(remove) => wanted.remove(&remove.path),
                 _ => {
-                    let reason = "the patch does more than add and replace";
+                    let reason = "the patch does more than add, replace and remove";
                     return Err(Obstacle(reason.to_owned()));
                 }
             };
-            if wanted.add(pointer, value).is_err() {
+            if added.is_err() {
                 break;
             }
             has_any = true;

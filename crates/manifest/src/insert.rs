@@ -54,7 +54,7 @@ impl Key {
     }
 
     /// The place behind the key's colon.
-    fn colon(&self, text: &str) -> Option<usize> {
+    pub(super) fn colon(&self, text: &str) -> Option<usize> {
         let rest = text.get(self.range.end..)?;
         let colon = rest.len() - rest.trim_start_matches([' ', '\t']).len();
         rest.get(colon..)?.strip_prefix(':')?;
@@ -91,6 +91,11 @@ impl Frame {
                 (false, _) => FlowStyle::Yaml,
             },
         }
+    }
+
+    /// Whether its entries stand within braces.
+    pub(super) fn is_flow(&self) -> bool {
+        self.style == Style::Flow
     }
 
     /// A new entry behind the last one. `end_of_content` is the end of that one, `end` the closing
@@ -179,10 +184,6 @@ impl Frame {
             }]);
         }
         let end = if old.is_empty() { colon } else { old.end };
-        if text.get(old.clone())?.contains('#') {
-            // A comment within an empty collection.
-            return None;
-        }
         let between = text.get(colon..old.start.max(colon))?;
         if between.contains('\n') {
             return on_its_own_line(text, key, old, value, style);
@@ -228,7 +229,7 @@ impl Frame {
 
 /// Lines in place of an empty collection or a scalar that stands on a line below its key, as in
 /// `key:` and `{}` below it.
-fn on_its_own_line(
+pub(super) fn on_its_own_line(
     text: &str,
     key: &Key,
     old: Range<usize>,
@@ -352,13 +353,14 @@ const fn insertion(at: usize, text: String) -> Change {
     Change { range: at..at, text }
 }
 
-fn line_start(text: &str, place: usize) -> usize {
+/// Where the line of a place begins.
+pub(super) fn line_start(text: &str, place: usize) -> usize {
     let before = text.get(..place).unwrap_or_default();
     before.rfind('\n').map_or(0, |last| last.saturating_add(1))
 }
 
 /// Behind the line break of the line of a place.
-fn line_end(text: &str, place: usize) -> usize {
+pub(super) fn line_end(text: &str, place: usize) -> usize {
     let rest = text.get(place..).unwrap_or_default();
     let length = rest.find('\n').map_or(rest.len(), |last| last + 1);
     place.saturating_add(length)

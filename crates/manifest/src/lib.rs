@@ -19,6 +19,7 @@ mod items;
 mod json_scan;
 mod locate;
 mod read;
+mod remove;
 mod render;
 mod stream;
 mod wanted;
@@ -130,8 +131,8 @@ impl Document {
 
     /// The text with a patch applied; `before` is the document's [value](Self::value).
     ///
-    /// Members that are added to mappings and scalars that are replaced change only their own
-    /// lines. Anything else, and any place where that would change more than the patch says (an
+    /// Members that are added to mappings or removed and values that are replaced change only their own
+    /// lines; comments within a mapping or list that is replaced go with it. Anything else, and any place where that would change more than the patch says (an
     /// anchor that is used elsewhere), makes the whole document be written anew.
     ///
     /// # Errors

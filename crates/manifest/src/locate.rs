@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::Format;
 use super::change::{Change, Obstacle, range};
 use super::insert::{Frame, Key, Style};
+use super::remove::Entry;
 use super::render::{self, BlockStyle, FlowStyle};
 use super::wanted::Wanted;
 
@@ -130,6 +131,8 @@ impl<'t> Walk<'t> {
         let mut frame: Option<Frame> = None;
         let mut missing: Vec<&String> = wanted.members.keys().collect();
         let mut is_merged = false;
+        let mut removed: Vec<Entry> = Vec::new();
+        let mut before = None;
         let open = range(start)?;
         let end = loop {
             let (event, span) = self.next()?;
@@ -137,6 +140,10 @@ impl<'t> Walk<'t> {
                 break range(&span)?;
             }
             let key = Key::new(&event, &span).ok_or_else(|| self.no_place())?;
+            let start = key.range.start;
+            if let Some(last) = removed.last_mut() {
+                last.behind.get_or_insert(start);
+            }
             self.skip((event, span))?;
             let frame = frame.get_or_insert_with(|| {
                 Frame::new(self.text, Style::new(style), open.clone(), &key)
@@ -144,6 +151,11 @@ impl<'t> Walk<'t> {
             is_merged |= key.is_merge;
             let value = self.next()?;
             match wanted.members.get_key_value(&key.name) {
+                Some((name, member)) if member.is_removed => {
+                    missing.retain(|other| *other != name);
+                    self.skip(value)?;
+                    removed.push(Entry { start, end: self.end_of_content, before, behind: None });
+                }
                 Some((name, member)) => {
                     missing.retain(|other| *other != name);
                     self.path.push(name.clone());
@@ -152,7 +164,12 @@ impl<'t> Walk<'t> {
                 }
                 None => self.skip(value)?,
             }
+            before = Some(self.end_of_content);
         };
+        for entry in &removed {
+            let changes = entry.removed(self.text, Style::new(style));
+            self.change(changes.ok_or_else(|| self.no_place())?, None);
+        }
         for name in missing {
             let value = wanted.members.get(name).and_then(|member| member.value);
             let Some(value) = value else {
@@ -262,7 +279,7 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// Gives a key another value. Only scalars and empty collections are replaced.
+    /// Gives a key another value.
     fn replace(&mut self, node: Node<'t>, value: &Value, slot: &Slot<'_>) -> Result<(), Obstacle> {
         let (event, span) = &node;
         let Slot::Member(frame, key) = slot else {
@@ -281,14 +298,20 @@ impl<'t> Walk<'t> {
         }
         let old = match event {
             Event::MappingStart(..) | Event::SequenceStart(..) => {
-                let (last, end) = self.next()?;
-                let is_empty = matches!(last, Event::MappingEnd | Event::SequenceEnd);
-                if !is_empty {
-                    return Err(self.obstacle("would be replaced with all that is in it"));
+                self.skip(node)?;
+                let old = old.start..self.end_of_content.max(old.end);
+                let style = self.block_style();
+                let written = self.text.get(old.clone()).unwrap_or_default();
+                let is_empty = is_empty_collection(written);
+                if is_empty && written.contains('#') {
+                    return Err(self.no_place());
                 }
-                let end = range(&end)?;
-                self.end_of_content = end.end;
-                old.start..end.end
+                if !is_empty {
+                    let changes = frame.replace_collection(self.text, key, old, value, style);
+                    self.change(changes.ok_or_else(|| self.no_place())?, anchor);
+                    return Ok(());
+                }
+                old
             }
             _ => {
                 self.skip(node)?;
@@ -388,6 +411,13 @@ impl<'t> Walk<'t> {
     fn obstacle(&self, what: &str) -> Obstacle {
         Obstacle(format!("/{} {what}", self.path.join("/")))
     }
+}
+
+/// Whether nothing but white space and comments is between the braces or brackets of a collection.
+fn is_empty_collection(text: &str) -> bool {
+    let inner = text.strip_prefix(['{', '[']).and_then(|text| text.strip_suffix(['}', ']']));
+    let is_blank = |line: &str| matches!(line.trim_start().chars().next(), None | Some('#'));
+    inner.is_some_and(|inner| inner.split('\n').all(is_blank))
 }
 
 /// Looked for once: a line may be the whole document.

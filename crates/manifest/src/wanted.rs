@@ -11,6 +11,8 @@ use serde_json::Value;
 pub(super) struct Wanted<'p> {
     /// The new value of this place.
     pub(super) value: Option<&'p Value>,
+    /// This place is to be no more.
+    pub(super) is_removed: bool,
     /// The places below, by key or by the index of a list's item.
     pub(super) members: BTreeMap<String, Wanted<'p>>,
 }
@@ -23,24 +25,36 @@ impl<'p> Wanted<'p> {
     /// Adds an operation, unless it depends on one that is already here: it changes what that one
     /// writes, or adds to the same mapping.
     pub(super) fn add(&mut self, path: &Pointer, value: &'p Value) -> Result<(), Dependent> {
+        self.put(path, Self { value: Some(value), ..Self::default() })
+    }
+
+    /// Adds the removal of a place, under the same condition.
+    pub(super) fn remove(&mut self, path: &Pointer) -> Result<(), Dependent> {
+        self.put(path, Self { is_removed: true, ..Self::default() })
+    }
+
+    fn is_changed(&self) -> bool {
+        self.value.is_some() || self.is_removed
+    }
+
+    fn put(&mut self, path: &Pointer, place_of: Self) -> Result<(), Dependent> {
         let Some((parent, last)) = path.split_back() else {
             return Err(Dependent);
         };
         let mut place = self;
         for token in parent.tokens() {
-            if place.value.is_some() {
+            if place.is_changed() {
                 return Err(Dependent);
             }
             place = place.members.entry(token.decoded().into_owned()).or_default();
         }
-        let is_changed = place.members.values().any(|member| member.value.is_some());
-        if place.value.is_some() || is_changed {
+        if place.is_changed() || place.members.values().any(Self::is_changed) {
             return Err(Dependent);
         }
         match place.members.entry(last.decoded().into_owned()) {
             Entry::Occupied(_) => Err(Dependent),
             Entry::Vacant(entry) => {
-                entry.insert(Self { value: Some(value), members: BTreeMap::new() });
+                entry.insert(place_of);
                 Ok(())
             }
         }

@@ -8,14 +8,14 @@ use std::fmt::{self, Write};
 
 use prestop_core::catalogue::Profile;
 use prestop_core::duration::HumanSeconds;
-use prestop_core::engine::hook::{Quit, Wait};
+use prestop_core::engine::hook::{Quit, Task, Wait};
 use prestop_core::engine::offline::{self, Note};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::reason::{AsideReason, Explanation, Problem};
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::Workload;
 use prestop_core::engine::{
-    ContainerDecision, ContainerOutcome, Decision, Injected, MainBy, Outcome,
+    ContainerDecision, ContainerOutcome, Decision, Injected, MainBy, Outcome, Source,
 };
 use prestop_core::policy::Policy;
 use serde::Serialize;
@@ -412,6 +412,9 @@ impl HookReport<'_> {
                     "    wait     until it is done, at most {seconds}, before the stop signal"
                 )
             }
+            None if quit.from == Source::OwnHook.name() => {
+                writeln!(out, "    wait     none: the stop signal follows when it is done")
+            }
             None => writeln!(out, "    wait     none: the image's own stop signal is graceful"),
         }
     }
@@ -420,9 +423,10 @@ impl HookReport<'_> {
 impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
     fn from(injected: &'a Injected<'a>) -> Self {
         let script = injected.hook.script();
-        let quit = script.and_then(|script| {
-            let quit = script.quit()?;
-            Some(QuitReport::new(quit, script.wait, injected))
+        let quit = script.and_then(|script| match &script.task {
+            Task::Quit(quit) => Some(QuitReport::new(quit, script.wait, injected)),
+            Task::Own { command } => Some(QuitReport::of_own(command, script.wait)),
+            Task::None => None,
         });
         Self {
             form: injected.hook.form(),
@@ -436,17 +440,32 @@ impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
     }
 }
 
+const fn longest(wait: Wait) -> Option<i64> {
+    match wait {
+        Wait::No => None,
+        Wait::AtMost { seconds } | Wait::ForConnections { seconds } => Some(seconds),
+    }
+}
+
 impl<'a> QuitReport<'a> {
+    /// The command of a hook of the author.
+    fn of_own(command: &'a [String], wait: Wait) -> Self {
+        Self {
+            command,
+            signal: None,
+            process_names: &[],
+            longest_wait_seconds: longest(wait),
+            from: Source::OwnHook.name(),
+        }
+    }
+
     fn new(quit: &'a Quit<'a>, wait: Wait, injected: &Injected<'_>) -> Self {
         Self {
             command: &quit.command,
             signal: quit.signal.map(prestop_core::catalogue::Signal::name),
             process_names: quit.process_names,
-            longest_wait_seconds: match wait {
-                Wait::No => None,
-                Wait::AtMost { seconds } | Wait::ForConnections { seconds } => Some(seconds),
-            },
-            from: injected.quit_from.map_or("", prestop_core::engine::Source::name),
+            longest_wait_seconds: longest(wait),
+            from: injected.quit_from.map_or("", Source::name),
         }
     }
 }

@@ -149,16 +149,27 @@ fn hook(op: &str, rest: &str, value: &Value<'_>, spec: &Spec<'_>) -> Result<Effe
                 .value()
                 .is_some_and(|lifecycle| lifecycle.pre_stop.is_absent()) =>
         {
-            let hook = PreStop {
-                sleep: object.sleep.clone(),
-                exec: object.exec.clone(),
-                ..PreStop::default()
-            };
-            recognised_length(&hook)
+            bare_hook(object)
+        }
+        // A hook of the author that is completed.
+        ("replace", "lifecycle/preStop")
+            if container
+                .lifecycle
+                .value()
+                .is_some_and(|lifecycle| lifecycle.pre_stop.value().is_some()) =>
+        {
+            bare_hook(object)
         }
         _ => return Err("a container has a hook already, or the path does not exist"),
     };
     length.map(Effect::Hook).ok_or("a hook is none of ours")
+}
+
+/// How long a hook takes that is the value of an operation.
+fn bare_hook(object: &Object<'_>) -> Option<i64> {
+    let hook =
+        PreStop { sleep: object.sleep.clone(), exec: object.exec.clone(), ..PreStop::default() };
+    recognised_length(&hook)
 }
 
 fn container<'a>(index: &str, spec: &'a Spec<'_>) -> Option<&'a Container<'a>> {
@@ -218,6 +229,26 @@ mod tests {
             (
                 r#"[{"op":"add","path":"/spec/containers/4/lifecycle","value":{"preStop":{"sleep":{"seconds":5}}}}]"#,
                 Some("there is no such container"),
+            ),
+            (
+                r#"[{"op":"replace","path":"/spec/containers/2/lifecycle/preStop","value":{"sleep":{"seconds":5}}}]"#,
+                None,
+            ),
+            (
+                r#"[{"op":"replace","path":"/spec/containers/2/lifecycle/preStop","value":{"sleep":{"seconds":31}}}]"#,
+                Some("a hook is longer than the grace period"),
+            ),
+            (
+                r#"[{"op":"replace","path":"/spec/containers/2/lifecycle/preStop","value":{"exec":{"command":["rm"]}}}]"#,
+                Some("a hook is none of ours"),
+            ),
+            (
+                r#"[{"op":"replace","path":"/spec/containers/1/lifecycle/preStop","value":{"sleep":{"seconds":5}}}]"#,
+                Some("a container has a hook already, or the path does not exist"),
+            ),
+            (
+                r#"[{"op":"replace","path":"/spec/containers/2/lifecycle","value":{"preStop":{"sleep":{"seconds":5}}}}]"#,
+                Some("a container has a hook already, or the path does not exist"),
             ),
             (
                 r#"[{"op":"replace","path":"/spec/containers/0","value":{}}]"#,

@@ -1,7 +1,7 @@
 //! What one container asks for: which settings apply to it, which profile its image has, how long its
 //! application may take; `quit`: which quit that gives (`docs/rules.md`, sections 2 to 4).
 
-mod quit;
+pub(super) mod quit;
 
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ use crate::policy::{KubernetesVersion, Policy, SleepAction};
 use self::quit::{Chosen, Quit, Subject};
 use super::hook_note::HookNote;
 use super::own_hook::OwnHook;
+use super::own_hook_extend::Extension;
 use super::own_timeout::own_timeout;
 use super::pid1::shell_as_pid_1;
 use super::pod::{Container, Keys, Metadata, Spec};
@@ -32,9 +33,11 @@ pub(super) struct Context<'a> {
     pub(super) is_short: bool,
     /// The container that the pod's own quit and profiles by name are for, where there are any.
     pub(super) main: Option<Main<'a>>,
+    /// Whether hooks of the author can be completed.
+    pub(super) extends: bool,
     default_container: Option<&'a str>,
-    namespace: Cow<'a, Level>,
-    pod: Level,
+    pub(super) namespace: Cow<'a, Level>,
+    pub(super) pod: Level,
     /// By place in `spec.containers`; empty where the pod has no annotations for single containers.
     containers: Vec<Level>,
 }
@@ -58,6 +61,8 @@ pub(super) struct Candidate<'a> {
     pub(super) place: Place,
     pub(super) ending: Ending,
     pub(super) quit: Option<Quit<'a>>,
+    /// The hook of its author's that is completed.
+    pub(super) extension: Option<Extension<'a>>,
     pub(super) sleep: Sleep,
     pub(super) notes: Vec<HookNote>,
 }
@@ -127,6 +132,7 @@ impl<'a> Context<'a> {
             is_for_windows: spec.is_for_windows(),
             is_short: false,
             main: None,
+            extends: true,
             default_container: keys.and_then(default_container),
             namespace: namespace.level_under(policy, &mut problems),
             pod: Level::default(),
@@ -190,7 +196,7 @@ impl<'a> Context<'a> {
         let image = container.image.value().and_then(|image| ImageReference::parse(image));
         let image = image.as_ref();
         let timeout = self.timeout(own.quit_timeout_seconds, container);
-        let own_delay = own.delay_seconds;
+        let (own_delay, own_hook) = (own.delay_seconds, own.own_hook);
         let found = self.policy.catalogue.for_container(name, image);
         let chosen = self.choose(own, index, found);
         let profile = match &chosen {
@@ -199,22 +205,42 @@ impl<'a> Context<'a> {
         };
         let known = profile.or(found.map(|(profile, _)| profile));
         let mut standing = standing(container, name, earlier);
-        if matches!(standing, Standing::Free(_))
-            && profile.is_some_and(|profile| profile.hook == ProfileHook::LeaveAlone)
-        {
+        let is_left_alone = profile.is_some_and(|profile| profile.hook == ProfileHook::LeaveAlone);
+        if matches!(standing, Standing::Free(_)) && is_left_alone {
             standing = Standing::LeftAlone(ContainerReason::LeftAloneByProfile);
         }
+        let (delay_seconds, delay_from) = self.delay(own_delay, profile);
+        let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
+        let hook = hook.filter(|_| matches!(standing, Standing::OwnHook(_)) && !is_left_alone);
+        let extension =
+            hook.map(|hook| self.extension(own_hook, hook, image, (delay_seconds, delay_from)));
+        let extension = extension.and_then(|extension| match extension {
+            Ok(extension) => {
+                standing = Standing::Free(PreStopParent::OwnHook);
+                Some(extension)
+            }
+            Err(refusal) => {
+                let problem = |why| {
+                    let place = format!("container {name}");
+                    Problem::new(ProblemCode::OwnHookNotExtended, place, why)
+                };
+                self.problems.extend(refusal.map(problem));
+                None
+            }
+        });
         self.report_shell_as_pid_1(container, image, name);
         let stop_signal = self.stop_signal(container);
         let subject = Subject { name, container, image, profile: known, stop_signal };
         let ending = subject.ending();
         let mut notes = Vec::new();
         let quit = match standing {
-            Standing::Free(_) => self.quit(chosen, &subject, ending, &mut notes),
+            Standing::Free(_) => match extension.as_ref().and_then(Extension::quit) {
+                Some(quit) => Some(quit),
+                None => self.quit(chosen, &subject, ending, &mut notes),
+            },
             Standing::OwnHook(_) | Standing::Earlier(_) | Standing::LeftAlone(_) => None,
         };
-        let (delay_seconds, delay_from) = self.delay(own_delay, profile);
-        Candidate {
+        let mut candidate = Candidate {
             index,
             name,
             container: Some(container),
@@ -229,8 +255,11 @@ impl<'a> Context<'a> {
             place: place(known),
             ending,
             quit,
+            extension,
             notes,
-        }
+        };
+        candidate.complete(self);
+        candidate
     }
 
     fn malformed(&mut self, index: usize, name: &'a str) -> Candidate<'a> {
@@ -250,6 +279,7 @@ impl<'a> Context<'a> {
             place: Place::None,
             ending: Ending::Uncertain,
             quit: None,
+            extension: None,
             sleep: Sleep::Impossible(ContainerReason::Malformed),
             notes: Vec::new(),
         }
@@ -292,7 +322,11 @@ impl<'a> Context<'a> {
     }
 
     /// How a delay can be made, if it is the delay alone.
-    fn sleep(&self, image: Option<&ImageReference<'_>>, quit: Option<&Quit<'_>>) -> Sleep {
+    pub(super) fn sleep(
+        &self,
+        image: Option<&ImageReference<'_>>,
+        quit: Option<&Quit<'_>>,
+    ) -> Sleep {
         if self.policy.has_sleep_action() {
             return Sleep::Action;
         }
@@ -352,7 +386,7 @@ impl Timeout {
     }
 }
 
-fn programs(image: Option<&ImageReference<'_>>, policy: &Policy) -> Programs {
+pub(super) fn programs(image: Option<&ImageReference<'_>>, policy: &Policy) -> Programs {
     image.map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(image))
 }
 

@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::grace::GracePeriod;
+use serde_json::Value;
+
+use super::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod};
 use super::hook::Hook;
 use super::hook_note::HookNote;
+use super::pod::{Keys, Metadata};
 use super::reason::{ContainerReason, Problem, SkipReason};
+use super::settings::STATUS_ANNOTATION;
 use super::status::{self, StatusContainer};
 
 /// What is to be done to a pod, and why.
@@ -59,6 +63,19 @@ pub struct Injection {
     pub grace_now_seconds: Option<i64>,
     /// Where the status annotation can be added; `None` where there is no room for it.
     pub metadata: Option<MetadataParent>,
+    /// What stood there, as far as the pod will not show it.
+    pub before: Before,
+}
+
+/// What an uninjection could not know from the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Before {
+    /// The grace period is written, and is what Kubernetes would take in any case.
+    pub states_default_grace: bool,
+    /// There are annotations with nothing in them.
+    pub has_empty_annotations: bool,
+    /// A status was not believed: it is not certain which hooks are of the author.
+    pub has_doubtful_hooks: bool,
 }
 
 /// The innermost object that is there, of those around the status annotation.
@@ -79,6 +96,8 @@ pub enum PreStopParent {
     Container,
     /// There is a `lifecycle`, without `preStop`.
     Lifecycle,
+    /// There is a hook of its author's, which the new one takes the place of.
+    OwnHook,
 }
 
 /// What is done to one container.
@@ -119,6 +138,10 @@ pub struct Injected<'a> {
     /// How many seconds the application may take to finish, and who said so; nobody where it is the
     /// grace period.
     pub timeout: Option<(i64, Source)>,
+    /// The hook of its author's that it takes the place of, or a digest of a large one.
+    pub original: Option<Value>,
+    /// There was a `lifecycle` with nothing in it.
+    pub had_empty_lifecycle: bool,
     /// The profile that was taken.
     pub profile: Option<&'a str>,
 }
@@ -144,11 +167,38 @@ pub enum Source {
     Backend,
     /// The application's own arguments or environment.
     Application,
+    /// The hook that the author wrote.
+    OwnHook,
     /// The configuration.
     Default,
 }
 
+impl Before {
+    /// Of a pod that nobody has injected.
+    pub(super) fn first(metadata: Option<&Metadata<'_>>, grace_seconds: Option<i64>) -> Self {
+        let annotations = metadata.and_then(|metadata| metadata.annotations.value());
+        Self {
+            states_default_grace: grace_seconds == Some(DEFAULT_GRACE_PERIOD_SECONDS),
+            has_empty_annotations: annotations.is_some_and(|annotations| annotations.bytes == 0),
+            has_doubtful_hooks: annotations.is_some_and(has_status),
+        }
+    }
+}
+
+/// Whether there is a status, which was not believed if this is asked.
+fn has_status(annotations: &Keys<'_>) -> bool {
+    let mut ours = annotations.ours.iter();
+    ours.any(|(key, value)| key == STATUS_ANNOTATION && !value.is_absent())
+}
+
 impl Decision<'_> {
+    /// Whether it completes a hook of the author.
+    #[must_use]
+    pub fn extends(&self) -> bool {
+        let mut injected = self.containers.iter().filter_map(ContainerDecision::injected);
+        injected.any(|injected| injected.original.is_some())
+    }
+
     /// A pod that is left alone as a whole.
     #[must_use]
     pub const fn skipped(reason: SkipReason, problems: Vec<Problem>) -> Self {
@@ -199,6 +249,8 @@ impl<'a> ContainerDecision<'a> {
                 quit_from: injected.quit_from.map(|source| Cow::Borrowed(source.name())),
                 timeout_from: injected.timeout.map(|(_, source)| Cow::Borrowed(source.name())),
                 profile: injected.profile.map(Cow::Borrowed),
+                original: injected.original.clone(),
+                empty_lifecycle: injected.had_empty_lifecycle,
             }),
         }
     }
@@ -218,6 +270,7 @@ impl Source {
             Self::Sidecar => "sidecar-rule",
             Self::Backend => "backend-rule",
             Self::Application => "application",
+            Self::OwnHook => "own-hook",
             Self::Default => "default",
         }
     }

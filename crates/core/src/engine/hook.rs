@@ -14,7 +14,7 @@ use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::catalogue::Signal;
 
-pub use self::read::{recognised_delay, recognised_length};
+pub use self::read::{is_script, recognised_delay, recognised_length};
 pub(crate) use self::script::known_scripts;
 use self::script::{NAME, Script};
 

@@ -30,6 +30,11 @@ pub enum HookNote {
         /// So much of its delay is for that.
         seconds: i64,
     },
+    /// It takes the place of a hook of the author.
+    CompletesOwnHook {
+        /// Whether the status keeps that one, and not only its digest.
+        is_kept: bool,
+    },
     /// The other containers may take longer than a sidecar or backend is there.
     DrainIsLonger {
         /// When its delay is over.
@@ -65,6 +70,13 @@ impl fmt::Display for HookNote {
                 f,
                 "{} of the delay are for the other containers to finish their requests",
                 HumanSeconds(*seconds)
+            ),
+            Self::CompletesOwnHook { is_kept: true } => f.write_str(
+                "completes the author's own hook, which the status annotation keeps",
+            ),
+            Self::CompletesOwnHook { is_kept: false } => f.write_str(
+                "completes the author's own hook, which is too large for the status annotation: \
+                 prestop uninject can't restore it",
             ),
             Self::DrainIsLonger { delay_seconds, drained_seconds } => write!(
                 f,

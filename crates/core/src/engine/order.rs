@@ -63,10 +63,11 @@ fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy
     let Some(longest) = longest else { return };
     for candidate in candidates {
         if let Place::Sidecar { margin_seconds } = candidate.place
-            && candidate.delay_from != Source::Container
+            && !candidate.has_delay_of_its_own()
         {
             let with_margin = |seconds: i64| seconds.saturating_add(margin_seconds);
-            let delayed = with_margin(longest.delayed);
+            let own = candidate.extension.as_ref().map_or(0, |hook| hook.delay_seconds);
+            let delayed = with_margin(longest.delayed).max(own);
             candidate.delay_seconds = delayed;
             candidate.delay_from = Source::Sidecar;
             candidate.stay_until(delayed, with_margin(longest.drained), Source::Sidecar, policy);
@@ -85,7 +86,7 @@ impl Candidate<'_> {
 
     /// Lengthens its delay from `own` to what the others need, but not above the maximum delay.
     fn stay_until(&mut self, own: i64, drained: i64, from: Source, policy: &Policy) {
-        if self.delay_from == Source::Container || drained <= own {
+        if self.has_delay_of_its_own() || drained <= own {
             return;
         }
         let until = drained.min(policy.maximum_delay_seconds).max(own);

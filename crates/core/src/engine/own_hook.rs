@@ -53,7 +53,8 @@ impl<'a> OwnHook<'a> {
         }
     }
 
-    fn of_arguments(arguments: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
+    /// Reads a program with its arguments; `None` where there is none.
+    pub(super) fn of_arguments(arguments: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
         let mut hook = Self::default();
         if let Some(Invocation { script, .. }) = Invocation::of(arguments.clone()) {
             hook.run(script);
@@ -143,8 +144,14 @@ pub(super) fn program<'w, 'a>(words: &'w [Word<'a>]) -> Option<(&'w str, &'w [Wo
     Some((base_name(program.certain()?), arguments))
 }
 
+/// How long a program with these arguments sleeps, if it does nothing else.
+pub(super) fn sleep_of(arguments: &[&str]) -> Option<i64> {
+    let words = arguments.iter().map(|text| Word { text: (*text).into(), kind: WordKind::Quoted });
+    slept(&words.collect::<Vec<_>>())
+}
+
 /// How long a command sleeps, if it is a `sleep` of a certain length.
-fn slept(words: &[Word<'_>]) -> Option<i64> {
+pub(super) fn slept(words: &[Word<'_>]) -> Option<i64> {
     let (program, lengths) = program(words)?;
     if program != "sleep" || lengths.is_empty() {
         return None;

@@ -55,6 +55,16 @@ pub(super) fn of(
     }
 }
 
+/// What there is to say about a hook that is completed: its command may still drop requests.
+pub(super) fn of_extension(candidate: &Candidate<'_>, context: &Context<'_>) -> Option<Problem> {
+    let program = candidate.extension.as_ref()?.program.as_ref()?;
+    let subject = Subject { candidate, context, hook: &program.content };
+    let End { effect: Effect::Drops, run, .. } = subject.end()? else { return None };
+    let detail = format!("{} drops the requests in flight", shown(run));
+    let place = format!("container {}", candidate.name);
+    Some(Problem::new(ProblemCode::OwnHookDoesNotWait, place, detail))
+}
+
 /// `None` for `httpGet`, for nothing, and for more than one, which the API server refuses.
 fn handler<'h, 'a>(hook: &'h PreStop<'a>) -> Option<Handler<'h, 'a>> {
     let is_set = [
@@ -160,9 +170,7 @@ impl Subject<'_, '_> {
             }
             (Effect::Finishes, false, false) => return None,
         };
-        let command = run.command.text();
-        let command: String = base_name_first(&command).chars().take(SHOWN_CHARACTERS).collect();
-        Some((ProblemCode::OwnHookDoesNotWait, format!("{command} {why}")))
+        Some((ProblemCode::OwnHookDoesNotWait, format!("{} {why}", shown(run))))
     }
 
     fn end(&self) -> Option<End<'_, '_>> {
@@ -178,6 +186,12 @@ impl Subject<'_, '_> {
     }
 }
 
+/// The beginning of a command, for readers.
+fn shown(run: &Run<'_>) -> String {
+    let command = run.command.text();
+    base_name_first(&command).chars().take(SHOWN_CHARACTERS).collect()
+}
+
 /// A command without the folder of its program.
 fn base_name_first(command: &str) -> &str {
     let end = command.find(' ').unwrap_or(command.len());
@@ -186,7 +200,7 @@ fn base_name_first(command: &str) -> &str {
 }
 
 /// Whether a command only says something.
-fn is_instant(run: &Run<'_>) -> bool {
+pub(super) fn is_instant(run: &Run<'_>) -> bool {
     matches!(run.command.program(), "echo" | "printf" | "date" | "/bin/echo")
 }
 

@@ -84,16 +84,12 @@ pub fn operations<'a>(decision: &'a Decision<'a>) -> impl Iterator<Item = Operat
 fn hook<'a>(container: &'a ContainerDecision<'a>) -> Option<Operation<'a>> {
     let injected = container.injected()?;
     let path = Path::new("spec").name("containers").index(container.index).name("lifecycle");
-    let (path, within): (_, &[_]) = match injected.parent {
-        PreStopParent::Container => (path, &["preStop"]),
-        PreStopParent::Lifecycle => (path.name("preStop"), &[]),
+    let (kind, path, within): (_, _, &[_]) = match injected.parent {
+        PreStopParent::Container => (OperationKind::Add, path, &["preStop"]),
+        PreStopParent::Lifecycle => (OperationKind::Add, path.name("preStop"), &[]),
+        PreStopParent::OwnHook => (OperationKind::Replace, path.name("preStop"), &[]),
     };
-    Some(Operation {
-        kind: OperationKind::Add,
-        path,
-        within,
-        value: NewValue::Hook(&injected.hook),
-    })
+    Some(Operation { kind, path, within, value: NewValue::Hook(&injected.hook) })
 }
 
 fn grace_period<'a>(injection: &Injection) -> Option<Operation<'a>> {

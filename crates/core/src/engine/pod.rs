@@ -134,6 +134,8 @@ view! {
     pub Lifecycle {
         /// `preStop`.
         pre_stop: PreStop<'a> = "preStop",
+        /// `postStart`, whatever it is.
+        post_start: Anything = "postStart",
         /// `stopSignal`, which replaces the image's.
         stop_signal: Text<'a> = "stopSignal",
     }
@@ -334,6 +336,16 @@ impl<'a> Spec<'a> {
 }
 
 impl Container<'_> {
+    /// Whether its `lifecycle` is there with nothing in it.
+    #[must_use]
+    pub fn has_empty_lifecycle(&self) -> bool {
+        self.lifecycle.value().is_some_and(|lifecycle| {
+            lifecycle.pre_stop.is_absent()
+                && lifecycle.post_start.is_absent()
+                && lifecycle.stop_signal.is_absent()
+        })
+    }
+
     /// The items of its lists.
     fn items(&self) -> usize {
         let hook = self.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());

@@ -120,6 +120,8 @@ pub enum ProblemCode {
     OwnHookCannotStart,
     /// A hook of the author's that Kubernetes never runs.
     OwnHookAlwaysFails,
+    /// A hook of the author's that can't be completed.
+    OwnHookNotExtended,
     /// The maximum grace period left less than asked.
     GracePeriodCapped,
     /// The delay did not fit below the maximum grace period.
@@ -280,8 +282,8 @@ impl SkipReason {
             ),
             Self::OwnHooks => explain(
                 "own-hooks",
-                "Every container has a preStop hook of its own; those are never touched.",
-                "Remove a container's hook to have prestop's instead.",
+                "Every container has a preStop hook of its own; those are not touched.",
+                "Annotate prestop.dev/own-hook: extend to have them completed, or remove a container's hook to have prestop's instead.",
             ),
             Self::Windows => explain(
                 "windows",
@@ -321,7 +323,7 @@ impl ContainerReason {
             Self::OwnHook => explain(
                 "own-hook",
                 "The container has a preStop hook of its own; it is not touched.",
-                "Remove the hook to have prestop's; sleep: {seconds: 0} is Kubernetes' way to say no.",
+                "Annotate prestop.dev/own-hook: extend to have it completed, or remove it to have prestop's; sleep: {seconds: 0} is Kubernetes' way to say no.",
             ),
             Self::LeftAloneByProfile => explain(
                 "left-alone-by-profile",
@@ -354,7 +356,7 @@ impl ContainerReason {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::InvalidValue,
         Self::RoundedUp,
         Self::DelayAboveMaximum,
@@ -375,6 +377,7 @@ impl ProblemCode {
         Self::OwnHookFillsGrace,
         Self::OwnHookCannotStart,
         Self::OwnHookAlwaysFails,
+        Self::OwnHookNotExtended,
         Self::GracePeriodCapped,
         Self::DelayShortened,
         Self::ProbeGracePeriodTooShort,
@@ -474,27 +477,32 @@ impl ProblemCode {
             Self::OwnHookTooShort => explain(
                 "own-hook-too-short",
                 "The container's own preStop hook delays the stop for less than the 5 s that endpoints need at least.",
-                "Sleep 10 s in the hook, or remove it to have prestop's; sleep: {seconds: 0} says that no delay is needed.",
+                "Annotate prestop.dev/own-hook: extend, sleep 10 s in the hook, or remove it to have prestop's; sleep: {seconds: 0} says that no delay is needed.",
             ),
             Self::OwnHookDoesNotWait => explain(
                 "own-hook-does-not-wait",
                 "The container's own preStop hook ends the application without a delay before it, or without a wait after it.",
-                "Remove the hook to have prestop's: it delays, lets the application quit, and waits until it has.",
+                "Annotate prestop.dev/own-hook: extend to have the delay and the wait put around it, or remove the hook to have prestop's. A command that drops requests has to be another one.",
             ),
             Self::OwnHookFillsGrace => explain(
                 "own-hook-fills-grace",
                 "The container's own preStop hook takes all of the grace period: the application is killed about 2 s after its stop signal.",
-                "Raise terminationGracePeriodSeconds to the hook's seconds plus what the application needs, or shorten the sleep.",
+                "Raise terminationGracePeriodSeconds to the hook's seconds plus what the application needs, or shorten the sleep; prestop.dev/own-hook: extend raises it.",
             ),
             Self::OwnHookCannotStart => explain(
                 "own-hook-cannot-start",
                 "The image is known not to have the program of the container's own preStop hook: it fails at once, and nothing is delayed.",
-                "Use sleep: {seconds: 10} in the hook (Kubernetes 1.30 or newer), or remove it to have prestop's.",
+                "Use sleep: {seconds: 10} in the hook (Kubernetes 1.30 or newer), annotate prestop.dev/own-hook: extend, or remove it to have prestop's.",
             ),
             Self::OwnHookAlwaysFails => explain(
                 "own-hook-always-fails",
                 "The container's own preStop hook is a tcpSocket: Kubernetes accepts it and always fails it at run time.",
                 "Remove the hook to have prestop's, or use sleep, exec or httpGet.",
+            ),
+            Self::OwnHookNotExtended => explain(
+                "own-hook-not-extended",
+                "prestop.dev/own-hook: extend is set, and nothing can be put before the container's own preStop hook; it stays as it is.",
+                "Call what httpGet calls from a program of the image with exec, or wait in its handler; in an image without a shell, delay in the program itself.",
             ),
             Self::GracePeriodCapped => explain(
                 "grace-period-capped",

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalogue::{Catalogue, Profile, Signal};
 use crate::duration;
 use crate::nearest::nearest;
-use crate::policy::Policy;
+use crate::policy::{OwnHookRule, Policy};
 
 use super::reason::{Problem, ProblemCode};
 use super::remembered::Remembered;
@@ -46,12 +46,20 @@ pub enum Setting {
     QuitSignal,
     /// How long the application may take to finish.
     QuitTimeout,
+    /// What becomes of a hook of the author.
+    OwnHook,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 5] =
-        [Self::Delay, Self::Profile, Self::QuitCommand, Self::QuitSignal, Self::QuitTimeout];
+    pub const ALL: [Self; 6] = [
+        Self::Delay,
+        Self::Profile,
+        Self::QuitCommand,
+        Self::QuitSignal,
+        Self::QuitTimeout,
+        Self::OwnHook,
+    ];
 
     /// The key's name behind `prestop.dev/`, and in front of `.prestop.dev/CONTAINER`.
     #[must_use]
@@ -62,6 +70,7 @@ impl Setting {
             Self::QuitCommand => "quit-command",
             Self::QuitSignal => "quit-signal",
             Self::QuitTimeout => "quit-timeout",
+            Self::OwnHook => "own-hook",
         }
     }
 }
@@ -108,6 +117,7 @@ pub(super) struct Level {
     pub(super) quit_timeout_seconds: Option<i64>,
     pub(super) quit: Option<AuthorQuit>,
     pub(super) profile: Option<ProfileChoice>,
+    pub(super) own_hook: Option<OwnHookRule>,
 }
 
 /// A quit that a pod's author wrote.
@@ -178,6 +188,9 @@ impl NamespaceSettings {
                 self.level.quit_timeout_seconds = read_duration(value, &place, problems);
             }
             Some(Setting::Profile) => self.level.profile = Some(ProfileChoice::parse(value)),
+            Some(Setting::OwnHook) => {
+                self.level.own_hook = read_own_hook(value, &place, problems);
+            }
             Some(Setting::QuitCommand | Setting::QuitSignal) => {
                 problems.push(Problem::new(ProblemCode::NotForNamespaces, place, ""));
             }
@@ -324,6 +337,7 @@ impl Level {
                 }
                 Setting::QuitCommand => command = read_command(value, &place, policy, problems),
                 Setting::QuitSignal => signal = read_signal(value, &place, problems),
+                Setting::OwnHook => level.own_hook = read_own_hook(value, &place, problems),
             }
         }
         if command.is_some() || signal.is_some() {
@@ -433,6 +447,17 @@ fn read_signal(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<S
         problems.push(Problem::new(ProblemCode::InvalidValue, place, cause));
     }
     signal.ok()
+}
+
+fn read_own_hook(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<OwnHookRule> {
+    match text {
+        "keep" => Some(OwnHookRule::Keep),
+        "extend" => Some(OwnHookRule::Extend),
+        _ => {
+            problems.push(Problem::new(ProblemCode::InvalidValue, place, "write keep or extend"));
+            None
+        }
+    }
 }
 
 fn is_known(choice: Option<&ProfileChoice>, catalogue: &Catalogue) -> bool {

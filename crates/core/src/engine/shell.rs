@@ -96,36 +96,49 @@ const RESERVED: [&str; 19] = [
 
 impl<'a> Invocation<'a> {
     /// Of a list of arguments, program first; `None` where no script of a shell is run by it.
-    pub(super) fn of(mut arguments: impl Iterator<Item = &'a str>) -> Option<Self> {
-        let mut program = base_name(arguments.next()?);
+    pub(super) fn of(arguments: impl Iterator<Item = &'a str>) -> Option<Self> {
+        Self::find(arguments).map(|(_, invocation)| invocation)
+    }
+
+    /// The place of the script among the arguments.
+    pub(super) fn script_place(arguments: &[&'a str]) -> Option<usize> {
+        Self::find(arguments.iter().copied()).map(|(place, _)| place)
+    }
+
+    fn find(arguments: impl Iterator<Item = &'a str>) -> Option<(usize, Self)> {
+        let mut arguments = arguments.enumerate();
+        let mut next = || arguments.next();
+        let mut program = base_name(next()?.1);
         if program == "env" {
-            program = base_name(arguments.next()?);
+            program = base_name(next()?.1);
         }
         let shell = *SHELLS.iter().find(|shell| **shell == program)?;
-        let mut argument = arguments.next()?;
         if shell == "busybox" {
-            SHELLS.iter().find(|applet| **applet == argument)?;
-            argument = arguments.next()?;
+            let (_, applet) = next()?;
+            SHELLS.iter().find(|shell| **shell == applet)?;
         }
-        // `-c` alone or with other letters (`-ec`, `-lc`), behind other options.
-        loop {
-            let letters = argument.strip_prefix(['-', '+'])?;
-            let is_script = argument.starts_with('-')
-                && !letters.starts_with('-')
-                && letters.bytes().all(|letter| letter.is_ascii_alphabetic())
-                && letters.contains('c');
-            let takes_a_word = !letters.starts_with('-') && letters.ends_with('o');
-            if is_script && takes_a_word {
-                arguments.next()?;
+        // The script is the first argument behind all options: `sh -c +e SCRIPT`.
+        let mut has_script = false;
+        let (place, script) = loop {
+            let (place, argument) = next()?;
+            match argument {
+                "-" | "--" => break next()?,
+                "--rcfile" | "--init-file" => {
+                    next()?;
+                }
+                _ if argument.starts_with("--") => {}
+                _ => {
+                    let Some(letters) = argument.strip_prefix(['-', '+']) else {
+                        break (place, argument);
+                    };
+                    has_script |= argument.starts_with('-') && letters.contains('c');
+                    for _ in letters.matches('o') {
+                        next()?;
+                    }
+                }
             }
-            if is_script {
-                return Some(Self { shell, script: arguments.next()? });
-            }
-            if takes_a_word {
-                arguments.next()?;
-            }
-            argument = arguments.next()?;
-        }
+        };
+        has_script.then_some((place, Self { shell, script }))
     }
 }
 
@@ -184,6 +197,30 @@ impl Word<'_> {
     /// The text, if it is certain.
     pub(super) fn certain(&self) -> Option<&str> {
         (self.kind < WordKind::Expanded).then_some(self.text.as_ref())
+    }
+}
+
+/// The first command of a script, the operator behind it, and what follows; `None` where it is the only
+/// one, sets variables, or is not read to its end.
+pub(super) fn first(script: &str) -> Option<(Command<'_>, Operator, &str)> {
+    let mut reader = Reader { script, letters: script.char_indices().peekable() };
+    let mut command = Command::default();
+    loop {
+        match reader.next_piece() {
+            Piece::Word(word) if command.words.is_empty() && is_assignment(&word) => return None,
+            Piece::Word(word) => command.words.push(word),
+            Piece::Redirection => command.redirection = Redirection::Some,
+            Piece::Operator(operator) => {
+                let (before, behind) = script.split_at_checked(reader.place())?;
+                if !command.words.is_empty() {
+                    return Some((command, operator, behind.trim_start_matches([' ', '\t', '\n'])));
+                }
+                if command.redirection == Redirection::Some || !before.ends_with('\n') {
+                    return None;
+                }
+            }
+            Piece::End | Piece::Unread => return None,
+        }
     }
 }
 
@@ -523,6 +560,9 @@ mod tests {
             (&["bash", "-ceo", "pipefail", "x"], "bash"),
             (&["bash", "--login", "-c", "x"], "bash"),
             (&["/bin/busybox", "sh", "-c", "x"], "busybox"),
+            (&["sh", "-c", "+e", "x"], "sh"),
+            (&["sh", "-c", "-e", "--", "x"], "sh"),
+            (&["bash", "--rcfile", "/dev/null", "-c", "x"], "bash"),
         ] {
             assert_eq!(found(arguments), Some((shell, "x")), "{arguments:?}");
         }

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::grace::GracePeriod;
+use super::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod};
 use super::hook::{append as append_value, recognised_delay};
 use super::pod::Container;
 use super::printable::is_plain;
 use super::reason::ProblemCode;
-use super::{ContainerDecision, Decision, Injection, Source};
+use super::{Before, ContainerDecision, Decision, Injection, Source};
 use crate::view::Shape;
 
 /// The version of the annotation's own format.
@@ -21,6 +21,7 @@ const MOST_PROBLEMS: usize = 20;
 
 /// The annotation's value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Status<'a> {
     version: u32,
     grace: StatusGrace,
@@ -30,6 +31,12 @@ pub struct Status<'a> {
     /// The container that the pod's own quit, or a profile by name, was for.
     #[serde(default)]
     main: Option<Cow<'a, str>>,
+    /// There were annotations with nothing in them.
+    #[serde(default)]
+    empty_annotations: bool,
+    /// The first pass did not believe the status that it found.
+    #[serde(default)]
+    doubtful_hooks: bool,
     #[serde(default)]
     problems: Vec<Cow<'a, str>>,
 }
@@ -39,6 +46,9 @@ pub struct Status<'a> {
 struct StatusGrace {
     before: i64,
     after: i64,
+    /// The author wrote what Kubernetes would have taken in any case.
+    #[serde(default)]
+    stated: bool,
 }
 
 /// What one container got, and from which level.
@@ -65,6 +75,12 @@ pub struct StatusContainer<'a> {
     /// The profile, where one was taken.
     #[serde(default)]
     pub profile: Option<Cow<'a, str>>,
+    /// The hook of its author's that stood there: itself, or a digest of a large one.
+    #[serde(default)]
+    pub original: Option<Value>,
+    /// There was a `lifecycle` with nothing in it.
+    #[serde(default)]
+    pub empty_lifecycle: bool,
 }
 
 impl<'a> Status<'a> {
@@ -77,7 +93,7 @@ impl<'a> Status<'a> {
         containers: &[Shape<Container<'_>>],
     ) -> Option<Self> {
         let mut status: Self = serde_json::from_str(text).ok()?;
-        let StatusGrace { before, after } = status.grace;
+        let StatusGrace { before, after, .. } = status.grace;
         let grace_agrees = (1..=after).contains(&before) && after == grace_now;
         if status.version != VERSION || !grace_agrees || status.containers.is_empty() {
             return None;
@@ -110,6 +126,19 @@ impl<'a> Status<'a> {
     #[must_use]
     pub const fn grace_before_seconds(&self) -> i64 {
         self.grace.before
+    }
+
+    /// What stood there before the first pass; `grace_now` is what is written now.
+    #[must_use]
+    pub fn before(&self, grace_now: Option<i64>) -> Before {
+        let StatusGrace { before, after, stated } = self.grace;
+        let is_unchanged = before == after && grace_now.is_some();
+        Before {
+            states_default_grace: stated
+                || (is_unchanged && before == DEFAULT_GRACE_PERIOD_SECONDS),
+            has_empty_annotations: self.empty_annotations,
+            has_doubtful_hooks: self.doubtful_hooks,
+        }
     }
 
     /// The container that had the pod's own quit: it keeps it, whoever is put before it.
@@ -146,6 +175,9 @@ pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &In
     append_value(json, &before_seconds);
     json.extend_from_slice(br#",\"after\":"#);
     append_value(json, &after_seconds);
+    if injection.before.states_default_grace && before_seconds != after_seconds {
+        json.extend_from_slice(br#",\"stated\":true"#);
+    }
     json.extend_from_slice(br#"},\"containers\":["#);
     let containers = decision.containers.iter().filter_map(ContainerDecision::status);
     for (index, container) in containers.enumerate() {
@@ -156,6 +188,12 @@ pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &In
     if let Some(main) = decision.main {
         json.extend_from_slice(br#",\"main\":"#);
         append_text(json, main.name);
+    }
+    if injection.before.has_empty_annotations {
+        json.extend_from_slice(br#",\"emptyAnnotations\":true"#);
+    }
+    if injection.before.has_doubtful_hooks {
+        json.extend_from_slice(br#",\"doubtfulHooks\":true"#);
     }
     // The webhook does not see the workload: what it writes is to be the same.
     let of_pod =
@@ -201,6 +239,13 @@ fn append_container(json: &mut Vec<u8>, container: &StatusContainer<'_>) {
         json.extend_from_slice(br#",\"profile\":"#);
         append_text(json, profile);
     }
+    if let Some(original) = &container.original {
+        json.extend_from_slice(br#",\"original\":"#);
+        append_json(json, original);
+    }
+    if container.empty_lifecycle {
+        json.extend_from_slice(br#",\"emptyLifecycle\":true"#);
+    }
     json.push(b'}');
 }
 
@@ -212,8 +257,12 @@ fn append_text(json: &mut Vec<u8>, text: &str) {
         json.extend_from_slice(br#"\""#);
         return;
     }
-    let inner = Value::from(text).to_string();
-    let outer = Value::from(inner).to_string();
+    append_json(json, &Value::from(text));
+}
+
+/// Appends a value of the JSON that itself is a text.
+fn append_json(json: &mut Vec<u8>, value: &Value) {
+    let outer = Value::from(value.to_string()).to_string();
     // Without the quotes around it.
     let inside = outer.get(1..outer.len() - 1).unwrap_or_default();
     json.extend_from_slice(inside.as_bytes());

@@ -28,6 +28,12 @@ pub fn recognised_length(hook: &PreStop<'_>) -> Option<i64> {
     delay.checked_add(wait)
 }
 
+/// Whether it is one of the scripts.
+#[must_use]
+pub fn is_script(hook: &PreStop<'_>) -> bool {
+    script(hook).is_some()
+}
+
 fn recognise(hook: &PreStop<'_>) -> Option<Times> {
     plain_delay(hook).map(|delay| Times { delay, wait: 0 }).or_else(|| script(hook))
 }

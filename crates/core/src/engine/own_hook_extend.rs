@@ -1,0 +1,168 @@
+//! Hooks of the author that are completed: `prestop.dev/own-hook: extend` (`docs/rules.md`, section 13).
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::Source;
+use super::container::quit::Quit;
+use super::container::{Candidate, Context, Ending, Sleep, programs};
+use super::hook;
+use super::own_hook::{OwnHook, Rest};
+use super::own_hook_end::{Application, Effect};
+use super::own_hook_form::{Form, Program};
+use super::own_hook_problems::is_instant;
+use super::pod::PreStop;
+use crate::catalogue::{ImageReference, Presence};
+use crate::policy::OwnHookRule;
+
+/// A longer hook is not kept in the status annotation.
+const LARGEST_KEPT_BYTES: usize = 4 * 1024;
+
+const WINDOWS: &str = "the pod is for Windows";
+const NO_SLEEP: &str = "the image has no sleep program";
+
+/// A hook of the author that gives way to one that does more.
+#[derive(Debug, Clone)]
+pub(super) struct Extension<'a> {
+    original: &'a PreStop<'a>,
+    /// How long it sleeps before anything else.
+    pub(super) delay_seconds: i64,
+    /// Where the delay would come from without it.
+    delay_from: Source,
+    /// What it runs after that.
+    pub(super) program: Option<Program<'a>>,
+}
+
+/// Why a hook is not completed though its author asked for it; `None`: there is nothing to complete.
+pub(super) type Refusal = Option<&'static str>;
+
+impl<'a> Context<'a> {
+    /// The hook of a container as one that is completed, if somebody asked for that.
+    pub(super) fn extension(
+        &self,
+        own: Option<OwnHookRule>,
+        hook: &'a PreStop<'a>,
+        image: Option<&ImageReference<'_>>,
+        (delay_seconds, delay_from): (i64, Source),
+    ) -> Result<Extension<'a>, Refusal> {
+        let levels = [own, self.pod.own_hook, self.namespace.own_hook];
+        let said = levels.into_iter().flatten().next().unwrap_or(self.policy.default_own_hook);
+        if said == OwnHookRule::Keep || !self.extends || hook::is_script(hook) {
+            return Err(None);
+        }
+        let programs = programs(image, self.policy);
+        match Form::of(hook) {
+            // The programs of Windows are not known.
+            Form::Delay { .. } | Form::Program(_)
+                if self.is_for_windows && !hook.exec.is_absent() =>
+            {
+                Err(Some(WINDOWS))
+            }
+            Form::Delay { seconds } if seconds.max(delay_seconds) == 0 => Err(None),
+            Form::Delay { .. } if matches!(self.sleep(image, None), Sleep::Impossible(_)) => {
+                Err(Some(if self.is_for_windows { WINDOWS } else { NO_SLEEP }))
+            }
+            Form::Delay { seconds } => {
+                Ok(Extension { original: hook, delay_seconds: seconds, delay_from, program: None })
+            }
+            Form::Program(_) if programs.shell == Presence::Absent => {
+                Err(Some("the image has no shell to run a delay before it"))
+            }
+            Form::Program(_) if programs.sleep == Presence::Absent => Err(Some(NO_SLEEP)),
+            Form::Program(program) => Ok(Extension {
+                original: hook,
+                delay_seconds: program.after_seconds,
+                delay_from,
+                program: Some(program),
+            }),
+            Form::HttpGet => Err(Some("httpGet can't be put behind a delay")),
+            // What the API server refuses, and what never runs.
+            Form::Unusable => Err(None),
+        }
+    }
+}
+
+impl<'a> Extension<'a> {
+    /// The quit that runs the author's program.
+    pub(super) fn quit(&self) -> Option<Quit<'a>> {
+        let program = self.program.as_ref()?;
+        let command = program.command.iter().map(|argument| (*argument).to_owned()).collect();
+        Some(Quit {
+            command: Cow::Owned(command),
+            signal: None,
+            process_names: &[],
+            waits: false,
+            from: Source::OwnHook,
+        })
+    }
+
+    /// What stood there, as the status annotation keeps it.
+    pub(super) fn kept(&self) -> Value {
+        let PreStop { sleep, exec, .. } = self.original;
+        let arguments = |exec: &super::pod::Exec<'_>| {
+            let command = exec.command.value().map(Vec::as_slice).unwrap_or_default();
+            command
+                .iter()
+                .filter_map(|text| Some(text.value()?.clone().into_owned()))
+                .collect::<Vec<_>>()
+        };
+        let original = match (sleep.value(), exec.value()) {
+            (Some(sleep), _) => json!({"sleep": {"seconds": sleep.seconds.value()}}),
+            (None, Some(exec)) => json!({"exec": {"command": arguments(exec)}}),
+            (None, None) => Value::Null,
+        };
+        let text = original.to_string();
+        if text.len() > LARGEST_KEPT_BYTES {
+            return Value::from(digest(text.as_bytes()));
+        }
+        original
+    }
+}
+
+/// FNV-1a of 64 bits: enough to tell whether a hook is the one that stood there.
+fn digest(bytes: &[u8]) -> String {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("fnv1a:{hash:016x}")
+}
+
+impl<'a> Candidate<'a> {
+    /// Completes the hook of the author: at least its own delay, and time for its quit.
+    pub(super) fn complete(&mut self, context: &Context<'a>) {
+        let Some(extension) = &self.extension else { return };
+        if extension.delay_seconds > self.delay_seconds {
+            self.delay_seconds = extension.delay_seconds;
+            self.delay_from = Source::OwnHook;
+        }
+        let waits = extension
+            .program
+            .as_ref()
+            .and_then(|program| self.last_end(&program.content, context))
+            .is_some_and(|is_signal| is_signal || self.ending != Ending::Graceful);
+        if let Some(quit) = self.quit.as_mut().filter(|quit| quit.from == Source::OwnHook) {
+            quit.waits = waits;
+        }
+    }
+
+    /// Whether an annotation for this container says how long its delay is.
+    pub(super) fn has_delay_of_its_own(&self) -> bool {
+        let replaced = self.extension.as_ref().map(|extension| extension.delay_from);
+        [Some(self.delay_from), replaced].contains(&Some(Source::Container))
+    }
+
+    /// Whether a hook's last command lets the application finish, and if so, whether by a signal.
+    fn last_end(&self, hook: &OwnHook<'_>, context: &Context<'a>) -> Option<bool> {
+        let mut last = hook.commands.iter().rev().skip_while(|run| is_instant(run));
+        let run = last.next()?;
+        if hook.rest == Rest::Unknown || hook.seconds > run.after_seconds {
+            return None;
+        }
+        let application = Application { candidate: self, context };
+        let effect = application.effect(&run.command)?;
+        let is_signal = super::own_hook::program(&run.command.words)
+            .is_some_and(|(program, _)| matches!(program, "kill" | "pkill" | "killall"));
+        (effect == Effect::Finishes).then_some(is_signal)
+    }
+}

@@ -1,0 +1,387 @@
+//! What a hook of the author is, for completing it (`docs/rules.md`, section 13): a delay and nothing
+//! else, a program with a delay before it that can be taken off, or something that no program can be
+//! put before.
+
+use super::own_hook::{self, OwnHook};
+use super::pod::PreStop;
+use super::shell::{self, Command, Invocation, Item, Operator, Redirection};
+
+/// A hook of the author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Form<'a> {
+    /// It sleeps and does nothing else.
+    Delay {
+        /// How long.
+        seconds: i64,
+    },
+    /// It runs a program.
+    Program(Program<'a>),
+    /// A request by the kubelet: no program can run before or after it.
+    HttpGet,
+    /// No handler, more than one, one that never runs, or arguments that are no texts.
+    Unusable,
+}
+
+/// What a hook runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Program<'a> {
+    /// The sleep that the command no longer has.
+    pub(super) after_seconds: i64,
+    /// What is left to run: the author's arguments, but for a script that has lost its first commands.
+    pub(super) command: Vec<&'a str>,
+    /// What it does, as far as that is certain.
+    pub(super) content: OwnHook<'a>,
+}
+
+impl<'a> Form<'a> {
+    /// Reads a hook.
+    pub(super) fn of(hook: &'a PreStop<'_>) -> Self {
+        let handlers = [
+            !hook.sleep.is_absent(),
+            !hook.exec.is_absent(),
+            !hook.http_get.is_absent(),
+            !hook.tcp_socket.is_absent(),
+        ];
+        match handlers {
+            [true, false, false, false] => {
+                let seconds = hook.sleep.value().and_then(|sleep| sleep.seconds.value().copied());
+                // Less than nothing is refused by the API server.
+                let seconds = seconds.filter(|seconds| *seconds >= 0);
+                seconds.map_or(Self::Unusable, |seconds| Self::Delay { seconds })
+            }
+            [false, true, false, false] => {
+                let command = hook.exec.value().and_then(|exec| exec.command.value());
+                let command = command.and_then(|command| shell::texts(command));
+                let command: Vec<&str> = command.into_iter().flatten().collect();
+                if command.is_empty() { Self::Unusable } else { Self::of_command(command) }
+            }
+            [false, false, true, false] => Self::HttpGet,
+            _ => Self::Unusable,
+        }
+    }
+
+    fn of_command(mut command: Vec<&'a str>) -> Self {
+        let Some(place) = Invocation::script_place(&command) else {
+            return match own_hook::sleep_of(&command) {
+                Some(seconds) => Self::Delay { seconds },
+                None => Self::program(0, command),
+            };
+        };
+        let mut after_seconds = 0;
+        if let Some(script) = command.get_mut(place) {
+            if let Some(seconds) = plain_delay(script) {
+                return Self::Delay { seconds };
+            }
+            (after_seconds, *script) = without_sleep(script);
+        }
+        Self::program(after_seconds, command)
+    }
+
+    fn program(after_seconds: i64, command: Vec<&'a str>) -> Self {
+        let content = OwnHook::of_arguments(command.iter().copied()).unwrap_or_default();
+        Self::Program(Program { after_seconds, command, content })
+    }
+}
+
+impl Program<'_> {
+    /// Whether every command that it runs is known, and when.
+    #[cfg(test)]
+    fn is_understood(&self) -> bool {
+        const CHANGES_MEANING: [&str; 5] = ["trap", "eval", ".", "source", "alias"];
+        let OwnHook { commands, rest, .. } = &self.content;
+        let is_odd = |run: &own_hook::Run<'_>| CHANGES_MEANING.contains(&run.command.program());
+        *rest == own_hook::Rest::Nothing && !commands.iter().any(is_odd)
+    }
+}
+
+/// How long a script sleeps that does nothing else; `None` where it may do anything else, or fails.
+fn plain_delay(script: &str) -> Option<i64> {
+    if !is_literal(script) {
+        return None;
+    }
+    let mut seconds = 0_i64;
+    let mut is_alternative = false;
+    let mut has_slept = false;
+    for item in shell::items(script) {
+        match item {
+            Item::Command(command) if is_alternative => {
+                // What follows `||` is never run: nothing before it fails.
+                if !is_idle(&command) {
+                    return None;
+                }
+            }
+            Item::Command(command) => {
+                let program = command.program();
+                match own_hook::slept(&command.words) {
+                    Some(more) => {
+                        has_slept = true;
+                        seconds = seconds.saturating_add(more);
+                        if program == "exec" {
+                            return Some(seconds);
+                        }
+                    }
+                    None if program == "exit" => {
+                        let is_success = matches!(command.text().as_str(), "exit" | "exit 0");
+                        return (is_success && has_slept).then_some(seconds);
+                    }
+                    None if is_idle(&command) => {}
+                    None => return None,
+                }
+            }
+            Item::Operator(Operator::Then) => is_alternative = false,
+            // `a || b && c` runs c.
+            Item::Operator(Operator::And) if !is_alternative => {}
+            Item::Operator(Operator::Or) => is_alternative = true,
+            Item::Operator(_) | Item::Unread => return None,
+        }
+    }
+    has_slept.then_some(seconds)
+}
+
+/// Whether a command does nothing.
+fn is_idle(command: &Command<'_>) -> bool {
+    let is_option = |word: &shell::Word<'_>| {
+        word.certain().is_some_and(|word| word.starts_with(['-', '+']) && !word.contains('n'))
+    };
+    match command.program() {
+        ":" | "true" => command.redirection == Redirection::None,
+        "set" => command.words.iter().skip(1).all(is_option),
+        _ => false,
+    }
+}
+
+/// A script without the `sleep` commands that it begins with, and how long they took. They are taken
+/// off only where the rest means the same without them.
+fn without_sleep(script: &str) -> (i64, &str) {
+    let mut rest = script;
+    let mut seconds = 0_i64;
+    while let Some((command, operator, behind)) = shell::first(rest) {
+        let before = rest.get(..rest.len().saturating_sub(behind.len())).unwrap_or_default();
+        let is_plain = is_literal(before)
+            && command.redirection == Redirection::None
+            && command.program() != "exec"
+            && match operator {
+                Operator::Then => true,
+                // In the background the whole chain would be, with its `sleep`.
+                Operator::And => !goes_on_in_background(behind),
+                _ => false,
+            };
+        let Some(slept) = own_hook::slept(&command.words).filter(|_| is_plain) else { break };
+        if shell::items(behind).is_empty() {
+            break;
+        }
+        seconds = seconds.saturating_add(slept);
+        rest = behind;
+    }
+    (seconds, rest)
+}
+
+/// Whether a list of commands is, or may be, run in the background.
+fn goes_on_in_background(script: &str) -> bool {
+    let is_doubtful =
+        |item: &Item<'_>| matches!(item, Item::Operator(Operator::Background) | Item::Unread);
+    shell::items(script).iter().any(is_doubtful)
+}
+
+/// Whether nothing is expanded in a script, and no shell takes a carriage return for a word's part.
+fn is_literal(script: &str) -> bool {
+    !script.contains(['$', '`', '\r'])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::Command as Process;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::engine::pod::Pod;
+
+    /// What a hook is understood as, in words.
+    fn understood(hook: &Value) -> String {
+        let pod = json!({"spec": {"containers": [{"lifecycle": {"preStop": hook}}]}});
+        let pod = Pod::from_value(&pod);
+        let container = pod.spec.value().unwrap().containers.value().unwrap()[0].value().unwrap();
+        let hook = container.lifecycle.value().unwrap().pre_stop.value().unwrap();
+        match Form::of(hook) {
+            Form::Delay { seconds } => format!("delay {seconds}"),
+            Form::HttpGet => "httpGet".to_owned(),
+            Form::Unusable => "unusable".to_owned(),
+            Form::Program(program) => {
+                let mut text = match program.after_seconds {
+                    0 => "program".to_owned(),
+                    seconds => format!("after {seconds}:"),
+                };
+                let script = Invocation::script_place(&program.command);
+                for (place, argument) in program.command.iter().enumerate() {
+                    let is_script = Some(place) == script;
+                    let argument = argument.replace('\n', "\\n");
+                    let _ = if is_script {
+                        write!(text, " ({argument})")
+                    } else {
+                        write!(text, " {argument}")
+                    };
+                }
+                if !program.is_understood() {
+                    text.push_str(" (not understood)");
+                }
+                text
+            }
+        }
+    }
+
+    #[test]
+    fn hooks_of_public_manifests() {
+        let table = include_str!("own_hooks.tsv");
+        let rows: Vec<&str> = table.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(rows.len() >= 60, "{}", rows.len());
+        for row in rows {
+            let [_, expected, hook] = row.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{row}");
+            };
+            assert_eq!(understood(&serde_json::from_str(hook).unwrap()), expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_sleep_stays_where_the_rest_would_mean_something_else() {
+        for script in [
+            "sleep 5 && say a & wait",
+            "sleep 5 && (say a; say b) & wait",
+            "sleep 5 || say a",
+            "sleep 5 | say a",
+            "sleep 5 || true && say a",
+            "X=$(say x) sleep 5; say a",
+            "sleep $X; say a",
+            "sleep 5 > /tmp/started; say a",
+            "sleep 5\r\nsay a",
+            "! sleep 5; say a",
+            "(sleep 5); say a",
+        ] {
+            let expected = json!({"exec": {"command": ["sh", "-c", script]}});
+            let text = understood(&expected).replace("\\n", "\n");
+            assert!(text.starts_with(&format!("program sh -c ({script})")), "{text}");
+        }
+    }
+
+    /// A folder with programs `sleep` and `say` that write down how they were called.
+    fn programs() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["sleep", "say"] {
+            let path = folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\necho \"{name} $*\" >> \"$TRANSCRIPT\"\n"))
+                .unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        folder
+    }
+
+    /// What a script does, line by line, and its exit status at the end.
+    fn transcript(folder: &Path, command: &[&str]) -> Vec<String> {
+        let written = folder.join("transcript");
+        fs::write(&written, "").unwrap();
+        let [program, arguments @ ..] = command else { panic!("no program") };
+        let output = Process::new(program)
+            .args(arguments)
+            .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))
+            .env("TRANSCRIPT", &written)
+            .output()
+            .unwrap();
+        let text = fs::read_to_string(&written).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.push(format!("{:?}", output.status.code()));
+        lines
+    }
+
+    /// How long the lines say that was slept.
+    fn slept(lines: &[String]) -> i64 {
+        let seconds = |line: &String| {
+            let words: Vec<&str> = line.split(' ').collect();
+            own_hook::sleep_of(&words).unwrap_or(-1000)
+        };
+        lines.iter().map(seconds).sum()
+    }
+
+    const COMMANDS: [&str; 27] = [
+        "sleep 5",
+        "sleep 5",
+        "sleep 3s",
+        "sleep 0.5",
+        "sleep 1 2",
+        "say a",
+        "say '; sleep 9'",
+        "false",
+        "true",
+        ":",
+        "exit",
+        "exit 0",
+        "exit 3",
+        "set -e",
+        "(say c)",
+        "{ say d; }",
+        "if true; then say e; fi",
+        "while false; do sleep 1; done",
+        "say f | cat",
+        "X=1",
+        "X=1 sleep 4",
+        "sleep $X",
+        "exec sleep 6",
+        "exec say g",
+        "! sleep 2",
+        "trap 'say h' EXIT",
+        "sleep 7 >/dev/null",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// With and without its sleep a script does the same in dash.
+        #[test]
+        fn what_is_understood_means_the_same_to_a_shell(
+            steps in prop::collection::vec(
+                (
+                    prop::sample::select(COMMANDS.as_slice()),
+                    prop::sample::select(vec![
+                        "; ", "; ", " && ", " && ", " || ", "\n", "\n\n  ", " &&\n", " \\\n ; ", "\n# it's a comment\n",
+                    ]),
+                ),
+                1..5,
+            ),
+            has_separator in any::<bool>(),
+        ) {
+            let mut script = String::new();
+            for (index, (command, separator)) in steps.iter().enumerate() {
+                script.push_str(command);
+                if index + 1 < steps.len() {
+                    script.push_str(separator);
+                }
+            }
+            if has_separator {
+                script.push('\n');
+            }
+            let folder = programs();
+            let command = vec!["dash", "-c", &script];
+            let whole = transcript(folder.path(), &command);
+            match Form::of_command(command) {
+                Form::Delay { seconds } => {
+                    let (status, lines) = whole.split_last().unwrap();
+                    prop_assert_eq!(status, "Some(0)", "{}", script);
+                    prop_assert_eq!(slept(lines), seconds, "{}", script);
+                }
+                Form::Program(Program { after_seconds, command, .. }) => {
+                    let rest = transcript(folder.path(), &command);
+                    let before = whole.len().checked_sub(rest.len()).unwrap();
+                    let (first, last) = whole.split_at(before);
+                    prop_assert_eq!(slept(first), after_seconds, "{}", script);
+                    prop_assert_eq!(last, &rest[..], "{}", script);
+                }
+                other => panic!("{script}: {other:?}"),
+            }
+        }
+    }
+}
