@@ -3,6 +3,7 @@
 // The comments of this file are help texts: no back-ticks around the names of kinds.
 #![allow(clippy::doc_markdown)]
 
+mod audit;
 mod cluster;
 mod hints;
 mod listen;
@@ -18,6 +19,7 @@ use clap_complete::Shell;
 use prestop_core::engine::template::KindName;
 use prestop_core::policy::KubernetesVersion;
 
+pub(crate) use self::audit::{AuditArguments, CertaintyBar, FailOn};
 pub(crate) use self::cluster::ClusterArguments;
 pub(crate) use self::listen::ListenAddress;
 #[cfg(feature = "rehearse")]
@@ -72,6 +74,11 @@ pub(crate) enum Command {
     /// List what is known about applications, or say what one image gets and why.
     #[command(alias = "catalog")]
     Catalogue(CatalogueArguments),
+    /// Find workloads that drop requests when they roll, are drained or scaled down: why, and what mends it.
+    ///
+    /// Reads manifests and changes nothing. Joins each workload with the Services, Ingresses, Gateways,
+    /// PodDisruptionBudgets and autoscalers of the input, and with what is known about its images.
+    Audit(AuditArguments),
     /// List what can be in front of pods and how long it goes on sending, or say what is in front of the
     /// workloads of manifests.
     Fronts(FrontsArguments),

@@ -1,6 +1,7 @@
 //! The subcommands, one file each. They own all contact with the world: files, standard streams,
 //! the environment. What they decide with is in the pure modules.
 
+mod audit;
 mod catalogue;
 mod certificates;
 mod check;
@@ -33,7 +34,7 @@ use crate::config::Config;
 enum Exit {
     /// Done.
     Done,
-    /// `--check`, or `check`, found something; `rehearse` dropped requests as injected.
+    /// `--check`, `check` or `audit` found something; `rehearse` dropped requests as injected.
     Found,
     /// A second signal ended the server.
     AtOnce,
@@ -70,6 +71,7 @@ fn run(cli: Cli) -> ExitCode {
             certificates::status(&arguments)
         }
         Command::Catalogue(arguments) => catalogue::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Fronts(arguments) => fronts::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),

@@ -1,5 +1,6 @@
 //! The program as people run it: arguments, files, pipes, exit codes.
 
+mod audit;
 mod fronts;
 mod wrong;
 

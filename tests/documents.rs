@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use prestop_core::audit::{Rule, RuleText};
 use prestop_core::engine::offline::NoteCode;
 use prestop_core::engine::reason::{
     AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason,
@@ -93,6 +94,19 @@ fn the_reference_of_fronts_is_current() {
             .unwrap();
     }
     part_is_current("docs/fronts.md", "fronts", &text);
+}
+
+#[test]
+fn the_reference_of_rules_is_current() {
+    let mut text = String::from(
+        "\n| rule | severity | why requests are dropped | what to do |\n|---|---|---|---|\n",
+    );
+    for RuleText { id, severity, sentence, advice, source } in Rule::ALL.iter().map(|it| it.text())
+    {
+        writeln!(text, "| `{id}` | {severity} | {sentence} ([source]({source})) | {advice} |")
+            .unwrap();
+    }
+    part_is_current("docs/audit.md", "rules", &text);
 }
 
 #[test]

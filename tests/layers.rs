@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/policy", &["catalogue"]),
     ("core/engine", &["policy", "catalogue", "duration", "nearest", "view"]),
     ("core/fronts", &["engine", "catalogue", "duration"]),
+    ("core/audit", &["fronts", "engine", "policy", "catalogue", "duration", "view"]),
     ("core/admission", &["engine", "policy", "view"]),
     ("prestop/config", &["webhook"]),
     ("prestop/webhook", &["cluster"]),

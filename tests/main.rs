@@ -15,6 +15,7 @@
 )]
 
 mod api_rules;
+mod audit;
 mod authority;
 mod bounds;
 mod catalogue;

@@ -194,6 +194,23 @@ const HINTS: &[Hint] = &[
         "images are arguments: prestop catalogue nginx:1.27",
     ),
     (
+        "audit",
+        &["--cluster", "--context", "--kubeconfig", "-A", "--all-namespaces"],
+        "audit reads manifests: kubectl get deployments,statefulsets,services,ingresses,pdb,hpa -A -o yaml | \
+         prestop audit -",
+    ),
+    ("audit", &["--json", "--format", "--text", "--sarif"], FORM),
+    (
+        "audit",
+        &["--severity", "--fail-level", "--exit-code"],
+        "it is --fail-on error|warning|info|never",
+    ),
+    (
+        "audit",
+        &["--fix", "--write"],
+        "audit changes nothing; prestop inject --in-place FILE writes hooks",
+    ),
+    (
         "fronts",
         &["--cluster", "--context", "--kubeconfig", "-A", "--all-namespaces"],
         "fronts reads manifests: kubectl get deployments,services,ingresses -A -o yaml | prestop fronts -",
@@ -232,7 +249,7 @@ const COMMANDS: &[Hint] = &[
     ),
     (
         "",
-        &["lint", "validate", "audit", "scan", "plan", "diff", "dry-run"],
+        &["lint", "validate", "scan", "plan", "diff", "dry-run"],
         "prestop inject --check FILE finds workloads without a hook; prestop inject -o diff FILE shows it",
     ),
     (

@@ -8,7 +8,7 @@ use prestop_core::fronts::{
 };
 use serde_json::{Value, json};
 
-use super::objects::{self, Place};
+use super::objects::{self, Found, Place};
 use super::{Exit, tell};
 use crate::cli::{FrontsArguments, ReadingForm};
 
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
     }
     let mut around = Surroundings::new(table, &arguments.namespace);
     let mut subjects = Vec::new();
-    let exit = objects::read(&inputs, |place, object| {
+    let exit = objects::read(&inputs, |&Found { place, object, .. }| {
         let (Some(api_version), Some(kind)) = (object.api_version(), object.kind()) else { return };
         let Some(workload) = object.workload(&arguments.kinds) else {
             return around.add(api_version, kind, object.value());

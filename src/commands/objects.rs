@@ -1,6 +1,7 @@
 //! Every object of manifests, one after the other, for commands that read and change nothing.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use prestop_core::engine::template::{Object, objects, objects_of_item};
 use prestop_manifest::{Document, ManifestError};
@@ -18,14 +19,19 @@ pub(super) struct Place {
     pub(super) line: usize,
 }
 
+/// An object on its way.
+pub(super) struct Found<'f> {
+    pub(super) place: &'f Place,
+    /// The text that it is in: a document, or an item of a list.
+    pub(super) document: &'f Rc<Document>,
+    pub(super) object: &'f Object<'f>,
+}
+
 /// Reads all files and calls `take` with each object. What can't be read is reported, and the rest is read.
 ///
 /// # Errors
 /// When standard input can't be copied.
-pub(super) fn read(
-    paths: &[PathBuf],
-    mut take: impl FnMut(&Place, &Object<'_>),
-) -> anyhow::Result<Exit> {
+pub(super) fn read(paths: &[PathBuf], mut take: impl FnMut(&Found<'_>)) -> anyhow::Result<Exit> {
     let (inputs, missing) = input::all(paths, false)?;
     for error in &missing {
         tell(&format!("error: {error:#}"));
@@ -50,22 +56,19 @@ pub(super) fn read(
 }
 
 /// The objects of one file, up to its first error.
-fn input_objects(
-    input: &Input,
-    take: &mut impl FnMut(&Place, &Object<'_>),
-) -> anyhow::Result<usize> {
+fn input_objects(input: &Input, take: &mut impl FnMut(&Found<'_>)) -> anyhow::Result<usize> {
     let mut count = 0;
     for document in input.documents()? {
-        count += usize::from(document_objects(&document?, input, take)?);
+        count += usize::from(document_objects(&Rc::new(document?), input, take)?);
     }
     Ok(count)
 }
 
 /// Whether there is anything in the document.
 fn document_objects(
-    document: &Document,
+    document: &Rc<Document>,
     input: &Input,
-    take: &mut impl FnMut(&Place, &Object<'_>),
+    take: &mut impl FnMut(&Found<'_>),
 ) -> Result<bool, ManifestError> {
     let place = |line| Place { file: input.name.clone(), line };
     if let Some((list, frame)) = list_of_objects(document) {
@@ -74,8 +77,9 @@ fn document_objects(
             let Some(reading) = reading else { continue };
             let value = reading.value.pointer(item.pointer).unwrap_or(&Value::Null);
             let place = place(item.document.first_line);
+            let document = Rc::new(item.document);
             for object in objects_of_item(value, &frame.value, item.pointer) {
-                take(&place, &object);
+                take(&Found { place: &place, document: &document, object: &object });
             }
         }
         return Ok(true);
@@ -83,7 +87,7 @@ fn document_objects(
     let Some(reading) = document.read()? else { return Ok(false) };
     let place = place(first_line(document));
     for object in objects(&reading.value) {
-        take(&place, &object);
+        take(&Found { place: &place, document, object: &object });
     }
     Ok(true)
 }

@@ -45,6 +45,11 @@ fn refused(
 fn every_wrong_usage_names_the_fix() {
     let home = folder(&[("x.yaml", DEPLOYMENT)]);
     for (line, status, part) in [
+        ("audit", USAGE, "FILE|FOLDER|-"),
+        ("audit --cluster", USAGE, "prestop audit -"),
+        ("audit --severity error x.yaml", USAGE, "--fail-on error|warning|info|never"),
+        ("audit --fix x.yaml", USAGE, "prestop inject --in-place FILE"),
+        ("audit missing.yaml", INPUT, "missing.yaml: No such file"),
         ("fronts -A", USAGE, "kubectl get deployments,services,ingresses -A -o yaml"),
         ("fronts --format json", USAGE, "it is -o: --help lists the forms"),
         ("fronts missing.yaml", INPUT, "missing.yaml: No such file"),
@@ -103,7 +108,6 @@ fn every_wrong_usage_names_the_fix() {
         ("version --client", USAGE, "leave it out"),
         ("install", USAGE, "helm install prestop"),
         ("status", USAGE, "prestop check"),
-        ("audit x.yaml", USAGE, "prestop inject --check FILE"),
         ("apply -f x.yaml", USAGE, "| kubectl apply -f -"),
         ("injct x.yaml", USAGE, "'inject'"),
         ("--context kind check", USAGE, "prestop check --context NAME"),

@@ -18,7 +18,8 @@
 //! - [`printable`]: text of users as printable ASCII;
 //! - [`front`]: load balancers that the pod itself names;
 //! - [`offline`]: facts that only the whole workload shows;
-//! - [`template`]: pods inside workloads and lists.
+//! - [`template`]: pods inside workloads and lists;
+//! - `written`: what a container does when nothing is injected.
 
 mod container;
 mod decision;
@@ -45,6 +46,7 @@ pub mod reason;
 pub mod settings;
 pub mod status;
 pub mod template;
+pub(crate) mod written;
 
 pub use self::decision::{
     Before, ContainerDecision, ContainerOutcome, Decision, Injected, Injection, Main, MainBy,

@@ -10,9 +10,11 @@
 //! - [`policy`]: validated rules for the engine
 //! - [`engine`]: the decision and the patch
 //! - [`fronts`]: what is in front of a pod, and how long it goes on sending
+//! - [`audit`]: why workloads drop requests when they roll, and what mends it
 //! - [`admission`]: reviews of the API server: bytes in, bytes out
 
 pub mod admission;
+pub mod audit;
 pub mod catalogue;
 pub mod duration;
 pub mod engine;

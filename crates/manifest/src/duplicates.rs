@@ -1,6 +1,7 @@
-//! Keys that stand twice in one mapping. Readers such as `kubectl` take the last one.
+//! The keys of a text with their places: those that stand twice in one mapping, of which readers such as
+//! `kubectl` take the last one, and the line of each.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Marker, Parser};
 
@@ -15,16 +16,26 @@ enum Open {
 /// Every key that its mapping has already, in the order of the text. `first_line` is that of the
 /// text in its stream.
 pub(super) fn find(text: &str, first_line: usize) -> Vec<DuplicateKey> {
+    walk(text, first_line).found
+}
+
+/// The line of each key and of each item of a list, by its JSON pointer.
+pub(super) fn lines(text: &str, first_line: usize) -> HashMap<String, usize> {
+    walk(text, first_line).lines
+}
+
+fn walk(text: &str, first_line: usize) -> Walk {
     let options = granit_parser::options! { emit_comments: false };
-    let mut walk = Walk { first_line, open: Vec::new(), path: Vec::new(), found: Vec::new() };
+    let mut walk = Walk { first_line, ..Walk::default() };
     for (event, span) in Parser::new_from_str_with_options(text, options).map_while(Result::ok) {
         match event {
             Event::Scalar(ref value, ..) => walk.leaf(value, span.start),
             Event::Alias(_) => walk.leaf("*", span.start),
             Event::MappingStart(..) => {
-                walk.begin(Open::Mapping { keys: HashSet::new(), is_value_next: false });
+                let mapping = Open::Mapping { keys: HashSet::new(), is_value_next: false };
+                walk.begin(mapping, span.start);
             }
-            Event::SequenceStart(..) => walk.begin(Open::List { next_index: 0 }),
+            Event::SequenceStart(..) => walk.begin(Open::List { next_index: 0 }, span.start),
             Event::MappingEnd | Event::SequenceEnd => {
                 walk.open.pop();
                 walk.end_node();
@@ -32,15 +43,17 @@ pub(super) fn find(text: &str, first_line: usize) -> Vec<DuplicateKey> {
             _ => {}
         }
     }
-    walk.found
+    walk
 }
 
+#[derive(Default)]
 struct Walk {
     first_line: usize,
     open: Vec<Open>,
     /// The keys and indices down to the node that is being looked at.
     path: Vec<String>,
     found: Vec<DuplicateKey>,
+    lines: HashMap<String, usize>,
 }
 
 impl Walk {
@@ -52,6 +65,7 @@ impl Walk {
             *is_value_next = true;
             let is_new = keys.insert(text.to_owned());
             self.path.push(text.to_owned());
+            self.note_line(place);
             if !is_new && text != "<<" {
                 self.found.push(DuplicateKey {
                     pointer: pointer(&self.path),
@@ -62,20 +76,27 @@ impl Walk {
             }
             return;
         }
-        self.begin_item();
+        self.begin_item(place);
         self.end_node();
     }
 
-    fn begin(&mut self, collection: Open) {
-        self.begin_item();
+    fn begin(&mut self, collection: Open, place: Marker) {
+        self.begin_item(place);
         self.open.push(collection);
     }
 
-    fn begin_item(&mut self) {
+    fn begin_item(&mut self, place: Marker) {
         if let Some(Open::List { next_index }) = self.open.last_mut() {
             self.path.push(next_index.to_string());
             *next_index = next_index.saturating_add(1);
+            self.note_line(place);
         }
+    }
+
+    /// Of a key that stands twice the last one counts.
+    fn note_line(&mut self, place: Marker) {
+        let line = self.first_line.saturating_add(place.line()).saturating_sub(1);
+        self.lines.insert(pointer(&self.path), line);
     }
 
     fn end_node(&mut self) {
@@ -120,6 +141,13 @@ a: 2
             found,
             expected.map(|(pointer, line, column)| (pointer.to_owned(), line, column))
         );
+        let lines = lines(text, 10);
+        let line = |pointer: &str| lines.get(pointer).copied();
+        assert_eq!(
+            [line("/a"), line("/b"), line("/b/0"), line("/b/0/x")],
+            [17, 11, 12, 12].map(Some)
+        );
+        assert_eq!([line("/b/1/1/z"), line("/b/2/c/0"), line("/c")], [Some(13), Some(15), None]);
         assert_eq!(find("{\"a\": 1, \"a\": [1]}", 1).len(), 1);
         assert!(find("a: {a: {a: 1}}\nb: {a: 1}\n", 1).is_empty());
     }

@@ -24,6 +24,8 @@ mod render;
 mod stream;
 mod wanted;
 
+use std::collections::HashMap;
+
 use json_patch::Patch;
 use serde_json::Value;
 
@@ -120,6 +122,13 @@ impl Document {
     /// Those of [`value`](Self::value) but for keys that are given twice.
     pub fn read(&self) -> Result<Option<Reading>, ManifestError> {
         read::reading(self)
+    }
+
+    /// The line of each key and of each item of a list, by its JSON pointer. What comes from an alias or a
+    /// merge key is not in it.
+    #[must_use]
+    pub fn lines(&self) -> HashMap<String, usize> {
+        duplicates::lines(&self.text, self.first_line)
     }
 
     /// The error for a key that stands twice and matters.

@@ -192,6 +192,12 @@ impl<'a> Object<'a> {
         self.value
     }
 
+    /// JSON pointer to the object in its document.
+    #[must_use]
+    pub fn pointer(&self) -> &str {
+        &self.pointer
+    }
+
     /// `apiVersion`, its own or that of its list.
     #[must_use]
     pub const fn api_version(&self) -> Option<&'a str> {

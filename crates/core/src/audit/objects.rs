@@ -1,0 +1,157 @@
+//! Budgets, autoscalers and labels of namespaces.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+/// Objects around workloads, beside what is in front of them. They may be added in any order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Setting {
+    /// By namespace.
+    pub(super) budgets: HashMap<String, Vec<Budget>>,
+    /// By namespace, and kind and name of their target.
+    autoscalers: HashMap<(String, String, String), Vec<i64>>,
+    /// Labels by the namespace's name.
+    pub(super) namespaces: HashMap<String, Vec<(String, String)>>,
+    /// Namespaces that have a Service in the input.
+    pub(super) with_services: HashSet<String>,
+}
+
+/// A `PodDisruptionBudget`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Budget {
+    pub(super) name: String,
+    pub(super) selector: Value,
+    pub(super) min_available: Option<Amount>,
+    pub(super) max_unavailable: Option<Amount>,
+}
+
+/// A number of pods, or a part of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Amount {
+    Pods(i64),
+    Percent(i64),
+}
+
+impl Setting {
+    /// Takes an object, if it matters. `namespace` is for those that do not say.
+    pub fn add(&mut self, api_version: &str, kind: &str, object: &Value, namespace: &str) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let namespace = text("/metadata/namespace").unwrap_or(namespace).to_owned();
+        let name = text("/metadata/name").unwrap_or_default().to_owned();
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        match (group, kind) {
+            ("", "Service") => {
+                self.with_services.insert(namespace);
+            }
+            ("", "Namespace") => {
+                let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+                let labels = labels.into_iter().flatten();
+                let labels = labels
+                    .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+                self.namespaces.insert(name, labels.collect());
+            }
+            ("policy", "PodDisruptionBudget") => {
+                self.budgets.entry(namespace).or_default().push(Budget {
+                    name,
+                    selector: object.pointer("/spec/selector").cloned().unwrap_or_default(),
+                    min_available: Amount::read(object.pointer("/spec/minAvailable")),
+                    max_unavailable: Amount::read(object.pointer("/spec/maxUnavailable")),
+                });
+            }
+            ("autoscaling", "HorizontalPodAutoscaler") => {
+                let min = object.pointer("/spec/minReplicas").and_then(Value::as_i64).unwrap_or(1);
+                self.add_autoscaler(object, namespace, min);
+            }
+            ("keda.sh", "ScaledObject") => {
+                let min = object.pointer("/spec/minReplicaCount").and_then(Value::as_i64);
+                self.add_autoscaler(object, namespace, min.unwrap_or(0));
+            }
+            _ => {}
+        }
+    }
+
+    /// A `HorizontalPodAutoscaler`, or a `ScaledObject` of KEDA.
+    fn add_autoscaler(&mut self, object: &Value, namespace: String, min_replicas: i64) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let kind = text("/spec/scaleTargetRef/kind").unwrap_or("Deployment").to_owned();
+        let name = text("/spec/scaleTargetRef/name").unwrap_or_default().to_owned();
+        self.autoscalers.entry((namespace, kind, name)).or_default().push(min_replicas);
+    }
+
+    /// The fewest pods that an autoscaler leaves of a workload, if it has one.
+    pub(super) fn min_replicas(&self, namespace: &str, kind: &str, name: &str) -> Option<i64> {
+        let key = (namespace.to_owned(), kind.to_owned(), name.to_owned());
+        self.autoscalers.get(&key)?.iter().copied().min()
+    }
+}
+
+impl Budget {
+    /// Whether it selects pods with these labels. An empty selector selects all, none selects nothing.
+    pub(super) fn selects(&self, labels: &[(String, String)]) -> bool {
+        let Some(selector) = self.selector.as_object() else { return false };
+        let value =
+            |key: &str| labels.iter().find(|(own, _)| own == key).map(|(_, it)| it.as_str());
+        let wanted = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+        let expressions = selector.get("matchExpressions").and_then(Value::as_array);
+        let mut expressions = expressions.into_iter().flatten();
+        let mut wanted = wanted;
+        wanted.all(|(key, wanted)| wanted.as_str().is_some() && wanted.as_str() == value(key))
+            && expressions.all(|expression| {
+                let text = |field: &str| expression.get(field).and_then(Value::as_str);
+                let own = value(text("key").unwrap_or_default());
+                let values = expression.get("values").and_then(Value::as_array);
+                let is_one = || {
+                    let mut values = values.into_iter().flatten();
+                    own.is_some() && values.any(|value| value.as_str() == own)
+                };
+                match text("operator") {
+                    Some("In") => is_one(),
+                    Some("NotIn") => !is_one(),
+                    Some("Exists") => own.is_some(),
+                    Some("DoesNotExist") => own.is_none(),
+                    _ => false,
+                }
+            })
+    }
+
+    /// How many of so many pods it allows to evict.
+    pub(super) fn allowed(&self, replicas: i64) -> i64 {
+        match (self.max_unavailable, self.min_available) {
+            (Some(unavailable), _) => unavailable.of_up(replicas),
+            (None, Some(available)) => replicas.saturating_sub(available.of_up(replicas)),
+            (None, None) => replicas,
+        }
+    }
+}
+
+impl Amount {
+    pub(super) fn read(value: Option<&Value>) -> Option<Self> {
+        match value? {
+            Value::Number(number) => number.as_i64().map(Self::Pods),
+            Value::String(text) => match text.strip_suffix('%') {
+                Some(percent) => percent.parse().ok().map(Self::Percent),
+                None => text.parse().ok().map(Self::Pods),
+            },
+            _ => None,
+        }
+    }
+
+    /// Parts of a pod count as one.
+    pub(super) fn of_up(self, replicas: i64) -> i64 {
+        match self {
+            Self::Pods(pods) => pods,
+            Self::Percent(percent) => {
+                replicas.saturating_mul(percent).saturating_add(99).div_euclid(100)
+            }
+        }
+    }
+
+    /// Parts of a pod do not count.
+    pub(super) fn of_down(self, replicas: i64) -> i64 {
+        match self {
+            Self::Pods(pods) => pods,
+            Self::Percent(percent) => replicas.saturating_mul(percent).div_euclid(100),
+        }
+    }
+}

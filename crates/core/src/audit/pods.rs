@@ -1,0 +1,133 @@
+//! Rules about the pod as a whole: grace period, readiness, nodes, fronts.
+
+use serde_json::Value;
+
+use super::subject::Subject;
+use super::{Certainty, Finding, Rule};
+
+/// `--max-graceful-termination-sec` of the cluster autoscaler.
+const AUTOSCALER_LIMIT_SECONDS: i64 = 600;
+/// The label that makes the AWS Load Balancer Controller inject readiness gates.
+const AWS_GATE_LABEL: &str = "elbv2.k8s.aws/pod-readiness-gate-inject";
+/// Labels of spot nodes, the value, and the seconds between notice and end.
+const SPOT: [(&str, &str, i64); 5] = [
+    ("cloud.google.com/gke-spot", "true", 15),
+    ("cloud.google.com/gke-preemptible", "true", 15),
+    ("kubernetes.azure.com/scalesetpriority", "spot", 30),
+    ("karpenter.sh/capacity-type", "spot", 120),
+    ("eks.amazonaws.com/capacityType", "SPOT", 120),
+];
+const GRACE: &str = "/spec/terminationGracePeriodSeconds";
+
+pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if subject.is_served() {
+        found.extend(grace_zero(subject));
+        found.extend(not_ready_checked(subject));
+        found.extend(host_port(subject));
+        found.extend(never_withdrawn(subject));
+        found.extend(new_pods_too_early(subject));
+        found.extend(spot_window(subject));
+        found.extend(grace_above_limit(subject));
+    }
+    found
+}
+
+fn grace_zero(subject: &Subject<'_>) -> Option<Finding> {
+    let pointer = subject.in_pod(GRACE);
+    (subject.grace_seconds() <= 0)
+        .then(|| Subject::finding(Rule::GraceZero, Certainty::Certain, pointer, ""))
+}
+
+fn grace_above_limit(subject: &Subject<'_>) -> Option<Finding> {
+    let grace = subject.grace_seconds();
+    let detail = format!("{grace}s");
+    let pointer = subject.in_pod(GRACE);
+    (grace > AUTOSCALER_LIMIT_SECONDS)
+        .then(|| Subject::finding(Rule::GraceAboveLimit, Certainty::Possible, pointer, detail))
+}
+
+fn not_ready_checked(subject: &Subject<'_>) -> Option<Finding> {
+    let has_gates = !subject.pod.readiness_gates.is_empty();
+    let lists = ["/spec/containers", "/spec/initContainers"];
+    let containers = lists.iter().filter_map(|list| subject.pod_value(list)?.as_array()).flatten();
+    let mut probes = containers.filter_map(|container| container.get("readinessProbe"));
+    if has_gates || probes.any(|probe| !probe.is_null()) {
+        return None;
+    }
+    let pointer = subject.in_pod("/spec/containers");
+    Some(Subject::finding(Rule::NotReadyChecked, Certainty::Certain, pointer, ""))
+}
+
+fn host_port(subject: &Subject<'_>) -> Option<Finding> {
+    let pointer = subject.in_pod("/spec/containers");
+    subject
+        .pod
+        .has_host_ports
+        .then(|| Subject::finding(Rule::HostPort, Certainty::Certain, pointer, ""))
+}
+
+/// Peers of a `StatefulSet` find each other by a headless Service like that; clients have another one.
+fn never_withdrawn(subject: &Subject<'_>) -> Option<Finding> {
+    let of = |name: &'static str| {
+        subject
+            .fronts
+            .iter()
+            .filter(move |front| front.kind.name == name)
+            .filter_map(|front| front.path.last())
+    };
+    let headless: Vec<_> = of("headless").collect();
+    let has_others = subject
+        .fronts
+        .iter()
+        .any(|front| front.path.last().is_some_and(|service| !headless.contains(&service)));
+    let service = of("not-ready-addresses").find(|it| !headless.contains(it) || !has_others)?;
+    let certainty =
+        if headless.contains(&service) { Certainty::Possible } else { Certainty::Certain };
+    let pointer = subject.in_pod("/metadata/labels");
+    Some(Subject::finding(Rule::NeverWithdrawn, certainty, pointer, service.to_string()))
+}
+
+fn new_pods_too_early(subject: &Subject<'_>) -> Option<Finding> {
+    const TARGETS: [&str; 5] = [
+        "aws-nlb-ip",
+        "aws-alb-ip",
+        "aws-target-group-http",
+        "aws-target-group-tcp",
+        "aws-target-group",
+    ];
+    let front = subject.fronts.iter().find(|front| TARGETS.contains(&front.kind.name.as_str()))?;
+    let has_gate =
+        subject.pod.readiness_gates.iter().any(|gate| gate.starts_with("target-health."));
+    let labels = subject.setting.namespaces.get(&subject.pod.namespace);
+    let is_labelled = labels.is_some_and(|labels| {
+        labels.iter().any(|(key, value)| key == AWS_GATE_LABEL && value == "enabled")
+    });
+    if has_gate || is_labelled {
+        return None;
+    }
+    let certainty = if labels.is_some() { Certainty::Likely } else { Certainty::Possible };
+    let pointer = subject.in_pod("/spec");
+    Some(Subject::finding(Rule::NewPodsTooEarly, certainty, pointer, front.kind.title.clone()))
+}
+
+fn spot_window(subject: &Subject<'_>) -> Option<Finding> {
+    let selector = subject.pod_value("/spec/nodeSelector");
+    let tolerations = subject.pod_value("/spec/tolerations").and_then(Value::as_array);
+    SPOT.iter().find_map(|(key, value, window)| {
+        let is = |wanted: &str, place: &Value| place.as_str() == Some(wanted);
+        let is_selected = selector.and_then(|it| it.get(key)).is_some_and(|it| is(value, it));
+        let is_tolerated = tolerations.into_iter().flatten().any(|toleration| {
+            toleration.get("key").is_some_and(|it| is(key, it))
+                && toleration.get("value").is_none_or(|it| is(value, it))
+        });
+        let grace = subject.grace_seconds();
+        if grace <= *window || !(is_selected || is_tolerated) {
+            return None;
+        }
+        let certainty = if is_selected { Certainty::Likely } else { Certainty::Possible };
+        let detail = format!("{key}: {window}s; the grace period is {grace}s");
+        let field = if is_selected { "/spec/nodeSelector" } else { "/spec/tolerations" };
+        Some(Subject::finding(Rule::SpotWindow, certainty, subject.in_pod(field), detail))
+    })
+}

@@ -1,0 +1,102 @@
+//! Rules about how pods are replaced: strategy, replicas, budgets, autoscalers.
+
+use serde_json::Value;
+
+use super::objects::Amount;
+use super::subject::Subject;
+use super::{Certainty, Finding, Rule};
+
+pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if subject.is_served() {
+        found.extend(recreate(subject));
+        found.extend(all_at_once(subject));
+        found.extend(single_replica(subject));
+        found.extend(no_budget(subject));
+        found.extend(scale_to_zero(subject));
+    }
+    found.extend(budget_blocks(subject));
+    found
+}
+
+/// Where a workload says how updates replace pods.
+fn strategy(subject: &Subject<'_>) -> Option<&'static str> {
+    match subject.workload.kind {
+        "Deployment" => Some("/spec/strategy"),
+        "StatefulSet" => Some("/spec/updateStrategy"),
+        _ => None,
+    }
+}
+
+fn recreate(subject: &Subject<'_>) -> Option<Finding> {
+    let pointer = format!("{}/type", strategy(subject)?);
+    let is_recreate = subject.value(&pointer).and_then(Value::as_str) == Some("Recreate");
+    is_recreate.then(|| Subject::finding(Rule::Recreate, Certainty::Certain, pointer, ""))
+}
+
+fn all_at_once(subject: &Subject<'_>) -> Option<Finding> {
+    let place = strategy(subject)?;
+    let kind = subject.value(&format!("{place}/type")).and_then(Value::as_str);
+    if kind.is_some_and(|kind| kind != "RollingUpdate") {
+        return None;
+    }
+    let (replicas, certainty) = subject.replicas().filter(|(replicas, _)| *replicas > 0)?;
+    let pointer = format!("{place}/rollingUpdate/maxUnavailable");
+    let unavailable = Amount::read(subject.value(&pointer));
+    let surge = Amount::read(subject.value(&format!("{place}/rollingUpdate/maxSurge")));
+    let is_deployment = subject.workload.kind == "Deployment";
+    let unavailable = if is_deployment {
+        let unavailable = unavailable.unwrap_or(Amount::Percent(25)).of_down(replicas);
+        let surge = surge.unwrap_or(Amount::Percent(25)).of_up(replicas);
+        // Both can't be 0: Kubernetes takes 1 then.
+        if unavailable == 0 && surge == 0 { 1 } else { unavailable }
+    } else {
+        unavailable.unwrap_or(Amount::Pods(1)).of_up(replicas)
+    };
+    // One pod of a StatefulSet is always all of them; that is said by another rule.
+    let is_all = unavailable >= replicas && (is_deployment || replicas > 1);
+    let detail = format!("{unavailable} of {replicas}");
+    is_all.then(|| Subject::finding(Rule::AllAtOnce, certainty, pointer, detail))
+}
+
+fn single_replica(subject: &Subject<'_>) -> Option<Finding> {
+    let (replicas, certainty) = subject.replicas()?;
+    let by_autoscaler = subject.autoscaled().map(|_| "minReplicas of its autoscaler");
+    (replicas == 1).then(|| {
+        Subject::finding(
+            Rule::SingleReplica,
+            certainty,
+            "/spec/replicas",
+            by_autoscaler.unwrap_or_default(),
+        )
+    })
+}
+
+/// The budget may be in another input.
+fn no_budget(subject: &Subject<'_>) -> Option<Finding> {
+    let (replicas, _) = subject.replicas()?;
+    let has_budget = budgets(subject).next().is_some();
+    (replicas > 1 && !has_budget).then(|| {
+        let detail = format!("{replicas} replicas");
+        Subject::finding(Rule::NoBudget, Certainty::Likely, "/spec/replicas", detail)
+    })
+}
+
+fn budget_blocks(subject: &Subject<'_>) -> Option<Finding> {
+    let (replicas, certainty) = subject.replicas().filter(|(replicas, _)| *replicas > 0)?;
+    let blocking = budgets(subject).find(|budget| budget.allowed(replicas) <= 0)?;
+    let detail = format!("PodDisruptionBudget {}/{}", subject.pod.namespace, blocking.name);
+    let pointer = subject.in_pod("/metadata/labels");
+    Some(Subject::finding(Rule::BudgetBlocks, certainty, pointer, detail))
+}
+
+fn scale_to_zero(subject: &Subject<'_>) -> Option<Finding> {
+    subject.autoscaled().filter(|replicas| *replicas <= 0)?;
+    Some(Subject::finding(Rule::ScaleToZero, Certainty::Certain, "/spec/replicas", ""))
+}
+
+fn budgets<'s>(subject: &Subject<'s>) -> impl Iterator<Item = &'s super::objects::Budget> {
+    let pod = subject.pod;
+    let budgets = subject.setting.budgets.get(&pod.namespace).into_iter().flatten();
+    budgets.filter(move |budget| budget.selects(&pod.labels))
+}

@@ -1,0 +1,275 @@
+//! The rules: one table of id, severity, sentence, advice and source. The ids are for scripts and never
+//! change; `docs/audit.md` is made from here.
+
+use std::fmt;
+
+/// What a rule says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleText {
+    /// Stable, lower case with dashes.
+    pub id: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Why requests are dropped, one sentence.
+    pub sentence: &'static str,
+    /// What mends it.
+    pub advice: &'static str,
+    /// Where that is written.
+    pub source: &'static str,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// A cost, or a doubt.
+    Info,
+    /// Requests are dropped in drains, scale-downs or behind certain fronts.
+    Warning,
+    /// Requests are dropped in an ordinary rollout.
+    Error,
+}
+
+/// How a finding is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Certainty {
+    /// It depends on something that is not in the input.
+    Possible,
+    /// By the catalogue or by figures that differ between installations.
+    Likely,
+    /// By the specification and what is written.
+    Certain,
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, $severity:ident, $sentence:literal, $advice:literal, $source:literal;)*) => {
+        /// A rule.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rule {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Id, severity, sentence, advice and source.
+            #[must_use]
+            pub const fn text(self) -> RuleText {
+                match self {
+                    $(Self::$name => RuleText {
+                        id: $id,
+                        severity: Severity::$severity,
+                        sentence: $sentence,
+                        advice: $advice,
+                        source: $source,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    /// Nothing holds the stop signal back.
+    StopsAtOnce = "stops-at-once", Error,
+        "The container gets its stop signal at once, while everything in front of the pod still sends it new requests.",
+        "Delay the stop signal: label the namespace prestop.dev/inject: enabled, or write a preStop hook that sleeps for as long as the fronts need.",
+        "https://github.com/kubernetes/kubernetes/issues/43576";
+    /// A delay that its front outlasts.
+    DelayTooShort = "delay-too-short", Warning,
+        "The delay is shorter than the time for which the front goes on sending.",
+        "Make the delay as long as the front needs; prestop fronts shows each front of the workload.",
+        "https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/2106";
+    /// The program of the hook is not in the image.
+    HookCannotStart = "hook-cannot-start", Error,
+        "The image does not have the program that the hook runs: the hook fails, and the stop signal follows at once.",
+        "Use Kubernetes' own sleep action (sleep: {seconds: N}), or remove the hook and let prestop inject one.",
+        "https://github.com/coredns/helm/issues/43";
+    /// `preStop.tcpSocket`.
+    TcpSocketHook = "tcp-socket-hook", Error,
+        "Kubernetes accepts a tcpSocket hook and never runs it: the stop signal follows at once.",
+        "Replace it with a sleep, or remove it and let prestop inject a hook.",
+        "https://github.com/kubernetes/api/blob/master/core/v1/types.go";
+    /// A quit that the stop signal cuts off.
+    QuitWithoutWait = "quit-without-wait", Error,
+        "The hook asks the application to finish and ends at once: the stop signal follows and cuts the requests in flight off.",
+        "Sleep before the command and wait after it, or remove the hook: prestop injects delay, quit and wait.",
+        "https://github.com/kubernetes/kubernetes/issues/39170";
+    /// A hook that ends the application at once.
+    HookIsNoDelay = "hook-is-no-delay", Warning,
+        "The hook ends the application before the fronts have stopped sending, or drops its requests.",
+        "Sleep before the command, or remove the hook and let prestop inject one.",
+        "https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/";
+    /// An `httpGet` that shuts the server down.
+    HttpHookClosesPort = "http-hook-closes-port", Warning,
+        "By its path the hook asks the server to shut down: the port closes while new requests still arrive.",
+        "Delay first, and let the stop signal end the server; or remove the hook and let prestop inject one.",
+        "https://docs.spring.io/spring-boot/api/rest/actuator/shutdown.html";
+    /// `sleep` before Kubernetes 1.30.
+    SleepNotKnown = "sleep-not-known", Error,
+        "This version of Kubernetes does not know the sleep action: it drops the hook or refuses the pod.",
+        "Run the image's own sleep (exec: {command: [sleep, N]}), or let prestop inject what the version knows.",
+        "https://www.kubernetes.dev/resources/keps/3960/";
+    /// The image drops its requests on its stop signal.
+    HardStopSignal = "hard-stop-signal", Error,
+        "The application drops the requests in flight on its stop signal.",
+        "Let prestop inject the quit of the application's profile, or use a tag whose stop signal is graceful.",
+        "https://github.com/docker-library/docs/tree/master/nginx";
+    /// A shell that ignores the stop signal.
+    ShellIsPid1 = "shell-is-pid-1", Error,
+        "A shell is PID 1 and ignores the stop signal: the application is killed when the grace period ends, with its requests.",
+        "Begin the last command of the script with exec.",
+        "https://docs.docker.com/reference/dockerfile/#shell-form-entrypoint-example";
+    /// `stopSignal` without `spec.os.name`.
+    StopSignalNeedsOs = "stop-signal-needs-os", Warning,
+        "The API server refuses a pod with lifecycle.stopSignal and without spec.os.name as soon as it knows the field.",
+        "Set spec.os.name: linux.",
+        "https://www.kubernetes.dev/resources/keps/4960/";
+    /// The hook leaves no time.
+    HookFillsGrace = "hook-fills-grace", Error,
+        "The hook sleeps for the whole grace period: the application has 2 s to finish, then it is killed.",
+        "Make terminationGracePeriodSeconds as long as the hook and the longest request together.",
+        "https://github.com/Yelp/paasta/pull/3909";
+    /// The application's own timeout does not fit.
+    GraceShorterThanApp = "grace-shorter-than-app", Warning,
+        "The application may take longer to finish than the grace period leaves it: it is killed with its requests.",
+        "Make terminationGracePeriodSeconds as long as the hook and the application's timeout together.",
+        "https://github.com/spring-projects/spring-boot/issues/26469";
+    /// `terminationGracePeriodSeconds: 0`.
+    GraceZero = "grace-zero", Error,
+        "With a grace period of 0 the pod is killed at once, and no hook runs.",
+        "Set terminationGracePeriodSeconds to the longest request and the delay together.",
+        "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced";
+    /// More than node drains allow.
+    GraceAboveLimit = "grace-above-limit", Warning,
+        "The cluster autoscaler cuts grace periods to 10 minutes by default when it removes a node.",
+        "Shorten the grace period, or raise --max-graceful-termination-sec of the autoscaler.",
+        "https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md";
+    /// Spot nodes give less notice.
+    SpotWindow = "spot-window", Warning,
+        "Spot nodes disappear sooner after their notice than the grace period lasts.",
+        "Make delay and requests fit into the notice, or keep the workload off spot nodes.",
+        "https://cloud.google.com/kubernetes-engine/docs/concepts/spot-vms";
+    /// A probe's grace period is shorter than the hook.
+    ProbeGraceCutsHook = "probe-grace-cuts-hook", Warning,
+        "When the probe fails, its own grace period ends before the hook does.",
+        "Raise or remove terminationGracePeriodSeconds of the probe.",
+        "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#probe-level-terminationgraceperiodseconds";
+    /// `Recreate`.
+    Recreate = "recreate", Error,
+        "The strategy Recreate stops all pods before it starts the first new one: nothing serves in between.",
+        "Use RollingUpdate with maxUnavailable: 0.",
+        "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#recreate-deployment";
+    /// A rollout may take all pods at once.
+    AllAtOnce = "all-at-once", Error,
+        "A rollout may stop all pods at once: maxUnavailable is as large as the number of replicas.",
+        "Set maxUnavailable: 0 and maxSurge: 1 (StatefulSets: maxUnavailable: 1 with two replicas or more).",
+        "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#max-unavailable";
+    /// One pod.
+    SingleReplica = "single-replica", Warning,
+        "There is one pod: an eviction stops it before another one is ready.",
+        "Run two replicas and a PodDisruptionBudget.",
+        "https://github.com/kubernetes/kubernetes/issues/66811";
+    /// No PDB.
+    NoBudget = "no-budget", Warning,
+        "No PodDisruptionBudget selects the pods: a drain may evict all of them at once.",
+        "Add a PodDisruptionBudget with maxUnavailable: 1.",
+        "https://kubernetes.io/docs/tasks/run-application/configure-pdb/";
+    /// A PDB that allows nothing.
+    BudgetBlocks = "budget-blocks", Warning,
+        "The PodDisruptionBudget allows no eviction: drains wait, until somebody forces them past hook and grace period.",
+        "Set maxUnavailable: 1, or run more replicas than minAvailable.",
+        "https://kubernetes.io/docs/concepts/workloads/pods/disruptions/";
+    /// No readiness probe.
+    NotReadyChecked = "not-ready-checked", Error,
+        "No container has a readiness probe: a new pod gets requests before it listens, and the rollout goes on to stop the old ones.",
+        "Add a readinessProbe to the container that serves.",
+        "https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/#readiness-probe";
+    /// Load balancer registration is slower than the rollout.
+    NewPodsTooEarly = "new-pods-too-early", Warning,
+        "The rollout goes on when a new pod is ready, and the load balancer sends to it only when it is registered: for a time no target is healthy.",
+        "Label the namespace elbv2.k8s.aws/pod-readiness-gate-inject: enabled.",
+        "https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/deploy/pod_readiness_gate/";
+    /// `publishNotReadyAddresses`.
+    NeverWithdrawn = "never-withdrawn", Warning,
+        "A Service with publishNotReadyAddresses goes on sending to terminating pods until they are gone: no delay helps.",
+        "Use a second Service without publishNotReadyAddresses for clients.",
+        "https://github.com/kubernetes/endpointslice/blob/master/utils.go";
+    /// An autoscaler that goes to zero.
+    ScaleToZero = "scale-to-zero", Warning,
+        "The autoscaler may remove the last pod, and a plain Service has nobody to send to then.",
+        "Set minReplicas: 2, or put an activator in front.",
+        "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/";
+    /// Ports of the node.
+    HostPort = "host-port", Info,
+        "Clients that use the node's address are not told that the pod terminates.",
+        "Put a load balancer that checks health in front, or give a DaemonSet maxSurge: 1.",
+        "https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#communicating-with-daemon-pods";
+    /// A delay for nothing.
+    WorkerWithDelay = "worker-with-delay", Info,
+        "Nothing in the input sends requests to the pod: the delay only makes each stop slower.",
+        "Annotate the pod template prestop.dev/delay: 0s, or remove the hook.",
+        "https://github.com/zendesk/samson/pull/3477";
+    /// Restarts without hooks.
+    InPlaceRestart = "in-place-restart", Info,
+        "When all containers are restarted in place, the kubelet runs no preStop hook and ignores the grace period.",
+        "Nothing prevents it; keep such restarts for pods that nobody sends requests to.",
+        "https://www.kubernetes.dev/resources/keps/5532/";
+}
+
+impl Rule {
+    /// Whether it matters only where something sends requests to the pod.
+    #[must_use]
+    pub const fn needs_requests(self) -> bool {
+        !matches!(
+            self,
+            Self::SleepNotKnown
+                | Self::StopSignalNeedsOs
+                | Self::InPlaceRestart
+                | Self::WorkerWithDelay
+                | Self::BudgetBlocks
+        )
+    }
+
+    /// The rule of that id.
+    #[must_use]
+    pub fn by_id(id: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|rule| rule.text().id == id)
+    }
+}
+
+impl Severity {
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Certainty {
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl fmt::Display for Certainty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}

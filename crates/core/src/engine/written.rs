@@ -1,0 +1,105 @@
+//! What a container does when it is stopped as it is written, before anything is injected. For the audit.
+
+use super::own_hook::OwnHook;
+use super::own_timeout::own_timeout;
+use super::pod::Container;
+use crate::catalogue::{Catalogue, ImageReference, Profile, ProfileHook, Signal};
+use crate::view::Shape;
+
+/// A container as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) hook: WrittenHook,
+    /// The time that the application takes to stop by its own settings, and the option that says so.
+    pub(crate) timeout: Option<(i64, &'static str)>,
+    /// The application is known to drop its requests on the stop signal.
+    pub(crate) stops_abruptly: bool,
+    /// What the catalogue says about the image.
+    pub(crate) role: WrittenRole,
+}
+
+/// The container's own hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrittenHook {
+    None,
+    /// It does nothing but sleep.
+    Delay(i64),
+    /// It does more, and sleeps for at least so long.
+    More(i64),
+}
+
+/// What the catalogue says about an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrittenRole {
+    /// Nothing that matters here.
+    Application,
+    /// It runs beside an application.
+    Sidecar,
+    /// Its operator, chart or image looks after its end.
+    LeftAlone,
+}
+
+impl Written {
+    pub(crate) fn of(container: &Container<'_>, catalogue: &Catalogue) -> Self {
+        let image = container.image.value().and_then(|image| ImageReference::parse(image));
+        let name = container.name.value().map_or("", AsRef::as_ref);
+        let profile = catalogue.for_container(name, image.as_ref()).map(|(profile, _)| profile);
+        let role = match profile {
+            Some(profile) if profile.sidecar_margin_seconds.is_some() => WrittenRole::Sidecar,
+            Some(profile) if profile.hook == ProfileHook::LeaveAlone => WrittenRole::LeftAlone,
+            _ => WrittenRole::Application,
+        };
+        Self {
+            hook: hook(container),
+            timeout: own_timeout(container).map(|timeout| (timeout.seconds, timeout.option)),
+            stops_abruptly: profile
+                .is_some_and(|profile| stops_abruptly(container, image.as_ref(), profile)),
+            role,
+        }
+    }
+
+    /// How long its stop signal is certainly held back.
+    pub(crate) const fn held_seconds(&self) -> i64 {
+        match self.hook {
+            WrittenHook::None => 0,
+            WrittenHook::Delay(seconds) | WrittenHook::More(seconds) => seconds,
+        }
+    }
+}
+
+fn hook(container: &Container<'_>) -> WrittenHook {
+    let pre_stop = container.lifecycle.value().map(|lifecycle| &lifecycle.pre_stop);
+    match pre_stop {
+        None | Some(Shape::Absent) => WrittenHook::None,
+        Some(Shape::Wrong) => WrittenHook::More(0),
+        Some(Shape::Value(hook)) => match OwnHook::read(hook) {
+            Some(hook) if hook.is_plain_delay() => WrittenHook::Delay(hook.seconds),
+            Some(hook) => WrittenHook::More(hook.seconds),
+            None => WrittenHook::More(0),
+        },
+    }
+}
+
+/// A command of the author's may be another program.
+fn stops_abruptly(
+    container: &Container<'_>,
+    image: Option<&ImageReference<'_>>,
+    profile: &Profile,
+) -> bool {
+    let has_command = match &container.command {
+        Shape::Absent => false,
+        Shape::Value(command) => !command.is_empty(),
+        Shape::Wrong => true,
+    };
+    let Some(image) = image.filter(|image| !has_command && profile.is_for(image)) else {
+        return false;
+    };
+    let tag = image.certain_tag();
+    let own = container.lifecycle.value().and_then(|lifecycle| lifecycle.stop_signal.value());
+    let is_graceful = match own.map(|signal| signal.parse::<Signal>()) {
+        None => profile.stop_signal(tag).map(|fact| fact.graceful),
+        Some(Ok(signal)) => profile.is_graceful_signal(signal, tag),
+        Some(Err(_)) => None,
+    };
+    is_graceful == Some(false)
+}
