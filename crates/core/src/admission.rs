@@ -110,14 +110,14 @@ pub fn review(
 }
 
 /// Whether a patch, as JSON, fits a pod, or why not.
-type Check = fn(&[u8], &Pod<'_>) -> Result<(), &'static str>;
+type SelfCheck = fn(&[u8], &Pod<'_>) -> Result<(), &'static str>;
 
 fn review_with(
     body: &[u8],
     namespaces: &dyn Namespaces,
     policy: &Policy,
     observe: &mut dyn FnMut(&Event<'_>),
-    check: Check,
+    check: SelfCheck,
 ) -> Result<Vec<u8>, Refusal> {
     let text = utf8(body).map_err(|error| Refusal::NotJson(error.to_string()))?;
     let review = Review::from_json(text).map_err(|error| Refusal::NotJson(error.to_string()))?;
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    fn answer(check: Check) -> (Value, bool) {
+    fn answer(check: SelfCheck) -> (Value, bool) {
         let body = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {

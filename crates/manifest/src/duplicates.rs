@@ -8,7 +8,7 @@ use granit_parser::{Event, Marker, Parser};
 use super::DuplicateKey;
 
 /// A collection that is open while the events are read.
-enum Open {
+enum OpenCollection {
     Mapping { keys: HashSet<String>, is_value_next: bool },
     List { next_index: usize },
 }
@@ -32,10 +32,13 @@ fn walk(text: &str, first_line: usize) -> Walk {
             Event::Scalar(ref value, ..) => walk.leaf(value, span.start),
             Event::Alias(_) => walk.leaf("*", span.start),
             Event::MappingStart(..) => {
-                let mapping = Open::Mapping { keys: HashSet::new(), is_value_next: false };
+                let mapping =
+                    OpenCollection::Mapping { keys: HashSet::new(), is_value_next: false };
                 walk.begin(mapping, span.start);
             }
-            Event::SequenceStart(..) => walk.begin(Open::List { next_index: 0 }, span.start),
+            Event::SequenceStart(..) => {
+                walk.begin(OpenCollection::List { next_index: 0 }, span.start)
+            }
             Event::MappingEnd | Event::SequenceEnd => {
                 walk.open.pop();
                 walk.end_node();
@@ -49,7 +52,7 @@ fn walk(text: &str, first_line: usize) -> Walk {
 #[derive(Default)]
 struct Walk {
     first_line: usize,
-    open: Vec<Open>,
+    open: Vec<OpenCollection>,
     /// The keys and indices down to the node that is being looked at.
     path: Vec<String>,
     found: Vec<DuplicateKey>,
@@ -59,7 +62,7 @@ struct Walk {
 impl Walk {
     /// A node without others in it: a key, or a value.
     fn leaf(&mut self, text: &str, place: Marker) {
-        if let Some(Open::Mapping { keys, is_value_next }) = self.open.last_mut()
+        if let Some(OpenCollection::Mapping { keys, is_value_next }) = self.open.last_mut()
             && !*is_value_next
         {
             *is_value_next = true;
@@ -80,13 +83,13 @@ impl Walk {
         self.end_node();
     }
 
-    fn begin(&mut self, collection: Open, place: Marker) {
+    fn begin(&mut self, collection: OpenCollection, place: Marker) {
         self.begin_item(place);
         self.open.push(collection);
     }
 
     fn begin_item(&mut self, place: Marker) {
-        if let Some(Open::List { next_index }) = self.open.last_mut() {
+        if let Some(OpenCollection::List { next_index }) = self.open.last_mut() {
             self.path.push(next_index.to_string());
             *next_index = next_index.saturating_add(1);
             self.note_line(place);
@@ -101,7 +104,7 @@ impl Walk {
 
     fn end_node(&mut self) {
         if let Some(around) = self.open.last_mut() {
-            if let Open::Mapping { is_value_next, .. } = around {
+            if let OpenCollection::Mapping { is_value_next, .. } = around {
                 *is_value_next = false;
             }
             self.path.pop();

@@ -29,7 +29,7 @@ pub struct Documents<R> {
     piece_begins: PieceBegins,
     /// The document that is being read, and where it began.
     text: Vec<u8>,
-    shape: Shape,
+    progress: Progress,
     number: usize,
     first_line: usize,
     is_over: bool,
@@ -45,7 +45,7 @@ enum PieceBegins {
 
 /// What the document looks like so far.
 #[derive(Debug, Clone)]
-enum Shape {
+enum Progress {
     /// Blank lines, comments and directives: no `---` yet, and no content.
     Opening,
     Yaml,
@@ -68,7 +68,7 @@ impl<R: BufRead> Documents<R> {
             used: 0,
             piece_begins: PieceBegins::Stream,
             text: Vec::new(),
-            shape: Shape::Opening,
+            progress: Progress::Opening,
             number: 1,
             first_line: 1,
             is_over: false,
@@ -101,10 +101,10 @@ impl<R: BufRead> Documents<R> {
         if self.text.is_empty() || self.piece_begins == PieceBegins::WithinLine || self.used > 0 {
             return false;
         }
-        match self.shape {
-            Shape::Closed => true,
+        match self.progress {
+            Progress::Closed => true,
             // Comments and directives above the first `---` belong to the document below it.
-            Shape::Opening => false,
+            Progress::Opening => false,
             _ => is_start_marker(&self.piece),
         }
     }
@@ -114,47 +114,49 @@ impl<R: BufRead> Documents<R> {
     fn take_piece(&mut self) -> Result<Option<Document>, ManifestError> {
         if self.used == 0 && self.piece_begins != PieceBegins::WithinLine {
             if is_marker(&self.piece, b"...") {
-                self.shape = Shape::Closed;
+                self.progress = Progress::Closed;
             } else if is_start_marker(&self.piece) {
-                self.shape = Shape::Yaml;
+                self.progress = Progress::Yaml;
             }
         }
-        if matches!(self.shape, Shape::Opening) {
-            self.shape = self.shape_of_opening();
+        if matches!(self.progress, Progress::Opening) {
+            self.progress = self.progress_of_opening();
         }
-        match &mut self.shape {
-            Shape::Json(scan) => {
+        match &mut self.progress {
+            Progress::Json(scan) => {
                 let rest = self.piece.get(self.used..).unwrap_or_default();
                 let mut steps = rest.iter().map(|byte| scan.step(*byte)).enumerate();
                 match steps.find(|(_, step)| *step != Step::Inside) {
                     Some((last, Step::Last)) => {
-                        self.shape = Shape::JsonEnded;
+                        self.progress = Progress::JsonEnded;
                         self.append(self.used.saturating_add(last).saturating_add(1))?;
                     }
                     Some(_) => {
-                        self.shape = Shape::Yaml;
+                        self.progress = Progress::Yaml;
                         self.append(self.piece.len())?;
                     }
                     None => self.append(self.piece.len())?,
                 }
             }
-            Shape::JsonEnded | Shape::JsonCommented => return self.take_after_json(),
-            Shape::Opening | Shape::Yaml | Shape::Closed => self.append(self.piece.len())?,
+            Progress::JsonEnded | Progress::JsonCommented => return self.take_after_json(),
+            Progress::Opening | Progress::Yaml | Progress::Closed => {
+                self.append(self.piece.len())?
+            }
         }
         Ok(None)
     }
 
     /// What the document is when the piece is added to an opening.
-    fn shape_of_opening(&self) -> Shape {
+    fn progress_of_opening(&self) -> Progress {
         let piece = self.piece.get(self.used..).unwrap_or_default();
         let piece = piece.strip_prefix(BYTE_ORDER_MARK).unwrap_or(piece);
         if piece.first() == Some(&b'%') {
-            return Shape::Opening;
+            return Progress::Opening;
         }
         match piece.trim_ascii_start().first() {
-            None | Some(b'#') if piece.ends_with(b"\n") => Shape::Opening,
-            Some(b'{' | b'[') if self.text_is_blank() => Shape::Json(JsonScan::default()),
-            _ => Shape::Yaml,
+            None | Some(b'#') if piece.ends_with(b"\n") => Progress::Opening,
+            Some(b'{' | b'[') if self.text_is_blank() => Progress::Json(JsonScan::default()),
+            _ => Progress::Yaml,
         }
     }
 
@@ -177,12 +179,12 @@ impl<R: BufRead> Documents<R> {
                 return self.finish();
             }
             Some(b'#') if next > self.used && self.piece.ends_with(b"\n") => {
-                self.shape = Shape::JsonCommented;
+                self.progress = Progress::JsonCommented;
             }
             Some(b'#') if self.used == 0 && self.piece.ends_with(b"\n") => {
-                self.shape = Shape::JsonCommented;
+                self.progress = Progress::JsonCommented;
             }
-            Some(_) => self.shape = Shape::Yaml,
+            Some(_) => self.progress = Progress::Yaml,
         }
         self.append(self.piece.len())?;
         Ok(None)
@@ -206,8 +208,8 @@ impl<R: BufRead> Documents<R> {
         if self.text.is_empty() {
             return Ok(None);
         }
-        let format = match mem::replace(&mut self.shape, Shape::Opening) {
-            Shape::Json(_) | Shape::JsonEnded => Format::Json,
+        let format = match mem::replace(&mut self.progress, Progress::Opening) {
+            Progress::Json(_) | Progress::JsonEnded => Format::Json,
             _ => Format::Yaml,
         };
         let text = match String::from_utf8(mem::take(&mut self.text)) {

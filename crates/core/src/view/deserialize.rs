@@ -9,13 +9,13 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::{FromJson, Items, Key, Members, Shape};
 
 /// Where a value is to be put.
-struct Place<'p, T>(&'p mut Shape<T>);
+struct InPlace<'p, T>(&'p mut Shape<T>);
 
 /// The place behind the last item.
-struct Next<'p, T>(&'p mut Vec<Shape<T>>);
+struct NextItem<'p, T>(&'p mut Vec<Shape<T>>);
 
 /// An object or a list of serde's.
-struct Source<A>(A);
+struct SerdeSource<A>(A);
 
 /// A text, borrowed where the source can lend it.
 #[derive(Deserialize)]
@@ -25,19 +25,19 @@ struct Lent<'a>(#[serde(borrow)] Cow<'a, str>);
 pub(crate) fn read_start<'de, T: FromJson<'de>>(start: &'de [u8]) -> Shape<T> {
     let mut shape = Shape::Absent;
     // What was read until then stays in its place.
-    let _ = Place(&mut shape).deserialize(&mut serde_json::Deserializer::from_slice(start));
+    let _ = InPlace(&mut shape).deserialize(&mut serde_json::Deserializer::from_slice(start));
     shape
 }
 
 impl<'de, T: FromJson<'de>> Deserialize<'de> for Shape<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut shape = Self::Absent;
-        Place(&mut shape).deserialize(deserializer)?;
+        InPlace(&mut shape).deserialize(deserializer)?;
         Ok(shape)
     }
 }
 
-impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Place<'_, T> {
+impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for InPlace<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -45,7 +45,7 @@ impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Place<'_, T> {
     }
 }
 
-impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Next<'_, T> {
+impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for NextItem<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -54,7 +54,7 @@ impl<'de, T: FromJson<'de>> DeserializeSeed<'de> for Next<'_, T> {
     }
 }
 
-impl<'de, T: FromJson<'de>> Visitor<'de> for Place<'_, T> {
+impl<'de, T: FromJson<'de>> Visitor<'de> for InPlace<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,14 +93,14 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for Place<'_, T> {
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        T::from_members(self.0, &mut Source(map))
+        T::from_members(self.0, &mut SerdeSource(map))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<(), A::Error> {
-        T::from_items(self.0, &mut Source(sequence))
+        T::from_items(self.0, &mut SerdeSource(sequence))
     }
 }
 
-impl<'de, A: MapAccess<'de>> Members<'de> for Source<A> {
+impl<'de, A: MapAccess<'de>> Members<'de> for SerdeSource<A> {
     type Error = A::Error;
 
     fn next_key(&mut self) -> Result<Option<Key<'de>>, A::Error> {
@@ -108,21 +108,21 @@ impl<'de, A: MapAccess<'de>> Members<'de> for Source<A> {
         Ok(key.map(|Lent(text)| text.into()))
     }
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), A::Error> {
-        self.0.next_value_seed(Place(place))
+        self.0.next_value_seed(InPlace(place))
     }
     fn pass_over(&mut self) -> Result<(), A::Error> {
         self.0.next_value::<IgnoredAny>().map(drop)
     }
 }
 
-impl<'de, A: SeqAccess<'de>> Items<'de> for Source<A> {
+impl<'de, A: SeqAccess<'de>> Items<'de> for SerdeSource<A> {
     type Error = A::Error;
 
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<bool, A::Error> {
-        self.0.next_element_seed(Place(place)).map(|item| item.is_some())
+        self.0.next_element_seed(InPlace(place)).map(|item| item.is_some())
     }
     fn read_to<T: FromJson<'de>>(&mut self, list: &mut Vec<Shape<T>>) -> Result<bool, A::Error> {
-        self.0.next_element_seed(Next(list)).map(|item| item.is_some())
+        self.0.next_element_seed(NextItem(list)).map(|item| item.is_some())
     }
     fn pass_over(&mut self) -> Result<bool, A::Error> {
         self.0.next_element::<IgnoredAny>().map(|item| item.is_some())

@@ -109,12 +109,12 @@ impl<'de> Reader<'de> {
                 T::from_text(Cow::Borrowed("")).into()
             }
             b'{' => {
-                let mut members = Open::new(self)?;
+                let mut members = OpenValue::new(self)?;
                 T::from_members(place, &mut members)?;
                 return members.end();
             }
             b'[' => {
-                let mut items = Open::new(self)?;
+                let mut items = OpenValue::new(self)?;
                 T::from_items(place, &mut items)?;
                 return items.end();
             }
@@ -272,13 +272,13 @@ fn code_point(bytes: &[u8]) -> Result<(char, &[u8]), Doubt> {
 }
 
 /// An object or a list that is open.
-struct Open<'r, 'de> {
+struct OpenValue<'r, 'de> {
     reader: &'r mut Reader<'de>,
     is_first: bool,
     is_over: bool,
 }
 
-impl<'r, 'de> Open<'r, 'de> {
+impl<'r, 'de> OpenValue<'r, 'de> {
     #[inline(always)]
     fn new(reader: &'r mut Reader<'de>) -> Result<Self, Doubt> {
         reader.depth_left = reader.depth_left.checked_sub(1).ok_or(Doubt)?;
@@ -312,7 +312,7 @@ impl<'r, 'de> Open<'r, 'de> {
     }
 }
 
-impl<'de> Items<'de> for Open<'_, 'de> {
+impl<'de> Items<'de> for OpenValue<'_, 'de> {
     type Error = Doubt;
 
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<bool, Doubt> {
@@ -342,7 +342,7 @@ impl<'de> Items<'de> for Open<'_, 'de> {
     }
 }
 
-impl<'de> Members<'de> for Open<'_, 'de> {
+impl<'de> Members<'de> for OpenValue<'_, 'de> {
     type Error = Doubt;
 
     #[inline(always)]

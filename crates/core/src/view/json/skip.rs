@@ -30,25 +30,25 @@ pub(super) fn value_of<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&
 }
 
 fn any_value<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
-    let mut open = Open::none();
+    let mut open = OpenStack::none();
     let mut rest = bytes;
-    let mut next = Next::Value;
+    let mut next = Expected::Value;
     loop {
         rest = match next {
-            Next::Key => match members(rest, &mut open, specials)? {
-                (rest, Next::Over) => rest,
+            Expected::Key => match members(rest, &mut open, specials)? {
+                (rest, Expected::Over) => rest,
                 (value, other) => {
                     (rest, next) = (value, other);
                     continue;
                 }
             },
-            Next::Value | Next::Over => match token(rest)? {
+            Expected::Value | Expected::Over => match token(rest)? {
                 (b'"', after) => text(after, specials)?,
                 (b'{', after) => match token(after)? {
                     (b'}', after) => after,
                     (b'"', after) => {
                         open = open.object()?;
-                        (rest, next) = (after, Next::Key);
+                        (rest, next) = (after, Expected::Key);
                         continue;
                     }
                     _ => return None,
@@ -56,7 +56,7 @@ fn any_value<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
                 (b'[', after) => {
                     let (b']', after) = token(after)? else {
                         open = open.list()?;
-                        (rest, next) = (after, Next::Value);
+                        (rest, next) = (after, Expected::Value);
                         continue;
                     };
                     after
@@ -75,11 +75,11 @@ fn any_value<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
             match (token(rest)?, open.is_object()) {
                 ((b',', after), true) => {
                     let (b'"', after) = token(after)? else { return None };
-                    (rest, next) = (after, Next::Key);
+                    (rest, next) = (after, Expected::Key);
                     break;
                 }
                 ((b',', after), false) => {
-                    (rest, next) = (after, Next::Value);
+                    (rest, next) = (after, Expected::Value);
                     break;
                 }
                 ((b'}', after), true) | ((b']', after), false) => {
@@ -94,7 +94,7 @@ fn any_value<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
 
 /// What comes next inside a value.
 #[derive(Clone, Copy)]
-enum Next {
+enum Expected {
     /// A key, whose quote is behind us.
     Key,
     /// A value, perhaps behind white space.
@@ -109,9 +109,9 @@ enum Next {
 #[inline(always)]
 fn members<'a>(
     bytes: &'a [u8],
-    open: &mut Open,
+    open: &mut OpenStack,
     specials: &mut Specials,
-) -> Option<(&'a [u8], Next)> {
+) -> Option<(&'a [u8], Expected)> {
     let mut rest = bytes;
     loop {
         rest = text(rest, specials)?;
@@ -142,7 +142,7 @@ fn members<'a>(
                 *open = open.list()?;
                 text(after, specials)?
             }
-            _ => return Some((colon(rest)?, Next::Value)),
+            _ => return Some((colon(rest)?, Expected::Value)),
         };
         loop {
             match (rest, open.is_object()) {
@@ -155,7 +155,7 @@ fn members<'a>(
                     *open = open.closed();
                     rest = after;
                     if open.is_none() {
-                        return Some((rest, Next::Over));
+                        return Some((rest, Expected::Over));
                     }
                 }
                 ([b',', b'{', b'"', after @ ..], false) => {
@@ -163,7 +163,7 @@ fn members<'a>(
                     rest = after;
                     break;
                 }
-                _ => return Some((rest, Next::Over)),
+                _ => return Some((rest, Expected::Over)),
             }
         }
     }
@@ -280,9 +280,9 @@ fn at_least_one_digit(bytes: &[u8]) -> Option<&[u8]> {
 /// The objects and lists that are open: a bit for each, 1 for objects, the innermost lowest, above
 /// all of them a 1 as mark.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Open(u64);
+struct OpenStack(u64);
 
-impl Open {
+impl OpenStack {
     const fn none() -> Self {
         Self(1)
     }
