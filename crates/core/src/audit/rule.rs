@@ -93,12 +93,12 @@ rules! {
     /// A quit that the stop signal cuts off.
     QuitWithoutWait = "quit-without-wait", Error,
         "The hook asks the application to finish and ends at once: the stop signal follows and cuts the requests in flight off.",
-        "Sleep before the command and wait after it, or remove the hook: prestop injects delay, quit and wait.",
+        "Annotate the pod template prestop.dev/own-hook: extend, and prestop adds delay and wait; or write both into the hook; or remove the hook, and prestop injects delay, quit and wait.",
         "https://github.com/kubernetes/kubernetes/issues/39170";
     /// A hook that ends the application at once.
     HookIsNoDelay = "hook-is-no-delay", Warning,
         "The hook ends the application before the fronts have stopped sending, or drops its requests.",
-        "Sleep before the command, or remove the hook and let prestop inject one.",
+        "Annotate the pod template prestop.dev/own-hook: extend, and prestop adds the delay; or sleep before the command; or remove the hook and let prestop inject one.",
         "https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/";
     /// An `httpGet` that shuts the server down.
     HttpHookClosesPort = "http-hook-closes-port", Warning,
