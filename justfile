@@ -12,14 +12,19 @@ lint:
     cargo clippy --workspace --all-targets --locked -- -D warnings
     .ci/shell-scripts
 
-# Tests with a real API server of 1.37 or 1.33; builds it with Go the first time (about six minutes).
-control-plane version="1.37":
+# Tests that need servers, shells, promtool, containerd ... (.ci/run installs them on Debian), as root.
+test-tools *arguments:
+    cargo test --locked --test prestop -- --ignored {{arguments}}
+
+# Tests of the chart and with a real API server of 1.37 or 1.33; builds it with Go the first time (six minutes).
+control-plane version="1.37" *arguments:
+    tests/tools/install
     tests/tools/install {{version}}
-    KUBEBUILDER_ASSETS="${CARGO_TARGET_DIR:-$PWD/target}/tools/control-plane-{{version}}" PRESTOP_REQUIRE_CONTROL_PLANE=1 cargo test --locked control_plane
+    KUBEBUILDER_ASSETS="${CARGO_TARGET_DIR:-$PWD/target}/tools/control-plane-{{version}}" cargo test --locked --test control_plane -- --include-ignored {{arguments}}
 
 # What is made of the chart: README, schema, install.yaml.
 chart:
-    UPDATE_GENERATED=1 cargo test --locked chart::
+    UPDATE_GENERATED=1 cargo test --locked --test control_plane -- --include-ignored chart::
 
 deny:
     cargo deny --workspace check

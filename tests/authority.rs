@@ -14,7 +14,7 @@ use prestop::cluster::certificates::{ServedCertificate, Validity};
 use tokio::runtime::Runtime;
 
 use self::api::ApiServer;
-use crate::serve::process::{Serve, configuration, wait_until};
+use prestop_test_support::process::{Serve, configuration, wait_until};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const LIFETIMES: Lifetimes = Lifetimes {

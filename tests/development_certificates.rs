@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::serve::process::Serve;
-use crate::serve::wire::{ClientTerms, Connection, body};
+use prestop_test_support::process::Serve;
+use prestop_test_support::wire::{ClientTerms, Connection, body};
 
 fn make(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/certs/make-development-certificates"))
@@ -19,20 +19,9 @@ fn make(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn has_openssl() -> bool {
-    let has = Command::new("openssl").arg("version").output().is_ok();
-    assert!(has || std::env::var_os("PRESTOP_REQUIRE_TOOLS").is_none(), "openssl is missing");
-    if !has {
-        println!("skipped: openssl is not installed");
-    }
-    has
-}
-
 #[test]
+#[ignore = "needs openssl; run: just test-tools"]
 fn the_server_takes_what_the_script_makes() {
-    if !has_openssl() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let made = make(folder.path(), &["web.example", "10.1.2.3"]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -59,10 +48,8 @@ fn the_server_takes_what_the_script_makes() {
 }
 
 #[test]
+#[ignore = "needs openssl; run: just test-tools"]
 fn nothing_is_written_over_unless_asked_for() {
-    if !has_openssl() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     assert!(make(folder.path(), &[]).status.success());
     let first = std::fs::read(folder.path().join("tls.crt")).unwrap();

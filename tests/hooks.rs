@@ -3,8 +3,7 @@
 //! requests in flight.
 //!
 //! Needs Linux, root (for `unshare`), util-linux, dash, bash, busybox, nginx, Apache httpd and
-//! `HAProxy`. What is missing is skipped with a printed reason; with `PRESTOP_REQUIRE_HOOK_TESTS=1`
-//! in the environment it fails the test.
+//! `HAProxy`. So these tests are ignored unless they are asked for: `just test-tools`.
 
 mod container;
 mod download;
@@ -57,15 +56,13 @@ fn hook_arguments(
     serde_json::from_value(body["exec"]["command"].clone()).unwrap()
 }
 
-/// Whether these programs are there and PID namespaces can be made; if not, the test is to return.
-fn can_run_containers(programs: &[&str]) -> bool {
+/// Fails where one of these programs is missing or PID namespaces can't be made.
+fn need_containers(programs: &[&str]) {
     static NAMESPACES: OnceLock<Result<(), String>> = OnceLock::new();
-    let absent = ["unshare", "nsenter"].iter().chain(programs).find(|name| program(name).is_none());
-    let obstacle = match absent {
-        Some(name) => Err(format!("no {name} here")),
-        None => NAMESPACES.get_or_init(try_namespaces).clone(),
-    };
-    obstacle.map_err(|reason| skip(&reason)).is_ok()
+    for name in ["unshare", "nsenter"].iter().chain(programs) {
+        assert!(program(name).is_some(), "no {name} here");
+    }
+    assert_eq!(*NAMESPACES.get_or_init(try_namespaces), Ok(()));
 }
 
 fn try_namespaces() -> Result<(), String> {
@@ -78,13 +75,6 @@ fn try_namespaces() -> Result<(), String> {
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
     Err(format!("no PID namespace: {}", stderr.trim()))
-}
-
-/// Says why a test is not run, which is a failure where everything has to be there.
-fn skip(reason: &str) {
-    let required = env::var_os("PRESTOP_REQUIRE_HOOK_TESTS").is_some_and(|value| value == "1");
-    assert!(!required, "PRESTOP_REQUIRE_HOOK_TESTS=1, but {reason}");
-    println!("skipped: {reason}");
 }
 
 /// Where a program is: on `PATH`, or where servers live even if `PATH` leaves that out.

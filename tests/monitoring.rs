@@ -11,7 +11,7 @@ use prestop::webhook::events::Certificate;
 use prestop::webhook::metrics::{ByNamespace, Format, Metrics};
 use serde_json::Value;
 
-use crate::chart::helm::documents;
+use prestop_test_support::helm::documents;
 
 fn root(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -62,17 +62,6 @@ fn expressions() -> Vec<String> {
     all
 }
 
-/// Whether a program of Debian's package `prometheus` is there; without it a test is skipped, which is
-/// an error where `PRESTOP_REQUIRE_TOOLS` is set.
-fn is_installed(program: &str) -> bool {
-    let is_there = Command::new(program).arg("--version").output().is_ok();
-    if !is_there {
-        assert!(std::env::var_os("PRESTOP_REQUIRE_TOOLS").is_none(), "{program} is missing");
-        println!("skipped: no {program} (Debian: prometheus)");
-    }
-    is_there
-}
-
 #[test]
 fn alerts_and_dashboard_ask_for_what_there_is() {
     let exported = exported();
@@ -110,10 +99,8 @@ fn each_alert_has_its_page_and_its_test() {
 }
 
 #[test]
+#[ignore = "needs prometheus and promtool; run: just test-tools"]
 fn alerts_fire_when_they_should() {
-    if !is_installed("promtool") {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     for file in ["charts/prestop/files/alerts.yaml", "tests/monitoring/alerts-test.yaml"] {
         let name = Path::new(file).file_name().unwrap();

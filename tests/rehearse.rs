@@ -1,8 +1,8 @@
 //! `prestop rehearse` with real servers in real namespaces.
 //!
-//! Needs Linux, util-linux, iproute2, root or user namespaces, Python 3 and nginx. What is missing is
-//! skipped with a printed reason; with `PRESTOP_REQUIRE_HOOK_TESTS=1` it fails the test. What needs
-//! none of it (the kubelet's rules, counting, the picture) is tested beside its code.
+//! Needs Linux, util-linux, iproute2, root or user namespaces, Python 3 and nginx. So these tests are
+//! ignored unless they are asked for: `just test-tools`. What needs none of it (the kubelet's rules,
+//! counting, the picture) is tested beside its code.
 
 mod endings;
 mod servers;
@@ -150,24 +150,16 @@ fn dropped(run: &Value) -> u64 {
     run["requests"]["dropped"].as_u64().unwrap()
 }
 
-/// Whether rehearsals can be played here with these programs; if not, the test is to return.
-fn can_rehearse(programs: &[&str]) -> bool {
+/// Fails where rehearsals can't be played with these programs.
+fn need_to_rehearse(programs: &[&str]) {
     static SANDBOX: OnceLock<Result<(), String>> = OnceLock::new();
-    let needed = ["unshare", "nsenter", "ip"];
-    let absent = needed.iter().chain(programs).find(|name| !is_there(name));
-    let obstacle = match absent {
-        Some(name) => Err(format!("no {name} here")),
-        None => SANDBOX
-            .get_or_init(|| {
-                prestop_rehearsal::sandbox::Way::find().map(|_| ()).map_err(|it| it.to_string())
-            })
-            .clone(),
-    };
-    let Err(reason) = obstacle else { return true };
-    let required = env::var_os("PRESTOP_REQUIRE_HOOK_TESTS").is_some_and(|value| value == "1");
-    assert!(!required, "PRESTOP_REQUIRE_HOOK_TESTS=1, but {reason}");
-    println!("skipped: {reason}");
-    false
+    for name in ["unshare", "nsenter", "ip"].iter().chain(programs) {
+        assert!(is_there(name), "no {name} here");
+    }
+    let sandbox = SANDBOX.get_or_init(|| {
+        prestop_rehearsal::sandbox::Way::find().map(|_| ()).map_err(|error| error.to_string())
+    });
+    assert_eq!(*sandbox, Ok(()));
 }
 
 fn is_there(program: &str) -> bool {

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::generators::{any_pod, case, config};
-use crate::serve::wire::{pod, review};
+use prestop_test_support::wire::{pod, review};
 
 struct One(Arc<NamespaceSettings>);
 

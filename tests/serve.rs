@@ -1,10 +1,8 @@
 //! `prestop serve` as others meet it: over real sockets, with the program running.
 //!
-//! - `process`: the program, started and stopped;
-//! - `wire`: requests and answers, byte by byte where it matters;
-//! - the rest: what has to hold.
+//! The program and its clients are in `crates/test-support`.
 
-pub(crate) mod agreement;
+mod agreement;
 mod attacks;
 mod certificates;
 mod drain;
@@ -15,6 +13,4 @@ mod listening;
 mod memory;
 mod observing;
 mod pods;
-pub(crate) mod process;
 mod reload;
-pub(crate) mod wire;

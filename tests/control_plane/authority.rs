@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::DATE;
 use kube::Client;
+use prestop::cluster::api::ServiceAccount;
 use prestop::cluster::certificates::ServedCertificate;
 use prestop::cluster::certificates::rotation::Lifetimes;
 use prestop::cluster::certificates::store::{Looked, Names, Problem, Store, StoreError};
@@ -21,8 +22,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::api::{ControlPlane, has_status};
-use crate::serve::process::{Serve, signal, wait_until};
+use prestop_test_support::control_plane::{ControlPlane, has_status};
+use prestop_test_support::process::{Serve, signal, wait_until};
 
 const SECRET: &str = "/api/v1/namespaces/prestop/secrets/prestop-authority";
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
@@ -57,13 +58,14 @@ struct Replica {
 
 impl Installation {
     /// An empty Secret and a webhook configuration without `caBundle`, as the chart brings them.
-    fn start() -> Option<Self> {
-        let control_plane = ControlPlane::start()?;
+    fn start() -> Self {
+        let control_plane = ControlPlane::start();
         control_plane.namespace("prestop", &json!({}));
         let secret = json!({"metadata": {"name": "prestop-authority"}, "type": "Opaque"});
         control_plane.create("/api/v1/namespaces/prestop/secrets", &secret);
         control_plane.create(WEBHOOK.rsplit_once('/').unwrap().0, &configuration());
-        let account = control_plane.service_account("prestop", &rules());
+        let (address, folder) = control_plane.service_account("prestop", &rules());
+        let account = ServiceAccount { address, folder };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -83,7 +85,7 @@ impl Installation {
             });
             Client::new(service, "default")
         });
-        Some(Self { control_plane, runtime, client, clock })
+        Self { control_plane, runtime, client, clock }
     }
 
     fn replica(&self) -> Replica {
@@ -174,8 +176,9 @@ fn configuration() -> Value {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn twenty_replicas_that_start_at_once_agree() {
-    let Some(installation) = Installation::start() else { return };
+    let installation = Installation::start();
     let now = SystemTime::now();
     let mut replicas: Vec<_> = (0..20).map(|_| installation.replica()).collect();
     for _ in 0..4 {
@@ -201,8 +204,9 @@ fn twenty_replicas_that_start_at_once_agree() {
 /// Two months in virtual time, against the real API: the authority changes without a gap, although two
 /// of the clocks are two hours off.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn the_authority_changes_without_a_gap() {
-    let Some(installation) = Installation::start() else { return };
+    let installation = Installation::start();
     let mut now = SystemTime::now();
     let skew = Duration::from_secs(2 * 3600);
     let clocks = |now: SystemTime| [now, now + skew, now - skew];
@@ -231,8 +235,9 @@ fn the_authority_changes_without_a_gap() {
 
 /// The whole of it: two replicas of the program, an API server that trusts what they published.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn pods_reach_replicas_that_keep_their_own_certificates() {
-    let Some(installation) = Installation::start() else { return };
+    let installation = Installation::start();
     let control_plane = &installation.control_plane;
     let mut all = rules().as_array().unwrap().clone();
     all.push(json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}));
@@ -281,8 +286,9 @@ fn pods_reach_replicas_that_keep_their_own_certificates() {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn what_others_break_heals() {
-    let Some(installation) = Installation::start() else { return };
+    let installation = Installation::start();
     let now = SystemTime::now();
     let mut replica = installation.replica();
     let before = installation.settle(&mut replica, now).generation;
@@ -325,8 +331,9 @@ fn what_others_break_heals() {
 
 /// Where the real API server has a say: its `Date`, resource versions and patches.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn what_is_not_to_be_changed_stays() {
-    let Some(installation) = Installation::start() else { return };
+    let installation = Installation::start();
     let now = SystemTime::now();
     let mut replica = installation.replica();
     let version = |path: &str| {
@@ -368,9 +375,11 @@ fn what_is_not_to_be_changed_stays() {
 
 /// The API server's own `Date`, which no test has written.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn the_real_date_is_understood() {
-    let Some(installation) = Installation::start() else { return };
-    let account = installation.control_plane.service_account("other", &rules());
+    let installation = Installation::start();
+    let (address, folder) = installation.control_plane.service_account("other", &rules());
+    let account = ServiceAccount { address, folder };
     let date = installation.runtime.block_on(async {
         prestop::cluster::api::Api::new(account.client().unwrap()).date().await.unwrap()
     });
@@ -382,8 +391,9 @@ fn the_real_date_is_understood() {
 
 /// The API server stands still for a while: what is asked ends in time, and the next question is answered.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn an_api_server_that_stands_still_is_not_waited_for() {
-    let Some(installation) = Installation::start() else { return };
+    let installation = Installation::start();
     let now = SystemTime::now();
     let mut replica = installation.replica();
     let before = installation.settle(&mut replica, now);

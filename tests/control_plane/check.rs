@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::admission::prestop;
-use super::api::ControlPlane;
-use crate::serve::process::wait_until;
+use prestop_test_support::control_plane::ControlPlane;
+use prestop_test_support::process::wait_until;
 
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
@@ -42,8 +42,9 @@ fn run(kubeconfig: &Path, arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn a_working_installation_is_ok_and_a_broken_one_says_why() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let kubeconfig = control_plane.administrator();
     assert_eq!(
         check(&kubeconfig, &[]),
@@ -93,8 +94,9 @@ fn a_working_installation_is_ok_and_a_broken_one_says_why() {
 
 /// With few rights: what can't be seen is a warning.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn what_one_may_not_see_is_a_warning() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let _serve = prestop(&control_plane);
     let nothing = control_plane.kubeconfig("nobody", &json!([]));
     let (code, statuses) = check(&nothing, &[]);
@@ -136,8 +138,9 @@ fn proxy_to(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn a_cluster_behind_a_proxy_is_checked() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let _serve = prestop(&control_plane);
     let direct = control_plane.administrator();
     let mut kubeconfig: Value =
@@ -177,8 +180,9 @@ fn a_cluster_behind_a_proxy_is_checked() {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn several_installations_are_told() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let _serve = prestop(&control_plane);
     let (_, mut second) = control_plane.request("GET", WEBHOOK, None);
     second["metadata"] = json!({"name": "second"});
@@ -210,8 +214,9 @@ fn without_a_cluster_it_is_exit_status_3() {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn certificates_of_files_have_a_status_too() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let kubeconfig = control_plane.administrator();
     let (code, _, told) = run(&kubeconfig, &["certificates", "status"]);
     assert_eq!(code, 3, "{told}");

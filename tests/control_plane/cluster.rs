@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::api::ControlPlane;
-use crate::serve::process::{Serve, wait_until};
-use crate::serve::wire::{Connection, pod, review};
+use prestop_test_support::control_plane::ControlPlane;
+use prestop_test_support::process::{Serve, wait_until};
+use prestop_test_support::wire::{Connection, pod, review};
 
 /// All that is needed.
 fn rules() -> Value {
@@ -29,8 +29,9 @@ fn delay(seconds: u32) -> Value {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn namespaces_and_version_are_those_of_the_cluster() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let namespace = |name: &str, annotations: &Value| {
         let object = json!({"metadata": {"name": name, "annotations": annotations}});
         control_plane.request("POST", "/api/v1/namespaces", Some(&object));
@@ -59,8 +60,9 @@ fn namespaces_and_version_are_those_of_the_cluster() {
 
 /// The API server is away: what was known still holds, nobody waits, and it is told.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn what_was_known_holds_while_the_api_server_is_away() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let object = json!({"metadata": {"name": "shop", "annotations": {"prestop.dev/delay": "12s"}}});
     control_plane.request("POST", "/api/v1/namespaces", Some(&object));
     let serve = start(&control_plane, "prestop", &rules());
@@ -76,8 +78,9 @@ fn what_was_known_holds_while_the_api_server_is_away() {
 
 /// Without the right to see namespaces the defaults hold, and that is told.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn without_the_right_the_defaults_hold() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let none = json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}]);
     let mut serve = start(&control_plane, "nobody", &none);
     serve.wait_for_line("namespaces can't be watched; what was known still holds");
@@ -111,9 +114,10 @@ fn resident(serve: &Serve) -> u64 {
 
 /// Ten thousand namespaces, each of which says something, beside a server that knows of none.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn ten_thousand_namespaces_cost_little_memory() {
     const NAMESPACES: usize = 10_000;
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let is_synced = |serve: &Serve| serve.get("/readyz?verbose").1.contains("[+]namespaces ok");
     let without = start(&control_plane, "before", &rules());
     wait_until("the namespaces", || is_synced(&without));

@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::admission::prestop;
-use super::api::{ControlPlane, IN_TIME, Webhook, has_status};
 use super::others::Other;
+use prestop_test_support::control_plane::{ControlPlane, IN_TIME, Webhook, has_status};
 
 fn is_created(control_plane: &ControlPlane, namespace: &str, name: &str) {
     let pod = json!({
@@ -22,8 +22,9 @@ fn is_created(control_plane: &ControlPlane, namespace: &str, name: &str) {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn pods_are_created_while_prestop_is_down() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let mut serve = prestop(&control_plane);
     serve.signal("KILL");
     serve.ended();
@@ -33,8 +34,9 @@ fn pods_are_created_while_prestop_is_down() {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn pods_are_created_while_prestop_hangs() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let mut serve = prestop(&control_plane);
     serve.signal("STOP");
     is_created(&control_plane, "enabled", "stopped");
@@ -55,8 +57,9 @@ fn pods_are_created_while_prestop_hangs() {
 }
 
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn pods_are_created_whatever_is_answered() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     control_plane.namespace("enabled", &json!({"prestop.dev/inject": "enabled"}));
     for (name, answer) in
         [("garbage", "garbage"), ("empty", ""), ("other", "{\"kind\":\"Status\"}")]
@@ -70,7 +73,7 @@ fn pods_are_created_whatever_is_answered() {
             )
         };
         let mut count = 0;
-        crate::serve::process::wait_until("a call that failed", || {
+        prestop_test_support::process::wait_until("a call that failed", || {
             count += 1;
             is_created(&control_plane, "enabled", &format!("{name}-{count}"));
             failed() > 0

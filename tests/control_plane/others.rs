@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use super::admission::prestop;
-use super::api::{ControlPlane, Webhook};
+use prestop_test_support::control_plane::{ControlPlane, Webhook};
 
 /// A webhook inside of the test.
 pub(super) struct Other {
@@ -88,8 +88,9 @@ pub(super) fn allowed(body: &[u8], patch: &Value) -> Vec<u8> {
 /// A webhook that comes after prestop adds a container: prestop is asked again, gives it its delay,
 /// and does nothing twice.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn a_container_that_another_webhook_adds_gets_its_delay() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let sidecar = Other::start(|body| {
         let review: Value = serde_json::from_slice(body).unwrap();
         let containers = review["request"]["object"]["spec"]["containers"].as_array().unwrap();
@@ -134,8 +135,9 @@ fn a_container_that_another_webhook_adds_gets_its_delay() {
 
 /// The example has what a real API server sends, field by field.
 #[test]
+#[ignore = "needs an API server; run: just control-plane"]
 fn the_example_review_is_like_a_real_one() {
-    let Some(control_plane) = ControlPlane::start() else { return };
+    let control_plane = ControlPlane::start();
     let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
     let recorder = Other::start({
         let seen = seen.clone();
@@ -159,7 +161,7 @@ fn the_example_review_is_like_a_real_one() {
         pod["metadata"].as_object_mut().unwrap().shift_remove(field);
     }
     pod.as_object_mut().unwrap().shift_remove("status");
-    crate::serve::process::wait_until("a review", || {
+    prestop_test_support::process::wait_until("a review", || {
         let (status, created) = control_plane.pod("shop", &pod);
         assert_eq!(status, 201, "{created}");
         !seen.lock().unwrap().is_empty()

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::serve::process::{Serve, wait_until};
+use prestop_test_support::process::{Serve, wait_until};
 
 /// How often replicas are asked whether they are ready.
 const ASK_EVERY: Duration = Duration::from_millis(50);

@@ -3,7 +3,7 @@
 //!
 //! Only with `PRESTOP_E2E=1`, against the cluster of the current kubeconfig, which should be one to throw
 //! away: prestop is installed, killed and removed there. `tests/e2e/run` brings up such a cluster;
-//! `docs/real-cluster.md` says how to take kind. Without it each test says that it was skipped.
+//! `docs/real-cluster.md` says how to take kind. The tests are ignored unless they are asked for.
 
 // Helper functions of tests assert by panicking too; clippy's own exception is for `#[test]` only.
 #![allow(

@@ -86,7 +86,7 @@ const COLUMNS: [&str; 8] = [
 ];
 
 fn compare(name: &'static str, server: Server, treatments: &[Treatment]) {
-    let Some(cluster) = Cluster::connect() else { return };
+    let cluster = Cluster::connect();
     installation::ensure(&cluster, &[]);
     let mut figures = Figures::new(name, &COLUMNS);
     let mut raw = json!({});

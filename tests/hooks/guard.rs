@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use super::container::{Container, HookEnd};
 use super::server::{Folder, path_in};
 use super::shell::{Shell, in_each_shell};
-use super::{can_run_containers, eventually, hook_arguments, program, text};
+use super::{eventually, hook_arguments, need_containers, program, text};
 
 /// A PID 1 (named `sh`) that writes down its signals, and a quit command that leaves a mark.
 struct Witness {
@@ -47,10 +47,9 @@ impl Witness {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn a_signal_goes_to_pid_1_where_the_command_fails() {
-    if !can_run_containers(&[]) {
-        return;
-    }
+    need_containers(&[]);
     in_each_shell(|shell| {
         let witness = Witness::start();
         let end = witness.hook(shell, "QUIT", "sh", "5");
@@ -62,10 +61,9 @@ fn a_signal_goes_to_pid_1_where_the_command_fails() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn a_signal_alone_is_enough_and_is_held() {
-    if !can_run_containers(&[]) {
-        return;
-    }
+    need_containers(&[]);
     in_each_shell(|shell| {
         let witness = Witness::start();
         let hook = hook_arguments(0, "1", "QUIT", "", &[]);
@@ -78,10 +76,9 @@ fn a_signal_alone_is_enough_and_is_held() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn no_signal_follows_a_command_that_did_it() {
-    if !can_run_containers(&[]) {
-        return;
-    }
+    need_containers(&[]);
     in_each_shell(|shell| {
         let witness = Witness::start();
         let end = witness.hook(shell, "QUIT", "sh", "0");
@@ -95,10 +92,9 @@ fn no_signal_follows_a_command_that_did_it() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn a_pid_1_of_another_name_gets_no_signal() {
-    if !can_run_containers(&[]) {
-        return;
-    }
+    need_containers(&[]);
     in_each_shell(|shell| {
         let witness = Witness::start();
         for names in ["nginx", "nginx,nginx-debug", "s", "shell", "sh2,ash", "shx*,x*", "[s]h"] {
@@ -122,10 +118,9 @@ fn a_pid_1_of_another_name_gets_no_signal() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn each_of_the_names_is_accepted() {
-    if !can_run_containers(&[]) {
-        return;
-    }
+    need_containers(&[]);
     in_each_shell(|shell| {
         let witness = Witness::start();
         for names in ["sh", "sh,nginx", "nginx,sh", "nginx,sh,httpd", "sh*", "x*,s*", "*", ""] {
@@ -136,10 +131,9 @@ fn each_of_the_names_is_accepted() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn an_odd_name_of_pid_1_is_only_a_name() {
-    if !can_run_containers(&["sleep"]) {
-        return;
-    }
+    need_containers(&["sleep"]);
     let sleep = program("sleep").unwrap();
     for name in ["*", "?????", "[n]ginx", " nginx", "nginx ", "a\\b", "%s", "$(id)", "-n"] {
         let folder = Folder::new();
@@ -160,10 +154,9 @@ fn an_odd_name_of_pid_1_is_only_a_name() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn an_unreadable_name_is_none_of_the_expected() {
-    if !can_run_containers(&["mount"]) {
-        return;
-    }
+    need_containers(&["mount"]);
     let folder = Folder::new();
     let script = "mount -t tmpfs none /proc && exec sleep 1000";
     let container = Container::start(folder.path(), &["sh", "-c", script]);
@@ -177,10 +170,9 @@ fn an_unreadable_name_is_none_of_the_expected() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn names_of_distributions_begin_alike() {
-    if !can_run_containers(&["sleep"]) {
-        return;
-    }
+    need_containers(&["sleep"]);
     let sleep = program("sleep").unwrap();
     for (name, is_accepted) in
         [("php-fpm", true), ("php-fpm8.2", true), ("php-fpm82", true), ("php", false)]

@@ -4,13 +4,11 @@
 use super::download::Outcome;
 use super::nginx::Nginx;
 use super::server::{Folder, Server, free_port, path_in};
-use super::{can_run_containers, hook_arguments, program, text};
+use super::{hook_arguments, need_containers, program, text};
 
 /// `HAProxy` as the official image runs it, and its backend; nothing if they are not here.
-fn start() -> Option<(Server, Server)> {
-    if !can_run_containers(&["haproxy", "nginx"]) {
-        return None;
-    }
+fn start() -> (Server, Server) {
+    need_containers(&["haproxy", "nginx"]);
     let backend = Nginx::new().start();
     let folder = Folder::new();
     let port = free_port();
@@ -18,7 +16,7 @@ fn start() -> Option<(Server, Server)> {
     let binary = program("haproxy").unwrap();
     let configuration = path_in(&folder, "haproxy.cfg");
     let command = [text(&binary), "-W", "-db", "-f", &configuration];
-    Some((Server::start(folder, port, &command), backend))
+    (Server::start(folder, port, &command), backend)
 }
 
 fn configuration(port: u16, backend_port: u16) -> String {
@@ -38,19 +36,17 @@ backend files
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn term_without_a_hook_cuts() {
-    let Some((mut haproxy, _backend)) = start() else {
-        return;
-    };
+    let (mut haproxy, _backend) = start();
     let stopped = haproxy.stop_under_load(None, "TERM");
     assert_eq!(stopped.in_flight, Outcome::Cut);
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn term_after_delay_signal_and_wait_drops_nothing() {
-    let Some((mut haproxy, _backend)) = start() else {
-        return;
-    };
+    let (mut haproxy, _backend) = start();
     let hook = hook_arguments(1, "20", "USR1", "haproxy", &[]);
     haproxy.stop_under_load(Some(&hook), "TERM").assert_graceful();
 }

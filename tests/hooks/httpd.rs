@@ -2,27 +2,25 @@
 
 use super::download::{BODY_BYTES, Outcome};
 use super::server::{FILE, Folder, Server, free_port, path_in};
-use super::{can_run_containers, hook_arguments, program, skip, text};
+use super::{hook_arguments, need_containers, program, text};
 
 /// Where Debian puts httpd's modules.
 const MODULES: &str = "/usr/lib/apache2/modules";
 
-/// Debian's httpd as PID 1, if it is here.
-fn start() -> Option<Server> {
-    if !can_run_containers(&["apache2"]) {
-        return None;
-    }
-    if !std::path::Path::new(MODULES).join("mod_ratelimit.so").is_file() {
-        skip("no mod_ratelimit here");
-        return None;
-    }
+/// Debian's httpd as PID 1.
+fn start() -> Server {
+    need_containers(&["apache2"]);
+    assert!(
+        std::path::Path::new(MODULES).join("mod_ratelimit.so").is_file(),
+        "no mod_ratelimit here"
+    );
     let folder = Folder::new();
     let port = free_port();
     folder.write("httpd.conf", &configuration(&folder, port));
     let binary = program("apache2").unwrap();
     let configuration = path_in(&folder, "httpd.conf");
     let command = [text(&binary), "-DFOREGROUND", "-f", &configuration];
-    Some(Server::start(folder, port, &command))
+    Server::start(folder, port, &command)
 }
 
 fn configuration(folder: &Folder, port: u16) -> String {
@@ -50,15 +48,17 @@ DocumentRoot {folder}/htdocs
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn term_without_a_hook_cuts() {
-    let Some(mut server) = start() else { return };
+    let mut server = start();
     let stopped = server.stop_under_load(None, "TERM");
     assert_eq!(stopped.in_flight, Outcome::Cut);
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn term_after_delay_signal_and_wait_drops_nothing() {
-    let Some(mut server) = start() else { return };
+    let mut server = start();
     let hook = hook_arguments(1, "20", "WINCH", "httpd,apache2", &[]);
     server.stop_under_load(Some(&hook), "TERM").assert_graceful();
 }

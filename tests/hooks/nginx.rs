@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::container::{Container, Termination};
 use super::download::{self, BODY_BYTES, Download, Outcome};
 use super::server::{FILE, Folder, GRACE_PERIOD, Server, free_port, path_in};
-use super::{can_run_containers, eventually, hook_arguments, program, text};
+use super::{eventually, hook_arguments, need_containers, program, text};
 
 /// A file of which so little is served at a time that it outlasts every test.
 const ENDLESS: &str = "/endless";
@@ -100,19 +100,17 @@ http {{
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn term_without_a_hook_cuts() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let stopped = Nginx::new().start().stop_under_load(None, "TERM");
     assert_eq!(stopped.in_flight, Outcome::Cut);
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn term_after_the_quit_command_alone_cuts() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let nginx = Nginx::new();
     let quit = nginx.quit_command();
     let mut server = nginx.start();
@@ -124,10 +122,9 @@ fn term_after_the_quit_command_alone_cuts() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn term_after_delay_quit_and_wait_drops_nothing() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let nginx = Nginx::new();
     let hook = nginx.hook("20");
     let stopped = nginx.start().stop_under_load(Some(&hook), "TERM");
@@ -135,10 +132,9 @@ fn term_after_delay_quit_and_wait_drops_nothing() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn a_graceful_stop_signal_needs_no_wait() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let nginx = Nginx::new();
     let hook = nginx.hook("none");
     let stopped = nginx.start().stop_under_load(Some(&hook), "QUIT");
@@ -150,10 +146,9 @@ fn a_graceful_stop_signal_needs_no_wait() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn the_signal_does_it_where_the_command_fails() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let nginx = Nginx::new();
     let hook = nginx.hook("20");
     let configuration = nginx.configuration.clone();
@@ -166,10 +161,9 @@ fn the_signal_does_it_where_the_command_fails() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn a_repeated_hook_does_no_harm() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let nginx = Nginx::new();
     let (first, again) = (nginx.hook("20"), nginx.hook("20"));
     let mut server = nginx.start();
@@ -187,10 +181,9 @@ fn a_repeated_hook_does_no_harm() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn the_wait_for_a_connection_that_never_ends_is_bounded() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let nginx = Nginx::new();
     let hook = nginx.hook("2");
     let mut server = nginx.start();
@@ -207,10 +200,9 @@ fn the_wait_for_a_connection_that_never_ends_is_bounded() {
 
 /// The command finds nginx by its pid file, and the container ends with the shell.
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn an_nginx_behind_a_shell_finishes_its_requests() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let nginx = Nginx::new();
     let hook = nginx.hook("20");
     let mut container = nginx.start_under("\"$@\" & wait");
@@ -224,10 +216,9 @@ fn an_nginx_behind_a_shell_finishes_its_requests() {
 }
 
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn the_wait_is_bounded_where_a_supervisor_stays() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let nginx = Nginx::new();
     let hook = nginx.hook("2");
     let container = nginx.start_under("\"$@\"; sleep 1000");
@@ -244,10 +235,9 @@ fn term() -> Termination<'static> {
 /// The main job, whole: the Deployment of the README goes in, and the very hook that comes out is
 /// run in an nginx that finds its configuration where the image has it.
 #[test]
+#[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn the_hook_that_the_example_gets_drops_nothing() {
-    if !can_run_containers(&["nginx"]) {
-        return;
-    }
+    need_containers(&["nginx"]);
     let hook = hook_of_the_example();
     let nginx = Nginx::new();
     // In the mount namespace of the container only.

@@ -20,6 +20,7 @@ const FOREVER: &str = "1000";
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
+#[ignore = "needs dash, bash and busybox; run: just test-tools"]
 fn delays_then_quits_then_holds() {
     in_each_shell(|shell| {
         let hook = hook_arguments(1, "1", "", "", &["sh", "-c", "echo told"]);
@@ -38,6 +39,7 @@ fn delays_then_quits_then_holds() {
 }
 
 #[test]
+#[ignore = "needs dash, bash and busybox; run: just test-tools"]
 fn a_second_time_is_like_the_first() {
     in_each_shell(|shell| {
         let hook = hook_arguments(0, "0", "", "", &["sh", "-c", "echo told"]);
@@ -51,6 +53,7 @@ fn a_second_time_is_like_the_first() {
 }
 
 #[test]
+#[ignore = "needs dash, bash and busybox; run: just test-tools"]
 fn says_so_and_does_not_hold_when_nothing_could_be_told() {
     let cases: &[(&str, &[&str], &str)] = &[
         ("", &[], ""),
@@ -79,6 +82,7 @@ fn says_so_and_does_not_hold_when_nothing_could_be_told() {
 }
 
 #[test]
+#[ignore = "needs dash, bash and busybox; run: just test-tools"]
 fn without_a_wait_the_hook_becomes_the_command() {
     in_each_shell(|shell| {
         let hook = hook_arguments(0, "none", "", "", &["sh", "-c", "echo $$; exit 3"]);
@@ -92,6 +96,7 @@ fn without_a_wait_the_hook_becomes_the_command() {
 }
 
 #[test]
+#[ignore = "needs dash, bash and busybox; run: just test-tools"]
 fn without_a_wait_a_missing_command_is_a_failure() {
     in_each_shell(|shell| {
         let output = run(shell, &hook_arguments(0, "none", "", "", &["/no/such"]));
@@ -100,6 +105,7 @@ fn without_a_wait_a_missing_command_is_a_failure() {
 }
 
 #[test]
+#[ignore = "needs dash, bash and busybox; run: just test-tools"]
 fn arguments_arrive_byte_for_byte() {
     let hostile = [
         "",
@@ -137,6 +143,7 @@ fn arguments_arrive_byte_for_byte() {
 }
 
 #[test]
+#[ignore = "needs dash, bash and busybox; run: just test-tools"]
 fn a_command_that_is_a_word_of_the_shell_does_not_end_the_hook() {
     in_each_shell(|shell| {
         for quit in [&["exit", "0"], &["exec", "true"], &["set", "--"]] {
@@ -150,6 +157,7 @@ fn a_command_that_is_a_word_of_the_shell_does_not_end_the_hook() {
 }
 
 #[test]
+#[ignore = "needs dash, bash and busybox; run: just test-tools"]
 fn without_a_delay_nothing_is_told() {
     in_each_shell(|shell| {
         for wait in ["0", "none"] {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{NAME, PROGRAM, archive, has_python};
+use super::{NAME, PROGRAM, archive};
 
 struct Containerd {
     child: Child,
@@ -82,15 +82,9 @@ impl Drop for Containerd {
 }
 
 #[test]
+#[ignore = "needs root and containerd; run: just test-tools"]
 fn containerd_takes_it() {
-    if let Some(reason) = missing() {
-        assert!(std::env::var_os("PRESTOP_REQUIRE_CONTAINERD").is_none(), "{reason}");
-        println!("skipped: {reason}");
-        return;
-    }
-    if !has_python() {
-        return;
-    }
+    assert_eq!(missing(), None);
     let archive = archive(NAME);
     let containerd = Containerd::start();
     let file = archive.file.to_str().unwrap();

@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::{expressions, is_installed};
-use crate::serve::process::{Serve, wait_until};
-use crate::serve::wire::{Connection, body};
+use super::expressions;
+use prestop_test_support::process::{Serve, wait_until};
+use prestop_test_support::wire::{Connection, body};
 
 /// The relabelling that the operator writes for a `ServiceMonitor`: without `honor_labels`, labels of
 /// the target win, and those of the sample become `exported_…`.
@@ -97,10 +97,8 @@ fn argument(name: &str, path: &Path) -> String {
 }
 
 #[test]
+#[ignore = "needs prometheus and promtool; run: just test-tools"]
 fn labels_survive_the_relabelling_of_the_operator() {
-    if !is_installed("prometheus") {
-        return;
-    }
     let serve = Serve::start(&["--kubernetes-version", "1.37"]);
     Connection::open(&serve).post(body()).response();
     let prometheus = Prometheus::start(serve.administration);

@@ -14,7 +14,7 @@ use prestop_rehearsal::sandbox::Way;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Case, alone, can_rehearse};
+use super::{Case, alone, need_to_rehearse};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -56,10 +56,9 @@ impl Running {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn after_ctrl_c() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let _alone = alone();
     let running = Running::start("ctrl-c");
     signal("INT", running.prestop.id());
@@ -67,10 +66,9 @@ fn after_ctrl_c() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn after_kill_9() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let _alone = alone();
     let running = Running::start("kill-9");
     signal("KILL", running.prestop.id());
@@ -79,10 +77,9 @@ fn after_kill_9() {
 
 /// The process that holds a sandbox panics in the middle of a run: unwinding ends the sandbox.
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn after_a_panic() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let _alone = alone();
     let (tell, servers) = std::sync::mpsc::channel();
     let holder = thread::spawn(move || {
@@ -142,10 +139,9 @@ fn plan(marker: &str) -> Plan {
 
 /// What a panic does to the outer process at worst.
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn after_an_abort() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let _alone = alone();
     let running = Running::start("abort");
     signal("ABRT", running.prestop.id());
@@ -154,10 +150,9 @@ fn after_an_abort() {
 
 /// What a panic does to the inner process at worst.
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn after_the_end_of_the_sandbox() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let _alone = alone();
     let running = Running::start("sandbox");
     signal("KILL", running.inner);

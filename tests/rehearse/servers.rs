@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{Case, can_rehearse, dropped};
+use super::{Case, dropped, need_to_rehearse};
 
 /// nginx as PID 1, with what the image's own configuration has.
 fn nginx(lifecycle: &serde_json::Value) -> Case {
@@ -25,10 +25,9 @@ fn nginx(lifecycle: &serde_json::Value) -> Case {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn nginx_1_15_is_stopped_without_a_dropped_request() {
-    if !can_rehearse(&["nginx"]) {
-        return;
-    }
+    need_to_rehearse(&["nginx"]);
     let case = nginx(&json!({}));
     let picture = case.path("picture.svg");
     let case = case.with(&["--svg", picture.to_str().unwrap()]);
@@ -45,10 +44,9 @@ fn nginx_1_15_is_stopped_without_a_dropped_request() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn nginx_quit_alone_drops_requests() {
-    if !can_rehearse(&["nginx"]) {
-        return;
-    }
+    need_to_rehearse(&["nginx"]);
     let quit = json!({"preStop": {"exec": {"command": ["/usr/sbin/nginx", "-s", "quit"]}}});
     let report = nginx(&quit).report(1);
     assert!(report["unchanged"].is_string());
@@ -57,10 +55,9 @@ fn nginx_quit_alone_drops_requests() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn a_program_that_exits_on_term_is_stopped_without_a_dropped_request() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let report = Case::python("", &json!({}), &json!({})).report(0);
     assert!(dropped(&report["asWritten"]) > 0, "{}", report["verdict"]);
     assert_eq!(dropped(&report["asInjected"]), 0, "{}", report["verdict"]);
@@ -69,10 +66,9 @@ fn a_program_that_exits_on_term_is_stopped_without_a_dropped_request() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn an_image_without_a_shell_can_not_run_sleep() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let sleep = json!({"lifecycle": {"preStop": {"exec": {"command": ["sleep", "2"]}}},
         "image": "gcr.io/distroless/python3-debian12"});
     let report = Case::python("", &sleep, &json!({})).report(1);

@@ -4,13 +4,12 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::{Case, SERVER, can_rehearse, dropped};
+use super::{Case, SERVER, dropped, need_to_rehearse};
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn one_that_hangs_is_counted() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let case = Case::python("hang", &json!({}), &json!({})).with(&["--timeout", "1"]);
     let report = case.report(1);
     let run = &report["asInjected"];
@@ -19,10 +18,9 @@ fn one_that_hangs_is_counted() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn one_that_ignores_term_is_killed() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let grace = json!({"terminationGracePeriodSeconds": 3});
     let report = Case::python("ignore-term", &json!({}), &grace).report(0);
     for (run, grace) in [("asWritten", 3.0), ("asInjected", 5.0)] {
@@ -40,20 +38,18 @@ fn one_that_ignores_term_is_killed() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn one_that_does_not_start_is_told_with_its_output() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let said = Case::python("refuse", &json!({}), &json!({})).refusal();
     assert!(said.contains("ended by itself (exit status: 1)"), "{said}");
     assert!(said.contains("no licence file found"), "{said}");
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn a_program_that_is_not_there_is_told() {
-    if !can_rehearse(&[]) {
-        return;
-    }
+    need_to_rehearse(&[]);
     let mut case = Case::python("", &json!({}), &json!({}));
     case.server = vec!["/no/such/server".to_owned()];
     let said = case.refusal();
@@ -61,10 +57,9 @@ fn a_program_that_is_not_there_is_told() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn one_that_is_never_ready_is_told() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let probe = json!({"readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}}});
     let case = Case::python("never-ready", &probe, &json!({})).with(&["--ready-timeout", "2"]);
     let said = case.refusal();
@@ -75,10 +70,9 @@ fn one_that_is_never_ready_is_told() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn one_that_listens_elsewhere_is_told_where() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let mut case = Case::python("", &json!({}), &json!({})).with(&["--ready-timeout", "8"]);
     case.server = ["python3", SERVER, "8081"].map(str::to_owned).to_vec();
     let said = case.refusal();
@@ -87,10 +81,9 @@ fn one_that_listens_elsewhere_is_told_where() {
 }
 
 #[test]
+#[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn a_path_that_is_not_served_is_told() {
-    if !can_rehearse(&["python3"]) {
-        return;
-    }
+    need_to_rehearse(&["python3"]);
     let mut case = Case::python("never-ready", &json!({}), &json!({}));
     case = case.with(&["--path", "/ready"]);
     let said = case.refusal();

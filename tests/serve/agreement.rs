@@ -1,26 +1,14 @@
 //! Each golden case goes through a running server too: the patch of each pod, applied to its
 //! template, has to give what `prestop inject` gives.
 
-use std::fs;
-use std::io::Cursor;
-use std::path::Path;
-
 use json_patch::Patch;
 use prestop_core::engine::template::{self, Workload};
-use prestop_manifest::Documents;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::process::Serve;
-use super::wire::{Connection, review};
-use crate::golden::cases;
-
-/// The values of a file's documents.
-pub(crate) fn documents(path: &Path) -> Vec<Value> {
-    let all = Documents::new(Cursor::new(fs::read(path).unwrap()));
-    let readings = all.map(|document| document.unwrap().read().unwrap());
-    readings.map(|reading| reading.map(|reading| reading.value).unwrap_or_default()).collect()
-}
+use prestop_test_support::cases::{arguments, cases, documents};
+use prestop_test_support::process::Serve;
+use prestop_test_support::wire::{Connection, review};
 
 /// What the server makes of the pods that a workload creates.
 fn served(connection: &mut Connection, workload: &Workload<'_>, template: &Value) -> Value {
@@ -49,27 +37,6 @@ fn served(connection: &mut Connection, workload: &Workload<'_>, template: &Value
         pod["metadata"].as_object_mut().unwrap().shift_remove("ownerReferences");
     }
     pod
-}
-
-/// The further arguments of a case, if a server can have the same.
-pub(crate) fn arguments(case: &Path) -> Option<Vec<String>> {
-    let text = fs::read_to_string(case.join("arguments")).unwrap_or_default();
-    let mut lines = text.lines();
-    let mut arguments = Vec::new();
-    let mut version = "1.37";
-    while let Some(line) = lines.next() {
-        match line.split_once('=').unwrap_or((line, "")) {
-            ("--kubernetes-version", "") => version = lines.next()?,
-            ("--kubernetes-version", value) => version = value,
-            // Anything else changes what is read or written, not what is decided.
-            _ => return None,
-        }
-    }
-    arguments.extend(["--kubernetes-version".to_owned(), version.to_owned()]);
-    if case.join("config.yaml").exists() {
-        arguments.extend(["--config".to_owned(), case.join("config.yaml").display().to_string()]);
-    }
-    Some(arguments)
 }
 
 #[test]

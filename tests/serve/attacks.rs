@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use serde_json::json;
 
-use super::process::Serve;
-use super::wire::{ClientTerms, Connection, body, head, pod, review};
+use prestop_test_support::process::Serve;
+use prestop_test_support::wire::{ClientTerms, Connection, body, head, pod, review};
 
 /// Fewer than by default, so that few attackers are enough.
 const PLACES: usize = 64;

@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
-use super::process::{Serve, configuration};
-use super::wire::{ClientTerms, Connection, body};
+use prestop_test_support::process::{Serve, configuration};
+use prestop_test_support::wire::{ClientTerms, Connection, body};
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -253,7 +253,13 @@ fn only_clients_with_a_certificate_of_the_right_name_are_let_in() {
         let terms = ClientTerms { certificate, ..ClientTerms::default() };
         let mut connection = Connection::begin(serve.address, serve.authority.clone(), terms);
         connection
-            .send([&super::wire::head("/mutate", body().len()).into_bytes()[..], &body()].concat())
+            .send(
+                [
+                    &prestop_test_support::wire::head("/mutate", body().len()).into_bytes()[..],
+                    &body(),
+                ]
+                .concat(),
+            )
             .is_ok()
             && connection.answer().is_ok_and(|answer| answer.response().get("patch").is_some())
     };

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::process::{Serve, wait_until};
-use super::wire::{Connection, body, head};
+use prestop_test_support::process::{Serve, wait_until};
+use prestop_test_support::wire::{Connection, body, head};
 
 /// What clients have seen.
 #[derive(Default)]
@@ -41,7 +41,7 @@ fn no_request_is_lost_while_the_server_drains() {
                     Connection::begin(
                         shared.0,
                         shared.1.clone(),
-                        super::wire::ClientTerms::default(),
+                        prestop_test_support::wire::ClientTerms::default(),
                     )
                 };
                 let mut connection = connect();

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::process::Serve;
-use super::wire::{Answer, Connection, body, head, pod, review};
+use prestop_test_support::process::Serve;
+use prestop_test_support::wire::{Answer, Connection, body, head, pod, review};
 
 /// One request on a connection of its own, byte by byte.
 fn raw(serve: &Serve, request: &str) -> Answer {

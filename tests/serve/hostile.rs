@@ -8,8 +8,8 @@ use std::time::Instant;
 use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
 
-use super::process::{PATIENCE, Serve, wait_until};
-use super::wire::{ClientTerms, Connection, body, head};
+use prestop_test_support::process::{PATIENCE, Serve, wait_until};
+use prestop_test_support::wire::{ClientTerms, Connection, body, head};
 
 /// As short as settings may be.
 const SHORT: &str = "server: {handshakeTimeout: 1s, firstRequestTimeout: 1s, bodyTimeout: 1s}\n";

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::wire::{ClientTerms, Connection, body, review};
+use prestop_test_support::wire::{ClientTerms, Connection, body, review};
 
 /// Knows one namespace that must not be asked for.
 struct Panicking;
@@ -91,7 +91,7 @@ impl Drop for Running {
 fn a_panic_lets_the_pod_through_and_the_server_lives() {
     let running = run(Limits::default());
     let mut connection = running.connect();
-    let mut panicking = review(&super::wire::pod());
+    let mut panicking = review(&prestop_test_support::wire::pod());
     panicking["request"]["namespace"] = "panic".into();
     let response = connection.post(panicking.to_string()).response();
     assert_eq!(response["uid"], "0df28fbd-5f5f-11e8-bc74-36e6bb280816");

@@ -3,8 +3,8 @@
 use std::net::{Ipv6Addr, TcpListener};
 use std::process::Command;
 
-use super::process::Serve;
-use super::wire::{Connection, body};
+use prestop_test_support::process::Serve;
+use prestop_test_support::wire::{Connection, body};
 
 /// Whether this machine has an IPv6 address; containers often have none.
 fn has_ipv6() -> bool {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use super::process::Serve;
-use super::wire::{Connection, body, head, pod, review};
+use prestop_test_support::process::Serve;
+use prestop_test_support::wire::{Connection, body, head, pod, review};
 
 /// As many at once as the API servers of a large cluster send in a bad moment.
 const AT_ONCE: usize = 25;

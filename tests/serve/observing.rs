@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::process::{PATIENCE, Serve, wait_until};
-use super::wire::{Connection, body, pod, review};
+use prestop_test_support::process::{PATIENCE, Serve, wait_until};
+use prestop_test_support::wire::{Connection, body, pod, review};
 
 #[test]
 fn each_changed_pod_has_one_line() {
@@ -162,13 +162,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// `None` where it is not installed.
-    fn start(target: SocketAddr) -> Option<Self> {
-        if Command::new("prometheus").arg("--version").output().is_err() {
-            assert!(std::env::var_os("PRESTOP_REQUIRE_TOOLS").is_none(), "prometheus is missing");
-            println!("skipped: prometheus is not installed");
-            return None;
-        }
+    fn start(target: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scrape = json!({"job_name": "prestop", "scrape_interval": "1s",
             "static_configs": [{"targets": [target.to_string()]}]});
@@ -184,7 +178,7 @@ impl Prometheus {
             }
             prometheus.get("/api/v1/status/buildinfo").is_some()
         });
-        Some(prometheus)
+        prometheus
     }
 
     fn spawn(folder: &Path) -> (Child, SocketAddr) {
@@ -220,10 +214,11 @@ impl Drop for Prometheus {
 
 /// It asks for `OpenMetrics`; what `promtool` says to the other format is in `metrics`.
 #[test]
+#[ignore = "needs prometheus; run: just test-tools"]
 fn prometheus_scrapes_the_server() {
     let serve = Serve::start(&[]);
     Connection::open(&serve).post(body()).response();
-    let Some(prometheus) = Prometheus::start(serve.administration) else { return };
+    let prometheus = Prometheus::start(serve.administration);
     let query =
         "/api/v1/query?query=prestop_admission_requests_total%7Bresult%3D%22injected%22%7D%3E0";
     let mut result = Value::Null;

@@ -4,8 +4,8 @@
 use json_patch::Patch;
 use serde_json::{Value, json};
 
-use super::process::Serve;
-use super::wire::{Answer, Connection, pod, review};
+use prestop_test_support::process::Serve;
+use prestop_test_support::wire::{Answer, Connection, pod, review};
 
 /// What has to come back.
 enum Expected {

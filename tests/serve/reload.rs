@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use super::process::{Serve, configuration};
-use super::wire::{Connection, body, pod, review};
+use prestop_test_support::process::{Serve, configuration};
+use prestop_test_support::wire::{Connection, body, pod, review};
 
 const CHANGED: &str = "prestop_reloads_total{what=\"configuration\",result=\"changed\"}";
 const FAILED: &str = "prestop_reloads_total{what=\"configuration\",result=\"failed\"}";
@@ -29,7 +29,9 @@ fn rules_and_level_change_and_a_mistake_keeps_the_last_good_ones() {
     let mut skipped = pod();
     skipped["spec"]["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 1}}});
     connection.post(review(&skipped).to_string());
-    super::process::wait_until("a line at debug", || serve.log().contains("own-hooks"));
+    prestop_test_support::process::wait_until("a line at debug", || {
+        serve.log().contains("own-hooks")
+    });
     fs::write(&file, configuration("defaults: {dealy: 9s}\n")).unwrap();
     serve.wait_for_metric(FAILED, 1);
     assert_eq!(delay(&mut connection), "7");

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::helm::{Tools, documents, object, root, text};
+use prestop_test_support::helm::{Tools, documents, object, text};
+use prestop_test_support::root;
 
 /// Arguments, and what helm has to say.
 const REFUSED: &[(&[&str], &str)] = &[
@@ -60,8 +61,9 @@ const REFUSED: &[(&[&str], &str)] = &[
 ];
 
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn values_that_cannot_work_are_refused() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     for (arguments, expected) in REFUSED {
         let output = tools.try_template(arguments);
         let told = text(&output.stderr);
@@ -72,8 +74,9 @@ fn values_that_cannot_work_are_refused() {
 
 /// Its values are then a part of the user's, where null removes a default too.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_chart_can_be_a_part_of_another_one() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     tools.template(&["--set", "global.storageClass=fast,enabled=true"]);
     let whole = tempfile::tempdir().unwrap();
     let about = "apiVersion: v2\nname: whole\nversion: 1.0.0\n\

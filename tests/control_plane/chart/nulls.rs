@@ -1,16 +1,9 @@
 //! Every value as null, as an empty map and as an empty list: what is rendered is valid, and what can't
 //! be is refused with a sentence that names the value.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, OnceLock};
-use std::thread;
-
-use serde_json::{Map, Value, json};
-
-use super::helm::{NAMESPACE, Tools, documents, object, root, text};
-
-/// With these, every object is rendered.
-const EVERYTHING: &[&str] = &["--values", "charts/prestop/ci/everything-values.yaml"];
+use prestop_test_support::helm::{NAMESPACE, Tools, documents, object};
+use prestop_test_support::renderings::{distinct, renderings};
+use serde_json::json;
 
 /// Values that can't be null.
 const NEEDED: &[&str] = &[
@@ -39,71 +32,6 @@ const NEEDED: &[&str] = &[
 /// Without it, and without labels, every namespace would be selected.
 const EVERY_NAMESPACE: &str = "webhook.namespaceSelector.matchExpressions";
 
-/// What helm made of a value: the rendered text, or what it says.
-pub(crate) type Rendered = Result<String, String>;
-
-/// Each value of values.yaml, and each group of them, as a path.
-fn paths(values: &Map<String, Value>, above: &str, found: &mut Vec<String>) {
-    for (key, value) in values {
-        let path = format!("{above}{key}");
-        // Keys of maps that are passed on as they are stay as they are.
-        if let Some(map) = value.as_object().filter(|_| !key.contains(['.', '/'])) {
-            paths(map, &format!("{path}."), found);
-        }
-        found.push(path);
-    }
-}
-
-fn all_paths() -> Vec<String> {
-    let values = std::fs::read_to_string(root().join("charts/prestop/values.yaml")).unwrap();
-    let values = documents(&values).remove(0);
-    let mut found = Vec::new();
-    paths(values.as_object().unwrap(), "", &mut found);
-    found.retain(|path| !path.contains("kubernetes.io"));
-    assert!(found.len() > 100, "{found:?}");
-    found
-}
-
-/// Three ways to say nothing.
-const EMPTIES: [&str; 3] = ["null", "{}", "[]"];
-
-/// What is set, such as `image.tag=null`, and whether on top of everything.
-type Setting = (String, bool);
-
-/// What becomes of each value that is set to each of these, with the defaults and with everything on.
-/// Made once for all tests.
-pub(crate) fn renderings(tools: &Tools) -> &'static BTreeMap<Setting, Rendered> {
-    static RENDERINGS: OnceLock<BTreeMap<Setting, Rendered>> = OnceLock::new();
-    RENDERINGS.get_or_init(|| render(tools))
-}
-
-fn render(tools: &Tools) -> BTreeMap<Setting, Rendered> {
-    let paths = all_paths();
-    let sets = paths.iter().flat_map(|path| EMPTIES.map(|empty| format!("{path}={empty}")));
-    let work: Vec<_> = sets.flat_map(|set| [(set.clone(), false), (set, true)]).collect();
-    let (work, done) = (Mutex::new(work), Mutex::new(BTreeMap::new()));
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                loop {
-                    let Some((set, is_everything)) = work.lock().unwrap().pop() else {
-                        return;
-                    };
-                    let more = if is_everything { EVERYTHING } else { &[] };
-                    let output = tools.try_template(&[&["--set-json", &set], more].concat());
-                    let rendered = if output.status.success() {
-                        Ok(text(&output.stdout))
-                    } else {
-                        Err(text(&output.stderr))
-                    };
-                    done.lock().unwrap().insert((set, is_everything), rendered);
-                }
-            });
-        }
-    });
-    done.into_inner().unwrap()
-}
-
 /// One of the two ways to refuse a value: the schema, and a sentence of the chart. Anything else is a
 /// fault of a template.
 fn is_refusal(path: &str, told: &str) -> bool {
@@ -112,15 +40,10 @@ fn is_refusal(path: &str, told: &str) -> bool {
     is_sentence || told.contains(&format!("at '/{}': got", path.replace('.', "/")))
 }
 
-/// The documents of these renderings, each once: most values change only one of them.
-pub(crate) fn distinct<'a>(renderings: impl Iterator<Item = &'a Rendered>) -> BTreeSet<&'a str> {
-    let rendered = renderings.filter_map(|rendered| rendered.as_deref().ok());
-    rendered.flat_map(|text| text.split("---\n# Source: ").skip(1)).collect()
-}
-
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn null_is_empty_or_off_or_refused_by_name() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let renderings = renderings(&tools);
     for ((set, is_everything), rendered) in renderings {
         let Some(path) = set.strip_suffix("=null") else { continue };
@@ -144,8 +67,9 @@ fn null_is_empty_or_off_or_refused_by_name() {
 
 /// Rendered are objects, no key of which occurs twice, and none of them is without a name.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn nothing_is_taken_or_refused_by_name() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let renderings = renderings(&tools);
     for text in distinct(renderings.values()) {
         for object in documents(&format!("# {text}")) {
@@ -161,8 +85,9 @@ fn nothing_is_taken_or_refused_by_name() {
 
 /// Those that somebody would try first, and what becomes of them.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn null_leaves_out_what_it_is_set_to() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let spec = |set: &str| {
         let objects = tools.render(&["--set-json", set]);
         objects.iter().find(|object| object["kind"] == "Deployment").unwrap()["spec"].clone()

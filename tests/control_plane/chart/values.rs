@@ -5,7 +5,8 @@ use std::fs;
 
 use serde_json::{Map, Value, json};
 
-use super::helm::{documents, root};
+use prestop_test_support::helm::documents;
+use prestop_test_support::root;
 
 fn read(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap()

@@ -15,55 +15,51 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Serve {
+pub struct Serve {
     child: Child,
-    pub(crate) address: SocketAddr,
-    pub(crate) administration: SocketAddr,
+    pub address: SocketAddr,
+    pub administration: SocketAddr,
     /// Whom clients trust.
-    pub(crate) authority: Option<CertificateDer<'static>>,
+    pub authority: Option<CertificateDer<'static>>,
     lines: Arc<Mutex<Vec<String>>>,
     new_line: Mutex<Receiver<()>>,
     /// Held by whoever does not want the log to be read.
     reading: Arc<Mutex<()>>,
-    pub(crate) folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Serve {
     /// With these further arguments. `{folder}` in them is a folder of the test's own.
-    pub(crate) fn start(arguments: &[&str]) -> Self {
+    pub fn start(arguments: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), arguments)
     }
 
     /// With a configuration that goes on like this.
-    pub(crate) fn configured(rest: &str) -> Self {
+    pub fn configured(rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("prestop.yaml"), configuration(rest)).unwrap();
         Self::start_in(folder, &["--config", "{folder}/prestop.yaml"])
     }
 
-    pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+    pub fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
         Self::launch(folder, &[], arguments)
     }
 
     /// With these variables in its environment.
-    pub(crate) fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+    pub fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         Self::launch(tempfile::tempdir().unwrap(), environment, arguments)
     }
 
-    pub(crate) fn launch(
-        folder: TempDir,
-        environment: &[(&str, &str)],
-        arguments: &[&str],
-    ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+    pub fn launch(folder: TempDir, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = Command::new(crate::program());
         command.envs(environment.iter().copied());
         Self::launch_by(command, folder, arguments)
     }
 
     /// The program as this command starts it.
-    pub(crate) fn launch_by(mut command: Command, folder: TempDir, arguments: &[&str]) -> Self {
+    pub fn launch_by(mut command: Command, folder: TempDir, arguments: &[&str]) -> Self {
         let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
         command.arg("serve");
         for flag in ["--listen", "--admin-listen"] {
@@ -117,12 +113,12 @@ impl Serve {
         serve
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The first log line with this message, as soon as there is one.
-    pub(crate) fn wait_for_line(&mut self, message: &str) -> Value {
+    pub fn wait_for_line(&mut self, message: &str) -> Value {
         self.wait_for(message, |line| with_message(line, message))
     }
 
@@ -140,21 +136,21 @@ impl Serve {
     }
 
     /// Nobody reads the log until this is dropped.
-    pub(crate) fn stop_reading(&self) -> MutexGuard<'_, ()> {
+    pub fn stop_reading(&self) -> MutexGuard<'_, ()> {
         self.reading.lock().unwrap()
     }
 
     /// The first log line with this message.
-    pub(crate) fn line(&self, message: &str) -> Option<Value> {
+    pub fn line(&self, message: &str) -> Option<Value> {
         self.lines.lock().unwrap().iter().find_map(|line| with_message(line, message))
     }
 
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
 
     /// A path of the administration port: status and text.
-    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+    pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.administration).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
@@ -166,23 +162,23 @@ impl Serve {
     }
 
     /// The value of a series, which has to be there: `prestop_panics_total`.
-    pub(crate) fn metric(&self, series: &str) -> u64 {
+    pub fn metric(&self, series: &str) -> u64 {
         let (_, all) = self.get("/metrics");
         let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no series {series} in\n{all}")).parse().unwrap()
     }
 
     /// Waits until a series has at least this value.
-    pub(crate) fn wait_for_metric(&self, series: &str, least: u64) {
+    pub fn wait_for_metric(&self, series: &str, least: u64) {
         wait_until(series, || self.metric(series) >= least);
     }
 
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         signal(self.id(), name);
     }
 
     /// Waits until the program has ended by itself.
-    pub(crate) fn ended(&mut self) -> ExitStatus {
+    pub fn ended(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -193,7 +189,7 @@ impl Serve {
         }
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 }
@@ -219,17 +215,17 @@ fn address(line: &str, name: &str) -> SocketAddr {
 }
 
 /// A configuration file that goes on like this after its first two lines.
-pub(crate) fn configuration(rest: &str) -> String {
+pub fn configuration(rest: &str) -> String {
     format!("apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n{rest}")
 }
 
-pub(crate) fn signal(id: u32, name: &str) {
+pub fn signal(id: u32, name: &str) {
     let status = Command::new("kill").args(["-s", name, &id.to_string()]).status().unwrap();
     assert!(status.success(), "kill -s {name} {id}");
 }
 
 /// Asks again and again until it is so.
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < until, "{what}: did not come");

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::helm::{Tools, object};
+use prestop_test_support::helm::{Tools, object};
 
 /// Labels that the chart sets somewhere, and two that it does not.
 const LABELS: &[&str] = &[
@@ -48,8 +48,9 @@ fn values() -> Value {
 
 /// Helm takes the last of two equal keys, kustomize and kubeconform refuse them.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn no_key_occurs_twice_whatever_the_values() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("values.json");
     let arguments = ["--values", path.to_str().unwrap()];
@@ -101,8 +102,9 @@ fn pod_specs(objects: &[Value]) -> Vec<&Value> {
 
 /// Charts that have this one as a part set these for all of their parts.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_registry_and_the_secrets_of_all_charts_are_used() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     for (registry, repository, image) in [
         ("mirror.example", "ghcr.io/prestop/prestop", "mirror.example/prestop/prestop:0.1.0"),
         ("mirror.example:5000/hub/", "localhost/prestop", "mirror.example:5000/hub/prestop:0.1.0"),
@@ -130,8 +132,9 @@ fn the_registry_and_the_secrets_of_all_charts_are_used() {
 
 /// `OpenShift` assigns users; its SCC `restricted-v2` refuses a pod that names another one.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn openshift_assigns_the_user() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let openshift = ["--api-versions", "security.openshift.io/v1"];
     let objects = tools.render(&openshift);
     for spec in pod_specs(&objects) {
@@ -148,14 +151,15 @@ fn openshift_assigns_the_user() {
         assert_eq!(spec["securityContext"]["runAsUser"], 65532);
     }
     // Without it the kubelet takes the image's user, and accepts it as it is a number.
-    let image = fs::read_to_string(super::helm::root().join("Dockerfile")).unwrap();
+    let image = fs::read_to_string(prestop_test_support::root().join("Dockerfile")).unwrap();
     assert!(image.contains("\nUSER 65532:65532\n"), "the image has no numeric user");
 }
 
 /// The default reaches pods of IPv4, IPv6 and dual-stack clusters.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn pods_listen_on_ipv4_and_ipv6() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     for (address, expected) in
         [("", ":10250"), ("0.0.0.0", "0.0.0.0:10250"), ("::", "[::]:10250"), ("[::]", "[::]:10250")]
     {

@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use prestop::cluster::api::ServiceAccount;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::serve::process::wait_until;
+use crate::built_tools;
+use crate::process::wait_until;
 
 const TOKEN: &str = "token-of-a-test";
 /// Of webhooks: what should answer does so also where a busy machine stands still for seconds.
 const TIMEOUT_SECONDS: u8 = 5;
 /// The longest that a creation may take that meets such a webhook, on a busy machine.
-pub(super) const IN_TIME: Duration = Duration::from_secs(20);
+pub const IN_TIME: Duration = Duration::from_secs(20);
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
-pub(super) struct ControlPlane {
+pub struct ControlPlane {
     etcd: Child,
     server: Child,
     port: u16,
@@ -36,11 +36,9 @@ pub(super) struct ControlPlane {
 /// The folder with the binaries, if they are there.
 fn binaries() -> Option<PathBuf> {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-    let program = Path::new(env!("CARGO_BIN_EXE_prestop"));
-    let built = program.ancestors().nth(2)?.join("tools/control-plane-1.37");
     let has_all =
         |folder: &PathBuf| ["etcd", "kube-apiserver"].iter().all(|name| folder.join(name).exists());
-    assets.into_iter().chain([built]).find(has_all)
+    assets.into_iter().chain([built_tools()]).find(has_all)
 }
 
 /// A port that nobody has now. Whoever takes it in between makes the start fail, and it is tried again.
@@ -49,17 +47,12 @@ fn free_port() -> u16 {
 }
 
 impl ControlPlane {
-    /// `None` where the binaries are missing.
-    pub(super) fn start() -> Option<Self> {
-        let Some(binaries) = binaries() else {
-            let is_required = std::env::var_os("PRESTOP_REQUIRE_CONTROL_PLANE").is_some();
-            assert!(!is_required, "the control plane is missing; tests/tools/install builds it");
-            println!("skipped: no control plane; tests/tools/install builds it");
-            return None;
-        };
+    /// Ready to be asked.
+    pub fn start() -> Self {
+        let binaries = binaries().expect("no API server: tests/tools/install builds it");
         for _ in 0..3 {
             if let Some(started) = Self::start_once(&binaries) {
-                return Some(started);
+                return started;
             }
         }
         panic!("the control plane did not start");
@@ -114,7 +107,7 @@ impl ControlPlane {
     }
 
     /// Status and body.
-    pub(super) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let (status, text) = self.try_request(method, path, body).expect("no answer");
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
@@ -157,7 +150,7 @@ impl ControlPlane {
     }
 
     /// A namespace with these labels.
-    pub(super) fn namespace(&self, name: &str, labels: &Value) {
+    pub fn namespace(&self, name: &str, labels: &Value) {
         let namespace = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
         });
@@ -166,28 +159,28 @@ impl ControlPlane {
     }
 
     /// A pod: status and what came of it.
-    pub(super) fn pod(&self, namespace: &str, pod: &Value) -> (u16, Value) {
+    pub fn pod(&self, namespace: &str, pod: &Value) -> (u16, Value) {
         self.request("POST", &format!("/api/v1/namespaces/{namespace}/pods"), Some(pod))
     }
 
     /// An object of this path is made.
-    pub(super) fn create(&self, path: &str, object: &Value) {
+    pub fn create(&self, path: &str, object: &Value) {
         let (status, answer) = self.request("POST", path, Some(object));
         assert_eq!(status, 201, "{answer}");
     }
 
     /// A webhook on the creation of pods in namespaces that are opted in.
-    pub(super) fn webhook(&self, webhook: &Webhook<'_>) {
+    pub fn webhook(&self, webhook: &Webhook<'_>) {
         self.webhook_for(webhook, &json!({"prestop.dev/inject": "enabled"}));
     }
 
     /// A webhook on the creation of pods in namespaces with these labels.
-    pub(super) fn webhook_for(&self, webhook: &Webhook<'_>, labels: &Value) {
+    pub fn webhook_for(&self, webhook: &Webhook<'_>, labels: &Value) {
         self.create(WEBHOOKS, &configuration(webhook, labels));
     }
 
     /// The same without an authority: somebody else writes it.
-    pub(super) fn webhook_at(&self, name: &str, port: u16) {
+    pub fn webhook_at(&self, name: &str, port: u16) {
         let webhook = Webhook { name, port, authority_pem: "" };
         let mut configuration = configuration(&webhook, &json!({"prestop.dev/inject": "enabled"}));
         let client = configuration["webhooks"][0]["clientConfig"].as_object_mut().unwrap();
@@ -196,31 +189,31 @@ impl ControlPlane {
     }
 
     /// What the API server says of calls that failed.
-    pub(super) fn failed_calls(&self) -> String {
+    pub fn failed_calls(&self) -> String {
         let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap();
         let lines: Vec<_> = log.lines().filter(|line| line.contains("calling webhook")).collect();
         lines.join("\n")
     }
 
     /// The API server's process.
-    pub(super) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.server.id()
     }
 
-    pub(super) fn delete_webhook(&self, name: &str) {
+    pub fn delete_webhook(&self, name: &str) {
         let (status, answer) = self.request("DELETE", &format!("{WEBHOOKS}/{name}"), None);
         assert_eq!(status, 200, "{answer}");
     }
 
     /// As in `v1.37.2`.
-    pub(super) fn version(&self) -> String {
+    pub fn version(&self) -> String {
         let (_, version) = self.request("GET", "/version", None);
         version["gitVersion"].as_str().unwrap().to_owned()
     }
 
     /// Waits until pods of this namespace come back with this annotation, or with a container of this
     /// name: the API server takes about a second to see a new webhook.
-    pub(super) fn wait_for_effect(&self, namespace: &str, is_there: impl Fn(&Value) -> bool) {
+    pub fn wait_for_effect(&self, namespace: &str, is_there: impl Fn(&Value) -> bool) {
         let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
         wait_until("the webhook's effect", || {
             let (_, pod) = self.request("POST", &path, Some(&marker()));
@@ -229,20 +222,21 @@ impl ControlPlane {
     }
 
     /// A kubeconfig for a service account with exactly these rights in the whole cluster.
-    pub(super) fn kubeconfig(&self, account: &str, rules: &Value) -> PathBuf {
+    pub fn kubeconfig(&self, account: &str, rules: &Value) -> PathBuf {
         self.add_account(account, rules);
         self.kubeconfig_of("default", account)
     }
 
-    /// What a pod of a new service account finds, which may do what the rules say.
-    pub(super) fn service_account(&self, account: &str, rules: &Value) -> ServiceAccount {
+    /// What a pod of a new service account finds, which may do what the rules say: the address of the API
+    /// server and the folder with token and authority.
+    pub fn service_account(&self, account: &str, rules: &Value) -> (String, PathBuf) {
         self.add_account(account, rules);
         let folder = self.folder.path().join(account);
         fs::create_dir(&folder).unwrap();
         let token = self.token("default", account);
         fs::write(folder.join("token"), token.as_str().unwrap()).unwrap();
         fs::copy(self.folder.path().join("certs/apiserver.crt"), folder.join("ca.crt")).unwrap();
-        ServiceAccount { address: format!("127.0.0.1:{}", self.port), folder }
+        (format!("127.0.0.1:{}", self.port), folder)
     }
 
     fn add_account(&self, account: &str, rules: &Value) {
@@ -267,7 +261,7 @@ impl ControlPlane {
     }
 
     /// A kubeconfig for a service account that is there.
-    pub(super) fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
         self.kubeconfig_with(account, &self.token(namespace, account))
     }
 
@@ -281,7 +275,7 @@ impl ControlPlane {
     }
 
     /// A kubeconfig for somebody who may do everything.
-    pub(super) fn administrator(&self) -> PathBuf {
+    pub fn administrator(&self) -> PathBuf {
         self.kubeconfig_with("administrator", &json!(TOKEN))
     }
 
@@ -302,7 +296,7 @@ impl ControlPlane {
     }
 
     /// A counter of the API server, summed over its series that hold these texts.
-    pub(super) fn metric(&self, name: &str, parts: &[&str]) -> u64 {
+    pub fn metric(&self, name: &str, parts: &[&str]) -> u64 {
         let (status, text) = self.try_request("GET", "/metrics", None).unwrap();
         assert_eq!(status, 200);
         let lines = text.lines().filter(|line| line.starts_with(name));
@@ -312,10 +306,10 @@ impl ControlPlane {
 }
 
 /// A webhook of a test.
-pub(super) struct Webhook<'a> {
-    pub(super) name: &'a str,
-    pub(super) port: u16,
-    pub(super) authority_pem: &'a str,
+pub struct Webhook<'a> {
+    pub name: &'a str,
+    pub port: u16,
+    pub authority_pem: &'a str,
 }
 
 fn configuration(webhook: &Webhook<'_>, labels: &Value) -> Value {
@@ -357,7 +351,7 @@ fn marker() -> Value {
 }
 
 /// Whether prestop was there.
-pub(super) fn has_status(pod: &Value) -> bool {
+pub fn has_status(pod: &Value) -> bool {
     pod["metadata"]["annotations"].get("prestop.dev/status").is_some()
 }
 

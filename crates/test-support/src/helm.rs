@@ -2,78 +2,71 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 use tempfile::TempDir;
 
+use crate::{built_tools, root};
+
 /// The namespace of the documents and of `install.yaml`.
-pub(crate) const NAMESPACE: &str = "prestop-system";
+pub const NAMESPACE: &str = "prestop-system";
 
 /// Where helm and kubectl are, with a home folder of the test's own.
-pub(crate) struct Tools {
+pub struct Tools {
     folder: PathBuf,
     home: TempDir,
 }
 
 impl Tools {
-    /// `None` where they are missing.
-    pub(crate) fn find() -> Option<Self> {
-        let program = Path::new(env!("CARGO_BIN_EXE_prestop"));
-        let folder = program.ancestors().nth(2)?.join("tools/control-plane-1.37");
-        if ["helm", "kubectl"].iter().all(|name| folder.join(name).exists()) {
-            return Some(Self { folder, home: tempfile::tempdir().unwrap() });
-        }
-        let is_required = std::env::var_os("PRESTOP_REQUIRE_CONTROL_PLANE").is_some();
-        assert!(!is_required, "helm and kubectl are missing; tests/tools/install builds them");
-        println!("skipped: no helm and kubectl; tests/tools/install builds them");
-        None
+    /// As `tests/tools/install` built them.
+    pub fn find() -> Self {
+        let folder = built_tools();
+        let has_all = ["helm", "kubectl"].iter().all(|name| folder.join(name).exists());
+        assert!(has_all, "no helm and kubectl: tests/tools/install builds them");
+        Self { folder, home: tempfile::tempdir().unwrap() }
     }
 
     /// A command that knows no cluster but the one that it is told.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.folder.join(program));
         command.env("HOME", self.home.path()).env_remove("KUBECONFIG").current_dir(root());
         command
     }
 
     /// What the chart makes with these further arguments of `helm template`.
-    pub(crate) fn render(&self, arguments: &[&str]) -> Vec<Value> {
+    pub fn render(&self, arguments: &[&str]) -> Vec<Value> {
         documents(&self.template(arguments))
     }
 
     /// The same as text.
-    pub(crate) fn template(&self, arguments: &[&str]) -> String {
+    pub fn template(&self, arguments: &[&str]) -> String {
         let output = self.try_template(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
         text(&output.stdout)
     }
 
-    pub(crate) fn try_template(&self, arguments: &[&str]) -> Output {
+    pub fn try_template(&self, arguments: &[&str]) -> Output {
         let mut command = self.command("helm");
         command.args(["template", "prestop", "charts/prestop", "--namespace", NAMESPACE]);
         command.args(arguments).output().unwrap()
     }
 
     /// The kinds that the chart uses and a bare API server does not know.
-    pub(crate) fn definitions(&self) -> PathBuf {
+    pub fn definitions(&self) -> PathBuf {
         self.folder.join("crds")
     }
 }
 
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-pub(crate) fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// The objects of a text; empty documents are none. A key that occurs twice is an error here, whatever
 /// `prestop inject` makes of it.
-pub(crate) fn documents(text: &str) -> Vec<Value> {
+pub fn documents(text: &str) -> Vec<Value> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
         strict_booleans: true,
@@ -85,14 +78,14 @@ pub(crate) fn documents(text: &str) -> Vec<Value> {
 }
 
 /// The object of this kind and name.
-pub(crate) fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+pub fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let found =
         objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
     found.unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
 /// The files of values that the chart is tried with: those of `ci`, and those for users.
-pub(crate) fn values_files() -> Vec<String> {
+pub fn values_files() -> Vec<String> {
     let mut files: Vec<_> = ["charts/prestop/ci", "charts/prestop"]
         .into_iter()
         .flat_map(|folder| {
@@ -107,7 +100,7 @@ pub(crate) fn values_files() -> Vec<String> {
 }
 
 /// Runs a command with this on its standard input.
-pub(crate) fn feed(command: &mut Command, input: &str) -> Output {
+pub fn feed(command: &mut Command, input: &str) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

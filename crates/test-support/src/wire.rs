@@ -14,27 +14,27 @@ use rustls::{
 };
 use serde_json::{Value, json};
 
-use super::process::{PATIENCE, Serve};
+use crate::process::{PATIENCE, Serve};
 
 /// A connection to the TLS port.
-pub(crate) struct Connection {
+pub struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
     /// What was read and not yet used.
     rest: Vec<u8>,
 }
 
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    pub status: u16,
     /// In lower case.
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 /// How a client connects.
-pub(crate) struct ClientTerms {
-    pub(crate) versions: Vec<&'static SupportedProtocolVersion>,
-    pub(crate) protocols: Vec<&'static str>,
-    pub(crate) certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+pub struct ClientTerms {
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+    pub protocols: Vec<&'static str>,
+    pub certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
 impl Default for ClientTerms {
@@ -48,11 +48,11 @@ impl Default for ClientTerms {
 }
 
 impl Connection {
-    pub(crate) fn open(serve: &Serve) -> Self {
+    pub fn open(serve: &Serve) -> Self {
         Self::open_with(serve, ClientTerms::default()).unwrap()
     }
 
-    pub(crate) fn open_with(serve: &Serve, terms: ClientTerms) -> io::Result<Self> {
+    pub fn open_with(serve: &Serve, terms: ClientTerms) -> io::Result<Self> {
         let mut connection = Self::begin(serve.address, serve.authority.clone(), terms);
         while connection.stream.conn.is_handshaking() {
             let Self { stream, .. } = &mut connection;
@@ -63,7 +63,7 @@ impl Connection {
     }
 
     /// Without the handshake.
-    pub(crate) fn begin(
+    pub fn begin(
         address: SocketAddr,
         authority: Option<CertificateDer<'static>>,
         terms: ClientTerms,
@@ -93,25 +93,25 @@ impl Connection {
         Self { stream: StreamOwned::new(connection, socket), rest: Vec::new() }
     }
 
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())?;
         self.stream.flush()
     }
 
     /// What is below TLS.
-    pub(crate) const fn socket(&self) -> &TcpStream {
+    pub const fn socket(&self) -> &TcpStream {
         &self.stream.sock
     }
 
     /// A review by `POST /mutate`.
-    pub(crate) fn post(&mut self, body: impl AsRef<[u8]>) -> Answer {
+    pub fn post(&mut self, body: impl AsRef<[u8]>) -> Answer {
         let body = body.as_ref();
         self.send([&head("/mutate", body.len()).into_bytes()[..], body].concat()).unwrap();
         self.answer().unwrap()
     }
 
     /// The next answer.
-    pub(crate) fn answer(&mut self) -> io::Result<Answer> {
+    pub fn answer(&mut self) -> io::Result<Answer> {
         let end = loop {
             if let Some(end) = find(&self.rest, b"\r\n\r\n") {
                 break end;
@@ -139,7 +139,7 @@ impl Connection {
     }
 
     /// Whether the server closes the connection, and sends nothing more before that.
-    pub(crate) fn is_closed_by_server(&mut self) -> bool {
+    pub fn is_closed_by_server(&mut self) -> bool {
         match self.read_more() {
             Ok(()) => false,
             Err(error) => {
@@ -150,17 +150,17 @@ impl Connection {
 }
 
 impl Answer {
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 
     /// The response of a review that allows, which is what every review says.
-    pub(crate) fn response(&self) -> Value {
+    pub fn response(&self) -> Value {
         let review = self.json();
         assert_eq!(review["kind"], "AdmissionReview");
         let response = review["response"].clone();
@@ -179,7 +179,7 @@ impl Answer {
     }
 
     /// The operations; `null` where there are none.
-    pub(crate) fn patch(&self) -> Value {
+    pub fn patch(&self) -> Value {
         match self.json()["response"]["patch"].as_str() {
             None => Value::Null,
             Some(text) => {
@@ -191,14 +191,14 @@ impl Answer {
 }
 
 /// The head of a request with a JSON body.
-pub(crate) fn head(path: &str, length: usize) -> String {
+pub fn head(path: &str, length: usize) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
 }
 
 /// A review that creates this pod.
-pub(crate) fn review(pod: &Value) -> Value {
+pub fn review(pod: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -219,7 +219,7 @@ pub(crate) fn review(pod: &Value) -> Value {
 }
 
 /// A pod that gets a hook.
-pub(crate) fn pod() -> Value {
+pub fn pod() -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -233,7 +233,7 @@ pub(crate) fn pod() -> Value {
 }
 
 /// The review of that pod, as it is sent.
-pub(crate) fn body() -> Vec<u8> {
+pub fn body() -> Vec<u8> {
     review(&pod()).to_string().into_bytes()
 }
 

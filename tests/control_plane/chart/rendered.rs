@@ -5,11 +5,13 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::helm::{NAMESPACE, Tools, documents, feed, object, root, text, values_files};
+use prestop_test_support::helm::{NAMESPACE, Tools, documents, feed, object, text, values_files};
+use prestop_test_support::root;
 
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn every_file_of_values_renders_without_a_warning() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     for file in values_files() {
         let lint = tools
             .command("helm")
@@ -23,8 +25,9 @@ fn every_file_of_values_renders_without_a_warning() {
 
 /// Namespaces that nobody opted in, the cluster's own, and the release's: none of them can be hurt.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_webhook_reaches_nobody_who_did_not_ask_for_it() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     for file in values_files() {
         let objects = tools.render(&["--values", &file]);
         let webhook = objects.iter().find(|o| o["kind"] == "MutatingWebhookConfiguration").unwrap();
@@ -76,8 +79,9 @@ fn deployment(objects: &[Value]) -> &Value {
 
 /// prestop takes its own medicine: a hook, a grace period that covers it, no replica fewer.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_pods_of_prestop_carry_what_it_preaches() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     for file in values_files() {
         let objects = tools.render(&["--values", &file]);
         let deployment = deployment(&objects);
@@ -106,8 +110,9 @@ fn the_pods_of_prestop_carry_what_it_preaches() {
 /// What the Deployment says to the program is what this program understands, and the file that it
 /// mounts too.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_program_understands_what_the_chart_tells_it() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let folder = tempfile::tempdir().unwrap();
     for file in values_files() {
         let objects = tools.render(&["--values", &file]);
@@ -145,8 +150,9 @@ fn the_program_understands_what_the_chart_tells_it() {
 /// Without self-managed certificates and the watch of namespaces nothing in the pod can talk to the
 /// API server.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn who_needs_no_rights_has_none() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let objects = tools.render(&["--values", "charts/prestop/ci/cert-manager-issuer-values.yaml"]);
     let spec = &deployment(&objects)["spec"]["template"]["spec"];
     assert_eq!(spec["automountServiceAccountToken"], false);
@@ -160,8 +166,9 @@ fn who_needs_no_rights_has_none() {
 
 /// Two ports in, those of the API server out, and no rule without ports: it would allow all of them.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_network_policy_allows_what_is_listed() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let policy = |more: &[&str]| {
         let arguments = [&["--set", "networkPolicy.enabled=true"], more].concat();
         object(&tools.render(&arguments), "NetworkPolicy", "prestop")["spec"].clone()
@@ -192,8 +199,9 @@ fn the_network_policy_allows_what_is_listed() {
 
 /// A rule changes while prestop runs; what needs a start begins one.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn only_settings_that_need_a_start_restart_the_pods() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let checksum = |set: &str| {
         let objects = tools.render(&["--set", set]);
         deployment(&objects)["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
@@ -216,8 +224,9 @@ fn notes(tools: &Tools, sets: &str) -> String {
 }
 
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_notes_give_the_next_commands_and_the_warnings() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let calm = notes(&tools, "replicaCount=2");
     for command in [
         "kubectl --namespace prestop-system rollout status deployment/prestop",
@@ -251,8 +260,9 @@ fn the_notes_give_the_next_commands_and_the_warnings() {
 
 /// The file for those without Helm is what the chart renders.
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn install_yaml_is_current() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let rendered = tools.template(&["--skip-tests"]);
     let expected = format!(
         "# prestop with the chart's defaults: kubectl apply --filename install.yaml\n\
@@ -268,8 +278,9 @@ fn install_yaml_is_current() {
 }
 
 #[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_kustomization_builds_on_it() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let output =
         tools.command("kubectl").args(["kustomize", "examples/kustomize"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));

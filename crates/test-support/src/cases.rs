@@ -1,0 +1,46 @@
+//! The golden cases: `tests/golden.rs` says what is in their folders.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use prestop_manifest::Documents;
+use serde_json::Value;
+
+use crate::root;
+
+/// Their folders.
+pub fn cases() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("tests/cases")).unwrap();
+    let mut cases: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+/// The values of a file's documents.
+pub fn documents(path: &Path) -> Vec<Value> {
+    let all = Documents::new(Cursor::new(fs::read(path).unwrap()));
+    let readings = all.map(|document| document.unwrap().read().unwrap());
+    readings.map(|reading| reading.map(|reading| reading.value).unwrap_or_default()).collect()
+}
+
+/// The further arguments of a case, if a server can have the same.
+pub fn arguments(case: &Path) -> Option<Vec<String>> {
+    let text = fs::read_to_string(case.join("arguments")).unwrap_or_default();
+    let mut lines = text.lines();
+    let mut arguments = Vec::new();
+    let mut version = "1.37";
+    while let Some(line) = lines.next() {
+        match line.split_once('=').unwrap_or((line, "")) {
+            ("--kubernetes-version", "") => version = lines.next()?,
+            ("--kubernetes-version", value) => version = value,
+            // Anything else changes what is read or written, not what is decided.
+            _ => return None,
+        }
+    }
+    arguments.extend(["--kubernetes-version".to_owned(), version.to_owned()]);
+    if case.join("config.yaml").exists() {
+        arguments.extend(["--config".to_owned(), case.join("config.yaml").display().to_string()]);
+    }
+    Some(arguments)
+}

@@ -1,0 +1,53 @@
+//! What the tests of prestop share.
+//!
+//! - `process`: `prestop serve` as a process of the test, waiting, signals
+//! - `wire`: a client for it that sees every byte
+//! - `control_plane`: etcd and kube-apiserver as processes, and a client for the API
+//! - `helm`: helm and kubectl; `renderings`: what the chart makes of each value
+//! - `cases`: the golden cases of `tests/cases`
+//!
+//! Everything here panics where a test has to fail.
+
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+pub mod cases;
+pub mod control_plane;
+pub mod helm;
+pub mod process;
+pub mod renderings;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+}
+
+/// The program, which cargo builds beside the tests that use it.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        // target/debug/deps/TEST
+        let program = test.ancestors().nth(2).unwrap().join("prestop");
+        assert!(program.exists(), "{} is missing: cargo build", program.display());
+        program
+    })
+}
+
+/// Where `tests/tools/install` puts what it builds.
+pub fn built_tools() -> PathBuf {
+    program().ancestors().nth(2).unwrap().join("tools/control-plane-1.37")
+}
