@@ -12,26 +12,32 @@ lint:
     cargo clippy --workspace --all-targets --locked -- -D warnings
     .ci/shell-scripts
 
-# Tests that need servers, shells, promtool, containerd ... (.ci/run installs them on Debian), as root.
+# Tests that need root, servers, shells, promtool ...; `just packages` installs them on Debian.
 test-tools *arguments:
-    cargo test --locked --test prestop -- --ignored {{arguments}}
+    tests/tools/run {{arguments}}
+
+packages:
+    tests/tools/packages
 
 # Tests of the chart and with a real API server of 1.37 or 1.33; builds it with Go the first time (six minutes).
 control-plane version="1.37" *arguments:
-    tests/tools/install
-    tests/tools/install {{version}}
-    KUBEBUILDER_ASSETS="${CARGO_TARGET_DIR:-$PWD/target}/tools/control-plane-{{version}}" cargo test --locked --test control_plane -- --include-ignored {{arguments}}
+    tests/control_plane/run {{version}} {{arguments}}
+
+# Build with the oldest Rust that Cargo.toml names.
+oldest-rust:
+    tests/tools/oldest-rust
 
 # What is made of the chart: README, schema, install.yaml.
 chart:
-    UPDATE_GENERATED=1 cargo test --locked --test control_plane -- --include-ignored chart::
+    UPDATE_GENERATED=1 tests/control_plane/run 1.37 chart::
 
 deny:
-    cargo deny --workspace check
+    tests/tools/dependencies
 
 # Write generated documents and golden results anew; read the difference before you commit it.
 update:
     UPDATE_GENERATED=1 cargo test --locked
+    UPDATE_GENERATED=1 tests/control_plane/run 1.37 chart::
 
 # More cases of each property than the default.
 properties cases="100000":
@@ -45,7 +51,11 @@ fuzz target *arguments:
 image:
     .ci/image
 
-# A real cluster of its own, as root: installing, load, outages, certificates, uninstalling (20 minutes).
+# A new cluster of kind: installing, load, outages, certificates, uninstalling (20 minutes).
+e2e-kind *arguments:
+    tests/e2e/kind {{arguments}}
+
+# The same in a cluster of the scripts that PRESTOP_E2E_CLUSTER names, as root: installing, load, outages, certificates, uninstalling (20 minutes).
 e2e *arguments:
     tests/e2e/run {{arguments}}
 
