@@ -75,7 +75,11 @@ pub(crate) fn config() -> ProptestConfig {
     ProptestConfig {
         cases: asked.unwrap_or(1_000),
         // The same cases every time, unless somebody goes looking for more.
-        rng_seed: if asked.is_some_and(|cases| cases > FIXED_CASES) { RngSeed::Random } else { RngSeed::Fixed(20_261_124) },
+        rng_seed: if asked.is_some_and(|cases| cases > FIXED_CASES) {
+            RngSeed::Random
+        } else {
+            RngSeed::Fixed(20_261_124)
+        },
         // A case that failed becomes a test of its own, not an entry in a file of seeds.
         failure_persistence: None,
         rng_algorithm: RngAlgorithm::XorShift,
