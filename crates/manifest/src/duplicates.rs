@@ -37,7 +37,7 @@ fn walk(text: &str, first_line: usize) -> Walk {
                 walk.begin(mapping, span.start);
             }
             Event::SequenceStart(..) => {
-                walk.begin(OpenCollection::List { next_index: 0 }, span.start)
+                walk.begin(OpenCollection::List { next_index: 0 }, span.start);
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 walk.open.pop();

@@ -140,7 +140,7 @@ impl<R: BufRead> Documents<R> {
             }
             Progress::JsonEnded | Progress::JsonCommented => return self.take_after_json(),
             Progress::Opening | Progress::Yaml | Progress::Closed => {
-                self.append(self.piece.len())?
+                self.append(self.piece.len())?;
             }
         }
         Ok(None)
