@@ -91,3 +91,11 @@ microbench:
 
 readme:
     .ci/readme
+
+# The picture of docs/drain.md: hooks behind a load balancer that is 20 s late (40 s).
+drain-picture:
+    tests/drain/picture
+
+# What a look at 10, 1,000 and 10,000 connections costs in each shell (two minutes).
+hold-cost:
+    tests/drain/cost

@@ -26,7 +26,7 @@ use crate::webhook::settings::ServeSettings;
 
 pub use self::error::{ConfigError, Problem};
 pub use self::format::json_schema;
-pub use self::profiles::DURATION_PATTERN;
+pub use self::profiles::{DELAY_PATTERN, DURATION_PATTERN};
 
 /// What a configuration file says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
-use prestop::config::DURATION_PATTERN;
 use prestop::config::{Config, ConfigError, json_schema};
+use prestop::config::{DELAY_PATTERN, DURATION_PATTERN};
 use prestop::webhook::settings::{
     CertificateSettings, ClientCertificates, Limits, LogFormat, LogLevel, LogSettings,
     MetricsSettings, ServeSettings, ServerSettings, TlsSettings, TlsVersion,
 };
-use prestop_core::catalogue::{Catalogue, ImageReference, Presence, Programs, Role};
-use prestop_core::duration::{self, DurationError};
-use prestop_core::policy::{OwnerKind, Policy, QuitPolicy, SleepAction};
+use prestop_core::catalogue::{Catalogue, Hold, ImageReference, Presence, Programs, Role};
+use prestop_core::duration::{self, Delay, DelayError, DurationError};
+use prestop_core::policy::{HookReport, OwnerKind, Policy, QuitPolicy, SleepAction};
 use proptest::prelude::*;
 use proptest::string::string_regex;
 use serde_json::Value;
@@ -183,8 +183,8 @@ defaults: {delay: *long}
 ";
     let policy = policy_with(text);
     let derived = policy.catalogue.by_name("derived").unwrap();
-    assert_eq!(derived.delay_seconds, Some(20));
-    assert_eq!(policy.default_delay_seconds, 20);
+    assert_eq!(derived.delay, Some(Delay::fixed(20)));
+    assert_eq!(policy.default_delay, Delay::fixed(20));
 
     // What comes by an alias is told where the alias stands.
     let error = error_of(&format!("{HEADER}{}", text.replace("20s", "6m")));
@@ -221,7 +221,8 @@ fn what_is_not_in_the_file_is_built_in() {
 #[test]
 fn each_field_sets_its_rule() {
     let read = policy_with(
-        "defaults: {delay: 5, quitTimeout: 1m30s}
+        "defaults: {delay: 5-30s, quitTimeout: 1m30s, shell: present, hold: connections,
+  hookReport: termination-message}
 limits: {maximumDelay: '45', maximumGracePeriod: 1h}
 quit: when-needed
 sleepAction: never
@@ -231,7 +232,10 @@ profiles: {mode: replace, entries: []}
 ",
     );
     let expected = Policy {
-        default_delay_seconds: 5,
+        default_delay: Delay { least_seconds: 5, most_seconds: 30 },
+        default_shell: Presence::Present,
+        default_hold: Hold::Connections,
+        default_report: HookReport::TerminationMessage,
         maximum_delay_seconds: 45,
         default_quit_timeout_seconds: Some(90),
         maximum_grace_period_seconds: 3600,
@@ -270,7 +274,7 @@ fn bounds_themselves_are_allowed() {
     ] {
         let policy = policy_with(rest);
         let read = (
-            policy.default_delay_seconds,
+            policy.default_delay.most_seconds,
             policy.maximum_delay_seconds,
             policy.maximum_grace_period_seconds,
         );
@@ -388,7 +392,7 @@ const OWN_PROFILES: &str = "
 fn chosen(policy: &Policy, image: &str) -> Option<(String, Option<i64>)> {
     let image = ImageReference::parse(image).unwrap();
     let (profile, _) = policy.catalogue.for_image(&image)?;
-    Some((profile.name.clone(), profile.delay_seconds))
+    Some((profile.name.clone(), profile.delay.map(|delay| delay.most_seconds)))
 }
 
 #[test]
@@ -401,7 +405,7 @@ fn own_profiles_extend_the_built_in_ones() {
     // The own one stands in for the built-in one of its name, with its images only.
     let built_in = Catalogue::built_in().profiles();
     assert!(chosen(&Policy::built_in(), "nginx:1.27").is_some_and(|(name, _)| name == "nginx"));
-    assert_eq!(policy.catalogue.by_name("nginx").unwrap().delay_seconds, Some(20));
+    assert_eq!(policy.catalogue.by_name("nginx").unwrap().delay, Some(Delay::fixed(20)));
     assert!(own("nginx:1.27").is_none_or(|(name, _)| name != "nginx"));
     let others = built_in.iter().filter(|profile| profile.name != "nginx");
     assert!(policy.catalogue.profiles()[2..].iter().eq(others));
@@ -568,6 +572,19 @@ proptest! {
     ) {
         let read = duration::parse(&text);
         prop_assert!(matches!(read, Ok(_) | Err(DurationError::TooLong)), "{:?} {:?}", text, read);
+    }
+
+    #[test]
+    fn what_the_schema_takes_for_a_delay_is_one(
+        text in string_regex(DELAY_PATTERN.trim_matches(['^', '$'])).unwrap()
+    ) {
+        let read = duration::parse_delay(&text);
+        let is_readable = matches!(
+            read,
+            Ok(_)
+                | Err(DelayError::NotADuration(DurationError::TooLong) | DelayError::WrongOrder { .. })
+        );
+        prop_assert!(is_readable, "{:?} {:?}", text, read);
     }
 
     #[test]

@@ -7,9 +7,11 @@
 
 mod container;
 mod download;
+mod drain;
 mod guard;
 mod haproxy;
 mod httpd;
+mod network;
 mod nginx;
 mod script;
 mod server;

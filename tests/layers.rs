@@ -11,7 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/duration", &[]),
     ("core/nearest", &[]),
     ("core/catalogue", &["duration"]),
-    ("core/policy", &["catalogue"]),
+    ("core/policy", &["catalogue", "duration"]),
     ("core/engine", &["policy", "catalogue", "duration", "nearest", "view"]),
     ("core/fronts", &["engine", "catalogue", "duration"]),
     ("core/audit", &["fronts", "engine", "policy", "catalogue", "duration", "view"]),

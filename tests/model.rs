@@ -13,8 +13,8 @@ mod status;
 use std::collections::{BTreeMap, BTreeSet};
 
 use prestop_core::catalogue::{
-    ImageReference, Membership, Presence, Profile, ProfileHook, Programs, QuitWhen, Role, Signal,
-    StopSignal,
+    Hold, ImageReference, Membership, Presence, Profile, ProfileHook, Programs, QuitWhen, Role,
+    Signal, StopSignal,
 };
 use prestop_core::policy::{NamespaceRule, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
@@ -103,7 +103,21 @@ struct Plan<'a> {
     graceful: bool,
     /// Known to drop its requests on the stop signal.
     abrupt: bool,
-    sleep_program: Presence,
+    programs: Programs,
+    /// Why the hook can't look at connections.
+    obstacle: Option<&'static str>,
+    /// The lower bound of a watched delay; the delay itself where it is not watched.
+    least: i64,
+    /// The same as it was asked for.
+    asked_least: i64,
+    /// What comes after the watched part.
+    extra: i64,
+    quiet: i64,
+    /// A range that can't be watched; whether an annotation asks for it.
+    unwatched: Option<bool>,
+    /// Whether an annotation asks for it, and it can be.
+    hold: Option<(bool, bool)>,
+    report: Option<(bool, bool)>,
     /// Delay and wait from an earlier pass.
     earlier: Option<(i64, i64)>,
     quit: Option<Quit>,
@@ -149,6 +163,9 @@ fn inject_with(pod: &Value, namespace: &Namespace, policy: &Policy, extends: boo
     let mut plans = plans(pod, &settings, (extends, earlier.as_ref()), policy, &mut problems);
     for (plan, container) in plans.iter_mut().zip(containers) {
         plan.earlier = earlier.as_ref().and_then(|earlier| earlier.of(container));
+        if plan.earlier.is_some() {
+            plan.read_watch(container);
+        }
     }
     delay_backends(&mut plans, containers, &settings, policy, grace);
     delay_sidecars(&mut plans, containers, &settings, policy, grace);
@@ -156,12 +173,15 @@ fn inject_with(pod: &Value, namespace: &Namespace, policy: &Policy, extends: boo
         plan.close(is_windows(pod), policy, &mut problems);
     }
     if let Some(reason) = nothing_left(&plans) {
-        own_hook::problems(pod, &plans, now, policy, &mut problems);
+        own_hook::problems(pod, &plans, now, &mut problems);
         fronts(pod, &plans, &mut problems);
         return skipped(pod, reason, &problems, outcomes(&plans, grace));
     }
     let after = grace_after(&mut plans, grace, now, policy, &mut problems);
-    own_hook::problems(pod, &plans, after, policy, &mut problems);
+    for plan in plans.iter().filter(|plan| plan.code == INJECTED) {
+        plan.tell_what_is_left_out(&mut problems);
+    }
+    own_hook::problems(pod, &plans, after, &mut problems);
     fronts(pod, &plans, &mut problems);
     probes(&plans, containers, &mut problems);
 
@@ -342,24 +362,13 @@ fn plans<'a>(
             _ => None,
         };
         let known = profile.or_else(|| settings::found(container, policy));
-        let lifecycle = present(container.get("lifecycle"));
-        let nameless = settings::name(container).is_none();
-        let code = if nameless
-            || !container.is_object()
-            || lifecycle.is_some_and(|value| !value.is_object())
-        {
-            problems.insert("malformed-container");
-            "malformed-container"
-        } else if own_hook(container).is_some() {
-            "own-hook"
-        } else if profile.is_some_and(|profile| profile.hook == ProfileHook::LeaveAlone) {
-            "left-alone-by-profile"
-        } else {
-            INJECTED
-        };
-        let programs =
-            image(container).map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(&image));
-        let delay = settings.delay(index, profile, policy);
+        let code = code(container, profile);
+        if code == "malformed-container" {
+            problems.insert(code);
+        }
+        let programs = settings.programs(index, container, policy);
+        let ((mut least, mut delay), is_said) = settings.delay(index, profile, policy);
+        let asked_least = least;
         let is_own = code == "own-hook"
             && earlier.is_none_or(|earlier| earlier.of(container).is_none())
             && profile.is_none_or(|profile| profile.hook != ProfileHook::LeaveAlone);
@@ -376,7 +385,8 @@ fn plans<'a>(
         let graceful = ending == Some(true);
         let runs = programs.shell != Presence::Absent && programs.sleep != Presence::Absent;
         let of_own = own.as_ref().and_then(Own::quit);
-        let quit = match source {
+        let is_of_own = of_own.is_some();
+        let mut quit = match source {
             _ if code != INJECTED => None,
             _ if of_own.is_some() => of_own,
             Source::Author { command, signal } => {
@@ -392,17 +402,45 @@ fn plans<'a>(
             }
             Source::Nothing => None,
         };
+        let obstacle = obstacle(pod, programs, quit.is_some());
+        let is_sidecar = known.is_some_and(|known| known.sidecar_margin_seconds.is_some());
+        let (hold, hold_is_said) = settings.hold(index, profile, is_sidecar, policy);
+        let (report, report_is_said) = settings.report(index, policy);
+        let is_free = code == INJECTED;
+        let asked = |is_asked: bool, is_said: bool| {
+            (is_free && is_asked).then_some((is_said, obstacle.is_none()))
+        };
+        let hold = asked(hold, hold_is_said);
+        if profile.is_some_and(|profile| profile.hold == Some(Hold::Connections))
+            && hold.is_some_and(|(_, is_possible)| is_possible)
+            && !is_of_own
+        {
+            quit = None;
+        }
+        if let Some(own) = &own {
+            least = least.max(own.seconds);
+            delay = delay.max(own.seconds);
+        }
+        let is_watched = is_free && obstacle.is_none();
         plans.push(Plan {
             code,
             known,
             graceful,
             abrupt: ending == Some(false),
-            sleep_program: programs.sleep,
+            programs,
+            obstacle,
+            least: if is_watched { least } else { delay },
+            asked_least,
+            extra: 0,
+            quiet: settings.quiet(index),
+            unwatched: (is_free && !is_watched && least < delay).then_some(is_said),
+            hold,
+            report: asked(report, report_is_said),
             earlier: None,
             asked: 0,
             drain: 0,
             quit,
-            delay: delay.max(own.as_ref().map_or(0, |own| own.seconds)),
+            delay,
             own,
             wait: None,
             quit_timeout: settings.quit_timeout(index, container, policy),
@@ -415,6 +453,37 @@ fn plans<'a>(
         }
     }
     plans
+}
+
+/// Why a container is left alone, as far as that is known at first.
+fn code(container: &Value, profile: Option<&Profile>) -> &'static str {
+    let lifecycle = present(container.get("lifecycle"));
+    let nameless = settings::name(container).is_none();
+    if nameless || !container.is_object() || lifecycle.is_some_and(|value| !value.is_object()) {
+        "malformed-container"
+    } else if own_hook(container).is_some() {
+        "own-hook"
+    } else if profile.is_some_and(|profile| profile.hook == ProfileHook::LeaveAlone) {
+        "left-alone-by-profile"
+    } else {
+        INJECTED
+    }
+}
+
+/// Why a hook can't look at connections.
+fn obstacle(pod: &Value, programs: Programs, has_quit: bool) -> Option<&'static str> {
+    let programs = [programs.shell, programs.sleep];
+    if is_windows(pod) {
+        Some("windows")
+    } else if pod["spec"].get("hostNetwork") == Some(&Value::Bool(true)) {
+        Some("host-network")
+    } else if has_quit || programs == [Presence::Present; 2] {
+        None
+    } else if programs.contains(&Presence::Absent) {
+        Some("no-shell")
+    } else {
+        Some("unknown-shell")
+    }
 }
 
 fn containers(pod: &Value) -> &[Value] {
@@ -481,9 +550,42 @@ impl Plan<'_> {
         match self.code {
             "own-hook" => self.earlier.map_or(0, |(_, wait)| wait.max(0)),
             "left-alone-by-profile" => grace,
-            INJECTED if self.quit.as_ref().is_some_and(|quit| quit.waits) => self.wait_0(grace),
+            INJECTED if self.waits() => self.wait_0(grace),
             _ => 0,
         }
+    }
+
+    fn waits(&self) -> bool {
+        self.holds() || self.quit.as_ref().is_some_and(|quit| quit.waits)
+    }
+
+    fn holds(&self) -> bool {
+        self.hold.is_some_and(|(_, is_possible)| is_possible)
+    }
+
+    fn reports(&self) -> bool {
+        self.report.is_some_and(|(_, is_possible)| is_possible)
+    }
+
+    /// Whether a delay between these bounds, which others watch, can be watched here as well.
+    fn can_follow(&self, least: i64, most: i64) -> bool {
+        self.code == INJECTED && self.obstacle.is_none() && least < most
+    }
+
+    /// Watches between the bounds of the others; the rest of the delay comes after that.
+    fn follow(&mut self, least: i64, most: i64, quiet: i64) {
+        let own = self.own.as_ref().map_or(0, |own| own.seconds);
+        self.least = least.max(own).min(self.delay);
+        self.extra = (self.delay - most).max(0);
+        self.quiet = self.quiet.max(quiet);
+    }
+
+    /// Earliest and latest end of the own delay.
+    fn own_bounds(&self, container: &Value) -> (i64, i64) {
+        let for_others = if self.earlier.is_some() { self.extra } else { self.drain };
+        let own = self.held(container) - for_others;
+        let is_hooked = self.code == INJECTED || self.earlier.is_some();
+        (if is_hooked { self.least.min(own) } else { own }, own)
     }
 
     /// WAIT without a maximum.
@@ -536,13 +638,24 @@ fn grace_after(
         }
         let left = plan.application_seconds(grace).min(after - plan.delay);
         let wait = plan.quit_timeout.unwrap_or(grace).min(left - reserve(left));
-        let waits = plan.quit.as_ref().is_some_and(|quit| quit.waits);
-        plan.wait = waits.then_some(wait.max(0));
+        plan.wait = plan.waits().then_some(wait.max(0));
     }
     after
 }
 
 impl Plan<'_> {
+    fn tell_what_is_left_out(&self, problems: &mut Problems) {
+        if self.unwatched == Some(true) {
+            problems.insert("delay-not-watched");
+        }
+        if self.hold == Some((true, false)) {
+            problems.insert("hold-not-possible");
+        }
+        if self.report == Some((true, false)) {
+            problems.insert("report-not-possible");
+        }
+    }
+
     /// max(G, W).
     fn application_seconds(&self, grace: i64) -> i64 {
         self.quit_timeout.map_or(grace, |timeout| timeout.max(grace))
@@ -550,14 +663,14 @@ impl Plan<'_> {
 
     /// The rest of section 2, once the delay is known.
     fn close(&mut self, windows: bool, policy: &Policy, problems: &mut Problems) {
-        if self.code != INJECTED || self.quit.is_some() {
+        if self.code != INJECTED || self.quit.is_some() || self.holds() {
             return;
         }
         if self.delay == 0 {
             self.code = "no-delay";
         } else if windows && !policy.has_sleep_action() {
             self.code = "windows";
-        } else if self.sleep_program == Presence::Absent && !self.uses_action(policy) {
+        } else if self.programs.sleep == Presence::Absent && !self.uses_action(policy) {
             self.code = "no-sleep-program";
             problems.insert("no-sleep-program");
         }
@@ -568,7 +681,7 @@ impl Plan<'_> {
         let knows = policy
             .kubernetes_version
             .is_some_and(|version| (version.major, version.minor) >= (1, 30));
-        let helps = self.sleep_program == Presence::Absent
+        let helps = self.programs.sleep == Presence::Absent
             && policy.sleep_action == SleepAction::Auto
             && knows;
         policy.has_sleep_action() || helps

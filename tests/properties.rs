@@ -256,7 +256,7 @@ proptest! {
     fn a_patch_is_no_larger_than_it_must_be(case in case(any_pod())) {
         let patch = EngineOutcome::of(&case).patch.unwrap_or_default();
         let size = serde_json::to_string(&patch).unwrap().len();
-        let most = 4096 + 2560 * containers(&case.pod).len() + 6 * command_text_bytes(&case.pod);
+        let most = 4096 + 5632 * containers(&case.pod).len() + 6 * command_text_bytes(&case.pod);
         prop_assert!(size <= most, "{} bytes: {}", size, patch);
     }
 

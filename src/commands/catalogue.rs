@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use prestop_core::catalogue::{
-    Catalogue, ImageReference, Presence, Profile, ProfileHook, Programs, Quit, QuitWhen, Role,
+    Catalogue, Hold, ImageReference, Presence, Profile, ProfileHook, Programs, Quit, QuitWhen, Role,
 };
 use prestop_core::duration::HumanSeconds;
 use prestop_core::policy::Policy;
@@ -73,8 +73,11 @@ fn described(profile: &Profile) -> Value {
         "name": profile.name, "images": images, "hook": hook(profile),
         "reason": profile.reason, "link": profile.link,
     });
+    let least_delay = profile.delay.filter(|delay| delay.is_range());
     let fields = [
-        ("delaySeconds", profile.delay_seconds.map(Value::from)),
+        ("delaySeconds", profile.delay.map(|delay| delay.most_seconds.into())),
+        ("leastDelaySeconds", least_delay.map(|delay| delay.least_seconds.into())),
+        ("hold", profile.hold.map(|hold| Value::from(hold_word(hold)))),
         ("sidecarMarginSeconds", profile.sidecar_margin_seconds.map(Value::from)),
         ("quit", quit_of(profile).map(|quit| Value::from(quit_words(quit)))),
         ("tagPatterns", texts(&profile.tag_patterns)),
@@ -102,6 +105,13 @@ fn programs_of(reference: &ImageReference<'_>, catalogue: &Catalogue) -> Value {
         Presence::Unknown => "unknown",
     };
     json!({"shell": word(shell), "sleep": word(sleep)})
+}
+
+const fn hold_word(hold: Hold) -> &'static str {
+    match hold {
+        Hold::None => "none",
+        Hold::Connections => "connections",
+    }
 }
 
 const fn role_word(role: Role) -> &'static str {
@@ -151,8 +161,8 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
         Some(Role::Front) => writeln!(out, "  role     front: backends in its pod outlive it")?,
         Some(Role::Backend) => writeln!(out, "  role     backend: outlives a front in its pod")?,
     }
-    if let Some(seconds) = profile.delay_seconds {
-        writeln!(out, "  delay    {}", HumanSeconds(seconds))?;
+    if let Some(delay) = profile.delay {
+        writeln!(out, "  delay    {delay}")?;
     }
     if let Some(seconds) = profile.sidecar_margin_seconds {
         writeln!(out, "  sidecar  stays {} longer than the application", HumanSeconds(seconds))?;
@@ -176,6 +186,13 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
             (false, _) => "then wait until it is done: the stop signal may not be graceful",
         };
         writeln!(out, "           {wait}")?;
+    }
+    if profile.hold == Some(Hold::Connections) {
+        let instead = if quit_of(profile).is_some() { ", in place of the quit" } else { "" };
+        writeln!(
+            out,
+            "  hold     until no connection is left, where the image has a shell{instead}"
+        )?;
     }
     writeln!(out, "  why      {}\n           {}", profile.reason, profile.link)?;
     explain_programs(&reference, &policy.catalogue, out)?;

@@ -5,7 +5,10 @@
 
 use std::borrow::Cow;
 
-use prestop_core::policy::{OWNER_KIND_PATTERN, OwnHookRule, OwnerKind, QuitPolicy, SleepAction};
+use prestop_core::catalogue::Presence;
+use prestop_core::policy::{
+    HookReport, OWNER_KIND_PATTERN, OwnHookRule, OwnerKind, QuitPolicy, SleepAction,
+};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, json_schema};
@@ -14,7 +17,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use super::certificates::CertificatesSection;
-use super::profiles::{DurationText, ProfileEntry, ProgramsEntry};
+use super::profiles::{DelayText, DurationText, HoldEntry, ProfileEntry, ProgramsEntry};
 use super::server::{LogSection, MetricsSection, ServerSection, TlsSection};
 
 /// The configuration of prestop: which hooks are injected, where nothing stronger says otherwise.
@@ -97,11 +100,12 @@ pub(super) enum Kind {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct DefaultsSection {
-    /// How long a stop is held back while endpoints are withdrawn. Not above
-    /// `limits.maximumDelay`.
+    /// How long a stop is held back while endpoints are withdrawn. A range, such as `10s-2m`, ends when
+    /// no new connections arrive, in images with a shell; in others its upper bound is the delay. Not
+    /// above `limits.maximumDelay`.
     #[serde(default)]
-    #[schemars(with = "DurationText", extend("default" = "10s"))]
-    pub(super) delay: Option<DurationText>,
+    #[schemars(with = "DelayText", extend("default" = "10s"))]
+    pub(super) delay: Option<DelayText>,
     /// How long an application may take to finish after its quit. Without: as long as the pod's
     /// own grace period. Not above `limits.maximumGracePeriod`.
     #[serde(default)]
@@ -111,6 +115,19 @@ pub(super) struct DefaultsSection {
     #[serde(default)]
     #[schemars(with = "OwnHookSetting", extend("default" = "keep"))]
     pub(super) own_hook: Option<OwnHookSetting>,
+    /// Whether images about which nothing is known have `/bin/sh` and `sleep`. Without: nobody knows.
+    #[serde(default)]
+    #[schemars(with = "ShellSetting")]
+    pub(super) shell: Option<ShellSetting>,
+    /// `connections`: hooks wait until no connection to a listening port of the pod is left, at most for the
+    /// time that the application has to finish, where the image has a shell.
+    #[serde(default)]
+    #[schemars(with = "HoldEntry", extend("default" = "none"))]
+    pub(super) hold: Option<HoldEntry>,
+    /// Whether hooks write what they saw into the container's termination message.
+    #[serde(default)]
+    #[schemars(with = "HookReportSetting", extend("default" = "none"))]
+    pub(super) hook_report: Option<HookReportSetting>,
 }
 
 /// What becomes of preStop hooks that containers have already.
@@ -121,6 +138,26 @@ pub(super) enum OwnHookSetting {
     Keep,
     /// They are completed: a delay before, a wait after a quit.
     Extend,
+}
+
+/// Whether images have a shell.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ShellSetting {
+    /// They have `/bin/sh` and `sleep`.
+    Present,
+    /// They have none: no hook that needs them is injected.
+    Absent,
+}
+
+/// Where hooks write what they saw.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum HookReportSetting {
+    /// Nowhere.
+    None,
+    /// One line of JSON in the container's termination message, where the image has a shell.
+    TerminationMessage,
 }
 
 /// What no annotation passes.
@@ -245,6 +282,24 @@ impl From<OwnHookSetting> for OwnHookRule {
         match setting {
             OwnHookSetting::Keep => Self::Keep,
             OwnHookSetting::Extend => Self::Extend,
+        }
+    }
+}
+
+impl From<ShellSetting> for Presence {
+    fn from(setting: ShellSetting) -> Self {
+        match setting {
+            ShellSetting::Present => Self::Present,
+            ShellSetting::Absent => Self::Absent,
+        }
+    }
+}
+
+impl From<HookReportSetting> for HookReport {
+    fn from(setting: HookReportSetting) -> Self {
+        match setting {
+            HookReportSetting::None => Self::None,
+            HookReportSetting::TerminationMessage => Self::TerminationMessage,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How people write profiles and facts about programs: `profiles` and `programs` of a configuration, with the
 //! place of each error. `catalogue.yaml` has the same format; a test holds it to the same rules.
 
+mod delay;
 mod fields;
 mod programs;
 
@@ -9,8 +10,8 @@ use std::collections::HashSet;
 use std::str::FromStr;
 
 use prestop_core::catalogue::{
-    ImagePattern, Profile, ProfileHook, Quit, QuitWhen, RESERVED_NAMES, Role, Signal, StopSignal,
-    TagPattern, TagRange,
+    Hold, ImagePattern, Profile, ProfileHook, Quit, QuitWhen, RESERVED_NAMES, Role, Signal,
+    StopSignal, TagPattern, TagRange,
 };
 use prestop_core::duration::{self, DurationError};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -20,6 +21,8 @@ use thiserror::Error;
 
 use self::fields::{all, each, error, keep, parsed};
 
+pub use self::delay::DELAY_PATTERN;
+pub(super) use self::delay::{DelayText, DelayTextError};
 pub(super) use self::fields::FieldError;
 pub(super) use self::programs::{ProgramsEntry, validate as validate_programs};
 
@@ -74,10 +77,16 @@ pub(super) struct ProfileEntry {
     #[serde(default)]
     #[schemars(with = "QuitEntry")]
     quit: Option<Spanned<QuitEntry>>,
-    /// A delay of its own, such as `15s`; stronger than the default.
+    /// A delay of its own, such as `15s` or `10s-2m`; stronger than the default.
     #[serde(default)]
-    #[schemars(with = "DurationText")]
-    delay: Option<DurationText>,
+    #[schemars(with = "DelayText")]
+    delay: Option<DelayText>,
+    /// `connections`: the hook waits until no connection to a listening port of the pod is left, where the
+    /// image has a shell. With `hook: quit` it does so in place of the quit, whose own limit is shorter.
+    /// Stronger than the default.
+    #[serde(default)]
+    #[schemars(with = "HoldEntry")]
+    hold: Option<HoldEntry>,
     /// For proxies and log shippers that must outlive the application: how much longer their delay
     /// is than the longest of the application's containers.
     #[serde(default)]
@@ -104,6 +113,16 @@ enum HookEntry {
     Delay,
     /// Delay, quit, and a wait until the application is done.
     Quit,
+}
+
+/// Whether the hook waits for connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldEntry {
+    /// It does not.
+    None,
+    /// Until no connection to a listening port of the pod is left.
+    Connections,
 }
 
 /// A server's place among the containers of one pod.
@@ -246,12 +265,26 @@ impl JsonSchema for DurationText {
     }
 }
 
+impl From<HoldEntry> for Hold {
+    fn from(entry: HoldEntry) -> Self {
+        match entry {
+            HoldEntry::None => Self::None,
+            HoldEntry::Connections => Self::Connections,
+        }
+    }
+}
+
 impl ProfileEntry {
-    /// Its durations, each with the name of its field.
-    pub(super) fn durations(&self) -> impl Iterator<Item = (&'static str, &DurationText)> {
-        let delay = self.delay.as_ref().map(|delay| ("delay", delay));
-        let margin = self.sidecar_margin.as_ref();
-        let margin = margin.map(|margin| ("sidecarMargin", margin));
+    /// The fields with a time that a hook lasts: name, place and longest time of each that can be read.
+    pub(super) fn times(&self) -> impl Iterator<Item = (&'static str, Location, i64)> {
+        let delay = self
+            .delay
+            .as_ref()
+            .and_then(|text| Some(("delay", text.location(), text.delay().ok()?.most_seconds)));
+        let margin = self
+            .sidecar_margin
+            .as_ref()
+            .and_then(|text| Some(("sidecarMargin", text.location(), text.seconds().ok()?)));
         delay.into_iter().chain(margin)
     }
 
@@ -268,8 +301,13 @@ impl ProfileEntry {
         let container_names = self.valid_container_names(path, errors);
         let role = self.valid_role(path, errors);
         let hook = self.valid_hook(path, errors);
-        let delay = seconds(self.delay.as_ref(), &format!("{path}.delay"));
-        let delay = keep(delay, errors);
+        let delay = self.delay.as_ref().map(|text| {
+            let wrong = |cause: DelayTextError| {
+                error(&format!("{path}.delay"), text.spanned(), cause.to_string())
+            };
+            text.delay().map_err(wrong)
+        });
+        let delay = keep(delay.transpose(), errors);
         let margin = format!("{path}.sidecarMargin");
         let margin = keep(seconds(self.sidecar_margin.as_ref(), &margin), errors);
         let stop_signals = self.valid_stop_signals(path, errors);
@@ -280,7 +318,8 @@ impl ProfileEntry {
             container_names: container_names?,
             role,
             hook: hook?,
-            delay_seconds: delay?,
+            delay: delay?,
+            hold: self.hold.map(Hold::from),
             sidecar_margin_seconds: margin?,
             stop_signals: stop_signals?,
             reason: self.reason.clone(),

@@ -2,7 +2,7 @@
 //! together. Every rule is tried, so that all that is wrong is told together.
 
 use prestop_core::catalogue::{Catalogue, Profile};
-use prestop_core::duration::HumanSeconds;
+use prestop_core::duration::{Delay, HumanSeconds};
 use prestop_core::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
 
 use super::error::{Finding, Position};
@@ -10,7 +10,7 @@ use super::format::{
     ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerText, ProfilesMode,
     ProfilesSection,
 };
-use super::profiles::{self, DurationText, FieldError, ProfileEntry, ProgramsEntry};
+use super::profiles::{self, DelayText, DurationText, FieldError, ProfileEntry, ProgramsEntry};
 use crate::webhook::settings::ServeSettings;
 
 /// A longer delay is a typing error: no load balancer needs an hour.
@@ -53,6 +53,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), 
     };
     let built_in = Policy::built_in();
     let mut rules = Rules::default();
+    let DefaultsSection { shell, hold, hook_report: report, .. } = defaults;
     let durations = rules.durations(&defaults, &limits, &built_in);
     let skipped_owners = skip_owners.map(|owners| rules.owners(&owners));
     let catalogue = profiles.map_or(built_in.catalogue, |section| {
@@ -70,7 +71,10 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), 
         return Err(rules.findings);
     };
     let policy = Policy {
-        default_delay_seconds: delay.seconds,
+        default_delay: delay,
+        default_shell: shell.map_or(built_in.default_shell, Into::into),
+        default_hold: hold.map_or(built_in.default_hold, Into::into),
+        default_report: report.map_or(built_in.default_report, Into::into),
         maximum_delay_seconds: maximum_delay.seconds,
         default_quit_timeout_seconds: durations.quit_timeout.map(|setting| setting.seconds),
         maximum_grace_period_seconds: maximum_grace_period.seconds,
@@ -89,7 +93,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), 
 
 /// The durations that could be read.
 struct Durations {
-    delay: Option<Setting>,
+    delay: Option<Delay>,
     quit_timeout: Option<Setting>,
     maximum_delay: Option<Setting>,
     maximum_grace_period: Option<Setting>,
@@ -123,10 +127,9 @@ impl Rules {
         limits: &LimitsSection,
         built_in: &Policy,
     ) -> Durations {
-        let DefaultsSection { delay, quit_timeout, own_hook: _ } = defaults;
+        let DefaultsSection { delay, quit_timeout, .. } = defaults;
         let LimitsSection { maximum_delay, maximum_grace_period } = limits;
-        let delay =
-            self.setting("defaults.delay", delay.as_ref(), Some(built_in.default_delay_seconds));
+        let (delay, longest_delay) = self.delay(delay.as_ref(), built_in.default_delay);
         let quit_timeout = self.setting(
             "defaults.quitTimeout",
             quit_timeout.as_ref(),
@@ -151,10 +154,30 @@ impl Rules {
         let maximum_delay = self
             .setting("limits.maximumDelay", maximum_delay.as_ref(), Some(default))
             .and_then(|setting| self.within(setting, 0, MOST_MAXIMUM_DELAY_SECONDS));
-        self.in_order(delay, Order::AtMost, maximum_delay);
+        self.in_order(longest_delay, Order::AtMost, maximum_delay);
         self.in_order(maximum_delay, Order::Below, maximum_grace_period);
         self.in_order(quit_timeout, Order::AtMost, maximum_grace_period);
         Durations { delay, quit_timeout, maximum_delay, maximum_grace_period }
+    }
+
+    /// The default delay, and its upper bound as a duration.
+    fn delay(
+        &mut self,
+        text: Option<&DelayText>,
+        default: Delay,
+    ) -> (Option<Delay>, Option<Setting>) {
+        let path = "defaults.delay";
+        let place = text.map(|text| Position::from(text.location()));
+        match text.map_or(Ok(default), DelayText::delay) {
+            Ok(delay) => {
+                let seconds = delay.most_seconds;
+                (Some(delay), Some(Setting { path, seconds, place }))
+            }
+            Err(cause) => {
+                self.find(path, place.unwrap_or(Position::START), cause.to_string());
+                (None, None)
+            }
+        }
     }
 
     fn setting(
@@ -279,12 +302,12 @@ impl Rules {
 
     fn not_longer(&mut self, entries: &[ProfileEntry], longest: i64) {
         for (index, entry) in entries.iter().enumerate() {
-            for (field, text) in entry.durations() {
-                if text.seconds().is_ok_and(|seconds| seconds > longest) {
+            for (field, place, seconds) in entry.times() {
+                if seconds > longest {
                     let path = format!("{ENTRIES}[{index}].{field}");
                     let longest = HumanSeconds(longest);
                     let message = format!("more than limits.maximumDelay, which is {longest}");
-                    self.find(&path, text.location().into(), message);
+                    self.find(&path, place.into(), message);
                 }
             }
         }
@@ -309,7 +332,7 @@ impl From<FieldError> for Finding {
 /// too.
 fn cut_to(catalogue: &Catalogue, maximum_delay_seconds: i64) -> Catalogue {
     let cut = |mut profile: Profile| {
-        profile.delay_seconds = profile.delay_seconds.map(|delay| delay.min(maximum_delay_seconds));
+        profile.delay = profile.delay.map(|delay| delay.at_most(maximum_delay_seconds));
         profile
     };
     let profiles = catalogue.profiles().iter().cloned().map(cut).collect();
@@ -322,9 +345,10 @@ mod tests {
 
     #[test]
     fn built_in_profiles_keep_to_the_maximum_delay() {
-        let with_delay = |delay_seconds| {
+        let with_delay = |seconds: Option<i64>| {
             let profiles = Catalogue::built_in().profiles().iter().take(1).cloned();
-            let set = |profile| Profile { delay_seconds, ..profile };
+            let delay = seconds.map(Delay::fixed);
+            let set = |profile| Profile { delay, ..profile };
             Catalogue::new(profiles.map(set).collect())
         };
         assert_eq!(cut_to(&with_delay(Some(60)), 20), with_delay(Some(20)));

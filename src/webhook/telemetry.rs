@@ -195,7 +195,13 @@ fn containers(decision: &Decision<'_>) -> String {
         text.push_str(container.name);
         text.push(' ');
         match &container.outcome {
-            ContainerOutcome::Injected(injected) => push_hook(&mut text, &injected.hook),
+            ContainerOutcome::Injected(injected) => {
+                push_hook(&mut text, &injected.hook);
+                if let Some(obstacle) = injected.unwatched {
+                    text.push_str(" unwatched ");
+                    text.push_str(obstacle.name());
+                }
+            }
             ContainerOutcome::Earlier(_) => text.push_str("earlier-pass"),
             ContainerOutcome::LeftAlone(reason) => text.push_str(reason.code()),
         }
@@ -206,9 +212,13 @@ fn containers(decision: &Decision<'_>) -> String {
 fn push_hook(text: &mut String, hook: &Hook<'_>) {
     text.push_str(hook.form());
     text.push(' ');
+    if let Some(watch) = hook.watch() {
+        push_seconds(text, watch.least_seconds);
+        text.push('-');
+    }
     push_seconds(text, hook.delay_seconds());
     if let Some(seconds) = hook.wait_seconds() {
-        text.push_str(" wait ");
+        text.push_str(if hook.holds() { " hold " } else { " wait " });
         push_seconds(text, seconds);
     }
 }

@@ -9,8 +9,34 @@ use serde_json::{Value, json};
 
 use super::NAMES;
 
-const DELAYS: [&str; 12] =
-    ["5s", "0s", "15", "1m30s", "1500ms", "300s", "999999999s", "0", "", "-5", "5d", "ten"];
+const DELAYS: [&str; 22] = [
+    "5s",
+    "10s-2m",
+    "0s",
+    "15",
+    "1m30s",
+    "1500ms",
+    "300s",
+    "999999999s",
+    "0",
+    "",
+    "-5",
+    "5d",
+    "ten",
+    "5s-20s",
+    "0-30",
+    "12s-12s",
+    "1500ms-90s",
+    "10s-20m",
+    "2m-10s",
+    "10s-",
+    "1s-2s-3s",
+    "10m-20m",
+];
+const QUIET_PERIODS: [&str; 6] = ["5s", "10s", "1m", "1500ms", "0s", "soon"];
+const SHELLS: [&str; 4] = ["present", "present", "absent", "yes"];
+const HOLDS: [&str; 4] = ["connections", "connections", "none", "Connections"];
+const REPORTS: [&str; 3] = ["termination-message", "none", "stdout"];
 const TIMEOUTS: [&str; 8] = ["20s", "2m", "0s", "1ms", "20h", "3162240000", "never", "601"];
 const PROFILES: [&str; 10] =
     ["auto", "none", "nginx", "httpd", "haproxy", "ingress", "istio", "by-name", "ngnix", "Nginx"];
@@ -86,6 +112,10 @@ pub(super) fn of_namespace() -> BoxedStrategy<Vec<(String, String)>> {
         |keys: Vec<&'static str>, values: &[&'static str]| (select(keys), select(values.to_vec()));
     let entry = prop_oneof![
         4 => pairs(vec!["prestop.dev/delay"], &DELAYS),
+        1 => pairs(vec!["prestop.dev/quiet-period"], &QUIET_PERIODS),
+        2 => pairs(vec!["prestop.dev/shell"], &SHELLS),
+        2 => pairs(vec!["prestop.dev/hold"], &HOLDS),
+        1 => pairs(vec!["prestop.dev/hook-report"], &REPORTS),
         2 => pairs(vec!["prestop.dev/quit-timeout"], &TIMEOUTS),
         3 => pairs(vec!["prestop.dev/profile"], &PROFILES),
         1 => pairs(vec!["prestop.dev/quit-command", "prestop.dev/quit-signal"], &["QUIT"]),
@@ -121,6 +151,10 @@ fn setting() -> BoxedStrategy<Entry> {
         2 => of("quit-command", &COMMANDS),
         2 => of("quit-signal", &SIGNALS),
         2 => of("own-hook", &OWN_HOOKS),
+        1 => of("quiet-period", &QUIET_PERIODS),
+        3 => of("shell", &SHELLS),
+        2 => of("hold", &HOLDS),
+        1 => of("hook-report", &REPORTS),
     ]
     .boxed()
 }
@@ -134,6 +168,8 @@ fn key() -> BoxedStrategy<String> {
         "quit-timeout",
         "own-hook",
         "status",
+        "shell",
+        "hold",
     ];
     (select(settings), scope()).prop_map(|(setting, scope)| scoped(setting, scope)).boxed()
 }

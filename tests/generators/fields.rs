@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Field, NAMES, sometimes, unknown};
 
-const IMAGES: [&str; 25] = [
+const IMAGES: [&str; 28] = [
     "registry.example/team/app:1.0",
     "nginx",
     "nginx:1.27.3",
@@ -29,6 +29,9 @@ const IMAGES: [&str; 25] = [
     "registry.k8s.io/ingress-nginx/controller:v1.11",
     "slow-proxy",
     "php-fpm:8",
+    "slow-app:1",
+    "rabbit-hole",
+    "lighttpd:1.4.69",
     "NGINX:Latest",
     "https://nginx",
     "../../nginx*[(",
@@ -56,6 +59,8 @@ pub(super) fn valid_spec() -> Vec<Field> {
             sometimes(30, vec![json!("Always"), json!("Always"), json!("Always"), json!("Never")]),
         ),
         ("os", sometimes(10, vec![json!({"name": "linux"}), json!({"name": "windows"})])),
+        ("hostNetwork", sometimes(8, vec![json!(true), json!(false)])),
+        ("initContainers", sometimes(15, init_containers())),
         (
             "nodeSelector",
             sometimes(
@@ -173,6 +178,11 @@ pub(super) fn valid_container() -> Vec<Field> {
         ("lifecycle", sometimes(35, valid_lifecycles())),
         ("livenessProbe", sometimes(15, probes())),
         ("startupProbe", sometimes(10, probes())),
+        ("readinessProbe", sometimes(30, readiness_probes())),
+        (
+            "terminationMessagePath",
+            sometimes(10, vec![json!("/tmp/last words"), json!("/dev/termination-log"), json!("")]),
+        ),
         ("x-unknown", unknown()),
     ]
 }
@@ -261,6 +271,28 @@ fn valid_lifecycles() -> Vec<Value> {
         json!({"preStop": {"exec": {"command": ["sh", "-c", "sleep 7; kill -USR1 1"]}}}),
         json!({"preStop": {"exec": {"command": ["kill", "-TERM", "1"]}},
             "stopSignal": "SIGTERM"}),
+    ]
+}
+
+fn init_containers() -> Vec<Value> {
+    let probe = json!({"httpGet": {"port": 15021}, "periodSeconds": 2});
+    vec![
+        json!([{"name": "init", "image": "app", "readinessProbe": probe}]),
+        json!([{"name": "proxy", "image": "app", "restartPolicy": "Always", "readinessProbe": probe}]),
+        json!([{"name": "proxy", "image": "app", "restartPolicy": "Always"}]),
+        json!([]),
+        json!(null),
+    ]
+}
+
+fn readiness_probes() -> Vec<Value> {
+    vec![
+        json!({"httpGet": {"port": 80}}),
+        json!({"tcpSocket": {"port": 80}, "periodSeconds": 1}),
+        json!({"grpc": {"port": 80}, "periodSeconds": 7}),
+        json!({"exec": {"command": ["true"]}, "periodSeconds": 1}),
+        json!({"httpGet": {"port": 80}, "periodSeconds": null}),
+        json!(null),
     ]
 }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use prestop_core::catalogue::{
-    Catalogue, ImagePattern, Presence, Profile, ProfileHook, Programs, ProgramsOfImages, Quit,
-    QuitWhen, Role, StopSignal,
+    Catalogue, Hold, ImagePattern, Presence, Profile, ProfileHook, Programs, ProgramsOfImages,
+    Quit, QuitWhen, Role, StopSignal,
 };
+use prestop_core::duration::Delay;
 use prestop_core::policy::{
-    KubernetesVersion, NamespaceRule, OwnHookRule, OwnerKind, Policy, QuitPolicy, SleepAction,
+    HookReport, KubernetesVersion, NamespaceRule, OwnHookRule, OwnerKind, Policy, QuitPolicy,
+    SleepAction,
 };
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -45,8 +47,13 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     let seconds = (
         prop_oneof![3 => Just(600_i64), 1 => 30_i64..=3600, 1 => Just(30)],
         prop_oneof![3 => Just(120_i64), 1 => 0_i64..3600],
-        prop_oneof![3 => Just(10_i64), 1 => 0_i64..120],
+        prop_oneof![3 => Just((10_i64, 10_i64)), 1 => (0_i64..120, 0_i64..120)],
         weighted(0.2, 0_i64..700),
+    );
+    let hooks = (
+        select(vec![Presence::Unknown, Presence::Unknown, Presence::Present, Presence::Absent]),
+        select(vec![Hold::None, Hold::None, Hold::None, Hold::Connections]),
+        select(vec![HookReport::None, HookReport::None, HookReport::TerminationMessage]),
     );
     let quit = select(vec![
         QuitPolicy::Always,
@@ -76,7 +83,7 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
         catalogues,
         own_hooks,
     );
-    (seconds, rules).prop_map(|(seconds, rules)| {
+    (seconds, rules, hooks).prop_map(|(seconds, rules, hooks)| {
         let (maximum_grace_period_seconds, delay, default_delay, quit_timeout) = seconds;
         let (
             quit,
@@ -91,7 +98,14 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
         // The default is at most the maximum, the maximum below the cap.
         let maximum_delay_seconds = delay.min(maximum_grace_period_seconds - 1);
         Policy {
-            default_delay_seconds: default_delay.min(maximum_delay_seconds),
+            default_delay: Delay {
+                least_seconds: default_delay.0.min(default_delay.1),
+                most_seconds: default_delay.1,
+            }
+            .at_most(maximum_delay_seconds),
+            default_shell: hooks.0,
+            default_hold: hooks.1,
+            default_report: hooks.2,
             maximum_delay_seconds,
             default_quit_timeout_seconds: quit_timeout,
             maximum_grace_period_seconds,
@@ -131,6 +145,8 @@ pub(crate) fn test_catalogue() -> Catalogue {
         profile("by-name", &[], by_name),
         profile("php-fpm", &["php-fpm"], quit(&[], Some("QUIT"), QuitWhen::Needed)),
         profile("redis", &["redis"], ProfileHook::Delay),
+        profile("varnish", &["rabbit-hole", "slow-app"], ProfileHook::Delay),
+        profile("lighttpd", &["lighttpd"], quit(&[], Some("INT"), QuitWhen::Always)),
         profile("istio", &["istio/proxyv2"], ProfileHook::Delay),
         profile("fluent-bit", &["fluent-bit"], ProfileHook::Delay),
         profile("slow-proxy", &["slow-proxy"], ProfileHook::Delay),
@@ -145,7 +161,13 @@ pub(crate) fn test_catalogue() -> Catalogue {
             "postgresql" => (Some(650), None),
             _ => (None, None),
         };
-        profile.delay_seconds = delay;
+        profile.delay = delay.map(Delay::fixed);
+        if ["varnish", "lighttpd"].contains(&profile.name.as_str()) {
+            profile.hold = Some(Hold::Connections);
+        }
+        if profile.name == "varnish" {
+            profile.delay = Some(Delay { least_seconds: 8, most_seconds: 40 });
+        }
         profile.sidecar_margin_seconds = margin;
         profile.role = match profile.name.as_str() {
             "nginx" | "httpd" => Some(Role::Front),
@@ -174,6 +196,10 @@ pub(crate) fn test_catalogue() -> Catalogue {
         programs("distroless/*", Presence::Absent, Presence::Absent),
         programs("bitnami*/*", Presence::Absent, Presence::Unknown),
         programs("httpd", Presence::Present, Presence::Absent),
+        programs("nginx", Presence::Present, Presence::Present),
+        programs("php-fpm", Presence::Present, Presence::Present),
+        programs("slow-app", Presence::Present, Presence::Present),
+        programs("istio/proxyv2", Presence::Present, Presence::Present),
     ])
 }
 
@@ -186,7 +212,8 @@ fn profile(name: &str, images: &[&str], hook: ProfileHook) -> Profile {
         container_names: Vec::new(),
         role: None,
         hook,
-        delay_seconds: None,
+        delay: None,
+        hold: None,
         sidecar_margin_seconds: None,
         stop_signals: Vec::new(),
         reason: "for the tests".to_owned(),

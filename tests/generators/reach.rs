@@ -28,7 +28,7 @@ const REASONS: [&str; 13] = [
     "nothing-to-inject",
 ];
 
-const PROBLEMS: [&str; 23] = [
+const PROBLEMS: [&str; 26] = [
     "invalid-value",
     "delay-above-maximum",
     "rounded-up",
@@ -39,6 +39,9 @@ const PROBLEMS: [&str; 23] = [
     "quit-disabled",
     "grace-period-capped",
     "delay-shortened",
+    "delay-not-watched",
+    "hold-not-possible",
+    "report-not-possible",
     "status-not-trusted",
     "unknown-key",
     "no-such-container",

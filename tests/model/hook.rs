@@ -1,4 +1,4 @@
-//! Section 5 of the rules: the three forms of hook, written and read again.
+//! Section 5 of the rules: the four forms of hook, written and read again.
 
 use prestop_core::catalogue::Signal;
 use prestop_core::engine::hook::drain_script;
@@ -9,37 +9,97 @@ use super::{DRAIN, Plan, SCRIPT};
 
 impl Plan<'_> {
     /// What is injected.
-    pub(super) fn hook(&self, policy: &Policy) -> Value {
-        let delay = self.delay.to_string();
-        let Some(quit) = &self.quit else {
+    pub(super) fn hook(&self, pod: &Value, container: &Value, policy: &Policy) -> Value {
+        let (least, most, extra) = self.watch();
+        let is_watched = least < most;
+        if self.quit.is_none() && !is_watched && !self.holds() && !self.reports() {
             return if self.uses_action(policy) {
                 json!({"sleep": {"seconds": self.delay}})
             } else {
-                json!({"exec": {"command": ["sleep", delay]}})
+                json!({"exec": {"command": ["sleep", self.delay.to_string()]}})
             };
-        };
-        let wait = self.wait.map_or("none".to_owned(), |wait| wait.to_string());
-        let signal = quit.signal.map_or("", Signal::name).to_owned();
-        let names = quit.process_names.join(",");
+        }
         let is_own = self.own.as_ref().is_some_and(|own| own.command.is_some());
-        let is_long = is_own && self.wait.is_some();
+        let keeps_status = is_own && self.wait.is_some();
+        let is_long = is_watched || self.holds() || self.reports() || keeps_status;
         let script = if is_long { DRAIN } else { SCRIPT };
         let mut command = ["/bin/sh", "-c", script, "prestop"].map(str::to_owned).to_vec();
-        if is_long {
-            let zero = || "0".to_owned();
-            command.extend([delay.clone(), delay, zero(), zero(), zero(), wait]);
-            command.extend(["", "", "own"].map(str::to_owned));
+        if is_watched {
+            let allowed = allowed(pod, self.quiet);
+            command.extend([least, most, self.quiet, allowed, extra].map(|it| it.to_string()));
+        } else if is_long {
+            command.extend([self.delay, self.delay, 0, 0, 0].map(|it| it.to_string()));
         } else {
-            command.extend([delay, wait]);
+            command.push(self.delay.to_string());
         }
-        command.extend([signal, names]);
-        command.extend(quit.command.iter().cloned());
+        command.push(self.wait.map_or("none".to_owned(), |wait| wait.to_string()));
+        if is_long {
+            command.push(if self.holds() { "connections" } else { "" }.to_owned());
+            let path = container.get("terminationMessagePath").and_then(Value::as_str);
+            let path = path.filter(|path| !path.is_empty()).unwrap_or("/dev/termination-log");
+            command.push(if self.reports() { path } else { "" }.to_owned());
+            let task = match self.quit {
+                Some(_) if is_own => "own",
+                Some(_) => "quit",
+                None => "none",
+            };
+            command.push(task.to_owned());
+        }
+        let quit = self.quit.as_ref();
+        let signal = quit.and_then(|quit| quit.signal).map_or("", Signal::name);
+        command.push(signal.to_owned());
+        command.push(quit.map(|quit| quit.process_names.join(",")).unwrap_or_default());
+        command.extend(quit.into_iter().flat_map(|quit| quit.command.iter().cloned()));
         json!({"exec": {"command": command}})
+    }
+
+    /// Lower and upper bound of what is watched, and what comes after it.
+    fn watch(&self) -> (i64, i64, i64) {
+        let extra = self.extra.min(self.delay);
+        (self.least, self.delay - extra, extra)
+    }
+
+    /// From a hook of an earlier pass.
+    pub(super) fn read_watch(&mut self, container: &Value) {
+        self.least = self.earlier.map_or(0, |(delay, _)| delay);
+        let command = container.pointer("/lifecycle/preStop/exec/command");
+        let command = command.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        if let [_, _, script, _, least, most, quiet, _, extra, ..] = command
+            && is_drain(script)
+            && digits(least) < digits(most)
+        {
+            self.least = digits(least).unwrap_or_default();
+            self.quiet = digits(quiet).unwrap_or_default();
+            self.extra = digits(extra).unwrap_or_default();
+        }
     }
 }
 
 fn is_drain(script: &Value) -> bool {
     script == DRAIN || script == drain_script()
+}
+
+/// So many connections in the quiet period are probes, or not worth waiting for.
+fn allowed(pod: &Value, quiet: i64) -> i64 {
+    let list = |field: &str| pod["spec"].get(field).and_then(Value::as_array).cloned();
+    let mut probed = list("containers").unwrap_or_default();
+    let init = list("initContainers").unwrap_or_default();
+    probed
+        .extend(init.into_iter().filter(|one| one.get("restartPolicy") == Some(&json!("Always"))));
+    let mut connections = 0;
+    for container in probed {
+        let Some(probe) = container.get("readinessProbe").and_then(Value::as_object) else {
+            continue;
+        };
+        let connects = ["httpGet", "tcpSocket", "grpc"]
+            .iter()
+            .any(|kind| probe.get(*kind).is_some_and(|value| !value.is_null()));
+        let period = probe.get("periodSeconds").and_then(Value::as_i64).filter(|it| *it > 0);
+        if connects {
+            connections += (quiet + period.unwrap_or(10) - 1) / period.unwrap_or(10);
+        }
+    }
+    2 * connections + 2
 }
 
 /// What a hook of the author does, as far as it is certain.

@@ -2,6 +2,31 @@
 
 use super::*;
 
+/// When several containers are done.
+#[derive(Default)]
+struct Done {
+    least: i64,
+    most: i64,
+    /// After the requests in flight.
+    drained: i64,
+    drain: i64,
+    quiet: i64,
+}
+
+impl Done {
+    fn add(&mut self, plan: &Plan<'_>, container: &Value, drain: i64) {
+        let (least, most) = plan.own_bounds(container);
+        let drained = plan.held(container).saturating_add(drain);
+        self.least = self.least.max(least);
+        self.most = self.most.max(most);
+        self.drained = self.drained.max(drained);
+        self.drain = self.drain.max(drained - most);
+        if least < most {
+            self.quiet = self.quiet.max(plan.quiet);
+        }
+    }
+}
+
 pub(super) fn delay_backends(
     plans: &mut [Plan<'_>],
     containers: &[Value],
@@ -9,21 +34,36 @@ pub(super) fn delay_backends(
     policy: &Policy,
     grace: i64,
 ) {
-    let fronts = plans.iter().zip(containers).filter(|(plan, _)| plan.has_role(Role::Front));
-    let done = fronts.map(|(plan, container)| {
+    let mut fronts = Done::default();
+    let mut are_there = false;
+    for (plan, container) in
+        plans.iter().zip(containers).filter(|(plan, _)| plan.has_role(Role::Front))
+    {
         let drain = match plan.drains_for(grace) {
             0 if plan.graceful => plan.wait_0(grace),
             drain => drain,
         };
-        plan.held(container).saturating_add(drain)
-    });
-    let Some(done) = done.max() else { return };
-    for (index, plan) in plans.iter_mut().enumerate() {
-        if plan.code == INJECTED
-            && plan.has_role(Role::Backend)
-            && settings.own_delay(index).is_none()
+        fronts.add(plan, container, drain);
+        are_there = true;
+    }
+    for (index, plan) in plans.iter_mut().enumerate().filter(|_| are_there) {
+        if plan.code != INJECTED
+            || !plan.has_role(Role::Backend)
+            || settings.own_delay(index).is_some()
         {
-            plan.stays_until(done, policy);
+            continue;
+        }
+        let (least, most) = (fronts.least.max(plan.least), fronts.most.max(plan.delay));
+        if plan.can_follow(least, most) {
+            plan.stays_until(most.saturating_add(fronts.drain), policy);
+            plan.follow(least, most, fronts.quiet);
+        } else {
+            plan.stays_until(fronts.drained, policy);
+            if plan.drain > 0 {
+                // Nobody asked for this delay.
+                plan.unwatched = plan.unwatched.map(|_| false);
+            }
+            plan.least = plan.delay;
         }
     }
 }
@@ -35,21 +75,29 @@ pub(super) fn delay_sidecars(
     policy: &Policy,
     grace: i64,
 ) {
-    let applications = || plans.iter().zip(containers).filter(|(plan, _)| plan.is_application());
-    let held = applications().map(|(plan, container)| plan.held(container) - plan.drain).max();
-    let done = applications()
-        .map(|(plan, container)| plan.held(container).saturating_add(plan.drains_for(grace)))
-        .max();
-    let (Some(held), Some(done)) = (held, done) else { return };
-    for (index, plan) in plans.iter_mut().enumerate() {
+    let mut applications = Done::default();
+    let mut are_there = false;
+    for (plan, container) in plans.iter().zip(containers).filter(|(plan, _)| plan.is_application())
+    {
+        applications.add(plan, container, plan.drains_for(grace));
+        are_there = true;
+    }
+    for (index, plan) in plans.iter_mut().enumerate().filter(|_| are_there) {
         if let Some(margin) = plan.margin()
             && settings.own_delay(index).is_none()
         {
             let own = plan.own.as_ref().map_or(0, |own| own.seconds);
-            plan.delay = held.saturating_add(margin).max(own);
-            plan.stays_until(done.saturating_add(margin), policy);
+            let Done { least, most, drained, drain, quiet } = applications;
+            plan.delay = most.saturating_add(margin).max(own);
+            // Whoever asked for a range, it was for somebody else.
+            plan.unwatched = None;
+            if plan.can_follow(least, most) {
+                plan.stays_until(most.saturating_add(drain).saturating_add(margin), policy);
+                plan.follow(least, most, quiet);
+            } else {
+                plan.stays_until(drained.saturating_add(margin), policy);
+                plan.least = plan.delay;
+            }
         }
     }
 }
-
-// Section 7.

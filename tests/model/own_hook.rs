@@ -1,7 +1,6 @@
 //! Section 10 of the rules: hooks of the author that do not help, as the generated pods have them.
 
-use prestop_core::catalogue::{ImageReference, Presence, ProfileHook, Signal};
-use prestop_core::policy::Policy;
+use prestop_core::catalogue::{ImageReference, Presence, ProfileHook, Programs, Signal};
 use serde_json::Value;
 
 use super::hook::{Steps, steps};
@@ -9,34 +8,22 @@ use super::quit::by_signal;
 use super::settings::image;
 use super::{Plan, Problems, containers, is_windows, own_hook, present, shares_processes};
 
-pub(super) fn problems(
-    pod: &Value,
-    plans: &[Plan<'_>],
-    grace: i64,
-    policy: &Policy,
-    problems: &mut Problems,
-) {
+pub(super) fn problems(pod: &Value, plans: &[Plan<'_>], grace: i64, problems: &mut Problems) {
     for (plan, container) in plans.iter().zip(containers(pod)) {
         if plan.code == "own-hook" && plan.earlier.is_none() {
-            problems.extend(of_container(pod, container, plan, grace, policy));
+            problems.extend(of_container(pod, container, plan, grace));
         }
     }
 }
 
-fn of_container(
-    pod: &Value,
-    container: &Value,
-    plan: &Plan<'_>,
-    grace: i64,
-    policy: &Policy,
-) -> Vec<&'static str> {
+fn of_container(pod: &Value, container: &Value, plan: &Plan<'_>, grace: i64) -> Vec<&'static str> {
     let hook = own_hook(container).unwrap();
     let handlers = ["sleep", "exec", "httpGet", "tcpSocket"];
     let set = handlers.iter().filter(|handler| present(hook.get(**handler)).is_some());
     match set.copied().collect::<Vec<_>>().as_slice() {
         ["tcpSocket"] => return vec!["own-hook-always-fails"],
         ["exec"] if is_windows(pod) => return Vec::new(),
-        ["exec"] if cannot_start(hook, container, policy) => return vec!["own-hook-cannot-start"],
+        ["exec"] if cannot_start(hook, plan.programs) => return vec!["own-hook-cannot-start"],
         ["exec" | "sleep"] => {}
         _ => return Vec::new(),
     }
@@ -50,7 +37,7 @@ fn of_container(
         _ => None,
     };
     let left_alone = plan.known.is_some_and(|known| known.hook == ProfileHook::LeaveAlone);
-    if delay.is_some_and(|delay| delay > 0 && delay < 5 && delay < plan.delay)
+    if delay.is_some_and(|delay| delay > 0 && delay < 5 && delay < plan.asked_least)
         && plan.margin().is_none()
         && !left_alone
     {
@@ -73,9 +60,7 @@ fn nothing_follows(steps: &Steps<'_>, end: usize) -> bool {
     !steps.goes_on && end + 1 == steps.commands.len() && steps.commands[end].1 == steps.seconds
 }
 
-fn cannot_start(hook: &Value, container: &Value, policy: &Policy) -> bool {
-    let Some(image) = image(container) else { return false };
-    let programs = policy.catalogue.programs(&image);
+fn cannot_start(hook: &Value, programs: Programs) -> bool {
     let command = hook.pointer("/exec/command").and_then(Value::as_array);
     let all_texts = command.is_some_and(|command| command.iter().all(Value::is_string));
     let program = hook.pointer("/exec/command/0").and_then(Value::as_str).filter(|_| all_texts);

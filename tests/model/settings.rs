@@ -2,16 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use prestop_core::catalogue::{ImageReference, Profile, Signal};
-use prestop_core::duration;
-use prestop_core::policy::{OwnHookRule, Policy};
+use prestop_core::catalogue::{Hold, ImageReference, Presence, Profile, Programs, Signal};
+use prestop_core::duration::{self, Delay};
+use prestop_core::policy::{HookReport, OwnHookRule, Policy};
 use serde_json::Value;
 
 use super::{Namespace, Problems, present};
 
 const DOMAIN: &str = "prestop.dev";
-const SETTINGS: [&str; 6] =
-    ["delay", "profile", "quit-command", "quit-signal", "quit-timeout", "own-hook"];
+const SETTINGS: [&str; 10] = [
+    "delay",
+    "profile",
+    "quit-command",
+    "quit-signal",
+    "quit-timeout",
+    "quiet-period",
+    "shell",
+    "hold",
+    "hook-report",
+    "own-hook",
+];
+/// Those that a namespace can have.
+const OF_NAMESPACES: [&str; 8] = [
+    "delay",
+    "profile",
+    "quit-timeout",
+    "quiet-period",
+    "shell",
+    "hold",
+    "hook-report",
+    "own-hook",
+];
 
 /// What `prestop.dev/inject` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,8 +69,13 @@ pub(super) struct Settings<'a> {
 /// The readable settings of one level.
 #[derive(Default)]
 struct Level<'a> {
-    delay: Option<i64>,
+    /// Lower and upper bound.
+    delay: Option<(i64, i64)>,
     quit_timeout: Option<i64>,
+    quiet: Option<i64>,
+    shell: Option<bool>,
+    hold: Option<bool>,
+    report: Option<bool>,
     command: Option<Vec<String>>,
     signal: Option<Signal>,
     profile: Option<Choice<'a>>,
@@ -101,7 +127,7 @@ impl<'a> Settings<'a> {
         pod_keys(pod, containers, problems);
 
         let of_namespace = |setting: &str| {
-            let allowed = ["delay", "profile", "quit-timeout", "own-hook"].contains(&setting);
+            let allowed = OF_NAMESPACES.contains(&setting);
             let text = namespace.annotations.get(&format!("{DOMAIN}/{setting}"))?;
             allowed.then(|| Value::from(text.as_str()))
         };
@@ -166,16 +192,74 @@ impl<'a> Settings<'a> {
     }
 
     /// The delay of this container's own annotation.
-    pub(super) fn own_delay(&self, index: usize) -> Option<i64> {
+    pub(super) fn own_delay(&self, index: usize) -> Option<(i64, i64)> {
         self.containers[index].delay
     }
 
-    pub(super) fn delay(&self, index: usize, profile: Option<&Profile>, policy: &Policy) -> i64 {
-        self.own_delay(index)
-            .or(self.pod.delay)
-            .or(self.namespace.delay)
-            .or(profile.and_then(|profile| profile.delay_seconds))
-            .unwrap_or(policy.default_delay_seconds)
+    /// The bounds, and whether an annotation says them.
+    pub(super) fn delay(
+        &self,
+        index: usize,
+        profile: Option<&Profile>,
+        policy: &Policy,
+    ) -> ((i64, i64), bool) {
+        let bounds = |delay: Delay| (delay.least_seconds, delay.most_seconds);
+        let said = self.own_delay(index).or(self.pod.delay).or(self.namespace.delay);
+        let of_profile = profile.and_then(|profile| profile.delay).map(bounds);
+        (said.or(of_profile).unwrap_or_else(|| bounds(policy.default_delay)), said.is_some())
+    }
+
+    pub(super) fn quiet(&self, index: usize) -> i64 {
+        self.containers[index].quiet.or(self.pod.quiet).or(self.namespace.quiet).unwrap_or(5)
+    }
+
+    /// Whether the image has a shell and `sleep`.
+    pub(super) fn programs(&self, index: usize, container: &Value, policy: &Policy) -> Programs {
+        let both = |is_there: bool| {
+            let presence = if is_there { Presence::Present } else { Presence::Absent };
+            Programs { shell: presence, sleep: presence }
+        };
+        let mut known =
+            image(container).map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(&image));
+        let lacks = [known.shell, known.sleep].contains(&Presence::Absent);
+        if let Some(own) = self.containers[index].shell {
+            return both(own);
+        }
+        match self.pod.shell.or(self.namespace.shell) {
+            Some(false) => return both(false),
+            Some(true) if !lacks => return both(true),
+            _ => {}
+        }
+        for presence in [&mut known.shell, &mut known.sleep] {
+            if *presence == Presence::Unknown {
+                *presence = policy.default_shell;
+            }
+        }
+        known
+    }
+
+    /// Whether the hook is to wait for connections, and whether an annotation says so.
+    pub(super) fn hold(
+        &self,
+        index: usize,
+        profile: Option<&Profile>,
+        is_sidecar: bool,
+        policy: &Policy,
+    ) -> (bool, bool) {
+        let own = self.containers[index].hold;
+        let for_all = self.pod.hold.or(self.namespace.hold).filter(|_| !is_sidecar);
+        let said = own.or(for_all);
+        let of_profile = profile.and_then(|profile| profile.hold);
+        let default = !is_sidecar && policy.default_hold == Hold::Connections;
+        let unsaid = of_profile.map_or(default, |hold| hold == Hold::Connections);
+        (said.unwrap_or(unsaid), said.is_some())
+    }
+
+    /// Whether the hook is to report, and whether an annotation says so.
+    pub(super) fn report(&self, index: usize, policy: &Policy) -> (bool, bool) {
+        let said = self.containers[index].report.or(self.pod.report).or(self.namespace.report);
+        let default = policy.default_report == HookReport::TerminationMessage;
+        (said.unwrap_or(default), said.is_some())
     }
 
     pub(super) fn quit_timeout(
@@ -230,10 +314,13 @@ impl<'a> Level<'a> {
         policy: &'a Policy,
         problems: &mut Problems,
     ) -> Self {
-        let mut delay = get("delay").and_then(|value| seconds(&value, problems));
-        if delay > Some(policy.maximum_delay_seconds) {
+        let mut delay = get("delay").and_then(|value| bounds(&value, problems));
+        if let Some((least, most)) = &mut delay
+            && *most > policy.maximum_delay_seconds
+        {
             problems.insert("delay-above-maximum");
-            delay = Some(policy.maximum_delay_seconds);
+            *most = policy.maximum_delay_seconds;
+            *least = (*least).min(*most);
         }
         let command = get("quit-command");
         let is_text = command.as_ref().is_some_and(Value::is_string);
@@ -246,6 +333,13 @@ impl<'a> Level<'a> {
         Self {
             delay,
             quit_timeout: get("quit-timeout").and_then(|value| seconds(&value, problems)),
+            quiet: get("quiet-period")
+                .and_then(|value| seconds(&value, problems))
+                .and_then(|quiet| told((quiet > 0).then_some(quiet), "invalid-value", problems)),
+            shell: get("shell").and_then(|value| word(&value, "present", "absent", problems)),
+            hold: get("hold").and_then(|value| word(&value, "connections", "none", problems)),
+            report: get("hook-report")
+                .and_then(|value| word(&value, "termination-message", "none", problems)),
             command,
             signal: get("quit-signal").and_then(|value| {
                 let signal = value.as_str().and_then(|text| text.parse().ok());
@@ -335,6 +429,33 @@ fn seconds(value: &Value, problems: &mut Problems) -> Option<i64> {
     Some(parsed.seconds)
 }
 
+/// A duration, or two with `-` between them, the shorter one first.
+fn bounds(value: &Value, problems: &mut Problems) -> Option<(i64, i64)> {
+    let mut found = Problems::new();
+    let parts: Vec<&str> = value.as_str().unwrap_or_default().split('-').collect();
+    let read = |part: &str, found: &mut Problems| seconds(&Value::from(part), found);
+    let bounds = match parts.as_slice() {
+        [one] => read(one, &mut found).map(|one| (one, one)),
+        [one, two] => {
+            let one = read(one, &mut found);
+            let two = read(two, &mut found);
+            one.zip(two).filter(|(one, two)| one <= two)
+        }
+        _ => None,
+    };
+    // What is not taken is not rounded.
+    match told(bounds, "invalid-value", problems) {
+        Some(_) => problems.extend(found),
+        None => return None,
+    }
+    bounds
+}
+
+fn word(value: &Value, yes: &str, no: &str, problems: &mut Problems) -> Option<bool> {
+    let found = value.as_str().filter(|text| [yes, no].contains(text)).map(|text| text == yes);
+    told(found, "invalid-value", problems)
+}
+
 /// A JSON array of strings that the kernel could run.
 fn quit_command(value: &Value) -> Option<Vec<String>> {
     let command: Vec<String> = serde_json::from_str(value.as_str()?).ok()?;
@@ -358,7 +479,8 @@ fn namespace_keys(namespace: &Namespace, problems: &mut Problems) {
     label_keys(namespace.labels.keys(), problems);
     for key in namespace.annotations.keys() {
         match of_ours(key) {
-            None | Some(("", "delay" | "profile" | "quit-timeout" | "own-hook")) => {}
+            None => {}
+            Some(("", setting)) if OF_NAMESPACES.contains(&setting) => {}
             Some(("", "quit-command" | "quit-signal")) => {
                 problems.insert("not-for-namespaces");
             }

@@ -75,9 +75,10 @@ pub(super) fn rewritten(
         if plan.code != INJECTED {
             continue;
         }
+        let hook = plan.hook(pod, &result["spec"]["containers"][index], policy);
         let container = &mut result["spec"]["containers"][index];
         // Indexing makes an object of what is null or missing.
-        container["lifecycle"]["preStop"] = plan.hook(policy);
+        container["lifecycle"]["preStop"] = hook;
         if let Some(name) = name(container) {
             delays.insert(name.to_owned(), json!({"delay": plan.delay, "wait": plan.wait}));
         }

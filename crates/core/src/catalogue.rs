@@ -22,6 +22,7 @@ use serde::Deserialize;
 
 use self::index::{Index, Indexed};
 use self::names::ContainerNames;
+use crate::duration::Delay;
 
 pub use self::built_in::BUILT_IN_JSON;
 pub use self::image::{ImagePattern, ImageReference, PatternError};
@@ -65,7 +66,9 @@ pub struct Profile {
     /// What these images need before their stop signal.
     pub hook: ProfileHook,
     /// A delay of its own, stronger than the configured default.
-    pub delay_seconds: Option<i64>,
+    pub delay: Option<Delay>,
+    /// Whether the hook waits until connections are done, stronger than the configured default.
+    pub hold: Option<Hold>,
     /// A proxy or log shipper that must outlive the application: how much longer its delay is than
     /// the longest of the application's containers.
     pub sidecar_margin_seconds: Option<i64>,
@@ -75,6 +78,16 @@ pub struct Profile {
     pub reason: String,
     /// Where that is written.
     pub link: String,
+}
+
+/// Whether a hook waits until the connections to the pod's ports are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// It does not.
+    None,
+    /// It does, where the image has what that needs.
+    Connections,
 }
 
 /// Where a server stands when requests pass through more than one container of a pod.

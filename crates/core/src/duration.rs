@@ -36,6 +36,48 @@ pub enum DurationError {
     TooLong,
 }
 
+/// A delay: always so long, or between two bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delay {
+    /// The lower bound, whole seconds.
+    pub least_seconds: i64,
+    /// The upper bound, at least the lower one; the same for a fixed delay.
+    pub most_seconds: i64,
+}
+
+/// A delay, printed in seconds: `10s-120s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plain(pub Delay);
+
+/// A parsed delay, and whether rounding was needed to get there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParsedDelay {
+    /// The bounds, each 0 to a hundred years.
+    pub delay: Delay,
+    /// The text named a fraction of a second, which was rounded up.
+    pub rounded_up: bool,
+}
+
+/// Why a text is not a delay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DelayError {
+    /// Not a single duration, and no `-` in it.
+    #[error(transparent)]
+    NotADuration(#[from] DurationError),
+    /// There is a `-`, and not one duration on each side of it.
+    #[error("not a range of delays; write 10s-2m")]
+    NotARange,
+    /// The lower bound is above the upper one.
+    #[error("{} is more than {}; write the shorter one first", HumanSeconds(*.least_seconds), HumanSeconds(*.most_seconds))]
+    WrongOrder {
+        /// The lower bound.
+        least_seconds: i64,
+        /// The upper bound.
+        most_seconds: i64,
+    },
+}
+
 /// Seconds, printed as people write them: `90` is `1m30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanSeconds(pub i64);
@@ -100,6 +142,33 @@ pub fn parse_go(text: &str) -> Option<Duration> {
     Some(total)
 }
 
+/// Reads a delay: a duration, or a range of two with `-` between them (`10s-2m`). Each as [`parse`] reads
+/// it.
+///
+/// # Errors
+/// When the text is anything else, or the lower bound is above the upper one.
+pub fn parse_delay(text: &str) -> Result<ParsedDelay, DelayError> {
+    let Some((least, most)) = text.split_once('-') else {
+        let ParsedDuration { seconds, rounded_up } = parse(text)?;
+        return Ok(ParsedDelay { delay: Delay::fixed(seconds), rounded_up });
+    };
+    let bound = |text: &str| {
+        parse(text).map_err(|cause| match cause {
+            DurationError::TooLong => DelayError::NotADuration(cause),
+            // `-5` and `15; rm -rf` are mistakes in a duration, not in a range.
+            _ if parse(least.trim()).is_err() => DelayError::NotADuration(DurationError::Malformed),
+            _ => DelayError::NotARange,
+        })
+    };
+    let (least, most) = (bound(least)?, bound(most)?);
+    let (least_seconds, most_seconds) = (least.seconds, most.seconds);
+    if least_seconds > most_seconds {
+        return Err(DelayError::WrongOrder { least_seconds, most_seconds });
+    }
+    let rounded_up = least.rounded_up || most.rounded_up;
+    Ok(ParsedDelay { delay: Delay { least_seconds, most_seconds }, rounded_up })
+}
+
 fn number(digits: &str) -> Result<i64, DurationError> {
     if digits.is_empty() {
         return Err(DurationError::Malformed);
@@ -115,6 +184,49 @@ fn finish(milliseconds: i64) -> Result<ParsedDuration, DurationError> {
         return Err(DurationError::TooLong);
     }
     Ok(ParsedDuration { seconds, rounded_up })
+}
+
+impl Delay {
+    /// Always so long.
+    #[must_use]
+    pub const fn fixed(seconds: i64) -> Self {
+        Self { least_seconds: seconds, most_seconds: seconds }
+    }
+
+    /// Whether the bounds differ.
+    #[must_use]
+    pub const fn is_range(self) -> bool {
+        self.least_seconds < self.most_seconds
+    }
+
+    /// With both bounds at most so long.
+    #[must_use]
+    pub fn at_most(self, seconds: i64) -> Self {
+        Self {
+            least_seconds: self.least_seconds.min(seconds),
+            most_seconds: self.most_seconds.min(seconds),
+        }
+    }
+}
+
+impl fmt::Display for Delay {
+    /// As people write it: `10s`, `10s-2m`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_range() {
+            write!(f, "{}-", HumanSeconds(self.least_seconds))?;
+        }
+        write!(f, "{}", HumanSeconds(self.most_seconds))
+    }
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Delay { least_seconds, most_seconds }) = self;
+        if self.0.is_range() {
+            write!(f, "{least_seconds}s-")?;
+        }
+        write!(f, "{most_seconds}s")
+    }
 }
 
 impl fmt::Display for HumanSeconds {
@@ -242,5 +354,53 @@ mod tests {
         ] {
             assert_eq!(parse_go(text), expected.map(Duration::from_micros), "{text:?}");
         }
+    }
+
+    #[test]
+    fn reads_delays_and_ranges() {
+        for (text, least, most, rounded_up) in [
+            ("10s", 10, 10, false),
+            ("10s-10s", 10, 10, false),
+            ("10s-2m", 10, 120, false),
+            ("0-1m30s", 0, 90, false),
+            ("5-10", 5, 10, false),
+            ("1500ms-2s", 2, 2, true),
+            ("1s-2500ms", 1, 3, true),
+        ] {
+            let delay = Delay { least_seconds: least, most_seconds: most };
+            assert_eq!(parse_delay(text), Ok(ParsedDelay { delay, rounded_up }), "{text}");
+        }
+        assert_eq!(parse_delay("10s-120s").unwrap().delay.to_string(), "10s-2m");
+        assert_eq!(parse_delay("60s-1m").unwrap().delay.to_string(), "1m");
+    }
+
+    #[test]
+    fn refuses_what_is_no_delay() {
+        for text in [
+            "10s-",
+            "10s--2m",
+            "10s - 2m",
+            "10s-2m-3m",
+            "10s-x",
+            "10s-2m ",
+            "10s–2m",
+            "a-b",
+            "1-+2",
+        ] {
+            let is_malformed = matches!(
+                parse_delay(text),
+                Err(DelayError::NotARange | DelayError::NotADuration(DurationError::Malformed))
+            );
+            assert!(is_malformed, "{text}: {:?}", parse_delay(text));
+        }
+        for text in ["-5", "-", "-5s"] {
+            let expected = Err(DelayError::NotADuration(DurationError::Malformed));
+            assert_eq!(parse_delay(text), expected, "{text}");
+        }
+        assert_eq!(parse_delay(""), Err(DelayError::NotADuration(DurationError::Empty)));
+        let too_long = Err(DelayError::NotADuration(DurationError::TooLong));
+        assert_eq!(parse_delay("1s-99999999999999999999"), too_long);
+        let order = parse_delay("2m-10s").unwrap_err();
+        assert_eq!(order.to_string(), "2m is more than 10s; write the shorter one first");
     }
 }

@@ -53,15 +53,19 @@ pub use self::decision::{
     MetadataParent, Outcome, PreStopParent, Source,
 };
 
-use self::container::{Candidate, Context, Sleep, Standing};
+pub use self::container::Obstacle;
+use std::borrow::Cow;
+
+use self::container::{Candidate, Context, Sleep, Standing, termination_message};
 use self::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod, Share};
-use self::hook::{Delay, Hook, Quit, ScriptHook, Task, Wait};
+use self::hook::{Delay as DelayForm, Hook, Quit, ScriptHook, Task, Wait, Watch};
 use self::hook_note::HookNote;
 use self::own_hook_extend::Extension;
 use self::pod::{Container, Metadata, Pod, Spec};
 use self::reason::{ContainerReason, Problem, ProblemCode, SkipReason};
 use self::settings::{NamespaceSettings, STATUS_ANNOTATION, Switch, read_pod_labels};
 use self::status::Status;
+use crate::duration::{Delay, Plain};
 use crate::policy::{NamespaceRule, OwnHookRule, Owner, Policy};
 use crate::view::Shape;
 
@@ -324,7 +328,7 @@ impl<'a> Candidate<'a> {
 
     fn refusal(&self) -> Option<ContainerReason> {
         match self.sleep {
-            _ if self.quit.is_some() => None,
+            _ if self.quit.is_some() || self.holds() => None,
             _ if self.delay_seconds == 0 => Some(ContainerReason::NoDelay),
             Sleep::Impossible(reason) => Some(reason),
             Sleep::Action | Sleep::Program => None,
@@ -335,13 +339,14 @@ impl<'a> Candidate<'a> {
         let (index, name) = (self.index, self.name);
         let refusal = self.refusal();
         let mut notes = std::mem::take(&mut self.notes);
+        self.note_what_is_left_out(&mut notes);
         let outcome = match (self.standing.clone(), refusal) {
             (Standing::OwnHook(_), _) => {
                 let problems = own_hook_problems::of(&self, context, grace.after_seconds);
                 context.problems.extend(problems);
                 ContainerOutcome::LeftAlone(ContainerReason::OwnHook)
             }
-            (Standing::Earlier(earlier), _) => ContainerOutcome::Earlier(earlier),
+            (Standing::Earlier(earlier), _) => ContainerOutcome::Earlier(*earlier),
             (Standing::LeftAlone(reason), _) | (Standing::Free(_), Some(reason)) => {
                 if reason == ContainerReason::NoSleepProgram {
                     context.tell(ProblemCode::NoSleepProgram, name);
@@ -369,11 +374,17 @@ impl<'a> Candidate<'a> {
         context: &mut Context<'a>,
         grace: &GracePeriod,
     ) -> Injected<'a> {
+        self.tell_what_is_left_out(context);
         let asked = self.need().own_delay();
         let share = grace.share(self.need());
         let place = || format!("container {}", self.name);
         if share.delay_seconds < asked {
-            let detail = format!("{asked}s asked, {}s taken", share.delay_seconds);
+            let bounds = |most_seconds: i64| {
+                let least = self.least_seconds.saturating_add(self.extra_seconds);
+                Plain(Delay { least_seconds: least.min(most_seconds), most_seconds })
+            };
+            let (asked, taken) = (bounds(asked), bounds(share.delay_seconds));
+            let detail = format!("{asked} asked, {taken} taken");
             context.problems.push(Problem::new(ProblemCode::DelayShortened, place(), detail));
         }
         // With a grace period of its author's at or above the maximum only the delay is lost.
@@ -383,11 +394,12 @@ impl<'a> Candidate<'a> {
             && (before < context.policy.maximum_grace_period_seconds || asks_for_more);
         let shortest_probe = self.shortest_probe_grace_period();
         let quit_from = self.quit.as_ref().map(|quit| quit.from);
+        let hold_from = self.hold.filter(|asked| asked.is_possible()).map(|hold| hold.from);
         let original = self.extension.as_ref().map(Extension::kept);
         let (name, profile, delay_from) = (self.name, self.profile, self.delay_from);
-        let timeout = self.timeout;
+        let (timeout, unwatched) = (self.timeout, self.unwatched);
         let had_empty_lifecycle = self.container.is_some_and(Container::has_empty_lifecycle);
-        let hook = self.into_hook(share);
+        let hook = self.into_hook(share, context);
         if let Some(seconds) = shortest_probe.filter(|seconds| *seconds < hook.longest_seconds()) {
             let detail = format!("{seconds}s, the hook takes up to {}s", hook.longest_seconds());
             let code = ProblemCode::ProbeGracePeriodTooShort;
@@ -397,7 +409,9 @@ impl<'a> Candidate<'a> {
             hook,
             parent,
             delay_from,
+            unwatched,
             quit_from,
+            hold_from,
             timeout,
             original,
             had_empty_lifecycle,
@@ -405,29 +419,56 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    fn into_hook(self, share: Share) -> Hook<'a> {
-        match self.quit {
-            Some(quit) => Hook::Script(ScriptHook {
-                delay: Delay::Fixed { seconds: share.delay_seconds },
-                wait: if quit.waits {
-                    Wait::AtMost { seconds: share.wait_seconds }
-                } else {
-                    Wait::No
-                },
-                task: if quit.from == Source::OwnHook {
-                    Task::Own { command: quit.command }
-                } else {
-                    Task::Quit(Quit {
-                        signal: quit.signal,
-                        process_names: quit.process_names,
-                        command: quit.command,
-                    })
-                },
-                report: None,
+    fn into_hook(self, share: Share, context: &Context<'_>) -> Hook<'a> {
+        let delay = self.hook_delay(share, context);
+        let wait = if self.holds() {
+            Wait::ForConnections { seconds: share.wait_seconds }
+        } else if self.waits() {
+            Wait::AtMost { seconds: share.wait_seconds }
+        } else {
+            Wait::No
+        };
+        let report = self.report.filter(|asked| asked.is_possible());
+        let report = report.and_then(|_| termination_message(self.container?));
+        let task = match self.quit {
+            None => Task::None,
+            Some(quit) if quit.from == Source::OwnHook => Task::Own { command: quit.command },
+            Some(quit) => Task::Quit(Quit {
+                signal: quit.signal,
+                process_names: quit.process_names,
+                command: quit.command,
             }),
-            None if self.sleep == Sleep::Action => Hook::Sleep { seconds: share.delay_seconds },
-            None => Hook::ExecSleep { seconds: share.delay_seconds },
+        };
+        match delay {
+            DelayForm::Fixed { seconds }
+                if task == Task::None && wait == Wait::No && report.is_none() =>
+            {
+                if self.sleep == Sleep::Action {
+                    Hook::Sleep { seconds }
+                } else {
+                    Hook::ExecSleep { seconds }
+                }
+            }
+            delay => {
+                Hook::Script(ScriptHook { delay, task, wait, report: report.map(Cow::Borrowed) })
+            }
         }
+    }
+
+    /// The delay as far as it fits: the upper bound is shortened first, then the lower one.
+    fn hook_delay(&self, share: Share, context: &Context<'_>) -> DelayForm {
+        let extra_seconds = self.extra_seconds.min(share.delay_seconds);
+        let most_seconds = share.delay_seconds.saturating_sub(extra_seconds);
+        if self.least_seconds >= most_seconds {
+            return DelayForm::Fixed { seconds: share.delay_seconds };
+        }
+        DelayForm::Watched(Watch {
+            least_seconds: self.least_seconds,
+            most_seconds,
+            quiet_seconds: self.quiet_seconds,
+            allowed_connections: context.allowed_connections(self.quiet_seconds),
+            extra_seconds,
+        })
     }
 
     fn shortest_probe_grace_period(&self) -> Option<i64> {

@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Hold, Presence};
+use crate::duration::Delay;
 
 pub use self::owner::{OWNER_KIND_PATTERN, Owner, OwnerKind, OwnerKindError};
 
@@ -19,11 +20,17 @@ pub const LEAST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 30;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Delay where nothing stronger says otherwise; at most `maximum_delay_seconds`.
-    pub default_delay_seconds: i64,
+    pub default_delay: Delay,
     /// Longer delays in annotations are cut to this, and told.
     pub maximum_delay_seconds: i64,
     /// How long an application may take to finish after its quit; `None`: the pod's grace period.
     pub default_quit_timeout_seconds: Option<i64>,
+    /// Whether images about which nothing is known have `/bin/sh` and `sleep`.
+    pub default_shell: Presence,
+    /// Whether hooks wait for connections where nothing stronger says otherwise.
+    pub default_hold: Hold,
+    /// Whether hooks report what they saw where nothing stronger says otherwise.
+    pub default_report: HookReport,
     /// The grace period is never raised above this.
     pub maximum_grace_period_seconds: i64,
     /// Which images get their quit command.
@@ -75,6 +82,15 @@ pub enum OwnHookRule {
     Extend,
 }
 
+/// Whether hooks report what they saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookReport {
+    /// They do not.
+    None,
+    /// In the container's termination message.
+    TerminationMessage,
+}
+
 /// Which namespaces are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamespaceRule {
@@ -103,9 +119,12 @@ impl Policy {
     #[must_use]
     pub fn built_in() -> Self {
         Self {
-            default_delay_seconds: 10,
+            default_delay: Delay::fixed(10),
             maximum_delay_seconds: 300,
             default_quit_timeout_seconds: None,
+            default_shell: Presence::Unknown,
+            default_hold: Hold::None,
+            default_report: HookReport::None,
             maximum_grace_period_seconds: 600,
             quit: QuitPolicy::Always,
             sleep_action: SleepAction::Auto,

@@ -3,23 +3,24 @@
 //! Says what was done, where each value came from, what was not done and why, and what to do about
 //! it. Pure: writes into whatever it is given.
 
+mod hook;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use prestop_core::catalogue::Profile;
 use prestop_core::duration::HumanSeconds;
-use prestop_core::engine::hook::{Quit, Task, Wait};
 use prestop_core::engine::offline::{self, Note};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::reason::{AsideReason, Explanation, Problem};
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::Workload;
-use prestop_core::engine::{
-    ContainerDecision, ContainerOutcome, Decision, Injected, MainBy, Outcome, Source,
-};
+use prestop_core::engine::{ContainerDecision, ContainerOutcome, Decision, MainBy, Outcome};
 use prestop_core::policy::Policy;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use self::hook::HookReport;
 
 /// The version of the JSON report. New fields may come; old ones keep their meaning.
 pub(super) const API_VERSION: &str = "prestop.dev/v1alpha1";
@@ -113,38 +114,6 @@ struct ContainerReport<'a> {
     profile: Option<ProfileReport<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct HookReport<'a> {
-    form: &'static str,
-    delay_seconds: i64,
-    delay_from: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout: Option<TimeoutReport>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quit: Option<QuitReport<'a>>,
-}
-
-/// How long the application may take to finish.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TimeoutReport {
-    seconds: i64,
-    from: &'static str,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct QuitReport<'a> {
-    command: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signal: Option<&'static str>,
-    process_names: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    longest_wait_seconds: Option<i64>,
-    from: &'static str,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -377,98 +346,6 @@ impl<'a> ContainerReport<'a> {
 }
 
 const EARLIER: &str = "An earlier pass of prestop gave it its hook.";
-
-impl HookReport<'_> {
-    fn write_text(&self, out: &mut impl Write) -> fmt::Result {
-        let how = match self.form {
-            "sleep" => "Kubernetes' own sleep",
-            "exec-sleep" => "the image's sleep program",
-            _ => "/bin/sh of the image",
-        };
-        let delay = HumanSeconds(self.delay_seconds);
-        writeln!(out, "    delay    {delay} (from {}), by {how}", self.delay_from)?;
-        if let Some(TimeoutReport { seconds, from }) = self.timeout {
-            let seconds = HumanSeconds(seconds);
-            writeln!(out, "    finish   {seconds} for its requests after that (from {from})")?;
-        }
-        let Some(quit) = &self.quit else { return Ok(()) };
-        write!(out, "    quit     ")?;
-        if !quit.command.is_empty() {
-            write!(out, "{}", printable(&quit.command.join(" "), LONGEST_TITLE))?;
-        }
-        if let Some(signal) = quit.signal {
-            let otherwise = if quit.command.is_empty() { "" } else { ", else " };
-            write!(out, "{otherwise}{signal} to PID 1")?;
-            if !quit.process_names.is_empty() {
-                write!(out, " if that is {}", quit.process_names.join(" or "))?;
-            }
-        }
-        writeln!(out, " (from {})", quit.from)?;
-        match quit.longest_wait_seconds {
-            Some(seconds) => {
-                let seconds = HumanSeconds(seconds);
-                writeln!(
-                    out,
-                    "    wait     until it is done, at most {seconds}, before the stop signal"
-                )
-            }
-            None if quit.from == Source::OwnHook.name() => {
-                writeln!(out, "    wait     none: the stop signal follows when it is done")
-            }
-            None => writeln!(out, "    wait     none: the image's own stop signal is graceful"),
-        }
-    }
-}
-
-impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
-    fn from(injected: &'a Injected<'a>) -> Self {
-        let script = injected.hook.script();
-        let quit = script.and_then(|script| match &script.task {
-            Task::Quit(quit) => Some(QuitReport::new(quit, script.wait, injected)),
-            Task::Own { command } => Some(QuitReport::of_own(command, script.wait)),
-            Task::None => None,
-        });
-        Self {
-            form: injected.hook.form(),
-            delay_seconds: injected.hook.delay_seconds(),
-            delay_from: injected.delay_from.name(),
-            timeout: injected
-                .timeout
-                .map(|(seconds, from)| TimeoutReport { seconds, from: from.name() }),
-            quit,
-        }
-    }
-}
-
-const fn longest(wait: Wait) -> Option<i64> {
-    match wait {
-        Wait::No => None,
-        Wait::AtMost { seconds } | Wait::ForConnections { seconds } => Some(seconds),
-    }
-}
-
-impl<'a> QuitReport<'a> {
-    /// The command of a hook of the author.
-    fn of_own(command: &'a [String], wait: Wait) -> Self {
-        Self {
-            command,
-            signal: None,
-            process_names: &[],
-            longest_wait_seconds: longest(wait),
-            from: Source::OwnHook.name(),
-        }
-    }
-
-    fn new(quit: &'a Quit<'a>, wait: Wait, injected: &Injected<'_>) -> Self {
-        Self {
-            command: &quit.command,
-            signal: quit.signal.map(prestop_core::catalogue::Signal::name),
-            process_names: quit.process_names,
-            longest_wait_seconds: longest(wait),
-            from: injected.quit_from.map_or("", Source::name),
-        }
-    }
-}
 
 impl<'a> From<&'a Profile> for ProfileReport<'a> {
     fn from(profile: &'a Profile) -> Self {

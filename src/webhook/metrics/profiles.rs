@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::OTHER;
 
-const FORMS: [&str; 3] = ["sleep", "exec-sleep", "quit"];
+const FORMS: [&str; 4] = ["sleep", "exec-sleep", "quit", "drain"];
 const NO_PROFILE: &str = "none";
 
 /// A counter for each profile and form.

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    Catalogue, ImagePattern, Presence, Profile, ProfileHook, Programs, ProgramsOfImages, Quit,
-    QuitWhen, Role, Signal, StopSignal, TagPattern, TagRange,
+    Catalogue, Hold, ImagePattern, Presence, Profile, ProfileHook, Programs, ProgramsOfImages,
+    Quit, QuitWhen, Role, Signal, StopSignal, TagPattern, TagRange,
 };
-use crate::duration;
+use crate::duration::{self, Delay};
 
 /// The text of `catalogue.json`.
 pub const BUILT_IN_JSON: &str = include_str!("catalogue.json");
@@ -34,7 +34,8 @@ struct ProfileRecord {
     role: Option<Role>,
     hook: HookRecord,
     quit: Option<QuitRecord>,
-    delay: Option<Seconds>,
+    delay: Option<DelayRecord>,
+    hold: Option<Hold>,
     sidecar_margin: Option<Seconds>,
     #[serde(default)]
     stop_signals: Vec<StopSignalRecord>,
@@ -95,6 +96,9 @@ struct Parsed<T>(T);
 /// A duration in whole seconds.
 struct Seconds(i64);
 
+/// A delay, or a range of them.
+struct DelayRecord(Delay);
+
 /// The catalogue that is compiled in. A test reads it, so it is never empty because of an error.
 pub(super) fn built_in() -> Catalogue {
     let file: Result<CatalogueFile, _> = serde_json::from_str(BUILT_IN_JSON);
@@ -121,7 +125,8 @@ impl ProfileRecord {
             container_names: self.container_names,
             role: self.role,
             hook,
-            delay_seconds: self.delay.map(|delay| delay.0),
+            delay: self.delay.map(|delay| delay.0),
+            hold: self.hold,
             sidecar_margin_seconds: self.sidecar_margin.map(|margin| margin.0),
             stop_signals: self.stop_signals.into_iter().map(StopSignal::from).collect(),
             reason: self.reason,
@@ -180,6 +185,13 @@ impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
         duration::parse(text).map(|duration| Self(duration.seconds)).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for DelayRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        duration::parse_delay(text).map(|parsed| Self(parsed.delay)).map_err(de::Error::custom)
     }
 }
 

@@ -48,6 +48,28 @@ pub struct ProgramsOfImages {
 impl Programs {
     /// Of an image about which nothing is known.
     pub const UNKNOWN: Self = Self { shell: Presence::Unknown, sleep: Presence::Unknown };
+
+    /// Whether a script certainly runs.
+    #[must_use]
+    pub fn are_there(self) -> bool {
+        self.shell == Presence::Present && self.sleep == Presence::Present
+    }
+
+    /// Whether a script certainly does not run.
+    #[must_use]
+    pub fn lack_something(self) -> bool {
+        self.shell == Presence::Absent || self.sleep == Presence::Absent
+    }
+
+    /// With this in place of what is not known.
+    #[must_use]
+    pub fn or(self, default: Presence) -> Self {
+        let known = |presence: Presence| match presence {
+            Presence::Unknown => default,
+            Presence::Present | Presence::Absent => presence,
+        };
+        Self { shell: known(self.shell), sleep: known(self.sleep) }
+    }
 }
 
 impl Indexed for ProgramsOfImages {

@@ -1,20 +1,26 @@
 //! What one container asks for: which settings apply to it, which profile its image has, how long its
-//! application may take; `quit`: which quit that gives (`docs/rules.md`, sections 2 to 4).
+//! application may take; `quit`: which quit that gives; `form`: what its hook can be made of
+//! (`docs/rules.md`, sections 2 to 5).
 
+mod form;
 pub(super) mod quit;
 
 use std::borrow::Cow;
 
-use crate::catalogue::{ImageReference, Presence, Profile, ProfileHook, Programs, Role};
-use crate::policy::{KubernetesVersion, Policy, SleepAction};
+use crate::catalogue::{Hold, ImageReference, Profile, ProfileHook, Programs, Role};
+use crate::duration::Delay;
+use crate::policy::Policy;
 
+pub use self::form::Obstacle;
+pub(super) use self::form::{Asked, Sleep, termination_message};
 use self::quit::{Chosen, Quit, Subject};
+use super::hook::recognised_watch;
 use super::hook_note::HookNote;
 use super::own_hook::OwnHook;
 use super::own_hook_extend::Extension;
 use super::own_timeout::own_timeout;
 use super::pid1::shell_as_pid_1;
-use super::pod::{Container, Keys, Metadata, Spec};
+use super::pod::{Container, Keys, Metadata, PreStop, Spec};
 use super::reason::{ContainerReason, Problem, ProblemCode};
 use super::settings::{Annotations, Level, NamespaceSettings, ProfileChoice};
 use super::status::{Status, StatusContainer};
@@ -49,10 +55,26 @@ pub(super) struct Candidate<'a> {
     pub(super) name: &'a str,
     pub(super) container: Option<&'a Container<'a>>,
     pub(super) standing: Standing<'a>,
+    /// How long its stop is held back; at most, where the delay is watched.
     pub(super) delay_seconds: i64,
+    /// The lower bound of a watched delay.
+    pub(super) least_seconds: i64,
+    /// The lower bound that was asked for, watched or not.
+    pub(super) asked_least_seconds: i64,
+    /// How much of the delay comes after the part that is watched.
+    pub(super) extra_seconds: i64,
     pub(super) delay_from: Source,
     /// How much of the delay is for the drain of other containers.
     pub(super) drain_seconds: i64,
+    pub(super) quiet_seconds: i64,
+    /// Why the hook can't look at connections, if it can't.
+    pub(super) obstacle: Option<Obstacle>,
+    /// The delay was to be watched, and is not.
+    pub(super) unwatched: Option<Obstacle>,
+    pub(super) hold: Option<Asked>,
+    pub(super) report: Option<Asked>,
+    /// Which programs its image has.
+    pub(super) programs: Programs,
     /// How long the application may take to finish, and who says so.
     pub(super) timeout: Option<(i64, Source)>,
     pub(super) profile: Option<&'a Profile>,
@@ -92,17 +114,6 @@ pub(super) enum Ending {
     Uncertain,
 }
 
-/// How a delay without a quit can be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sleep {
-    /// By Kubernetes' own action.
-    Action,
-    /// By the image's program.
-    Program,
-    /// Not at all.
-    Impossible(ContainerReason),
-}
-
 /// What stands in the container now.
 #[derive(Debug, Clone)]
 pub(super) enum Standing<'a> {
@@ -111,7 +122,7 @@ pub(super) enum Standing<'a> {
     /// A hook of its author's, as far as it is understood.
     OwnHook(Option<OwnHook<'a>>),
     /// A hook from an earlier pass.
-    Earlier(StatusContainer<'a>),
+    Earlier(Box<StatusContainer<'a>>),
     /// Not to be touched.
     LeftAlone(ContainerReason),
 }
@@ -196,7 +207,10 @@ impl<'a> Context<'a> {
         let image = container.image.value().and_then(|image| ImageReference::parse(image));
         let image = image.as_ref();
         let timeout = self.timeout(own.quit_timeout_seconds, container);
-        let (own_delay, own_hook) = (own.delay_seconds, own.own_hook);
+        let programs = self.programs(own.shell, image);
+        let quiet_seconds = self.quiet_seconds(own.quiet_seconds);
+        let report = self.report(&own);
+        let (own_delay, own_hold, own_hook) = (own.delay, own.hold, own.own_hook);
         let found = self.policy.catalogue.for_container(name, image);
         let chosen = self.choose(own, index, found);
         let profile = match &chosen {
@@ -209,11 +223,11 @@ impl<'a> Context<'a> {
         if matches!(standing, Standing::Free(_)) && is_left_alone {
             standing = Standing::LeftAlone(ContainerReason::LeftAloneByProfile);
         }
-        let (delay_seconds, delay_from) = self.delay(own_delay, profile);
+        let (delay, delay_from) = self.delay(own_delay, profile);
         let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
         let hook = hook.filter(|_| matches!(standing, Standing::OwnHook(_)) && !is_left_alone);
-        let extension =
-            hook.map(|hook| self.extension(own_hook, hook, image, (delay_seconds, delay_from)));
+        let delay_and_from = (delay.most_seconds, delay_from);
+        let extension = hook.map(|hook| self.extension(own_hook, hook, programs, delay_and_from));
         let extension = extension.and_then(|extension| match extension {
             Ok(extension) => {
                 standing = Standing::Free(PreStopParent::OwnHook);
@@ -230,25 +244,42 @@ impl<'a> Context<'a> {
         });
         self.report_shell_as_pid_1(container, image, name);
         let stop_signal = self.stop_signal(container);
-        let subject = Subject { name, container, image, profile: known, stop_signal };
+        let subject = Subject { name, container, image, programs, profile: known, stop_signal };
         let ending = subject.ending();
         let mut notes = Vec::new();
-        let quit = match standing {
+        let mut quit = match standing {
             Standing::Free(_) => match extension.as_ref().and_then(Extension::quit) {
                 Some(quit) => Some(quit),
                 None => self.quit(chosen, &subject, ending, &mut notes),
             },
             Standing::OwnHook(_) | Standing::Earlier(_) | Standing::LeftAlone(_) => None,
         };
+        let obstacle = self.obstacle(programs, quit.as_ref());
+        let asked = |from| Asked { from, obstacle };
+        let hold = self.hold(own_hold, profile, place(known)).map(asked);
+        // The application's own graceful stop is shorter than its requests.
+        let takes_place = profile.is_some_and(|profile| profile.hold == Some(Hold::Connections));
+        if takes_place && hold.is_some_and(Asked::is_possible) {
+            quit = quit.filter(|quit| quit.from == Source::OwnHook);
+        }
+        let is_watched = delay.is_range() && obstacle.is_none();
         let mut candidate = Candidate {
             index,
             name,
             container: Some(container),
-            sleep: self.sleep(image, quit.as_ref()),
-            standing,
-            delay_seconds,
+            sleep: self.sleep(programs, quit.as_ref()),
+            delay_seconds: delay.most_seconds,
+            least_seconds: if is_watched { delay.least_seconds } else { delay.most_seconds },
+            asked_least_seconds: delay.least_seconds,
+            extra_seconds: 0,
             delay_from,
             drain_seconds: 0,
+            quiet_seconds,
+            obstacle,
+            unwatched: obstacle.filter(|_| delay.is_range()),
+            hold,
+            report: report.map(asked),
+            programs,
             timeout: timeout.map(|timeout| timeout.note(&mut notes)),
             profile,
             known,
@@ -257,7 +288,9 @@ impl<'a> Context<'a> {
             quit,
             extension,
             notes,
-        };
+            standing,
+        }
+        .with_what_is_there();
         candidate.complete(self);
         candidate
     }
@@ -271,8 +304,17 @@ impl<'a> Context<'a> {
             container: None,
             standing: Standing::LeftAlone(ContainerReason::Malformed),
             delay_seconds: 0,
+            least_seconds: 0,
+            asked_least_seconds: 0,
+            extra_seconds: 0,
             delay_from: Source::Default,
             drain_seconds: 0,
+            quiet_seconds: 0,
+            obstacle: None,
+            unwatched: None,
+            hold: None,
+            report: None,
+            programs: Programs::UNKNOWN,
             timeout: None,
             profile: None,
             known: None,
@@ -285,17 +327,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn delay(&self, own: Option<i64>, profile: Option<&Profile>) -> (i64, Source) {
+    fn delay(&self, own: Option<Delay>, profile: Option<&Profile>) -> (Delay, Source) {
         let levels = [
             (own, Source::Container),
-            (self.pod.delay_seconds, Source::Pod),
-            (self.namespace.delay_seconds, Source::Namespace),
-            (profile.and_then(|profile| profile.delay_seconds), Source::Profile),
+            (self.pod.delay, Source::Pod),
+            (self.namespace.delay, Source::Namespace),
+            (profile.and_then(|profile| profile.delay), Source::Profile),
         ];
-        let said = levels
-            .into_iter()
-            .find_map(|(seconds, source)| seconds.map(|seconds| (seconds, source)));
-        said.unwrap_or((self.policy.default_delay_seconds, Source::Default))
+        let said = levels.into_iter().find_map(|(delay, source)| Some((delay?, source)));
+        said.unwrap_or((self.policy.default_delay, Source::Default))
     }
 
     /// How long the application may take: the strongest annotation, what it says itself, the
@@ -319,32 +359,6 @@ impl<'a> Context<'a> {
             let seconds = self.policy.default_quit_timeout_seconds?;
             Some(Timeout { seconds, from: Source::Default, option: None })
         })
-    }
-
-    /// How a delay can be made, if it is the delay alone.
-    pub(super) fn sleep(
-        &self,
-        image: Option<&ImageReference<'_>>,
-        quit: Option<&Quit<'_>>,
-    ) -> Sleep {
-        if self.policy.has_sleep_action() {
-            return Sleep::Action;
-        }
-        if self.is_for_windows {
-            return Sleep::Impossible(ContainerReason::Windows);
-        }
-        if quit.is_some() || programs(image, self.policy).sleep != Presence::Absent {
-            return Sleep::Program;
-        }
-        // A kubelet that does not know the action fails as the program would.
-        let version = self.policy.kubernetes_version;
-        let server_knows = self.policy.sleep_action == SleepAction::Auto
-            && version.is_some_and(|version| version >= KubernetesVersion::SERVER_SLEEPS);
-        if server_knows {
-            Sleep::Action
-        } else {
-            Sleep::Impossible(ContainerReason::NoSleepProgram)
-        }
     }
 
     fn report_shell_as_pid_1(
@@ -386,15 +400,36 @@ impl Timeout {
     }
 }
 
-pub(super) fn programs(image: Option<&ImageReference<'_>>, policy: &Policy) -> Programs {
-    image.map_or(Programs::UNKNOWN, |image| policy.catalogue.programs(image))
-}
-
 fn place(profile: Option<&Profile>) -> Place {
     let margin = profile.and_then(|profile| profile.sidecar_margin_seconds);
     match margin {
         Some(margin_seconds) => Place::Sidecar { margin_seconds },
         None => Place::Application(profile.and_then(|profile| profile.role)),
+    }
+}
+
+impl Candidate<'_> {
+    /// A hook that is there already decides what is watched.
+    fn with_what_is_there(mut self) -> Self {
+        let all = match &self.standing {
+            Standing::Free(_) => return self,
+            Standing::Earlier(earlier) => earlier.delay,
+            Standing::OwnHook(_) | Standing::LeftAlone(_) => self.delay_seconds,
+        };
+        (self.least_seconds, self.obstacle, self.unwatched) = (all, None, None);
+        (self.hold, self.report) = (None, None);
+        if matches!(self.standing, Standing::Earlier(_))
+            && let Some(watch) = self.earlier_hook().and_then(recognised_watch)
+        {
+            self.least_seconds = watch.least_seconds;
+            self.extra_seconds = watch.extra_seconds;
+            self.quiet_seconds = watch.quiet_seconds;
+        }
+        self
+    }
+
+    fn earlier_hook(&self) -> Option<&PreStop<'_>> {
+        self.container?.lifecycle.value()?.pre_stop.value()
     }
 }
 
@@ -410,7 +445,7 @@ fn standing<'a>(
         Shape::Absent => Standing::Free(PreStopParent::Lifecycle),
         Shape::Wrong => Standing::OwnHook(None),
         Shape::Value(hook) => match earlier.and_then(|status| status.container(name)) {
-            Some(recorded) => Standing::Earlier(recorded.clone()),
+            Some(recorded) => Standing::Earlier(Box::new(recorded.clone())),
             None => Standing::OwnHook(OwnHook::read(hook)),
         },
     }

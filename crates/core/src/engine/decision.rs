@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::Obstacle;
 use super::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod};
 use super::hook::Hook;
 use super::hook_note::HookNote;
@@ -133,8 +134,12 @@ pub struct Injected<'a> {
     pub parent: PreStopParent,
     /// Who said how long the delay is.
     pub delay_from: Source,
+    /// Why the delay is the upper bound of a range and not watched.
+    pub unwatched: Option<Obstacle>,
     /// Who said that there is a quit, and which.
     pub quit_from: Option<Source>,
+    /// Who said that the hook waits for connections, if it does.
+    pub hold_from: Option<Source>,
     /// How many seconds the application may take to finish, and who said so; nobody where it is the
     /// grace period.
     pub timeout: Option<(i64, Source)>,
@@ -244,8 +249,11 @@ impl<'a> ContainerDecision<'a> {
                 name: Cow::Borrowed(self.name),
                 hook: Cow::Borrowed(injected.hook.form()),
                 delay: injected.hook.delay_seconds(),
+                least: injected.hook.watch().map(|watch| watch.least_seconds),
+                unwatched: injected.unwatched.map(|obstacle| Cow::Borrowed(obstacle.name())),
                 delay_from: Cow::Borrowed(injected.delay_from.name()),
                 wait: injected.hook.wait_seconds(),
+                hold_from: injected.hold_from.map(|source| Cow::Borrowed(source.name())),
                 quit_from: injected.quit_from.map(|source| Cow::Borrowed(source.name())),
                 timeout_from: injected.timeout.map(|(_, source)| Cow::Borrowed(source.name())),
                 profile: injected.profile.map(Cow::Borrowed),
@@ -257,6 +265,12 @@ impl<'a> ContainerDecision<'a> {
 }
 
 impl Source {
+    /// Whether somebody wrote it for this pod or its namespace.
+    #[must_use]
+    pub const fn is_annotation(self) -> bool {
+        matches!(self, Self::Container | Self::Pod | Self::Namespace)
+    }
+
     /// A stable word.
     #[must_use]
     pub const fn name(self) -> &'static str {

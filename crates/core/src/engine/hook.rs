@@ -14,7 +14,7 @@ use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::catalogue::Signal;
 
-pub use self::read::{is_script, recognised_delay, recognised_length};
+pub use self::read::{is_script, recognised_delay, recognised_length, recognised_watch};
 pub(crate) use self::script::known_scripts;
 use self::script::{NAME, Script};
 
@@ -175,6 +175,21 @@ impl Hook<'_> {
             }) => Some(*seconds),
             Self::Script(_) | Self::Sleep { .. } | Self::ExecSleep { .. } => None,
         }
+    }
+
+    /// The watch, if the delay is watched.
+    #[must_use]
+    pub const fn watch(&self) -> Option<&Watch> {
+        match self {
+            Self::Script(script) => script.watch(),
+            Self::Sleep { .. } | Self::ExecSleep { .. } => None,
+        }
+    }
+
+    /// Whether the hook waits for connections.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        matches!(self, Self::Script(ScriptHook { wait: Wait::ForConnections { .. }, .. }))
     }
 
     /// What a script does, if it is one.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::Obstacle;
 use crate::catalogue::Signal;
 use crate::duration::HumanSeconds;
 
@@ -35,6 +36,16 @@ pub enum HookNote {
         /// Whether the status keeps that one, and not only its digest.
         is_kept: bool,
     },
+    /// The delay is a range and can't be watched.
+    NotWatched {
+        /// Why.
+        obstacle: Obstacle,
+    },
+    /// The profile's hold can't be.
+    NoHold {
+        /// Why.
+        obstacle: Obstacle,
+    },
     /// The other containers may take longer than a sidecar or backend is there.
     DrainIsLonger {
         /// When its delay is over.
@@ -66,6 +77,12 @@ impl fmt::Display for HookNote {
                 "the application takes up to {} to finish by its own {option}",
                 HumanSeconds(*seconds)
             ),
+            Self::NotWatched { obstacle } => {
+                write!(f, "the delay is the upper bound of its range and is not watched: {obstacle}")
+            }
+            Self::NoHold { obstacle } => {
+                write!(f, "the hook does not wait for connections: {obstacle}")
+            }
             Self::OutlivesDrain { seconds } => write!(
                 f,
                 "{} of the delay are for the other containers to finish their requests",

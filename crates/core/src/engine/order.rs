@@ -6,7 +6,7 @@ use crate::catalogue::Role;
 use crate::policy::Policy;
 
 use super::Source;
-use super::container::{Candidate, Ending, Place, Standing};
+use super::container::{Asked, Candidate, Ending, Place, Standing};
 use super::grace::Need;
 use super::hook_note::HookNote;
 use super::own_hook::OwnHook;
@@ -15,10 +15,33 @@ use super::reason::ContainerReason;
 /// When a container is expected to have done its part, in seconds after the pod's deletion.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
+    /// Its delay is over at the earliest: less than `delayed` where it is watched.
+    least: i64,
     /// Its delay is over.
     delayed: i64,
     /// It has had its time to finish its requests as well.
     drained: i64,
+    /// How long that takes.
+    drain: i64,
+    quiet: i64,
+}
+
+impl Times {
+    /// When all of several are done.
+    fn of_all(times: impl Iterator<Item = Self>) -> Option<Self> {
+        times.reduce(|one, other| Self {
+            least: one.least.max(other.least),
+            delayed: one.delayed.max(other.delayed),
+            drained: one.drained.max(other.drained),
+            drain: one.drain.max(other.drain),
+            quiet: one.quiet.max(other.quiet),
+        })
+    }
+
+    /// Whether the time is not known before.
+    const fn is_watched(self) -> bool {
+        self.least < self.delayed
+    }
 }
 
 /// Lengthens the delays of those who go later. `before` is the pod's own grace period.
@@ -39,13 +62,33 @@ fn delay_backends(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy
     let fronts = candidates
         .iter()
         .filter(|candidate| candidate.place == Place::Application(Some(Role::Front)))
-        .map(|candidate| candidate.times_of_front(before).drained);
-    let drained = fronts.max().unwrap_or(0);
+        .map(|candidate| candidate.times_of_front(before));
+    let fronts = Times::of_all(fronts).unwrap_or_default();
     for candidate in candidates {
         let is_backend = candidate.place == Place::Application(Some(Role::Backend));
-        if is_backend && matches!(candidate.standing, Standing::Free(_)) {
-            let own = candidate.delay_seconds;
+        if !is_backend
+            || !matches!(candidate.standing, Standing::Free(_))
+            || candidate.has_delay_of_its_own()
+        {
+            continue;
+        }
+        let own = candidate.delay_seconds;
+        let both = Times {
+            least: fronts.least.max(candidate.least_seconds),
+            delayed: fronts.delayed.max(own),
+            ..fronts
+        };
+        if candidate.can_watch_as(both) {
+            let drained = both.delayed.saturating_add(fronts.drain);
             candidate.stay_until(own, drained, Source::Backend, policy);
+            candidate.watch_as(both);
+        } else {
+            candidate.stay_until(own, fronts.drained, Source::Backend, policy);
+            candidate.least_seconds = candidate.delay_seconds;
+            if candidate.delay_from == Source::Backend {
+                let obstacle = candidate.obstacle.filter(|_| fronts.is_watched());
+                candidate.unwatched = candidate.unwatched.or(obstacle);
+            }
         }
     }
 }
@@ -55,12 +98,8 @@ fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy
         .iter()
         .filter(|candidate| matches!(candidate.place, Place::Application(_)))
         .map(|candidate| candidate.times(before));
-    let longest = applications.reduce(|one, other| Times {
-        delayed: one.delayed.max(other.delayed),
-        drained: one.drained.max(other.drained),
-    });
     // Alone in its pod a proxy is the application.
-    let Some(longest) = longest else { return };
+    let Some(longest) = Times::of_all(applications) else { return };
     for candidate in candidates {
         if let Place::Sidecar { margin_seconds } = candidate.place
             && !candidate.has_delay_of_its_own()
@@ -70,7 +109,16 @@ fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy
             let delayed = with_margin(longest.delayed).max(own);
             candidate.delay_seconds = delayed;
             candidate.delay_from = Source::Sidecar;
-            candidate.stay_until(delayed, with_margin(longest.drained), Source::Sidecar, policy);
+            if candidate.can_watch_as(longest) {
+                let drained = with_margin(longest.delayed.saturating_add(longest.drain));
+                candidate.stay_until(delayed, drained, Source::Sidecar, policy);
+                candidate.watch_as(longest);
+            } else {
+                let drained = with_margin(longest.drained);
+                candidate.stay_until(delayed, drained, Source::Sidecar, policy);
+                candidate.least_seconds = candidate.delay_seconds;
+                candidate.unwatched = candidate.obstacle.filter(|_| longest.is_watched());
+            }
         }
     }
 }
@@ -82,6 +130,21 @@ impl Candidate<'_> {
             drain_seconds: self.drain_seconds,
             quit_timeout_seconds: self.timeout.map(|(seconds, _)| seconds),
         }
+    }
+
+    /// Whether it can watch as the others do, who do watch.
+    fn can_watch_as(&self, others: Times) -> bool {
+        let is_free = matches!(self.standing, Standing::Free(_));
+        is_free && others.is_watched() && self.obstacle.is_none()
+    }
+
+    /// Looks at the same counter in the same way as the others, so that its delay is over when theirs is;
+    /// what it has of its delay beyond that comes after it.
+    fn watch_as(&mut self, others: Times) {
+        let own = self.extension.as_ref().map_or(0, |hook| hook.delay_seconds);
+        self.least_seconds = others.least.max(own).min(self.delay_seconds);
+        self.extra_seconds = self.delay_seconds.saturating_sub(others.delayed);
+        self.quiet_seconds = self.quiet_seconds.max(others.quiet);
     }
 
     /// Lengthens its delay from `own` to what the others need, but not above the maximum delay.
@@ -108,16 +171,27 @@ impl Candidate<'_> {
     fn times(&self, before: i64) -> Times {
         let delayed = self.holds_back_for();
         let drain = match &self.standing {
-            Standing::Free(_) if self.quit.as_ref().is_some_and(|quit| quit.waits) => {
-                self.need().whole_wait_seconds(before)
-            }
+            Standing::Free(_) if self.waits() => self.need().whole_wait_seconds(before),
             Standing::Earlier(earlier) => earlier.wait.unwrap_or(0).max(0),
             Standing::LeftAlone(ContainerReason::LeftAloneByProfile) => before,
             Standing::Free(_) | Standing::OwnHook(_) | Standing::LeftAlone(_) => 0,
         };
         // What the delay has for the drain of others is not its own delay.
-        let own = delayed.saturating_sub(self.drain_seconds);
-        Times { delayed: own, drained: delayed.saturating_add(drain) }
+        let for_others = match self.standing {
+            Standing::Earlier(_) => self.extra_seconds,
+            _ => self.drain_seconds,
+        };
+        let own = delayed.saturating_sub(for_others);
+        let drained = delayed.saturating_add(drain);
+        let is_hooked = matches!(self.standing, Standing::Free(_) | Standing::Earlier(_));
+        let least = if is_hooked { self.least_seconds.min(own) } else { own };
+        Times {
+            least,
+            delayed: own,
+            drained,
+            drain: drained.saturating_sub(own),
+            quiet: if least < own { self.quiet_seconds } else { 0 },
+        }
     }
 
     /// For a backend: also what a front takes that finishes on its stop signal.
@@ -125,9 +199,19 @@ impl Candidate<'_> {
         let times = self.times(before);
         if self.ending == Ending::Graceful && times.drained == times.delayed {
             let drain = self.need().whole_wait_seconds(before);
-            return Times { drained: times.drained.saturating_add(drain), ..times };
+            return Times { drained: times.drained.saturating_add(drain), drain, ..times };
         }
         times
+    }
+
+    /// Whether the hook waits after the delay.
+    pub(super) fn waits(&self) -> bool {
+        self.holds() || self.quit.as_ref().is_some_and(|quit| quit.waits)
+    }
+
+    /// Whether the hook waits for connections.
+    pub(super) fn holds(&self) -> bool {
+        self.hold.is_some_and(Asked::is_possible)
     }
 
     /// How long the container's stop is held back, as far as that can be known.

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::Source;
 use super::container::quit::Quit;
-use super::container::{Candidate, Context, Ending, Sleep, programs};
+use super::container::{Candidate, Context, Ending, Sleep};
 use super::hook;
 use super::own_hook::{OwnHook, Rest};
 use super::own_hook_end::{Application, Effect};
 use super::own_hook_form::{Form, Program};
 use super::own_hook_problems::is_instant;
 use super::pod::PreStop;
-use crate::catalogue::{ImageReference, Presence};
+use crate::catalogue::{Presence, Programs};
 use crate::policy::OwnHookRule;
 
 /// A longer hook is not kept in the status annotation.
@@ -43,7 +43,7 @@ impl<'a> Context<'a> {
         &self,
         own: Option<OwnHookRule>,
         hook: &'a PreStop<'a>,
-        image: Option<&ImageReference<'_>>,
+        programs: Programs,
         (delay_seconds, delay_from): (i64, Source),
     ) -> Result<Extension<'a>, Refusal> {
         let levels = [own, self.pod.own_hook, self.namespace.own_hook];
@@ -51,7 +51,6 @@ impl<'a> Context<'a> {
         if said == OwnHookRule::Keep || !self.extends || hook::is_script(hook) {
             return Err(None);
         }
-        let programs = programs(image, self.policy);
         match Form::of(hook) {
             // The programs of Windows are not known.
             Form::Delay { .. } | Form::Program(_)
@@ -60,7 +59,7 @@ impl<'a> Context<'a> {
                 Err(Some(WINDOWS))
             }
             Form::Delay { seconds } if seconds.max(delay_seconds) == 0 => Err(None),
-            Form::Delay { .. } if matches!(self.sleep(image, None), Sleep::Impossible(_)) => {
+            Form::Delay { .. } if matches!(self.sleep(programs, None), Sleep::Impossible(_)) => {
                 Err(Some(if self.is_for_windows { WINDOWS } else { NO_SLEEP }))
             }
             Form::Delay { seconds } => {
@@ -132,10 +131,13 @@ impl<'a> Candidate<'a> {
     /// Completes the hook of the author: at least its own delay, and time for its quit.
     pub(super) fn complete(&mut self, context: &Context<'a>) {
         let Some(extension) = &self.extension else { return };
-        if extension.delay_seconds > self.delay_seconds {
-            self.delay_seconds = extension.delay_seconds;
+        let own = extension.delay_seconds;
+        if own > self.delay_seconds {
+            self.delay_seconds = own;
             self.delay_from = Source::OwnHook;
         }
+        self.least_seconds = self.least_seconds.max(own);
+        self.unwatched = self.unwatched.filter(|_| own < self.delay_seconds);
         let waits = extension
             .program
             .as_ref()

@@ -1,12 +1,12 @@
 //! Why a hook of the author's does not help (`docs/rules.md`, section 10). It is never touched, but the
 //! author hears of what is certain.
 
-use crate::catalogue::{ImageReference, Presence, ProfileHook};
+use crate::catalogue::{Presence, ProfileHook, Programs};
 
 use super::container::{Candidate, Context, Ending, Place, Standing};
 use super::own_hook::{OwnHook, Rest, Run};
 use super::own_hook_end::{Application, Effect};
-use super::pod::{Container, Exec, PreStop};
+use super::pod::{Exec, PreStop};
 use super::reason::{Problem, ProblemCode};
 use super::shell::{self, base_name, is_shell};
 
@@ -41,7 +41,7 @@ pub(super) fn of(
         }
         // Which programs a Windows image has is not known.
         Some(Handler::Exec(_)) if context.is_for_windows => Vec::new(),
-        Some(Handler::Exec(exec)) if let Some(program) = absent(exec, container, context) => {
+        Some(Handler::Exec(exec)) if let Some(program) = absent(exec, candidate.programs) => {
             let detail = format!("the image has no {program}");
             vec![problem((ProblemCode::OwnHookCannotStart, detail))]
         }
@@ -82,11 +82,7 @@ fn handler<'h, 'a>(hook: &'h PreStop<'a>) -> Option<Handler<'h, 'a>> {
 }
 
 /// The shell or `sleep` that a hook runs and the image is known not to have.
-fn absent<'e>(
-    exec: &'e Exec<'_>,
-    container: Option<&Container<'_>>,
-    context: &Context<'_>,
-) -> Option<&'e str> {
+fn absent<'e>(exec: &'e Exec<'_>, programs: Programs) -> Option<&'e str> {
     let mut arguments = shell::texts(exec.command.value()?)?;
     let mut program = arguments.next()?;
     if base_name(program) == "env" {
@@ -97,8 +93,6 @@ fn absent<'e>(
     if !matches!(folder, None | Some("/bin" | "/usr/bin")) {
         return None;
     }
-    let image = ImageReference::parse(container?.image.value()?)?;
-    let programs = context.policy.catalogue.programs(&image);
     let presence = match base_name(program) {
         "sleep" => programs.sleep,
         name if is_shell(name) => programs.shell,
@@ -136,7 +130,7 @@ impl Subject<'_, '_> {
         let is_left_alone =
             self.candidate.known.is_some_and(|profile| profile.hook == ProfileHook::LeaveAlone);
         let is_sidecar = matches!(self.candidate.place, Place::Sidecar { .. });
-        let needed = SHORTEST_DELAY_SECONDS.min(self.candidate.delay_seconds);
+        let needed = SHORTEST_DELAY_SECONDS.min(self.candidate.asked_least_seconds);
         ((1..needed).contains(&delay) && !is_left_alone && !is_sidecar)
             .then(|| (ProblemCode::OwnHookTooShort, format!("sleeps {delay}s")))
     }

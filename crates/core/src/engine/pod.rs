@@ -16,6 +16,8 @@ use crate::view::{self, Anything, FromJson, Items, Members, Shape, Text, view};
 pub const MOST_CONTAINERS: usize = 1_000;
 /// The same for the items of all lists of all containers together.
 pub const MOST_ITEMS_OF_POD: usize = 16_384;
+/// What Kubernetes takes where a probe does not say.
+const DEFAULT_PROBE_PERIOD_SECONDS: i64 = 10;
 /// The same for labels or annotations of the domain.
 pub const MOST_OWN_KEYS: usize = 1_000;
 /// Kubernetes takes no longer key: 253 characters of a domain, a slash, 63 of a name.
@@ -66,10 +68,14 @@ view! {
     pub Spec {
         /// `containers`.
         containers: Containers<'a> = "containers",
+        /// `initContainers`, as far as they are probed while the pod stops.
+        native_sidecars: NativeSidecars = "initContainers",
         /// `terminationGracePeriodSeconds`.
         grace_period_seconds: i64 = "terminationGracePeriodSeconds",
         /// `restartPolicy`.
         restart_policy: Text<'a> = "restartPolicy",
+        /// `hostNetwork`.
+        host_network: bool = "hostNetwork",
         /// `hostPID`.
         host_pid: bool = "hostPID",
         /// `shareProcessNamespace`.
@@ -118,6 +124,34 @@ view! {
         liveness_probe: Probe<'a> = "livenessProbe",
         /// `startupProbe`.
         startup_probe: Probe<'a> = "startupProbe",
+        /// `readinessProbe`.
+        readiness_probe: ReadinessProbe<'a> = "readinessProbe",
+        /// `terminationMessagePath`.
+        termination_message_path: Text<'a> = "terminationMessagePath",
+    }
+}
+
+view! {
+    /// A readiness probe, as far as it makes connections. The kubelet goes on with it while a pod stops.
+    pub ReadinessProbe {
+        /// `periodSeconds`.
+        period_seconds: i64 = "periodSeconds",
+        /// `httpGet`, whatever it is.
+        http_get: Anything = "httpGet",
+        /// `tcpSocket`, whatever it is.
+        tcp_socket: Anything = "tcpSocket",
+        /// `grpc`, whatever it is.
+        grpc: Anything = "grpc",
+    }
+}
+
+view! {
+    /// An init container, as far as it can be a native sidecar.
+    pub InitContainer {
+        /// `restartPolicy`.
+        restart_policy: Text<'a> = "restartPolicy",
+        /// `readinessProbe`.
+        readiness_probe: ReadinessProbe<'a> = "readinessProbe",
     }
 }
 
@@ -179,6 +213,38 @@ view! {
         /// `value`; absent where it comes from somewhere else.
         value: Text<'a> = "value",
     }
+}
+
+/// The periods, in seconds, at which native sidecars are probed by connections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NativeSidecars {
+    probe_periods: Vec<i64>,
+}
+
+impl<'a> FromJson<'a> for NativeSidecars {
+    fn from_items<I: Items<'a>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
+        let mut sidecars = Self::default();
+        let mut container: Shape<InitContainer<'_>> = Shape::Absent;
+        while items.read(&mut container)? {
+            if let Shape::Value(container) = &container
+                && container.restart_policy.value().is_some_and(|policy| policy == "Always")
+                && sidecars.probe_periods.len() < MOST_CONTAINERS
+            {
+                sidecars.probe_periods.extend(period(&container.readiness_probe));
+            }
+        }
+        *place = Shape::Value(sidecars);
+        Ok(())
+    }
+}
+
+/// How often a probe makes a connection, if it makes any.
+fn period(probe: &Shape<ReadinessProbe<'_>>) -> Option<i64> {
+    let probe = probe.value()?;
+    let connects =
+        [&probe.http_get, &probe.tcp_socket, &probe.grpc].into_iter().any(|kind| !kind.is_absent());
+    let period = probe.period_seconds.value().copied().filter(|period| *period > 0);
+    connects.then(|| period.unwrap_or(DEFAULT_PROBE_PERIOD_SECONDS))
 }
 
 /// A program's arguments.
@@ -363,6 +429,21 @@ impl Spec<'_> {
         let os = self.os.value().and_then(|os| os.name.value());
         let selector = self.node_selector.value().and_then(|selector| selector.os.value());
         [os, selector].into_iter().flatten().any(|name| name == "windows")
+    }
+
+    /// Whether the pod uses the network of its node.
+    #[must_use]
+    pub fn is_on_host_network(&self) -> bool {
+        self.host_network.value() == Some(&true)
+    }
+
+    /// The periods, in seconds, of the readiness probes that make connections: of containers and native
+    /// sidecars.
+    pub fn probe_periods(&self) -> impl Iterator<Item = i64> {
+        let containers = self.containers().iter().filter_map(Shape::value);
+        let containers = containers.filter_map(|container| period(&container.readiness_probe));
+        let sidecars = self.native_sidecars.value().into_iter();
+        containers.chain(sidecars.flat_map(|sidecars| sidecars.probe_periods.iter().copied()))
     }
 
     /// Whether PID 1 of a container is its application, as far as the pod's own settings tell.

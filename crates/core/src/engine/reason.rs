@@ -126,6 +126,12 @@ pub enum ProblemCode {
     GracePeriodCapped,
     /// The delay did not fit below the maximum grace period.
     DelayShortened,
+    /// A range of delays that can't be watched.
+    DelayNotWatched,
+    /// A hold that can't be.
+    HoldNotPossible,
+    /// A report that can't be.
+    ReportNotPossible,
     /// A probe's own grace period is shorter than the hook.
     ProbeGracePeriodTooShort,
     /// The status annotation is not ours, or no longer true.
@@ -356,7 +362,7 @@ impl ContainerReason {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidValue,
         Self::RoundedUp,
         Self::DelayAboveMaximum,
@@ -380,6 +386,9 @@ impl ProblemCode {
         Self::OwnHookNotExtended,
         Self::GracePeriodCapped,
         Self::DelayShortened,
+        Self::DelayNotWatched,
+        Self::HoldNotPossible,
+        Self::ReportNotPossible,
         Self::ProbeGracePeriodTooShort,
         Self::StatusNotTrusted,
         Self::StatusLeftOut,
@@ -513,6 +522,21 @@ impl ProblemCode {
                 "delay-shortened",
                 "The delay did not fit below the grace period and was shortened.",
                 "Shorten the delay, or raise the maximum grace period.",
+            ),
+            Self::DelayNotWatched => explain(
+                "delay-not-watched",
+                "The delay is a range, and the hook can't watch for the end of traffic: the delay is its upper bound.",
+                "If it is not known whether the image has /bin/sh and sleep, and it has, write prestop.dev/shell: present; else write a delay without a range.",
+            ),
+            Self::HoldNotPossible => explain(
+                "hold-not-possible",
+                "The hook can't wait until the connections are done: it does not.",
+                "If it is not known whether the image has /bin/sh and sleep, and it has, write prestop.dev/shell: present; else write a longer delay (prestop.dev/delay) and remove prestop.dev/hold.",
+            ),
+            Self::ReportNotPossible => explain(
+                "report-not-possible",
+                "The hook can't report what it saw: there is no report.",
+                "If it is not known whether the image has /bin/sh and sleep, and it has, write prestop.dev/shell: present; else remove prestop.dev/hook-report.",
             ),
             Self::ProbeGracePeriodTooShort => explain(
                 "probe-grace-period-too-short",

@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalogue::{Catalogue, Profile, Signal};
-use crate::duration;
+use crate::catalogue::{Catalogue, Hold, Presence, Profile, Signal};
+use crate::duration::{self, Delay, Plain};
 use crate::nearest::nearest;
-use crate::policy::{OwnHookRule, Policy};
+use crate::policy::{HookReport, OwnHookRule, Policy};
 
 use super::reason::{Problem, ProblemCode};
 use super::remembered::Remembered;
@@ -48,17 +48,29 @@ pub enum Setting {
     QuitTimeout,
     /// What becomes of a hook of the author.
     OwnHook,
+    /// How long a watched delay has to be quiet before it ends.
+    QuietPeriod,
+    /// Whether the image has a shell.
+    Shell,
+    /// Whether the hook waits for connections.
+    Hold,
+    /// Whether the hook reports what it saw.
+    HookReport,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Delay,
         Self::Profile,
         Self::QuitCommand,
         Self::QuitSignal,
         Self::QuitTimeout,
         Self::OwnHook,
+        Self::QuietPeriod,
+        Self::Shell,
+        Self::Hold,
+        Self::HookReport,
     ];
 
     /// The key's name behind `prestop.dev/`, and in front of `.prestop.dev/CONTAINER`.
@@ -71,6 +83,10 @@ impl Setting {
             Self::QuitSignal => "quit-signal",
             Self::QuitTimeout => "quit-timeout",
             Self::OwnHook => "own-hook",
+            Self::QuietPeriod => "quiet-period",
+            Self::Shell => "shell",
+            Self::Hold => "hold",
+            Self::HookReport => "hook-report",
         }
     }
 }
@@ -113,8 +129,12 @@ pub struct NamespaceSettings {
 /// What one level (container, pod, namespace) sets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Level {
-    pub(super) delay_seconds: Option<i64>,
+    pub(super) delay: Option<Delay>,
     pub(super) quit_timeout_seconds: Option<i64>,
+    pub(super) quiet_seconds: Option<i64>,
+    pub(super) shell: Option<Presence>,
+    pub(super) hold: Option<Hold>,
+    pub(super) report: Option<HookReport>,
     pub(super) quit: Option<AuthorQuit>,
     pub(super) profile: Option<ProfileChoice>,
     pub(super) own_hook: Option<OwnHookRule>,
@@ -181,19 +201,11 @@ impl NamespaceSettings {
         let place = format!("namespace annotation {key}");
         let problems = &mut self.problems;
         match setting_of(key) {
-            Some(Setting::Delay) => {
-                self.level.delay_seconds = read_duration(value, &place, problems);
-            }
-            Some(Setting::QuitTimeout) => {
-                self.level.quit_timeout_seconds = read_duration(value, &place, problems);
-            }
             Some(Setting::Profile) => self.level.profile = Some(ProfileChoice::parse(value)),
-            Some(Setting::OwnHook) => {
-                self.level.own_hook = read_own_hook(value, &place, problems);
-            }
             Some(Setting::QuitCommand | Setting::QuitSignal) => {
                 problems.push(Problem::new(ProblemCode::NotForNamespaces, place, ""));
             }
+            Some(setting) => self.level.read_value(setting, value, &place, problems),
             None if key == INJECT_LABEL => {
                 problems.push(Problem::new(ProblemCode::InjectIsALabel, place, ""));
             }
@@ -213,10 +225,11 @@ impl NamespaceSettings {
         problems.extend(self.problems.iter().cloned());
         let mut level = Cow::Borrowed(&self.level);
         let place = |setting: Setting| format!("namespace annotation {DOMAIN}/{}", setting.name());
-        if self.level.delay_seconds.is_some_and(|seconds| seconds > policy.maximum_delay_seconds) {
-            let delay = &mut level.to_mut().delay_seconds;
-            *delay =
-                delay.map(|seconds| at_most(seconds, policy, &place(Setting::Delay), problems));
+        if let Some(delay) =
+            self.level.delay.filter(|delay| delay.most_seconds > policy.maximum_delay_seconds)
+        {
+            let cut = at_most(delay, policy, &place(Setting::Delay), problems);
+            level.to_mut().delay = Some(cut);
         }
         if !is_known(self.level.profile.as_ref(), &policy.catalogue) {
             let place = place(Setting::Profile);
@@ -318,14 +331,6 @@ impl Level {
                 }
             };
             match setting {
-                Setting::Delay => {
-                    let delay = read_duration(value, &place, problems);
-                    level.delay_seconds =
-                        delay.map(|seconds| at_most(seconds, policy, &place, problems));
-                }
-                Setting::QuitTimeout => {
-                    level.quit_timeout_seconds = read_duration(value, &place, problems);
-                }
                 Setting::Profile => {
                     let choice = Some(ProfileChoice::parse(value));
                     if is_known(choice.as_ref(), &policy.catalogue) {
@@ -337,13 +342,61 @@ impl Level {
                 }
                 Setting::QuitCommand => command = read_command(value, &place, policy, problems),
                 Setting::QuitSignal => signal = read_signal(value, &place, problems),
-                Setting::OwnHook => level.own_hook = read_own_hook(value, &place, problems),
+                Setting::Delay => {
+                    let delay = read_delay(value, &place, problems);
+                    level.delay = delay.map(|delay| at_most(delay, policy, &place, problems));
+                }
+                other => level.read_value(other, value, &place, problems),
             }
         }
         if command.is_some() || signal.is_some() {
             level.quit = Some(AuthorQuit { command: command.unwrap_or_default(), signal });
         }
         level
+    }
+
+    /// Reads a setting that is the same on every level.
+    fn read_value(
+        &mut self,
+        setting: Setting,
+        value: &str,
+        place: &str,
+        problems: &mut Vec<Problem>,
+    ) {
+        match setting {
+            Setting::Delay => self.delay = read_delay(value, place, problems),
+            Setting::QuitTimeout => {
+                self.quit_timeout_seconds = read_duration(value, place, problems);
+            }
+            Setting::QuietPeriod => {
+                let seconds = read_duration(value, place, problems);
+                self.quiet_seconds = seconds.filter(|seconds| {
+                    if *seconds == 0 {
+                        let detail = "no period; write 1s or more";
+                        problems.push(Problem::new(ProblemCode::InvalidValue, place, detail));
+                    }
+                    *seconds > 0
+                });
+            }
+            Setting::Shell => {
+                let words = [("present", Presence::Present), ("absent", Presence::Absent)];
+                self.shell = read_word(value, words, place, problems);
+            }
+            Setting::Hold => {
+                let words = [("connections", Hold::Connections), ("none", Hold::None)];
+                self.hold = read_word(value, words, place, problems);
+            }
+            Setting::OwnHook => self.own_hook = read_own_hook(value, place, problems),
+            Setting::HookReport => {
+                let words = [
+                    ("termination-message", HookReport::TerminationMessage),
+                    ("none", HookReport::None),
+                ];
+                self.report = read_word(value, words, place, problems);
+            }
+            // These depend on the level.
+            Setting::Profile | Setting::QuitCommand | Setting::QuitSignal => {}
+        }
     }
 }
 
@@ -405,12 +458,43 @@ fn read_duration(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option
     }
 }
 
-fn at_most(seconds: i64, policy: &Policy, place: &str, problems: &mut Vec<Problem>) -> i64 {
-    if seconds > policy.maximum_delay_seconds {
-        let detail = format!("{seconds}s asked, {}s taken", policy.maximum_delay_seconds);
+fn read_delay(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Delay> {
+    match duration::parse_delay(text) {
+        Ok(parsed) => {
+            if parsed.rounded_up {
+                let detail = format!("taken as {}", Plain(parsed.delay));
+                problems.push(Problem::new(ProblemCode::RoundedUp, place, detail));
+            }
+            Some(parsed.delay)
+        }
+        Err(cause) => {
+            problems.push(Problem::new(ProblemCode::InvalidValue, place, cause));
+            None
+        }
+    }
+}
+
+fn read_word<T, const N: usize>(
+    text: &str,
+    words: [(&str, T); N],
+    place: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let names = words.each_ref().map(|(name, _)| *name).join(" or ");
+    let found = words.into_iter().find(|(name, _)| *name == text);
+    if found.is_none() {
+        problems.push(Problem::new(ProblemCode::InvalidValue, place, format!("write {names}")));
+    }
+    found.map(|(_, value)| value)
+}
+
+fn at_most(delay: Delay, policy: &Policy, place: &str, problems: &mut Vec<Problem>) -> Delay {
+    let cut = delay.at_most(policy.maximum_delay_seconds);
+    if cut != delay {
+        let detail = format!("{} asked, {} taken", Plain(delay), Plain(cut));
         problems.push(Problem::new(ProblemCode::DelayAboveMaximum, place, detail));
     }
-    seconds.min(policy.maximum_delay_seconds)
+    cut
 }
 
 fn read_command(

@@ -61,6 +61,12 @@ pub struct StatusContainer<'a> {
     pub hook: Cow<'a, str>,
     /// Its delay in seconds.
     pub delay: i64,
+    /// The lower bound, where the delay is watched: the delay is then the upper one.
+    #[serde(default)]
+    pub least: Option<i64>,
+    /// Why a range of delays is not watched.
+    #[serde(default)]
+    pub unwatched: Option<Cow<'a, str>>,
     /// Where the delay came from.
     pub delay_from: Cow<'a, str>,
     /// The longest wait in seconds, where there is one.
@@ -69,6 +75,9 @@ pub struct StatusContainer<'a> {
     /// Where the quit came from, where there is one.
     #[serde(default)]
     pub quit_from: Option<Cow<'a, str>>,
+    /// Where the hold came from, where the hook waits for connections.
+    #[serde(default)]
+    pub hold_from: Option<Cow<'a, str>>,
     /// Who said how long the application may take to finish, where somebody did.
     #[serde(default)]
     pub timeout_from: Option<Cow<'a, str>>,
@@ -221,24 +230,21 @@ fn append_container(json: &mut Vec<u8>, container: &StatusContainer<'_>) {
     append_text(json, &container.hook);
     json.extend_from_slice(br#",\"delay\":"#);
     append_value(json, &container.delay);
+    if let Some(least) = &container.least {
+        json.extend_from_slice(br#",\"least\":"#);
+        append_value(json, least);
+    }
+    append_optional(json, br#",\"unwatched\":"#, container.unwatched.as_deref());
     json.extend_from_slice(br#",\"delayFrom\":"#);
     append_text(json, &container.delay_from);
     if let Some(wait) = &container.wait {
         json.extend_from_slice(br#",\"wait\":"#);
         append_value(json, wait);
     }
-    if let Some(quit_from) = &container.quit_from {
-        json.extend_from_slice(br#",\"quitFrom\":"#);
-        append_text(json, quit_from);
-    }
-    if let Some(timeout_from) = &container.timeout_from {
-        json.extend_from_slice(br#",\"timeoutFrom\":"#);
-        append_text(json, timeout_from);
-    }
-    if let Some(profile) = &container.profile {
-        json.extend_from_slice(br#",\"profile\":"#);
-        append_text(json, profile);
-    }
+    append_optional(json, br#",\"quitFrom\":"#, container.quit_from.as_deref());
+    append_optional(json, br#",\"holdFrom\":"#, container.hold_from.as_deref());
+    append_optional(json, br#",\"timeoutFrom\":"#, container.timeout_from.as_deref());
+    append_optional(json, br#",\"profile\":"#, container.profile.as_deref());
     if let Some(original) = &container.original {
         json.extend_from_slice(br#",\"original\":"#);
         append_json(json, original);
@@ -247,6 +253,14 @@ fn append_container(json: &mut Vec<u8>, container: &StatusContainer<'_>) {
         json.extend_from_slice(br#",\"emptyLifecycle\":true"#);
     }
     json.push(b'}');
+}
+
+/// Appends a member of the object, if there is a text for it.
+fn append_optional(json: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
+    if let Some(text) = text {
+        json.extend_from_slice(name);
+        append_text(json, text);
+    }
 }
 
 /// Appends a text of the JSON that itself is a text.

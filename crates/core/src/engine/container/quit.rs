@@ -3,16 +3,14 @@
 
 use std::borrow::Cow;
 
-use super::{Context, Ending, programs};
-use crate::catalogue::{
-    FoundBy, ImageReference, Presence, Profile, ProfileHook, Programs, QuitWhen, Signal,
-};
+use super::{Context, Ending};
+use crate::catalogue::{FoundBy, ImageReference, Profile, ProfileHook, Programs, QuitWhen, Signal};
 use crate::engine::Source;
 use crate::engine::hook_note::HookNote;
 use crate::engine::pod::Container;
 use crate::engine::reason::ProblemCode;
 use crate::engine::settings::{AuthorQuit, Level, ProfileChoice};
-use crate::policy::{KubernetesVersion, Policy, QuitPolicy};
+use crate::policy::{KubernetesVersion, QuitPolicy};
 use crate::view::Shape;
 
 /// The quit that a container gets.
@@ -37,6 +35,7 @@ pub(super) struct Subject<'c, 'a> {
     pub(super) name: &'a str,
     pub(super) container: &'a Container<'a>,
     pub(super) image: Option<&'c ImageReference<'a>>,
+    pub(super) programs: Programs,
     /// The profile that was chosen, else the one of image or name.
     pub(super) profile: Option<&'a Profile>,
     pub(super) stop_signal: StopSignal,
@@ -132,7 +131,7 @@ impl<'a> Context<'a> {
         if quit.command.is_empty() && signal.is_none() {
             return None;
         }
-        if !subject.can_run_script(self.policy) {
+        if !subject.can_run_script() {
             self.tell(ProblemCode::QuitNeedsShell, name);
             return None;
         }
@@ -163,7 +162,7 @@ impl<'a> Context<'a> {
         if is_dropped || self.is_for_windows {
             return None;
         }
-        if !subject.can_run_script(self.policy) {
+        if !subject.can_run_script() {
             match from {
                 Source::Image | Source::Name => notes.push(HookNote::QuitNeedsShell),
                 _ => self.tell(ProblemCode::QuitNeedsShell, subject.name),
@@ -229,8 +228,7 @@ impl Subject<'_, '_> {
     }
 
     /// Whether the image has what the script needs, or nobody knows that it has not.
-    fn can_run_script(&self, policy: &Policy) -> bool {
-        let Programs { shell, sleep } = programs(self.image, policy);
-        shell != Presence::Absent && sleep != Presence::Absent
+    fn can_run_script(&self) -> bool {
+        !self.programs.lack_something()
     }
 }

@@ -1,14 +1,15 @@
 //! Hooks of ours, recognised again in a pod.
 
 use super::script::{NAME, drain, quit};
+use super::{Delay, Watch};
 use crate::engine::pod::PreStop;
 use crate::view::{Shape, Text};
 
 /// What is recognised of a hook of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Times {
-    /// How long the stop is held back before anything else, at most.
-    delay: i64,
+    /// How long the stop is held back before anything else.
+    delay: Delay,
     /// How long it is held back after that, at most.
     wait: i64,
 }
@@ -17,7 +18,16 @@ struct Times {
 /// others.
 #[must_use]
 pub fn recognised_delay(hook: &PreStop<'_>) -> Option<i64> {
-    recognise(hook).map(|times| times.delay)
+    recognise(hook).map(|times| times.delay.most_seconds())
+}
+
+/// The watch of a hook of ours, if its delay is watched.
+#[must_use]
+pub fn recognised_watch(hook: &PreStop<'_>) -> Option<Watch> {
+    match recognise(hook)?.delay {
+        Delay::Watched(watch) => Some(watch),
+        Delay::Fixed { .. } => None,
+    }
 }
 
 /// How long a hook of ours can take, the quit command's own time not counted; `None` for hooks of
@@ -25,7 +35,7 @@ pub fn recognised_delay(hook: &PreStop<'_>) -> Option<i64> {
 #[must_use]
 pub fn recognised_length(hook: &PreStop<'_>) -> Option<i64> {
     let Times { delay, wait } = recognise(hook)?;
-    delay.checked_add(wait)
+    delay.most_seconds().checked_add(wait)
 }
 
 /// Whether it is one of the scripts.
@@ -35,7 +45,8 @@ pub fn is_script(hook: &PreStop<'_>) -> bool {
 }
 
 fn recognise(hook: &PreStop<'_>) -> Option<Times> {
-    plain_delay(hook).map(|delay| Times { delay, wait: 0 }).or_else(|| script(hook))
+    let plain = plain_delay(hook);
+    plain.map(|seconds| Times { delay: Delay::Fixed { seconds }, wait: 0 }).or_else(|| script(hook))
 }
 
 fn script(hook: &PreStop<'_>) -> Option<Times> {
@@ -51,24 +62,41 @@ fn script(hook: &PreStop<'_>) -> Option<Times> {
         return None;
     }
     if is(code, quit().text()) {
-        let [delay, wait, _signal, _names, ..] = arguments else { return None };
-        return Some(Times { delay: whole(delay.value()?)?, wait: wait_of(wait) });
+        let [seconds, wait, _signal, _names, ..] = arguments else { return None };
+        let delay = Delay::Fixed { seconds: number(seconds)? };
+        return Some(Times { delay, wait: wait_of(wait) });
     }
     if !is(code, drain().text()) {
         return None;
     }
-    let [_least, most, _quiet, _allowed, extra, wait, _hold, _report, _task, _signal, _names, ..] =
+    let [least, most, quiet, allowed, extra, wait, _hold, _report, _task, _signal, _names, ..] =
         arguments
     else {
         return None;
     };
-    let delay = whole(most.value()?)?.checked_add(whole(extra.value()?)?)?;
+    let watch = Watch {
+        least_seconds: number(least)?,
+        most_seconds: number(most)?,
+        quiet_seconds: number(quiet)?,
+        allowed_connections: number(allowed)?,
+        extra_seconds: number(extra)?,
+    };
+    let all = watch.most_seconds.checked_add(watch.extra_seconds)?;
+    let delay = if watch.least_seconds < watch.most_seconds {
+        Delay::Watched(watch)
+    } else {
+        Delay::Fixed { seconds: all }
+    };
     Some(Times { delay, wait: wait_of(wait) })
+}
+
+fn number(argument: &Shape<Text<'_>>) -> Option<i64> {
+    whole(argument.value()?)
 }
 
 /// What is not a number is no wait: the scripts take it so.
 fn wait_of(argument: &Shape<Text<'_>>) -> i64 {
-    argument.value().and_then(|text| whole(text)).unwrap_or(0)
+    number(argument).unwrap_or(0)
 }
 
 /// The delay of a hook that does nothing else, in one of our forms.

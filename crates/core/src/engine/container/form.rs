@@ -1,0 +1,234 @@
+//! What a container's hook can be made of: whether a script can run in its image, and what that gives
+//! (`docs/rules.md`, sections 2, 4 and 5).
+
+use std::fmt;
+
+use super::{Candidate, Context, Place, Quit};
+use crate::catalogue::{Hold, ImageReference, Presence, Profile, Programs};
+use crate::engine::Source;
+use crate::engine::hook_note::HookNote;
+use crate::engine::pod::Container;
+use crate::engine::reason::{ContainerReason, Problem, ProblemCode};
+use crate::engine::settings::Level;
+use crate::policy::{HookReport, KubernetesVersion, SleepAction};
+
+/// How long a watched delay has to be quiet where nobody says otherwise.
+const DEFAULT_QUIET_SECONDS: i64 = 5;
+/// Where Kubernetes reads the termination message from, unless the container says otherwise.
+const DEFAULT_TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
+/// The longest path that Linux takes is a few times as long.
+const LONGEST_TERMINATION_MESSAGE_PATH: usize = 1024;
+
+/// How a delay without a script can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Sleep {
+    /// By Kubernetes' own action.
+    Action,
+    /// By the image's program.
+    Program,
+    /// Not at all.
+    Impossible(ContainerReason),
+}
+
+/// Why a hook can't look at the pod's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Windows has neither `/bin/sh` nor `/proc`.
+    Windows,
+    /// The counters are those of the node.
+    HostNetwork,
+    /// The image is known, or said, to have no `/bin/sh` or no `sleep`.
+    NoShell,
+    /// Nobody knows whether it has them.
+    UnknownShell,
+}
+
+/// What somebody asked for, who it was, and whether it can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) struct Asked {
+    pub(in crate::engine) from: Source,
+    pub(in crate::engine) obstacle: Option<Obstacle>,
+}
+
+impl Asked {
+    /// Whether it can be done.
+    pub(in crate::engine) const fn is_possible(self) -> bool {
+        self.obstacle.is_none()
+    }
+}
+
+impl Candidate<'_> {
+    /// Reports what somebody asked for in an annotation and the hook can't do.
+    pub(in crate::engine) fn tell_what_is_left_out(&self, context: &mut Context<'_>) {
+        let unwatched = self.unwatched.map(|obstacle| (self.delay_from, obstacle));
+        let asked =
+            |asked: Option<Asked>| asked.and_then(|asked| Some((asked.from, asked.obstacle?)));
+        for (code, left_out) in [
+            (ProblemCode::DelayNotWatched, unwatched),
+            (ProblemCode::HoldNotPossible, asked(self.hold)),
+            (ProblemCode::ReportNotPossible, asked(self.report)),
+        ] {
+            if let Some((from, obstacle)) = left_out
+                && from.is_annotation()
+            {
+                let place = format!("container {}", self.name);
+                context.problems.push(Problem::new(code, place, obstacle));
+            }
+        }
+    }
+
+    /// The same for what nobody asked for in an annotation: nobody has to do anything about it.
+    pub(in crate::engine) fn note_what_is_left_out(&self, notes: &mut Vec<HookNote>) {
+        if let Some(obstacle) = self.unwatched.filter(|_| !self.delay_from.is_annotation()) {
+            notes.push(HookNote::NotWatched { obstacle });
+        }
+        let hold = self.hold.filter(|hold| !hold.from.is_annotation());
+        if let Some(obstacle) = hold.and_then(|hold| hold.obstacle) {
+            notes.push(HookNote::NoHold { obstacle });
+        }
+    }
+}
+
+impl Obstacle {
+    /// A stable word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Windows => "windows",
+            Self::HostNetwork => "host-network",
+            Self::NoShell => "no-shell",
+            Self::UnknownShell => "unknown-shell",
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Windows => "the pod is for Windows",
+            Self::HostNetwork => "hostNetwork: the connections are those of the whole node",
+            Self::NoShell => "the image has no /bin/sh or no sleep program",
+            Self::UnknownShell => {
+                "it is not known whether the image has /bin/sh and sleep; \
+                 if so, write prestop.dev/shell: present"
+            }
+        })
+    }
+}
+
+impl Context<'_> {
+    /// The programs of an image: what the container's author says, what is known about the image, what is
+    /// said about the whole pod, namespace or installation.
+    pub(super) fn programs(
+        &self,
+        own: Option<Presence>,
+        image: Option<&ImageReference<'_>>,
+    ) -> Programs {
+        let both = |presence| Programs { shell: presence, sleep: presence };
+        let known = image.map_or(Programs::UNKNOWN, |image| self.policy.catalogue.programs(image));
+        if let Some(own) = own {
+            return both(own);
+        }
+        match self.pod.shell.or(self.namespace.shell) {
+            Some(Presence::Absent) => both(Presence::Absent),
+            // It is said about all containers, also about a sidecar whose image is known better.
+            Some(Presence::Present) if !known.lack_something() => both(Presence::Present),
+            Some(Presence::Present | Presence::Unknown) | None => {
+                known.or(self.policy.default_shell)
+            }
+        }
+    }
+
+    /// How a delay can be made, if it is the delay alone.
+    pub(in crate::engine) fn sleep(&self, programs: Programs, quit: Option<&Quit<'_>>) -> Sleep {
+        if self.policy.has_sleep_action() {
+            return Sleep::Action;
+        }
+        if self.is_for_windows {
+            return Sleep::Impossible(ContainerReason::Windows);
+        }
+        if quit.is_some() || programs.sleep != Presence::Absent {
+            return Sleep::Program;
+        }
+        // A kubelet that does not know the action fails as the program would.
+        let version = self.policy.kubernetes_version;
+        let server_knows = self.policy.sleep_action == SleepAction::Auto
+            && version.is_some_and(|version| version >= KubernetesVersion::SERVER_SLEEPS);
+        if server_knows {
+            Sleep::Action
+        } else {
+            Sleep::Impossible(ContainerReason::NoSleepProgram)
+        }
+    }
+
+    /// Why the hook can't look at the pod's connections, if it can't. A quit needs the same shell.
+    pub(super) fn obstacle(&self, programs: Programs, quit: Option<&Quit<'_>>) -> Option<Obstacle> {
+        if self.is_for_windows {
+            Some(Obstacle::Windows)
+        } else if self.spec.is_on_host_network() {
+            Some(Obstacle::HostNetwork)
+        } else if quit.is_some() || programs.are_there() {
+            None
+        } else if programs.lack_something() {
+            Some(Obstacle::NoShell)
+        } else {
+            Some(Obstacle::UnknownShell)
+        }
+    }
+
+    pub(super) fn quiet_seconds(&self, own: Option<i64>) -> i64 {
+        let said = own.or(self.pod.quiet_seconds).or(self.namespace.quiet_seconds);
+        said.unwrap_or(DEFAULT_QUIET_SECONDS)
+    }
+
+    /// Who asks for a hold, if anybody does. What is said for a whole pod is about its applications.
+    pub(super) fn hold(
+        &self,
+        own: Option<Hold>,
+        profile: Option<&Profile>,
+        place: Place,
+    ) -> Option<Source> {
+        let for_all = |hold: Option<Hold>| hold.filter(|_| !matches!(place, Place::Sidecar { .. }));
+        let levels = [
+            (own, Source::Container),
+            (for_all(self.pod.hold), Source::Pod),
+            (for_all(self.namespace.hold), Source::Namespace),
+            (profile.and_then(|profile| profile.hold), Source::Profile),
+            (for_all(Some(self.policy.default_hold)), Source::Default),
+        ];
+        let (hold, from) = levels.into_iter().find_map(|(hold, from)| Some((hold?, from)))?;
+        (hold == Hold::Connections).then_some(from)
+    }
+
+    /// Who asks for a report, if anybody does.
+    pub(super) fn report(&self, own: &Level) -> Option<Source> {
+        let levels = [
+            (own.report, Source::Container),
+            (self.pod.report, Source::Pod),
+            (self.namespace.report, Source::Namespace),
+        ];
+        let said = levels.into_iter().find_map(|(report, from)| Some((report?, from)));
+        let (report, from) = said.unwrap_or((self.policy.default_report, Source::Default));
+        (report == HookReport::TerminationMessage).then_some(from)
+    }
+
+    /// So many new connections in the quiet period are no traffic: those of the readiness probes, which go
+    /// on while the pod stops, twice, since a proxy in the pod passes each of them on to the application and
+    /// a redirect makes another one; and two for whoever else looks in, such as a scraper of metrics.
+    pub(in crate::engine) fn allowed_connections(&self, quiet_seconds: i64) -> i64 {
+        let in_quiet_period = |period: i64| {
+            let whole = quiet_seconds / period;
+            whole.saturating_add(i64::from(quiet_seconds % period > 0))
+        };
+        let probes = self.spec.probe_periods().map(in_quiet_period);
+        let probes = probes.fold(0_i64, i64::saturating_add);
+        probes.saturating_mul(2).saturating_add(2)
+    }
+}
+
+/// The file of the container's termination message.
+pub(in crate::engine) fn termination_message<'a>(container: &'a Container<'_>) -> Option<&'a str> {
+    let own = container.termination_message_path.value().map(AsRef::as_ref);
+    let path = own.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_TERMINATION_MESSAGE_PATH);
+    (path.len() <= LONGEST_TERMINATION_MESSAGE_PATH && !path.contains('\0')).then_some(path)
+}

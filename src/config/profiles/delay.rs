@@ -1,0 +1,79 @@
+//! How a delay is written: a duration, or a range of two.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use prestop_core::duration::{self, Delay, DelayError};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_saphyr::{Location, Spanned};
+use thiserror::Error;
+
+use super::DURATION_PATTERN;
+
+/// What [`prestop_core::duration::parse_delay`] reads, for editors.
+pub static DELAY_PATTERN: LazyLock<String> = LazyLock::new(|| {
+    let one = DURATION_PATTERN.trim_start_matches('^').trim_end_matches('$');
+    format!("^{one}(-{one})?$")
+});
+
+/// A delay as it is written, with its place: `15s`, or `10s-2m`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct DelayText(Spanned<String>);
+
+/// Why a written delay is not one of whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub(crate) enum DelayTextError {
+    /// Not a delay at all.
+    #[error(transparent)]
+    NotADelay(#[from] DelayError),
+    /// `1500ms`: whoever writes it means something that can't be had.
+    #[error("whole seconds only: Kubernetes counts no fractions")]
+    Fraction,
+}
+
+impl DelayText {
+    /// The delay in whole seconds.
+    ///
+    /// # Errors
+    /// When it is not a delay, or has a fraction of a second.
+    pub(crate) fn delay(&self) -> Result<Delay, DelayTextError> {
+        let parsed = duration::parse_delay(&self.0.value)?;
+        if parsed.rounded_up {
+            return Err(DelayTextError::Fraction);
+        }
+        Ok(parsed.delay)
+    }
+
+    /// The value with its place.
+    pub(super) const fn spanned(&self) -> &Spanned<String> {
+        &self.0
+    }
+
+    /// Where it is used.
+    #[must_use]
+    pub(crate) const fn location(&self) -> Location {
+        self.0.referenced
+    }
+}
+
+impl JsonSchema for DelayText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Delay".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "a delay such as 15s, a range such as 10s-2m, or whole seconds",
+            "type": ["string", "integer"],
+            "minimum": 0,
+            "pattern": DELAY_PATTERN.as_str(),
+        })
+    }
+}
