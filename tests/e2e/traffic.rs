@@ -54,6 +54,7 @@ impl Treatment {
 }
 
 #[test]
+#[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn nginx_that_is_stopped_by_term_drops_nothing() {
     compare(
         "traffic-term",
@@ -63,6 +64,7 @@ fn nginx_that_is_stopped_by_term_drops_nothing() {
 }
 
 #[test]
+#[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn nginx_that_is_stopped_by_quit_drops_nothing() {
     compare("traffic-quit", Server::Nginx127, &[Treatment::Nothing, Treatment::Prestop]);
 }
@@ -70,6 +72,7 @@ fn nginx_that_is_stopped_by_quit_drops_nothing() {
 /// Its stop is not made any better; but no request is there any more when it comes, unless it takes
 /// longer than the delay. So the long downloads (8 s) fit into the delay (10 s).
 #[test]
+#[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn a_server_that_ends_at_once_drops_nothing() {
     compare("traffic-naive", Server::Naive, &[Treatment::Nothing, Treatment::Prestop]);
 }

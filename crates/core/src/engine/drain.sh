@@ -19,6 +19,7 @@
 #   SIGNAL, NAMES, COMMAND   as in hook.sh
 least=$1 most=$2 quiet=$3 allowed=$4 extra=$5 wait=$6 hold=$7 report=$8 task=$9
 shift 9
+# shellcheck disable=SC1007 # `from` is empty.
 signal=$1 names=$2 now=0 from= new=0
 shift 2
 # Lengths of texts in bytes.

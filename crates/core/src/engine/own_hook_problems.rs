@@ -35,16 +35,21 @@ pub(super) fn of(
         Problem::new(code, format!("container {}", candidate.name), detail)
     };
     let container = candidate.container;
-    match container.and_then(|container| handler(container.lifecycle.value()?.pre_stop.value()?)) {
+    let handler =
+        container.and_then(|container| handler(container.lifecycle.value()?.pre_stop.value()?));
+    // Which programs a Windows image has is not known.
+    if let Some(Handler::Exec(exec)) = handler
+        && !context.is_for_windows
+        && let Some(program) = absent(exec, candidate.programs)
+    {
+        let detail = format!("the image has no {program}");
+        return vec![problem((ProblemCode::OwnHookCannotStart, detail))];
+    }
+    match handler {
         Some(Handler::TcpSocket) => {
             vec![problem((ProblemCode::OwnHookAlwaysFails, "tcpSocket".to_owned()))]
         }
-        // Which programs a Windows image has is not known.
         Some(Handler::Exec(_)) if context.is_for_windows => Vec::new(),
-        Some(Handler::Exec(exec)) if let Some(program) = absent(exec, candidate.programs) => {
-            let detail = format!("the image has no {program}");
-            vec![problem((ProblemCode::OwnHookCannotStart, detail))]
-        }
         Some(Handler::Exec(_) | Handler::Sleep) => {
             let Some(hook) = hook else { return Vec::new() };
             let subject = Subject { candidate, context, hook };
