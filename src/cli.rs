@@ -7,6 +7,7 @@ mod audit;
 mod cluster;
 mod hints;
 mod listen;
+mod manifests;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 
@@ -22,6 +23,7 @@ use prestop_core::policy::KubernetesVersion;
 pub(crate) use self::audit::{AuditArguments, CertaintyBar, FailOn};
 pub(crate) use self::cluster::ClusterArguments;
 pub(crate) use self::listen::ListenAddress;
+pub(crate) use self::manifests::{ManifestArguments, UninjectArguments};
 #[cfg(feature = "rehearse")]
 pub(crate) use self::rehearse::{RehearseArguments, RehearseForm};
 
@@ -48,6 +50,11 @@ pub(crate) enum Command {
     /// as the webhook would decide on their pods. Everything else passes through unchanged, and so do
     /// comments, the order of keys, quotes and blank lines; and so do patches of Kustomize.
     Inject(InjectArguments),
+    /// Take the hooks out again that prestop put into manifests.
+    ///
+    /// Only what the annotation prestop.dev/status proves to be prestop's own. The rest of each file stays as
+    /// it is, byte for byte; a hook of the author that was completed comes back.
+    Uninject(UninjectArguments),
     /// Rehearse a rollout with a real server on this machine, under load: as written, and as injected.
     ///
     /// Starts the command that follows -- as the replicas of a workload, in namespaces of its own, and
@@ -100,14 +107,6 @@ pub(crate) enum Command {
     Version,
 }
 
-impl InjectArguments {
-    /// Everything that is to be read.
-    #[must_use]
-    pub(crate) fn inputs(&self) -> Vec<PathBuf> {
-        self.paths.iter().chain(&self.filenames).cloned().collect()
-    }
-}
-
 impl FrontsArguments {
     /// Everything that is to be read.
     #[must_use]
@@ -145,53 +144,31 @@ Examples:
   prestop inject -o report deployment.yaml          what would be done, and why
   prestop inject -o diff manifests/                 the same as a diff
   kustomize build . | prestop inject - | kubectl apply -f -
+  prestop inject --renew -i manifests/              hooks of an older prestop, or for changed settings
   prestop inject --check manifests/                 for pipelines: exit status 1 if anything is missing
   prestop inject --strict -o report manifests/      exit status 1 if anything can't be done as asked
 
 Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad input: a file that
 can't be read, understood or written (the others are done), or no document at all.")]
-// Flags are booleans; each is looked at in one place.
-#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct InjectArguments {
-    /// Files, folders (searched for .yaml, .yml and .json), or - for standard input.
-    #[arg(required_unless_present = "filenames", value_name = "FILE|FOLDER|-")]
-    pub paths: Vec<PathBuf>,
-    /// The same, as kubectl has it.
-    #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
-    pub filenames: Vec<PathBuf>,
-    /// What to print [default: yaml; nothing with --check or --in-place].
-    #[arg(short, long, value_enum)]
-    pub output: Option<OutputForm>,
-    /// Write the files anew, each only if all of it was understood.
-    #[arg(short, long)]
-    pub in_place: bool,
-    /// Change nothing, exit with status 1 if anything would be changed.
-    #[arg(long, conflicts_with = "in_place")]
-    pub check: bool,
+    /// Which manifests.
+    #[command(flatten)]
+    pub(crate) manifests: ManifestArguments,
     /// The configuration file (prestop config check reads the same).
     #[arg(short, long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// The version of the API server: decides between Kubernetes' own sleep and the image's.
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
-    pub kubernetes_version: KubernetesVersion,
-    /// The namespace of objects that do not say.
-    #[arg(short, long, default_value = "default", value_name = "NAME")]
-    pub namespace: String,
+    pub(crate) kubernetes_version: KubernetesVersion,
     /// Only namespaces of the input that are labelled prestop.dev/inject: enabled.
     #[arg(long)]
-    pub only_enabled: bool,
-    /// One more kind that has its pod template at spec.template (can be repeated).
-    #[arg(long = "kind", value_name = "KIND.GROUP")]
-    pub kinds: Vec<KindName>,
+    pub(crate) only_enabled: bool,
+    /// Bring hooks up to date that prestop wrote earlier: as if each were taken out and put in again.
+    #[arg(long)]
+    pub(crate) renew: bool,
     /// Exit with status 1 if there are problems, too.
     #[arg(long)]
-    pub strict: bool,
-    /// Colours in diffs [default: on a terminal, unless NO_COLOR is set].
-    #[arg(long, value_enum, default_value_t = Color::Auto, hide_default_value = true)]
-    pub color: Color,
-    /// Nothing on standard error but errors.
-    #[arg(short, long)]
-    pub quiet: bool,
+    pub(crate) strict: bool,
 }
 
 /// What `inject` prints.

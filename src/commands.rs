@@ -61,6 +61,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inject(arguments) => inject::run(&arguments),
+        Command::Uninject(arguments) => inject::uninject(&arguments),
         #[cfg(feature = "rehearse")]
         Command::Rehearse(arguments) => rehearse::run(&arguments),
         #[cfg(feature = "rehearse")]

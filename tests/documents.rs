@@ -8,7 +8,7 @@ use std::path::Path;
 use prestop_core::audit::{Rule, RuleText};
 use prestop_core::engine::offline::NoteCode;
 use prestop_core::engine::reason::{
-    AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason,
+    AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason, UndoReason,
 };
 use prestop_core::fronts::{FrontTable, RecognisedBy};
 
@@ -34,7 +34,7 @@ fn part_is_current(file: &str, name: &str, expected: &str) {
     }
 }
 
-fn explanations() -> [(&'static str, Vec<Explanation>); 5] {
+fn explanations() -> [(&'static str, Vec<Explanation>); 6] {
     [
         ("Why a pod is left alone", SkipReason::ALL.map(SkipReason::explanation).to_vec()),
         (
@@ -44,6 +44,10 @@ fn explanations() -> [(&'static str, Vec<Explanation>); 5] {
         (
             "Why inject leaves an object of a manifest alone",
             AsideReason::ALL.map(AsideReason::explanation).to_vec(),
+        ),
+        (
+            "Why uninject leaves a workload alone",
+            UndoReason::ALL.map(UndoReason::explanation).to_vec(),
         ),
         (
             "Problems: something could not be done as asked",

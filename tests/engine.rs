@@ -3,6 +3,7 @@
 
 mod containers;
 mod patch;
+mod undo;
 
 use prestop_core::admission::patch::to_json;
 use prestop_core::catalogue::Catalogue;

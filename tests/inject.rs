@@ -4,6 +4,7 @@
 mod diffs;
 mod folders;
 mod lists;
+mod uninject;
 
 use std::fs;
 use std::io::Write;

@@ -373,7 +373,7 @@ fn plans<'a>(
             && earlier.is_none_or(|earlier| earlier.of(container).is_none())
             && profile.is_none_or(|profile| profile.hook != ProfileHook::LeaveAlone);
         let own = (extends && is_own && settings.extends(index, policy))
-            .then(|| Own::of(pod, container, delay, programs, policy, problems))
+            .then(|| Own::of(pod, container, programs, policy, problems))
             .flatten();
         let code = if own.is_some() { INJECTED } else { code };
         let is_well_formed = code != "malformed-container";

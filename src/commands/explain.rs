@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use prestop_core::engine::offline::NoteCode;
 use prestop_core::engine::reason::{
-    AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason,
+    AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason, UndoReason,
 };
 use prestop_core::nearest::nearest;
 
@@ -58,7 +58,9 @@ fn known() -> Vec<Known> {
     let objects = objects.map(|it| ("an object that inject leaves alone", it.explanation()));
     let problems = ProblemCode::ALL.iter().map(|it| ("a problem", it.explanation()));
     let notes = NoteCode::ALL.iter().map(|it| ("a note", it.explanation()));
-    pods.chain(containers).chain(objects).chain(problems).chain(notes).collect()
+    let undone = UndoReason::ALL.iter();
+    let undone = undone.map(|it| ("a workload that uninject leaves alone", it.explanation()));
+    pods.chain(containers).chain(objects).chain(undone).chain(problems).chain(notes).collect()
 }
 
 fn suggestion(known: &[Known], code: &str) -> String {

@@ -1,4 +1,4 @@
-//! `prestop inject`: manifests in; manifests, diffs, patches or reports out.
+//! `prestop inject` and `prestop uninject`: manifests in; manifests, diffs, patches or reports out.
 //!
 //! Documents are streamed, and so are the items of lists: memory does not grow with their number
 //! beyond the text of one document. What a file gives is held back (on disk, if it is much) until
@@ -11,6 +11,7 @@ mod joint;
 mod output;
 mod report;
 mod signals;
+mod undo;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -25,11 +26,12 @@ use self::output::Output;
 use self::report::Summary;
 use super::input::{self, Input, list_of_objects};
 use super::{Exit, tell};
-use crate::cli::{InjectArguments, OutputForm};
+use crate::cli::{InjectArguments, ManifestArguments, OutputForm, UninjectArguments};
 
 /// What is the same for all files.
 struct Run<'a> {
-    arguments: &'a InjectArguments,
+    arguments: &'a ManifestArguments,
+    mode: Mode,
     policy: Policy,
     /// The namespaces that the input defines.
     namespaces: HashMap<String, NamespaceSettings>,
@@ -55,6 +57,17 @@ struct Total {
     exit: Exit,
 }
 
+/// What becomes of hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// They are injected.
+    Inject,
+    /// The same, and those that are there are made anew.
+    Renew,
+    /// They are taken out.
+    Uninject,
+}
+
 /// Injects hooks into everything that the arguments name.
 pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
     let policy = Policy {
@@ -66,39 +79,61 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
         },
         ..super::policy(arguments.config.as_deref())?
     };
-    let (inputs, missing) = input::all(&arguments.inputs(), arguments.in_place)?;
-    for error in &missing {
-        tell(&format!("error: {error:#}"));
-    }
-    let mut run = Run {
-        arguments,
-        policy,
-        namespaces: HashMap::new(),
-        unknown_namespace: NamespaceSettings::default(),
-    };
-    for input in &inputs {
-        run.find_namespaces(input);
-    }
-    let mut output = Output::new(arguments)?;
-    let exit = if missing.is_empty() { Exit::Done } else { Exit::BadInput };
-    let mut total = Total { summary: Summary::default(), documents: 0, exit };
-    for input in &inputs {
-        run.input(input, &mut output, &mut total)?;
-    }
-    output.finish(&total.summary)?;
-    if !output.has_summary() {
-        run.note(&format!("prestop: {}", total.summary));
-    }
-    if total.exit == Exit::Done && total.documents == 0 {
-        tell("error: no document in the input; nothing can be injected");
-        return Ok(Exit::BadInput);
-    }
-    let is_found = (arguments.check && total.summary.changed > 0)
-        || (arguments.strict && total.summary.problems > 0);
-    Ok(if total.exit == Exit::Done && is_found { Exit::Found } else { total.exit })
+    let mode = if arguments.renew { Mode::Renew } else { Mode::Inject };
+    let (exit, summary) = Run::new(&arguments.manifests, mode, policy).all()?;
+    let has_problems = arguments.strict && summary.problems > 0;
+    Ok(if exit == Exit::Done && has_problems { Exit::Found } else { exit })
 }
 
-impl Run<'_> {
+/// Takes hooks out of everything that the arguments name.
+pub(super) fn uninject(arguments: &UninjectArguments) -> anyhow::Result<Exit> {
+    let run = Run::new(&arguments.manifests, Mode::Uninject, Policy::built_in());
+    Ok(run.all()?.0)
+}
+
+impl<'a> Run<'a> {
+    fn new(arguments: &'a ManifestArguments, mode: Mode, policy: Policy) -> Self {
+        Self {
+            arguments,
+            mode,
+            policy,
+            namespaces: HashMap::new(),
+            unknown_namespace: NamespaceSettings::default(),
+        }
+    }
+
+    /// All inputs, one after the other.
+    fn all(mut self) -> anyhow::Result<(Exit, Summary)> {
+        let arguments = self.arguments;
+        let (inputs, missing) = input::all(&arguments.inputs(), arguments.in_place)?;
+        for error in &missing {
+            tell(&format!("error: {error:#}"));
+        }
+        for input in &inputs {
+            self.find_namespaces(input);
+        }
+        let mut output = Output::new(arguments)?;
+        let exit = if missing.is_empty() { Exit::Done } else { Exit::BadInput };
+        let mut total = Total { summary: Summary::new(self.mode), documents: 0, exit };
+        for input in &inputs {
+            self.input(input, &mut output, &mut total)?;
+        }
+        output.finish(&total.summary)?;
+        if !output.has_summary() {
+            self.note(&format!("prestop: {}", total.summary));
+        }
+        if total.exit == Exit::Done && total.documents == 0 {
+            let what = match self.mode {
+                Mode::Inject | Mode::Renew => "injected",
+                Mode::Uninject => "taken out",
+            };
+            tell(&format!("error: no document in the input; nothing can be {what}"));
+            return Ok((Exit::BadInput, total.summary));
+        }
+        let is_found = arguments.check && total.summary.changed > 0;
+        let exit = if total.exit == Exit::Done && is_found { Exit::Found } else { total.exit };
+        Ok((exit, total.summary))
+    }
     /// Namespaces may come after their workloads, or in another file. What can't be read here is
     /// told when its turn comes.
     fn find_namespaces(&mut self, input: &Input) {

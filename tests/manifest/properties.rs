@@ -35,6 +35,16 @@ fn patch() -> Patch {
     .unwrap()
 }
 
+/// What takes the patch out again.
+fn inverse() -> Patch {
+    serde_json::from_value(json!([
+        {"op": "remove", "path": "/spec/containers/0/lifecycle"},
+        {"op": "remove", "path": "/spec/terminationGracePeriodSeconds"},
+        {"op": "remove", "path": "/metadata/annotations"},
+    ]))
+    .unwrap()
+}
+
 proptest! {
     #[test]
     fn edits_add_lines_and_keep_all_others(
@@ -70,6 +80,10 @@ proptest! {
         for line in text.lines() {
             prop_assert!(left.any(|new| new == line), "{:?} is lost:\n{}", line, edited.text);
         }
+        let after = document(&edited.text);
+        let undone = after.edited(&after.value().unwrap().unwrap(), &inverse()).unwrap();
+        prop_assert_eq!(&undone.layout, &Layout::Kept);
+        prop_assert_eq!(&undone.text, &text);
         let breaks = edited.text.matches('\n').count();
         prop_assert_eq!(edited.text.matches("\r\n").count(), if line_break == "\n" { 0 } else { breaks });
         prop_assert_eq!(edited.text.ends_with('\n'), text.ends_with('\n'));

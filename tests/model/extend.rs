@@ -23,7 +23,6 @@ impl Own {
     pub(super) fn of(
         pod: &Value,
         container: &Value,
-        delay: i64,
         programs: Programs,
         policy: &Policy,
         problems: &mut Problems,
@@ -36,9 +35,9 @@ impl Own {
             || (sleepless && policy.sleep_action == SleepAction::Auto && version >= Some((1, 30)));
         let no_exec = is_windows(pod) && present(hook.get("exec")).is_some();
         let possible = match &form {
+            Form::Delay(0) => return None,
             Form::HttpGet => false,
             _ if no_exec => false,
-            Form::Delay(seconds) if *seconds.max(&delay) == 0 => return None,
             Form::Delay(_) if is_windows(pod) => policy.has_sleep_action(),
             Form::Delay(_) => by_action || !sleepless,
             Form::Program(..) => programs.shell != Presence::Absent && !sleepless,

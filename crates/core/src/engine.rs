@@ -19,7 +19,8 @@
 //! - [`front`]: load balancers that the pod itself names;
 //! - [`offline`]: facts that only the whole workload shows;
 //! - [`template`]: pods inside workloads and lists;
-//! - `written`: what a container does when nothing is injected.
+//! - `written`: what a container does when nothing is injected;
+//! - [`undo`]: an injection that is taken out again.
 
 mod container;
 mod decision;
@@ -46,6 +47,7 @@ pub mod reason;
 pub mod settings;
 pub mod status;
 pub mod template;
+pub mod undo;
 pub(crate) mod written;
 
 pub use self::decision::{

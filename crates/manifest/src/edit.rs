@@ -87,6 +87,12 @@ fn apply(text: &str, mut changes: Vec<Change>) -> Result<String, Obstacle> {
         end = change.range.end;
     }
     out.push_str(text.get(end..).unwrap_or_default());
+    // A last line without a line break keeps none, also where the lines behind it are gone.
+    if !text.ends_with('\n')
+        && let Some(bare) = out.strip_suffix('\n')
+    {
+        out.truncate(bare.strip_suffix('\r').unwrap_or(bare).len());
+    }
     Ok(out)
 }
 

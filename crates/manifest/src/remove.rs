@@ -35,19 +35,12 @@ impl Entry {
 
     /// The lines of an entry in block style.
     fn lines(&self, text: &str) -> Option<Vec<Change>> {
-        let mut start = insert::line_start(text, self.start);
+        let start = insert::line_start(text, self.start);
         // `- key: value`: the dash belongs to the mapping.
         if !text.get(start..self.start)?.trim_matches(' ').is_empty() {
             return None;
         }
-        let end = insert::line_end(text, self.end);
-        if !text.get(..end)?.ends_with('\n') {
-            // The document's last line has no line break, and keeps it so.
-            let before = text.get(..start)?;
-            let bare = before.strip_suffix('\n')?;
-            start = bare.strip_suffix('\r').unwrap_or(bare).len();
-        }
-        Some(vec![deletion(start..end)])
+        Some(vec![deletion(start..insert::line_end(text, self.end))])
     }
 
     /// An entry of a flow mapping, with the white space before it and one comma.
@@ -88,15 +81,9 @@ impl Frame {
             return insert::on_its_own_line(text, key, old, value, style);
         }
         // The value goes to its key's line, and the lines of the old one go.
-        let lines = insert::line_start(text, old.start);
-        let mut end = insert::line_end(text, old.end);
-        let mut start = lines;
-        if !text.get(..end)?.ends_with('\n') {
-            start = text.get(..lines)?.trim_end_matches(['\n', '\r']).len();
-            end = text.len();
-        }
+        let lines = insert::line_start(text, old.start)..insert::line_end(text, old.end);
         let new = format!(" {}", render::flow(value, FlowStyle::Yaml));
-        Some(vec![Change { range: colon..colon, text: new }, deletion(start..end)])
+        Some(vec![Change { range: colon..colon, text: new }, deletion(lines)])
     }
 }
 

@@ -7,6 +7,7 @@ use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, ReplaceOperat
 use prestop_core::engine::patch::{Operation, OperationKind, Segment, operations};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::template::{Object, Workload, objects, objects_of_item, workloads};
+use prestop_core::engine::undo::undo;
 use prestop_core::engine::{Decision, offline};
 use prestop_manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};
 use serde_json::Value;
@@ -15,17 +16,18 @@ use super::super::input::Input;
 use super::super::input::list_of_objects;
 use super::output::FileOutput;
 use super::report::{DocumentPlace, WorkloadReport};
-use super::{Outcome, Run};
+use super::undo::Renewal;
+use super::{Mode, Outcome, Run};
 use crate::cli::OutputForm;
 
 /// Names come from users; Kubernetes' own are shorter.
 const LONGEST_NAME: usize = 300;
 
 /// A document on its way.
-struct Work<'w> {
-    place: DocumentPlace,
-    output: &'w mut FileOutput,
-    outcome: &'w mut Outcome,
+pub(super) struct Work<'w> {
+    pub(super) place: DocumentPlace,
+    pub(super) output: &'w mut FileOutput,
+    pub(super) outcome: &'w mut Outcome,
 }
 
 /// A part of a document with its new text.
@@ -133,7 +135,7 @@ impl Run<'_> {
         for workload in workloads(&value, &self.arguments.kinds) {
             if workload.aside.is_none() {
                 let prefix = format!("{}{}", workload.pointer, workload.template);
-                operations.extend(patch(&self.decide(&workload), &prefix)?);
+                operations.extend(self.operations(&workload, &prefix)?);
             }
         }
         work.whole(document, &value, operations)
@@ -177,7 +179,30 @@ impl Run<'_> {
         Ok(operations)
     }
 
-    fn decide<'w>(&'w self, workload: &'w Workload<'w>) -> Decision<'w> {
+    /// The patch of a workload without a report.
+    fn operations(
+        &self,
+        workload: &Workload<'_>,
+        prefix: &str,
+    ) -> anyhow::Result<Vec<PatchOperation>> {
+        match self.mode {
+            Mode::Inject => patch(&self.decide(workload), prefix),
+            Mode::Renew => match self.renewal(workload)? {
+                Some(Renewal { object, operations }) => {
+                    let renewed = workload.with_object(&object);
+                    let injected = patch(&self.decide(&renewed), prefix)?;
+                    Ok([prefixed(&operations, prefix)?, injected].concat())
+                }
+                None => patch(&self.decide(workload), prefix),
+            },
+            Mode::Uninject => match undo(&workload.pod, workload.pod_value()) {
+                Ok(undo) => prefixed(&undo.operations, prefix),
+                Err(_) => Ok(Vec::new()),
+            },
+        }
+    }
+
+    pub(super) fn decide<'w>(&'w self, workload: &'w Workload<'w>) -> Decision<'w> {
         let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
         let settings = self.namespaces.get(namespace).unwrap_or(&self.unknown_namespace);
         offline::decide(workload, settings, &self.policy)
@@ -190,21 +215,44 @@ impl Run<'_> {
         pod: &str,
         work: &mut Work<'_>,
     ) -> anyhow::Result<Vec<PatchOperation>> {
-        let Work { place, output, outcome } = work;
-        let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
         if let Some(reason) = workload.aside {
+            let Work { place, output, outcome } = work;
+            let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
             outcome.summary.add_aside();
             let report = WorkloadReport::aside(place, workload, namespace, reason);
             output.workload(&report, None)?;
             return Ok(Vec::new());
         }
+        match self.mode {
+            Mode::Inject => self.inject(workload, pod, &[], work),
+            Mode::Renew => match self.renewal(workload)? {
+                Some(Renewal { object, operations }) => {
+                    self.inject(&workload.with_object(&object), pod, &operations, work)
+                }
+                None => self.inject(workload, pod, &[], work),
+            },
+            Mode::Uninject => self.uninject(workload, pod, work),
+        }
+    }
+
+    /// Injects one workload, after the operations that take an earlier injection out of it.
+    fn inject(
+        &self,
+        workload: &Workload<'_>,
+        pod: &str,
+        before: &[Value],
+        work: &mut Work<'_>,
+    ) -> anyhow::Result<Vec<PatchOperation>> {
+        let Work { place, output, outcome } = work;
+        let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
         let decision = self.decide(workload);
         outcome.summary.add(&decision);
         let settings = self.namespaces.get(namespace).unwrap_or(&self.unknown_namespace);
         let report =
             WorkloadReport::new(place, workload, (namespace, settings), &decision, &self.policy);
         if self.arguments.check && decision.is_injected() {
-            outcome.notes.push(format!("{}: {} has no hook yet", place.file, report.title()));
+            let why = if before.is_empty() { "has no hook yet" } else { "has an outdated hook" };
+            outcome.notes.push(format!("{}: {} {why}", place.file, report.title()));
         }
         if !self.is_report() {
             let problems = decision.problems.iter();
@@ -214,13 +262,13 @@ impl Run<'_> {
         }
         // With paths from the root of the workload, as `kubectl patch` takes it.
         let own = if self.arguments.output == Some(OutputForm::JsonPatch) {
-            patch(&decision, workload.template)?
+            [prefixed(before, workload.template)?, patch(&decision, workload.template)?].concat()
         } else {
             Vec::new()
         };
         let own = (!own.is_empty()).then_some(JsonPatch(own));
         output.workload(&report, own.as_ref())?;
-        patch(&decision, pod)
+        Ok([prefixed(before, pod)?, patch(&decision, pod)?].concat())
     }
 }
 
@@ -281,8 +329,20 @@ fn concerns(key: &str, pod: &str) -> bool {
     is_in(key, pod) || is_in(pod, key)
 }
 
+/// Operations of the engine with paths from elsewhere.
+pub(super) fn prefixed(operations: &[Value], prefix: &str) -> anyhow::Result<Vec<PatchOperation>> {
+    let mut operations = operations.to_vec();
+    for operation in &mut operations {
+        if let Some(Value::String(path)) = operation.get_mut("path") {
+            path.insert_str(0, prefix);
+        }
+    }
+    let JsonPatch(operations) = serde_json::from_value(operations.into())?;
+    Ok(operations)
+}
+
 /// The operations of a decision on the pod at `prefix` of the document.
-fn patch(decision: &Decision<'_>, prefix: &str) -> anyhow::Result<Vec<PatchOperation>> {
+pub(super) fn patch(decision: &Decision<'_>, prefix: &str) -> anyhow::Result<Vec<PatchOperation>> {
     let typed = |operation: Operation<'_>| {
         let mut path = PointerBuf::parse(prefix)?;
         for segment in operation.path.segments() {

@@ -15,7 +15,7 @@ use super::diff::FileDiff;
 use super::joint::{FilePlace, Joint};
 use super::report::{API_VERSION, KIND, Summary, WorkloadReport};
 use super::signals::Signals;
-use crate::cli::{Color, InjectArguments, OutputForm};
+use crate::cli::{Color, ManifestArguments, OutputForm};
 
 /// Up to here the result of a file is held in memory, beyond on disk.
 const MOST_IN_MEMORY_BYTES: usize = 8 * 1024 * 1024;
@@ -47,7 +47,7 @@ pub(super) struct FileOutput {
 }
 
 impl Output {
-    pub(super) fn new(arguments: &InjectArguments) -> anyhow::Result<Self> {
+    pub(super) fn new(arguments: &ManifestArguments) -> anyhow::Result<Self> {
         let silent = arguments.check || arguments.in_place;
         let form = arguments.output.or((!silent).then_some(OutputForm::Yaml));
         let colored = match arguments.color {

@@ -4,6 +4,7 @@
 //! it. Pure: writes into whatever it is given.
 
 mod hook;
+mod undone;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -21,6 +22,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::hook::HookReport;
+use super::Mode;
 
 /// The version of the JSON report. New fields may come; old ones keep their meaning.
 pub(super) const API_VERSION: &str = "prestop.dev/v1alpha1";
@@ -53,6 +55,9 @@ pub(super) struct WorkloadReport<'a> {
     namespace: &'a str,
     name: &'a str,
     changed: bool,
+    /// What was done to a workload that is changed.
+    #[serde(skip)]
+    done: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Told>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +179,7 @@ impl<'a> WorkloadReport<'a> {
             namespace,
             name: workload.name,
             changed: decision.is_injected(),
+            done: "injected",
             reason,
             grace_period,
             main_container: decision
@@ -202,6 +208,7 @@ impl<'a> WorkloadReport<'a> {
             namespace,
             name: workload.name,
             changed: false,
+            done: "",
             reason: Some(reason.explanation().into()),
             grace_period: None,
             main_container: None,
@@ -246,7 +253,8 @@ impl<'a> WorkloadReport<'a> {
         match (self.grace_period, &self.reason) {
             (Some(grace), _) => writeln!(
                 out,
-                "  injected; grace period {} -> {}",
+                "  {}; grace period {} -> {}",
+                self.done,
                 HumanSeconds(grace.before_seconds),
                 HumanSeconds(grace.after_seconds)
             )?,
@@ -385,9 +393,22 @@ pub(super) struct Summary {
     pub left_alone: usize,
     /// Things that could not be done as asked.
     pub problems: usize,
+    /// What is done to those that are changed.
+    #[serde(skip)]
+    verb: &'static str,
 }
 
 impl Summary {
+    /// None yet.
+    pub(super) fn new(mode: Mode) -> Self {
+        let verb = match mode {
+            Mode::Inject => "inject",
+            Mode::Renew => "inject or renew",
+            Mode::Uninject => "uninject",
+        };
+        Self { verb, ..Self::default() }
+    }
+
     /// Counts one more workload.
     pub(super) fn add(&mut self, decision: &Decision<'_>) {
         self.workloads += 1;
@@ -417,8 +438,8 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let Self { workloads, changed, left_alone, problems } = self;
-        write!(f, "{workloads} workload{}: {changed} to inject, ", plural(*workloads))?;
+        let Self { workloads, changed, left_alone, problems, verb } = self;
+        write!(f, "{workloads} workload{}: {changed} to {verb}, ", plural(*workloads))?;
         write!(f, "{left_alone} left alone, {problems} problem{}", plural(*problems))
     }
 }

@@ -226,8 +226,7 @@ impl<'a> Context<'a> {
         let (delay, delay_from) = self.delay(own_delay, profile);
         let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
         let hook = hook.filter(|_| matches!(standing, Standing::OwnHook(_)) && !is_left_alone);
-        let delay_and_from = (delay.most_seconds, delay_from);
-        let extension = hook.map(|hook| self.extension(own_hook, hook, programs, delay_and_from));
+        let extension = hook.map(|hook| self.extension(own_hook, hook, programs, delay_from));
         let extension = extension.and_then(|extension| match extension {
             Ok(extension) => {
                 standing = Standing::Free(PreStopParent::OwnHook);

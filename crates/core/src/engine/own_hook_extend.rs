@@ -44,7 +44,7 @@ impl<'a> Context<'a> {
         own: Option<OwnHookRule>,
         hook: &'a PreStop<'a>,
         programs: Programs,
-        (delay_seconds, delay_from): (i64, Source),
+        delay_from: Source,
     ) -> Result<Extension<'a>, Refusal> {
         let levels = [own, self.pod.own_hook, self.namespace.own_hook];
         let said = levels.into_iter().flatten().next().unwrap_or(self.policy.default_own_hook);
@@ -52,13 +52,15 @@ impl<'a> Context<'a> {
             return Err(None);
         }
         match Form::of(hook) {
+            // A sleep of nothing is Kubernetes' way to say that no delay is needed. The other is what the API
+            // server refuses, and what never runs.
+            Form::Delay { seconds: 0 } | Form::Unusable => Err(None),
             // The programs of Windows are not known.
             Form::Delay { .. } | Form::Program(_)
                 if self.is_for_windows && !hook.exec.is_absent() =>
             {
                 Err(Some(WINDOWS))
             }
-            Form::Delay { seconds } if seconds.max(delay_seconds) == 0 => Err(None),
             Form::Delay { .. } if matches!(self.sleep(programs, None), Sleep::Impossible(_)) => {
                 Err(Some(if self.is_for_windows { WINDOWS } else { NO_SLEEP }))
             }
@@ -76,8 +78,6 @@ impl<'a> Context<'a> {
                 program: Some(program),
             }),
             Form::HttpGet => Err(Some("httpGet can't be put behind a delay")),
-            // What the API server refuses, and what never runs.
-            Form::Unusable => Err(None),
         }
     }
 }

@@ -163,6 +163,12 @@ impl<'a> Status<'a> {
         })
     }
 
+    /// What an earlier pass did to each container, by name.
+    #[must_use]
+    pub fn containers(&self) -> &[StatusContainer<'a>] {
+        &self.containers
+    }
+
     /// What an earlier pass did to the container of this name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&StatusContainer<'a>> {

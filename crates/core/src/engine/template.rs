@@ -67,6 +67,23 @@ pub struct UnknownKind<'a> {
 }
 
 impl Workload<'_> {
+    /// The pod, or the pod template, as a value.
+    #[must_use]
+    pub fn pod_value(&self) -> &Value {
+        self.object.pointer(self.template).unwrap_or(&Value::Null)
+    }
+
+    /// The same workload with another object in its place.
+    #[must_use]
+    pub fn with_object<'o>(&'o self, object: &'o Value) -> Workload<'o> {
+        Workload {
+            pointer: self.pointer.clone(),
+            object,
+            pod: object.pointer(self.template).map(Pod::from_value).unwrap_or_default(),
+            ..*self
+        }
+    }
+
     /// The controlling owner that the pods will have.
     #[must_use]
     pub fn owner(&self) -> Option<Owner<'_>> {
