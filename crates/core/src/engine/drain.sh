@@ -32,8 +32,8 @@ clock() {
 }
 # The connections that were accepted in this network namespace so far: PassiveOpens.
 accepted() {
-  while read -r name first _ _ _ _ opens _; do
-    case $name$first in Tcp:[0-9]*) return ;; esac
+  while read -r l c _ _ _ _ opens _; do
+    case $l$c in Tcp:[0-9]*) return ;; esac
   done 2>/dev/null </proc/net/snmp
   return 1
 }
