@@ -14,10 +14,10 @@ use crate::callgrind::{self, Copies};
 use crate::contestants::Contestant;
 use crate::process::Stage;
 
-/// Of its baseline, how much more a figure may be. Of what is compared only instructions vary: by 0.7 % at
-/// most between runs and by 1.5 % between processors ([`Copies::Vectors`]). Twice that is still less than
-/// any loss that is worth a search.
-const TOLERANCE: f64 = 0.03;
+/// Of its baseline, how much more a figure may be. Of what is compared only instructions vary: by 1.3 % at
+/// most between runs and by 1.5 % between processors ([`Copies::Vectors`]). Both together, and as much again as
+/// room.
+const TOLERANCE: f64 = 0.05;
 /// Goals that were set with [`Copies::Selected`]. Such figures depend on the processor and on timing, so they
 /// are printed beside their goals and fail nothing; the same work is compared with [`Copies::Vectors`].
 const GOALS: [(&str, f64); 2] = [(GOAL_SMALL, 2.2), (GOAL_LARGE, 2.0)];
@@ -143,9 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn three_percent_and_no_more() {
-        assert!(compare(&figures(1.03), &figures(1.0)).unwrap().is_empty());
-        assert_eq!(compare(&figures(1.04), &figures(1.0)).unwrap(), ["instructions (+4.0 %)"]);
+    fn five_percent_and_no_more() {
+        assert!(compare(&figures(1.05), &figures(1.0)).unwrap().is_empty());
+        assert_eq!(compare(&figures(1.06), &figures(1.0)).unwrap(), ["instructions (+6.0 %)"]);
         assert!(compare(&figures(0.5), &figures(1.0)).unwrap().is_empty());
     }
 
