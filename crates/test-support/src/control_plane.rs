@@ -19,7 +19,8 @@ use tempfile::TempDir;
 use crate::built_tools;
 use crate::process::wait_until;
 
-const TOKEN: &str = "token-of-a-test";
+/// Of somebody who may do everything.
+pub const TOKEN: &str = "token-of-a-test";
 /// Of webhooks: what should answer does so also where a busy machine stands still for seconds.
 const TIMEOUT_SECONDS: u8 = 5;
 /// The longest that a creation may take that meets such a webhook, on a busy machine.
@@ -49,9 +50,13 @@ fn free_port() -> u16 {
 impl ControlPlane {
     /// Ready to be asked.
     pub fn start() -> Self {
-        let binaries = binaries().expect("no API server: tests/tools/install builds it");
+        Self::start_from(&binaries().expect("no API server: tests/tools/install builds it"))
+    }
+
+    /// The same with the binaries of this folder.
+    pub fn start_from(binaries: &Path) -> Self {
         for _ in 0..3 {
-            if let Some(started) = Self::start_once(&binaries) {
+            if let Some(started) = Self::start_once(binaries) {
                 return started;
             }
         }
@@ -131,9 +136,9 @@ impl ControlPlane {
 
     fn connect(&self) -> Option<StreamOwned<ClientConnection, TcpStream>> {
         let mut roots = RootCertStore::empty();
-        let file = self.folder.path().join("certs/apiserver.crt");
-        for certificate in rustls::pki_types::CertificateDer::pem_file_iter(file).ok()? {
-            // The last one signed the first.
+        for certificate in
+            rustls::pki_types::CertificateDer::pem_file_iter(self.certificates()).ok()?
+        {
             let _ = roots.add(certificate.ok()?);
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -144,7 +149,7 @@ impl ControlPlane {
             .with_no_client_auth();
         let name = ServerName::try_from("kubernetes").unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let socket = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port))).ok()?;
+        let socket = TcpStream::connect(self.address()).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Some(StreamOwned::new(connection, socket))
     }
@@ -193,6 +198,16 @@ impl ControlPlane {
         let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap();
         let lines: Vec<_> = log.lines().filter(|line| line.contains("calling webhook")).collect();
         lines.join("\n")
+    }
+
+    /// Where the API server listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The file with its certificate chain; the last of them signed the first.
+    pub fn certificates(&self) -> PathBuf {
+        self.folder.path().join("certs/apiserver.crt")
     }
 
     /// The API server's process.
