@@ -259,8 +259,9 @@ const COMMANDS: &[Hint] = &[
     ),
     (
         "",
-        &["uninject", "remove", "disable", "skip"],
-        "label the pod template prestop.dev/inject: disabled (docs/rules.md)",
+        &["remove", "disable", "skip", "revert", "eject"],
+        "prestop uninject takes hooks out of manifests; the label prestop.dev/inject: disabled on the pod template keeps \
+         them out (docs/rules.md)",
     ),
     ("", &["run", "server", "start", "webhook", "daemon"], "prestop serve is the webhook"),
     (
