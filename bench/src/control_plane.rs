@@ -22,7 +22,8 @@ impl ControlPlane {
     /// Starts it and waits until it is ready. `built` is where programs are built.
     pub(crate) fn start(built: &Path) -> anyhow::Result<Self> {
         let server = control_plane::ControlPlane::start_from(&binaries(built)?);
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(server.certificates())?.collect();
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_file_iter(server.certificates())?.collect();
         let target = Target::new(server.address(), "kubernetes", chain?)?;
         Ok(Self { server, target })
     }
