@@ -3,7 +3,7 @@
 //!
 //! - `issue`: authorities and the certificates that they sign; pure;
 //! - `authorities`: those of a PEM text; pure;
-//! - `files`: pairs that somebody else renews; [`renewal`]: which of them is served; pure;
+//! - `files`: pairs that somebody else renews; `renewal`: which of them is served; pure;
 //! - [`clock`]: a replica's clock beside the API server's; `validity`: of a certificate; pure;
 //! - [`rotation`]: the authority that the replicas of an installation share; pure;
 //! - [`signing`]: when a replica signs a certificate of its own; pure;

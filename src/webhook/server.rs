@@ -7,7 +7,7 @@
 //! - `deadline`: how much time the caller has left;
 //! - `body`: request bodies, bounded in length, time and memory;
 //! - [`routes`]: the paths of both ports;
-//! - [`readiness`]: whether requests should come here.
+//! - `readiness`: whether requests should come here.
 //!
 //! What a pod gets is not decided here, and where certificates, policies and namespaces come from
 //! is not known here.
