@@ -67,8 +67,8 @@ pub(crate) fn case(pods: impl Strategy<Value = Value>) -> impl Strategy<Value = 
 /// With so many, and fewer, the cases are the same every time.
 const FIXED_CASES: u32 = 10_000;
 
-/// How many cases each property is tried with: 1,000, or what `PROPTEST_CASES` says: 10,000 in `.ci/run`, and
-/// as many as you like with `just properties`.
+/// How many cases each property is tried with: 1,000, or what `PROPTEST_CASES` says: as many
+/// as you like with `just properties`.
 pub(crate) fn config() -> ProptestConfig {
     let asked: Option<u32> =
         std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
