@@ -103,8 +103,7 @@ fn is_served_under(name: &str, serve: &Serve, attack: impl Fn(&Attackers<'_>) + 
         answered
     });
     println!("{name}: {answered} of {REQUESTS} within {soon:?}; {:?} in all", began.elapsed());
-    // Without its bounds the server answers none or a few. A busy machine costs single ones.
-    assert!(answered * 100 >= REQUESTS * 90, "{name}: {answered} of {REQUESTS} within {soon:?}");
+    assert!(answered * 100 >= REQUESTS * 99, "{name}: {answered} of {REQUESTS} within {soon:?}");
 }
 
 fn server(rest: &str) -> Serve {
