@@ -81,15 +81,15 @@ impl Cluster {
 
     /// kubectl with one object on its standard input.
     pub(crate) fn feed_kubectl(&self, arguments: &[&str], object: &Value) -> (bool, String) {
-        let mut child = Command::new("kubectl")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
-        told(child.wait_with_output().unwrap())
+        told(fed(arguments, object))
+    }
+
+    /// The warnings that people get who apply this object; it is not created.
+    pub(crate) fn warnings(&self, object: &Value) -> String {
+        let output = fed(&["apply", "--dry-run=server", "--filename=-"], object);
+        let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{warnings}");
+        warnings
     }
 
     /// A namespace of the test's own, which goes when it is dropped.
@@ -129,6 +129,18 @@ impl Drop for Namespace {
         let arguments = ["delete", "namespace", &self.name, "--wait=false"];
         let _ = Command::new("kubectl").args(arguments).output();
     }
+}
+
+fn fed(arguments: &[&str], object: &Value) -> Output {
+    let mut child = Command::new("kubectl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 fn told(output: Output) -> (bool, String) {

@@ -1,5 +1,5 @@
 //! The figures that tests leave: as JSON and Markdown in `target/e2e/figures`, and, with
-//! `UPDATE_GENERATED=1`, in `docs/real-cluster.md`.
+//! `UPDATE_GENERATED=1`, between the marks in the documents.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 
 /// A table of one test.
 pub(crate) struct Figures {
-    name: &'static str,
+    name: String,
     columns: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Figures {
     /// `name` is the file's, and that of the marked part of the document.
-    pub(crate) fn new(name: &'static str, columns: &[&'static str]) -> Self {
-        Self { name, columns: columns.to_vec(), rows: Vec::new() }
+    pub(crate) fn new(name: &str, columns: &[&'static str]) -> Self {
+        Self { name: name.to_owned(), columns: columns.to_vec(), rows: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, row: &[String]) {
@@ -48,7 +48,7 @@ impl Figures {
         fs::write(folder.join(format!("{}.json", self.name)), format!("{value:#}\n")).unwrap();
         fs::write(folder.join(format!("{}.md", self.name)), self.markdown()).unwrap();
         if std::env::var_os("UPDATE_GENERATED").is_some() {
-            replace_part(self.name, &self.markdown());
+            replace_part(&self.name, &self.markdown());
         }
     }
 }
@@ -65,12 +65,19 @@ pub(crate) fn save_raw(name: &str, value: &Value) {
     fs::write(folder().join(format!("{name}.raw.json")), format!("{value:#}\n")).unwrap();
 }
 
+/// The documents that have tables of these tests in them.
+const DOCUMENTS: [&str; 3] = ["docs/real-cluster.md", "docs/drain.md", "docs/own-hooks.md"];
+
 fn replace_part(name: &str, part: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/real-cluster.md");
-    let text = fs::read_to_string(&path).unwrap();
     let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
-    let start =
-        text.find(&begin).unwrap_or_else(|| panic!("no {begin} in the document")) + begin.len();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (path, text) = DOCUMENTS
+        .iter()
+        .map(|document| root.join(document))
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .find(|(_, text)| text.contains(&begin))
+        .unwrap_or_else(|| panic!("no {begin} in the documents"));
+    let start = text.find(&begin).unwrap() + begin.len();
     let stop = text.find(&end).unwrap_or_else(|| panic!("no {end} in the document"));
     fs::write(&path, format!("{}\n{part}\n{}", &text[..start], &text[stop..])).unwrap();
 }

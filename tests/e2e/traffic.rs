@@ -15,7 +15,7 @@ use super::cluster::{Cluster, Namespace, wait_until};
 use super::figures::{Figures, save_raw};
 use super::installation::{self, is_ready};
 use super::workloads::{Server, content, deployment, disruption_budget, service, template};
-use load::Load;
+use load::{Load, Rates};
 use seen::Watch;
 
 const REPLICAS: u32 = 3;
@@ -182,7 +182,7 @@ fn measure(cluster: &Cluster, server: Server, treatment: Treatment) -> Row {
     settled(cluster, &shop, REPLICAS - 1);
     // Until there are enough requests to say something.
     let least = Duration::from_secs_f64(
-        1.1 * f64::from(u32::try_from(LEAST_REQUESTS).unwrap()) / load::PER_SECOND,
+        1.1 * f64::from(u32::try_from(LEAST_REQUESTS).unwrap()) / Rates::FULL.per_second(),
     );
     thread::sleep(least.saturating_sub(start.elapsed()));
     let load = load.finish();
@@ -215,17 +215,21 @@ fn drain(cluster: &Cluster, namespace: &Namespace) {
     let pods = cluster.list(&["pods", "--namespace", &namespace.name, "--selector", "app=web"]);
     let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
     for pod in pods.iter().filter(stays) {
-        let name = pod["metadata"]["name"].as_str().unwrap();
-        let path = format!("/api/v1/namespaces/{}/pods/{name}/eviction", namespace.name);
-        let eviction = json!({
-            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace.name},
-        });
-        wait_until("an eviction that the budget allows", || {
-            let (is_done, told) =
-                cluster.feed_kubectl(&["create", "--raw", &path, "--filename=-"], &eviction);
-            assert!(is_done || told.contains("disruption budget"), "{told}");
-            is_done
-        });
+        evict(cluster, &namespace.name, pod["metadata"]["name"].as_str().unwrap());
     }
     rolled(cluster, namespace);
+}
+
+/// As soon as the disruption budget allows.
+pub(crate) fn evict(cluster: &Cluster, namespace: &str, pod: &str) {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/eviction");
+    let eviction = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace},
+    });
+    wait_until("an eviction that the budget allows", || {
+        let (is_done, told) =
+            cluster.feed_kubectl(&["create", "--raw", &path, "--filename=-"], &eviction);
+        assert!(is_done || told.contains("disruption budget"), "{told}");
+        is_done
+    });
 }

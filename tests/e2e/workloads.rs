@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 /// Ours: an HTTP server that ends at once on TERM, a client for load; no shell, no libraries.
 pub(crate) const WORKLOAD: &str = "prestop-workload:1";
+/// The same beside a shell, `sleep` and `cat`, which prestop does not know of.
+pub(crate) const WITH_SHELL: &str = "prestop-workload-shell:1";
 /// The same program under a name that the catalogue knows as a log shipper's.
 pub(crate) const SIDECAR: &str = "docker.io/fluent/fluent-bit:prestop-workload";
 /// The same under a name that the catalogue knows to have no shell.
@@ -37,6 +39,8 @@ pub(crate) enum Server {
     Nginx127,
     /// Ends at once on TERM.
     Naive,
+    /// The same, in an image that has a shell.
+    NaiveWithShell,
 }
 
 impl Server {
@@ -45,6 +49,7 @@ impl Server {
             Self::Nginx115 => ("PRESTOP_E2E_NGINX_TERM", "nginx:1.15"),
             Self::Nginx127 => ("PRESTOP_E2E_NGINX_QUIT", "nginx:1.27"),
             Self::Naive => return WORKLOAD.to_owned(),
+            Self::NaiveWithShell => return WITH_SHELL.to_owned(),
         };
         std::env::var(variable).unwrap_or_else(|_| default.to_owned())
     }
@@ -54,17 +59,17 @@ impl Server {
         match self {
             Self::Nginx115 => "nginx:1.15 (TERM)",
             Self::Nginx127 => "nginx:1.27 (QUIT)",
-            Self::Naive => "a server that ends at once",
+            Self::Naive | Self::NaiveWithShell => "a server that ends at once",
         }
     }
 
     /// Of the short and the long download.
     pub(crate) fn paths(self) -> [&'static str; 2] {
-        if self == Self::Naive { ["/slow?s=2", "/slow?s=8"] } else { ["/short", "/long"] }
+        if self.is_nginx() { ["/short", "/long"] } else { ["/slow?s=2", "/slow?s=8"] }
     }
 
-    fn is_nginx(self) -> bool {
-        self != Self::Naive
+    pub(crate) fn is_nginx(self) -> bool {
+        matches!(self, Self::Nginx115 | Self::Nginx127)
     }
 }
 

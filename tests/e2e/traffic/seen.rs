@@ -35,6 +35,20 @@ pub(crate) struct Seen {
     events: BTreeMap<String, (u64, String)>,
 }
 
+/// A pod that ended, by its first container.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ended {
+    /// Its label `app`.
+    pub(crate) app: String,
+    pub(crate) pod: String,
+    /// Reason and exit status.
+    pub(crate) how: String,
+    /// From the deletion to the end of the container, give or take one.
+    pub(crate) seconds: Option<i64>,
+    /// The termination message.
+    pub(crate) message: String,
+}
+
 impl<'a> Watch<'a> {
     pub(crate) fn start(cluster: &'a Cluster, namespace: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -51,11 +65,23 @@ impl<'a> Watch<'a> {
         Self { cluster, namespace: namespace.to_owned(), child, folder }
     }
 
-    pub(crate) fn finish(mut self) -> Seen {
+    pub(crate) fn finish(self) -> Seen {
+        let (cluster, namespace) = (self.cluster, self.namespace.clone());
+        let mut seen = Seen::default();
+        for pod in self.ended() {
+            seen.add_pod(pod);
+        }
+        for event in cluster.list(&["events", "--namespace", &namespace]) {
+            seen.add_event(&event);
+        }
+        seen
+    }
+
+    /// The pods that ended, without events.
+    pub(crate) fn ended(mut self) -> Vec<Ended> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let text = fs::read_to_string(self.folder.path().join("pods.json")).unwrap();
-        let mut seen = Seen::default();
         // The first and the last that was seen of each after its deletion: at the end the kubelet deletes
         // once more, with no grace period, which moves the mark.
         let mut deleted: BTreeMap<String, (Value, Value)> = BTreeMap::new();
@@ -69,33 +95,39 @@ impl<'a> Watch<'a> {
                 deleted.entry(name).or_insert_with(|| (pod.clone(), Value::Null)).1 = pod.clone();
             }
         }
-        for (first, last) in deleted.values() {
-            seen.add_pod(first, last);
-        }
-        for event in self.cluster.list(&["events", "--namespace", &self.namespace]) {
-            seen.add_event(&event);
-        }
-        seen
+        deleted.values().map(|(first, last)| Ended::new(first, last)).collect()
     }
 }
 
-impl Seen {
-    fn add_pod(&mut self, first: &Value, last: &Value) {
-        self.ended += 1;
+impl Ended {
+    fn new(first: &Value, last: &Value) -> Self {
         let terminated = &last["status"]["containerStatuses"][0]["state"]["terminated"];
         let how = match terminated["exitCode"].as_i64() {
             Some(status) => format!("{} ({status})", terminated["reason"].as_str().unwrap_or("?")),
             None => "gone before its status was seen".to_owned(),
         };
-        *self.statuses.entry(how).or_default() += 1;
         let metadata = &first["metadata"];
-        if let (Some(finished), Some(deadline)) =
-            (second(&terminated["finishedAt"]), second(&metadata["deletionTimestamp"]))
-        {
-            // The mark is when the grace period ends.
-            let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap();
-            self.longest_seconds = self.longest_seconds.max(finished - (deadline - grace));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        // The mark is when the grace period ends.
+        let deadline = second(&metadata["deletionTimestamp"]);
+        let grace = metadata["deletionGracePeriodSeconds"].as_i64();
+        let deleted = deadline.zip(grace).map(|(deadline, grace)| deadline - grace);
+        let finished = second(&terminated["finishedAt"]);
+        Self {
+            app: text(&metadata["labels"]["app"]),
+            pod: text(&metadata["name"]),
+            how,
+            seconds: finished.zip(deleted).map(|(finished, deleted)| finished - deleted),
+            message: text(&terminated["message"]),
         }
+    }
+}
+
+impl Seen {
+    fn add_pod(&mut self, pod: Ended) {
+        self.ended += 1;
+        *self.statuses.entry(pod.how).or_default() += 1;
+        self.longest_seconds = self.longest_seconds.max(pod.seconds.unwrap_or_default());
     }
 
     fn add_event(&mut self, event: &Value) {

@@ -14,6 +14,7 @@ import (
 
 const usage = `workload serve  [-listen :8080]           an HTTP server that ends at once on SIGTERM
 workload load   -address HOST:PORT [...]  requests, until SIGTERM; what became of them as JSON
+workload balance -namespace N -lag 20s    a load balancer that hears of a Service's endpoints late
 workload stop                             SIGTERM to process 1, from within its container
 workload kill   -container ID [-signal 9] a signal to a container's processes; needs hostPID and root
 workload wait   -duration 1s              ends after that, at once on SIGTERM`
@@ -24,7 +25,9 @@ func main() {
 		name = os.Args[1]
 		os.Args = append([]string{"workload " + name}, os.Args[2:]...)
 	}
-	commands := map[string]func() error{"serve": serve, "load": load, "stop": stop, "kill": kill, "wait": wait}
+	commands := map[string]func() error{
+		"serve": serve, "load": load, "balance": balance, "stop": stop, "kill": kill, "wait": wait,
+	}
 	command, known := commands[name]
 	if !known {
 		fmt.Fprintln(os.Stderr, usage)

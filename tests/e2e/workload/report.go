@@ -90,6 +90,6 @@ func (r *report) summary(seed uint64, sent time.Duration) map[string]any {
 	return map[string]any{
 		"seed": seed, "seconds": sent.Seconds(), "requests": requests, "failed": failed,
 		"late_seconds": r.late.Seconds(),
-		"streams": r.streams, "failures": r.failures,
+		"streams":      r.streams, "failures": r.failures,
 	}
 }
