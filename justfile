@@ -51,15 +51,15 @@ fuzz target *arguments:
 image:
     .ci/image
 
-# A new cluster of kind: installing, load, outages, certificates, uninstalling (25 minutes).
+# A new cluster of kind: installing, load, outages, certificates, uninstalling (30 minutes).
 e2e-kind *arguments:
     tests/e2e/kind {{arguments}}
 
-# The same in a cluster of the scripts that PRESTOP_E2E_CLUSTER names, as root: installing, load, outages, certificates, uninstalling (25 minutes).
+# The same in a cluster of the scripts that PRESTOP_E2E_CLUSTER names, as root: installing, load, outages, certificates, uninstalling (30 minutes).
 e2e *arguments:
     tests/e2e/run {{arguments}}
 
-# Delays and holds behind load balancers that are 0, 20 and 45 s late, in the same cluster (15 minutes); `just e2e` has 20 s only.
+# Delays and holds behind load balancers that are 0, 20 and 45 s late, in the same cluster (17 minutes); `just e2e` has 20 s only.
 e2e-late:
     PRESTOP_E2E_LAGS=0,20,45 tests/e2e/run late::
 
