@@ -5,6 +5,7 @@
 //! counting, the picture) is tested beside its code.
 
 mod endings;
+mod measured;
 mod servers;
 mod wrong;
 
@@ -71,8 +72,26 @@ impl Case {
         Self::new(&whole, pod, &["python3", SERVER, "8080", behaviour])
     }
 
+    /// More annotations on the pods.
+    fn annotated(self, annotations: &Value) -> Self {
+        let file = self.path("deployment.json");
+        let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        for (key, value) in annotations.as_object().into_iter().flatten() {
+            manifest["spec"]["template"]["metadata"]["annotations"][key] = value.clone();
+        }
+        fs::write(&file, manifest.to_string()).unwrap();
+        self
+    }
+
     fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Another spread of the time until endpoints are withdrawn.
+    fn withdrawn_after(mut self, spread: &str) -> Self {
+        let option = self.arguments.iter().position(|argument| argument == "--endpoint-delay");
+        spread.clone_into(&mut self.arguments[option.unwrap() + 1]);
         self
     }
 

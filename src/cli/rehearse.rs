@@ -16,6 +16,7 @@ use prestop_rehearsal::plan::EndpointDelay;
 Examples:
   prestop rehearse -f deployment.yaml --port 8080 -- nginx -g 'daemon off;'
   prestop rehearse -f deployment.yaml --svg picture.svg -- python3 -m http.server 8080
+  prestop rehearse -f deployment.yaml --late-endpoints 20s -- nginx -g 'daemon off;'
   prestop rehearse -f deployment.yaml --long-path /report --long-seconds 3 -- node server.js
   prestop rehearse -f deployment.yaml -o json -q -- ./server >report.json
 
@@ -58,6 +59,9 @@ pub(crate) struct RehearseArguments {
     /// How long after its deletion a replica is still sent new connections; a spread.
     #[arg(long, value_name = "FROM-TO", default_value = "0.1-2", value_parser = endpoint_delay)]
     pub endpoint_delay: EndpointDelay,
+    /// The load balancer in front hears of every new and deleted replica so much later.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = late)]
+    pub late_endpoints: Duration,
     /// Requests a second, of all clients together.
     #[arg(long, default_value_t = 200, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=5000))]
     pub rate: u32,
@@ -139,6 +143,10 @@ fn endpoint_delay(text: &str) -> Result<EndpointDelay, &'static str> {
     }
 }
 
+fn late(text: &str) -> Result<Duration, &'static str> {
+    duration(text).ok_or("seconds, at most 3600, such as 20, 2.5 or 20s")
+}
+
 fn path(text: &str) -> Result<String, &'static str> {
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
     if text.starts_with('/') && plain {
@@ -160,6 +168,15 @@ mod tests {
         assert_eq!(delay("1s"), Ok((millis(1000), millis(1000))));
         for text in ["", "-", "2-1", "a-b", "-1", "1-2-3", "NaN", "0-9999"] {
             assert!(delay(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_load_balancer_is_read() {
+        assert_eq!(late("20s"), Ok(Duration::from_secs(20)));
+        assert_eq!(late("0"), Ok(Duration::ZERO));
+        for text in ["", "-1", "3601", "20 s", "1-2"] {
+            assert!(late(text).is_err(), "{text:?}");
         }
     }
 

@@ -145,25 +145,11 @@ def share(pair):
 
 def overview(row):
     written, injected = row.report["asWritten"], row.report["asInjected"]
-    hook = "none: its own is not touched" if row.report["unchanged"] else hook_words(injected["hook"])
+    hook = "none: its own is not touched" if row.report["unchanged"] else injected["hookWords"]
     return (
         f"| {row.name} | `{row.report['image']}` | {row.signal} | {hook} | {of_sent(written)} | {of_sent(injected)} "
         f"| {row.seconds(written)} | {row.seconds(injected)} |"
     )
-
-
-def hook_words(hook):
-    """What is injected, in the words of the README."""
-    if hook is None:
-        return "none"
-    if "sleep" in hook:
-        return f"delay {hook['sleep']['seconds']} s"
-    command = hook["exec"]["command"]
-    if command[0] == "sleep":
-        return f"delay {command[1]} s"
-    delay, wait, signal, quit_command = command[4], command[5], command[6], command[8:]
-    quit_words = f"`{' '.join(quit_command)}`" if quit_command else f"{signal} to PID 1"
-    return f"delay {delay} s, {quit_words}" + ("" if wait == "none" else f", wait at most {wait} s")
 
 
 def remaining(rows):

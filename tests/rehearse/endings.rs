@@ -114,11 +114,13 @@ fn plan(marker: &str) -> Plan {
             period: second / 10,
             timeout: second,
             successes: 1,
+            afterwards: None,
             note: None,
         },
         ready_timeout: PATIENCE,
         stop_signal: "TERM".to_owned(),
         endpoint_delay: EndpointDelay { least: second, most: second },
+        late_endpoints: Duration::ZERO,
         load: Load {
             rate_per_second: 10,
             least_requests: 10_000,
@@ -130,6 +132,7 @@ fn plan(marker: &str) -> Plan {
         runs: vec![Termination {
             variant: Variant::AsWritten,
             hook: None,
+            measured: None,
             words: None,
             grace_period_seconds: 30,
             exec_fails: None,

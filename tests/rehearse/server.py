@@ -1,6 +1,7 @@
 """A server for rehearsals: server.py PORT [BEHAVIOUR]. It exits at once on TERM, as many programs do.
 
-BEHAVIOUR: ignore-term, hang (each 50th request), never-ready (503 for /ready), refuse (does not start)
+BEHAVIOUR: ignore-term, hang (each 50th request), never-ready (503 for /ready), refuse (does not start),
+close (no connection is kept)
 """
 
 import http.server
@@ -26,10 +27,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(600)
         if self.path == "/slow":
             time.sleep(1)
+        if self.path == "/slower":
+            time.sleep(3)
         status = 503 if behaviour == "never-ready" and self.path == "/ready" else 200
         body = b"hello\n"
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if behaviour == "close":
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 

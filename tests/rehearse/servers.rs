@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Case, dropped, need_to_rehearse};
 
 /// nginx as PID 1, with what the image's own configuration has.
-fn nginx(lifecycle: &serde_json::Value) -> Case {
+pub(super) fn nginx(lifecycle: &serde_json::Value) -> Case {
     let container = json!({"name": "nginx", "image": "nginx:1.15", "lifecycle": lifecycle});
     let case = Case::new(&container, &json!({}), &[]);
     let configuration = case.path("nginx.conf");

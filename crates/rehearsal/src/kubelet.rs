@@ -102,8 +102,8 @@ pub(crate) async fn terminate<C: Container + Sync>(
 ) {
     let started = Instant::now();
     let mut next = NextStep::at_deletion(how);
-    if let (NextStep::Hook { at_most }, Some(action)) = (next, &how.hook) {
-        let hook = timeout(at_most, container.hook(action)).await;
+    if let (NextStep::Hook { at_most }, Some(action)) = (next, how.played_hook()) {
+        let hook = timeout(at_most, container.hook(&action)).await;
         let (result, output) = hook.unwrap_or((HookResult::NotInTime, String::new()));
         let took = started.elapsed();
         let is_killed = matches!(result, HookResult::Status(137));
@@ -136,7 +136,14 @@ mod tests {
     fn how(has_hook: bool, grace_period_seconds: u64) -> Termination {
         let hook = has_hook.then_some(HookAction::Sleep { seconds: 1 });
         let variant = Variant::AsWritten;
-        Termination { variant, hook, words: None, grace_period_seconds, exec_fails: None }
+        Termination {
+            variant,
+            hook,
+            measured: None,
+            words: None,
+            grace_period_seconds,
+            exec_fails: None,
+        }
     }
 
     fn stop(seconds: u64) -> NextStep {

@@ -7,12 +7,13 @@
 //! handed a [`plan`] and gives back [`recording`]s. When the outer one is gone, so is the sandbox
 //! with everything in it.
 //!
-//! Pure: [`subject`], [`plan`], `endpoints`, `tally`, [`report`], [`picture`], and `kubelet` but for
+//! Pure: [`subject`], [`plan`], `endpoints`, `message`, `tally`, [`report`], [`picture`], and `kubelet` but for
 //! tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, `load`.
 
 mod endpoints;
 mod kubelet;
 mod load;
+mod message;
 pub mod picture;
 pub mod plan;
 pub mod play;

@@ -46,10 +46,11 @@ struct Scales {
 pub fn of(rehearsal: &Rehearsal) -> String {
     let scales = Scales::of(&rehearsal.runs);
     let mut nodes = legend();
+    let rows = panel::rows(&rehearsal.runs);
     let mut top = TOP;
     for run in &rehearsal.runs {
-        nodes.extend(Panel { run, scales, top }.nodes());
-        top += panel::HEIGHT;
+        nodes.extend(Panel { run, scales, rows: &rows, top }.nodes());
+        top += panel::height(&rows);
     }
     let subject = &rehearsal.subject;
     let heading = format!("{}, {} ({})", subject.workload, subject.container, subject.image);
@@ -151,6 +152,7 @@ mod tests {
         let how = Termination {
             variant,
             hook: None,
+            measured: None,
             words: None,
             grace_period_seconds: 30,
             exec_fails: None,
@@ -177,6 +179,7 @@ mod tests {
                 ready_timeout: least,
                 stop_signal: "TERM".to_owned(),
                 endpoint_delay: EndpointDelay { least, most: least },
+                late_endpoints: least,
                 load: Load {
                     rate_per_second: 200,
                     least_requests: 1,
@@ -204,6 +207,18 @@ mod tests {
             assert_eq!(text.matches(&format!(">{row}</text>")).count(), 2, "{row}");
         }
         assert!(!text.contains("NaN") && !text.contains("inf"));
+    }
+
+    #[test]
+    fn the_end_of_delays_has_a_row_where_hooks_report_it() {
+        let plain = of(&rehearsal(vec![run(Variant::AsWritten, 0)]));
+        assert!(!plain.contains(">delay over</text>"));
+        let mut watched = run(Variant::AsInjected, 0);
+        let happened = Happened::DelayOver { replica: 0 };
+        watched.recording.events.push(Event { at_micros: 750_000, happened });
+        let text = of(&rehearsal(vec![run(Variant::AsWritten, 0), watched]));
+        assert_eq!(text.matches(">delay over</text>").count(), 2);
+        assert!(text.contains("delay over, 0.8 s"), "{text}");
     }
 
     #[test]

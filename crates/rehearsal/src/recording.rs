@@ -101,6 +101,11 @@ pub enum Happened {
         /// Which.
         replica: u32,
     },
+    /// Its hook's delay is over, which it reported later, in whole seconds.
+    DelayOver {
+        /// Which.
+        replica: u32,
+    },
     /// Its hook is over.
     HookOver {
         /// Which.
@@ -151,6 +156,29 @@ pub struct HookEnd {
     pub took_micros: u64,
     /// What it printed, its end if that is long.
     pub output: String,
+    /// What it saw, where it reports.
+    pub report: Option<HookReport>,
+}
+
+/// What a script that measures tells in the termination message. Whole seconds, as it counts them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookReport {
+    /// How long it delayed.
+    pub delay: Option<u64>,
+    /// When more new connections came than are allowed for, the last time; nothing for never.
+    pub last: Option<u64>,
+    /// New connections in the delay.
+    pub new: Option<u64>,
+    /// The exit status of the quit, or of the author's command.
+    pub quit: Option<i32>,
+    /// Connections when the hold ended.
+    pub left: Option<u64>,
+    /// How long it stayed after the delay.
+    pub waited: Option<u64>,
+    /// The lines themselves.
+    #[serde(default)]
+    pub lines: Vec<String>,
 }
 
 /// How a hook ended.

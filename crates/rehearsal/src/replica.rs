@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::FileExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,9 +18,10 @@ use tokio::time::timeout;
 
 use super::kubelet::Container;
 use super::load::get::status_of;
-use super::plan::Plan;
+use super::message;
 use super::plan::container::{HookAction, ProbeAction};
-use super::recording::HookResult;
+use super::plan::{Plan, TERMINATION_MESSAGE, Termination};
+use super::recording::{HookReport, HookResult};
 
 /// The script that becomes a replica.
 const SOURCE: &str = include_str!("replica.sh");
@@ -32,6 +34,10 @@ const MOST_REPLICAS: u32 = 200 * 200;
 /// Of a server's output so many lines are kept, and so much of each.
 const LINES_KEPT: usize = 30;
 const LONGEST_LINE: usize = 500;
+/// What it prints beside that where the termination message can't be mounted.
+const NO_MESSAGE: &str = "no-message";
+/// `MaxContainerTerminationMessageLength` of the kubelet.
+const LONGEST_MESSAGE: usize = 4096;
 /// Making namespaces takes milliseconds; a busy machine gets more.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Of a hook's output so much is kept.
@@ -49,6 +55,7 @@ pub(super) struct Replica {
     _network: Option<File>,
     exited: watch::Receiver<Option<String>>,
     output: Output,
+    message: Option<File>,
     exec_fails: Option<String>,
 }
 
@@ -74,10 +81,15 @@ pub(super) enum StartError {
 struct Output(Arc<Mutex<VecDeque<String>>>);
 
 impl Replica {
-    /// Starts the server of the plan.
-    pub(super) async fn start(plan: &Plan, number: u32) -> Result<Self, StartError> {
+    /// Starts the server of the plan, for this way of stopping it.
+    pub(super) async fn start(
+        plan: &Plan,
+        how: &Termination,
+        number: u32,
+    ) -> Result<Self, StartError> {
         let address = address(number).ok_or(StartError::TooMany)?;
-        let mut unshare = spawn(plan, number, address).map_err(StartError::Unshare)?;
+        let file = how.measured.as_ref().map(|measured| measured.file.as_str());
+        let mut unshare = spawn(plan, number, address, file).map_err(StartError::Unshare)?;
         let output = Output::default();
         if let Some(stderr) = unshare.stderr.take() {
             tokio::spawn(output.clone().read(BufReader::new(stderr)));
@@ -93,15 +105,22 @@ impl Replica {
             output.push(first.trim_end());
             return Err(StartError::SetUp { output: output.lines() });
         };
-        let shared: Vec<_> = words.collect();
-        let notes = if shared.is_empty() {
-            Vec::new()
-        } else {
-            vec![format!(
+        let (no_message, shared): (Vec<_>, Vec<_>) = words.partition(|word| *word == NO_MESSAGE);
+        let mut notes = Vec::new();
+        if !shared.is_empty() {
+            notes.push(format!(
                 "replicas share {} with this machine: no overlay file system here",
                 shared.join(" ")
-            )]
-        };
+            ));
+        }
+        let file = file.filter(|_| no_message.is_empty());
+        if let (None, Some(measured)) = (file, &how.measured) {
+            notes.push(format!(
+                "hooks report nothing: there is no {} on this machine to mount the termination message on",
+                measured.file
+            ));
+        }
+        let own = format!("/proc/{}", pid.as_raw_nonzero());
         tokio::spawn(output.clone().read(stdout));
         Ok(Self {
             number,
@@ -109,17 +128,19 @@ impl Replica {
             notes,
             pid,
             stop_signal: number_of(&plan.stop_signal),
-            _network: File::open(format!("/proc/{}/ns/net", pid.as_raw_nonzero())).ok(),
+            _network: File::open(format!("{own}/ns/net")).ok(),
+            message: file.and_then(|_| File::open(format!("{own}/root{TERMINATION_MESSAGE}")).ok()),
             exited: watched(unshare),
             output,
-            exec_fails: None,
+            exec_fails: how.exec_fails.clone(),
         })
     }
 
-    /// What `exec` hooks are answered with, where the image has no programs.
-    pub(super) fn without_programs(mut self, why: Option<String>) -> Self {
-        self.exec_fails = why;
-        self
+    /// What the hook reported in the termination message, if it did. As much is read as the kubelet reads.
+    pub(super) fn report(&self) -> Option<HookReport> {
+        let mut message = [0; LONGEST_MESSAGE];
+        let read = self.message.as_ref()?.read_at(&mut message, 0).ok()?;
+        message::report(&String::from_utf8_lossy(message.get(..read)?))
     }
 
     /// How PID 1 ended, once it has.
@@ -266,12 +287,18 @@ impl Output {
     }
 }
 
-fn spawn(plan: &Plan, number: u32, address: Ipv4Addr) -> std::io::Result<Child> {
+fn spawn(
+    plan: &Plan,
+    number: u32,
+    address: Ipv4Addr,
+    message: Option<&str>,
+) -> std::io::Result<Child> {
     let code: Vec<_> = SOURCE.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
     Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--"])
         .args(["sh", "-c", &code.join("\n"), "replica"])
         .args([address.to_string(), format!("replica{number}"), GATEWAY.to_owned()])
+        .arg(message.unwrap_or_default())
         .args(&plan.command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,15 +1,15 @@
 //! A rehearsal for readers: as text, as one sentence, as [JSON](json).
 
+mod hooks;
 pub mod json;
 mod table;
 
-use std::fmt::Write;
 use std::time::Duration;
 
 pub(super) use self::table::grouped;
 
 use super::plan::{Plan, Termination, Variant};
-use super::recording::{HookEnd, HookResult, Phase, Recording};
+use super::recording::{Phase, Recording};
 use super::tally::Tally;
 
 /// What was rehearsed, beyond its plan.
@@ -102,7 +102,7 @@ impl Rehearsal {
         text.push_str(&table::of(&self.runs));
         text.push('\n');
         for run in &self.runs {
-            push(&mut text, &what_the_hook_did(run, &self.plan.stop_signal));
+            push(&mut text, &hooks::words(run, &self.plan.stop_signal));
         }
         for note in self.notes() {
             push(&mut text, &format!("note: {note}"));
@@ -154,7 +154,13 @@ impl Rehearsal {
 
     fn heading(&self) -> String {
         let Subject { workload, container, image, stop_signal_from, .. } = &self.subject;
-        let Plan { command, replicas, stop_signal, endpoint_delay, load, .. } = &self.plan;
+        let Plan { command, replicas, stop_signal, endpoint_delay, late_endpoints, load, .. } =
+            &self.plan;
+        let late = if late_endpoints.is_zero() {
+            String::new()
+        } else {
+            format!(", the load balancer hears of each change {} later", time(*late_endpoints))
+        };
         let mut text = String::new();
         push(&mut text, &format!("{workload}, container {container} ({image})"));
         push(&mut text, &format!("{replicas} replicas of: {}", command.join(" ")));
@@ -162,7 +168,7 @@ impl Rehearsal {
         push(
             &mut text,
             &format!(
-                "{} requests a second to {}; endpoints hear of a deletion after {} to {}; seed {}",
+                "{} requests a second to {}; endpoints hear of a deletion after {} to {}{late}; seed {}",
                 load.rate_per_second,
                 load.path,
                 time(endpoint_delay.least),
@@ -189,62 +195,6 @@ pub fn time(duration: Duration) -> String {
     } else {
         format!("{:.1}ms", seconds * 1000.0)
     }
-}
-
-fn what_the_hook_did(run: &Played, stop_signal: &str) -> String {
-    let Termination { variant, hook, grace_period_seconds, .. } = &run.how;
-    let mut text = format!(
-        "{}: {}, grace period {grace_period_seconds}s",
-        variant.words(),
-        run.how.hook_words()
-    );
-    if hook.is_none() {
-        let _ = write!(text, "; {stop_signal} at once");
-    }
-    for (result, hooks) in by_result(&run.recording.hooks) {
-        let longest = hooks.iter().map(|hook| hook.took_micros).max().unwrap_or_default();
-        let longest = time(Duration::from_micros(longest));
-        let _ = write!(
-            text,
-            "\n  {} {}, after at most {longest}",
-            times(hooks.len()),
-            result_words(result)
-        );
-        let output =
-            hooks.iter().map(|hook| hook.output.as_str()).find(|output| !output.is_empty());
-        for line in output.unwrap_or_default().lines() {
-            let _ = write!(text, "\n    {line}");
-        }
-    }
-    text
-}
-
-fn by_result(hooks: &[HookEnd]) -> Vec<(&HookResult, Vec<&HookEnd>)> {
-    let mut groups: Vec<(&HookResult, Vec<&HookEnd>)> = Vec::new();
-    for hook in hooks {
-        match groups.iter_mut().find(|(result, _)| **result == hook.result) {
-            Some((_, group)) => group.push(hook),
-            None => groups.push((&hook.result, vec![hook])),
-        }
-    }
-    groups
-}
-
-fn result_words(result: &HookResult) -> String {
-    match result {
-        HookResult::Done => "it ended well".to_owned(),
-        HookResult::Status(137) => {
-            "it ended with the application, status 137 (Kubernetes writes a FailedPreStopHook event; that is harmless)"
-                .to_owned()
-        }
-        HookResult::Status(status) => format!("it failed with status {status}"),
-        HookResult::Failed(why) => format!("it could not be run: {why}"),
-        HookResult::NotInTime => "it was not over when the grace period was".to_owned(),
-    }
-}
-
-fn times(count: usize) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn most_of_them(run: &Played) -> String {

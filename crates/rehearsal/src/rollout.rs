@@ -112,7 +112,10 @@ pub(crate) struct Rollout<'a> {
     service: Service,
     journal: Journal,
     live: Vec<Arc<Replica>>,
+    /// Terminations, and changes of endpoints that the load balancer has not heard of.
     terminating: JoinSet<()>,
+    /// What the kubelet goes on asking.
+    probes: JoinSet<()>,
     started: u32,
     deleted: u64,
 }
@@ -133,6 +136,7 @@ impl<'a> Rollout<'a> {
             journal,
             live: Vec::new(),
             terminating: JoinSet::new(),
+            probes: JoinSet::new(),
             started: 0,
             deleted: 0,
         }
@@ -144,7 +148,9 @@ impl<'a> Rollout<'a> {
     /// When the server does not serve.
     pub(crate) async fn begin(&mut self) -> Result<(), RunError> {
         for _ in 0..self.plan.replicas {
-            self.add().await?;
+            let replica = self.start().await?;
+            // Everybody has known these for long.
+            self.service.change(|endpoints| endpoints.add(self.endpoint(&replica)));
         }
         let Some(replica) = self.live.first() else { return Ok(()) };
         let load = &self.plan.load;
@@ -173,7 +179,8 @@ impl<'a> Rollout<'a> {
             }
             Phase::ScaleDown => {
                 let surplus = self.add().await?;
-                self.wait(Duration::from_millis(500)).await?;
+                // Until it gets requests.
+                self.wait(self.plan.late_endpoints + Duration::from_millis(500)).await?;
                 self.delete(&surplus);
             }
             Phase::Drain => {
@@ -221,18 +228,51 @@ impl<'a> Rollout<'a> {
 
     /// A new replica; ready when it is returned.
     async fn add(&mut self) -> Result<Arc<Replica>, RunError> {
+        let replica = self.start().await?;
+        let (endpoint, service) = (self.endpoint(&replica), self.service.clone());
+        let late = self.plan.late_endpoints;
+        if late.is_zero() {
+            service.change(|endpoints| endpoints.add(endpoint));
+        } else {
+            self.terminating.spawn(async move {
+                sleep(late).await;
+                service.change(|endpoints| endpoints.add(endpoint));
+            });
+        }
+        Ok(replica)
+    }
+
+    /// A new replica that nobody sends requests to yet; ready when it is returned.
+    async fn start(&mut self) -> Result<Arc<Replica>, RunError> {
         let number = self.started;
         self.started += 1;
-        let replica = Replica::start(self.plan, number).await;
-        let replica = replica.map_err(|error| not_started(number, error))?;
-        let replica = Arc::new(replica.without_programs(self.how.exec_fails.clone()));
+        let replica = Replica::start(self.plan, &self.how, number).await;
+        let replica = Arc::new(replica.map_err(|error| not_started(number, error))?);
         self.journal.tell_once(&replica.notes);
         self.until_ready(&replica).await?;
-        let address = (replica.address, self.plan.port).into();
         self.journal.note(Happened::Ready { replica: number });
-        self.service.change(|endpoints| endpoints.add(Endpoint { replica: number, address }));
         self.live.push(Arc::clone(&replica));
+        self.go_on_probing(&replica);
         Ok(replica)
+    }
+
+    fn endpoint(&self, replica: &Replica) -> Endpoint {
+        Endpoint { replica: replica.number, address: (replica.address, self.plan.port).into() }
+    }
+
+    /// As the kubelet does until the container has ended: hooks that count connections count these too.
+    fn go_on_probing(&mut self, replica: &Arc<Replica>) {
+        let Some(period) = self.plan.probe.afterwards else { return };
+        let (replica, probe) = (Arc::clone(replica), self.plan.probe.clone());
+        self.probes.spawn(async move {
+            loop {
+                sleep(period).await;
+                if replica.has_exited() {
+                    return;
+                }
+                let _ = replica.is_ready(&probe.check, probe.timeout).await;
+            }
+        });
     }
 
     async fn until_ready(&self, replica: &Replica) -> Result<(), RunError> {
@@ -267,7 +307,7 @@ impl<'a> Rollout<'a> {
     fn delete(&mut self, replica: &Arc<Replica>) {
         let number = replica.number;
         self.live.retain(|live| live.number != number);
-        let delay = self.plan.endpoint_delay.of_deletion(self.deleted, self.plan.load.seed);
+        let delay = self.plan.withdrawn_after(self.deleted);
         self.deleted += 1;
         self.journal.note(Happened::Deleted { replica: number });
         let (service, journal) = (self.service.clone(), self.journal.clone());
@@ -284,7 +324,7 @@ impl<'a> Rollout<'a> {
         let (replica, how, journal) =
             (Arc::clone(replica), Arc::clone(&self.how), self.journal.clone());
         self.terminating.spawn(async move {
-            terminate(&*replica, &how, |step| journal.step(number, step)).await;
+            terminate(&*replica, &how, |step| journal.step(&replica, step)).await;
         });
     }
 }
@@ -311,11 +351,13 @@ impl Journal {
     }
 
     fn note(&self, happened: Happened) {
-        let at = self.started.get().map_or(Duration::ZERO, Instant::elapsed);
-        let at_micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
-        let event = Event { at_micros, happened };
+        let event = Event { at_micros: micros(self.now()), happened };
         (self.tell)(&event);
         self.lock().events.push(event);
+    }
+
+    fn now(&self) -> Duration {
+        self.started.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 
     fn tell_once(&self, notes: &[String]) {
@@ -327,11 +369,18 @@ impl Journal {
         }
     }
 
-    fn step(&self, replica: u32, step: Step) {
+    fn step(&self, container: &Replica, step: Step) {
+        let replica = container.number;
         match step {
             Step::HookOver { result, output, took } => {
-                let took_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                self.lock().hooks.push(HookEnd { replica, result, took_micros, output });
+                let (report, took_micros) = (container.report(), micros(took));
+                if let Some(seconds) = report.as_ref().and_then(|report| report.delay) {
+                    let began = self.now().saturating_sub(took);
+                    let at_micros = micros(began + took.min(Duration::from_secs(seconds)));
+                    let happened = Happened::DelayOver { replica };
+                    self.lock().events.push(Event { at_micros, happened });
+                }
+                self.lock().hooks.push(HookEnd { replica, result, took_micros, output, report });
                 self.note(Happened::HookOver { replica });
             }
             Step::StopSignal => self.note(Happened::StopSignal { replica }),
@@ -388,6 +437,10 @@ async fn first_look(
         Err(_) => format!("nothing within {}s", patience.as_secs()),
     };
     Err(RunError::WrongAnswer { path: path.to_owned(), answer, option, output: replica.output() })
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn listening(ports: &[u16]) -> String {

@@ -17,7 +17,7 @@ use thiserror::Error;
 pub use self::choice::{ChoiceError, Chosen};
 use self::words::{earlier_words, injected_words};
 use crate::plan::container::{self, ContainerError, HookAction, Probe};
-use crate::plan::{EndpointDelay, Load, Plan, Termination, Variant, lacks_programs};
+use crate::plan::{EndpointDelay, Load, Measured, Plan, Termination, Variant, lacks_programs};
 use crate::report::Subject;
 
 /// Kubernetes' own (`DefaultTerminationGracePeriodSeconds`).
@@ -42,6 +42,8 @@ pub struct Wish {
     pub ready_timeout: Duration,
     /// How long a deleted replica is still given new connections.
     pub endpoint_delay: EndpointDelay,
+    /// How much later a load balancer hears of every change.
+    pub late_endpoints: Duration,
     /// Who asks for what.
     pub load: Load,
 }
@@ -131,13 +133,15 @@ impl Decider<'_> {
         let aside = workload.aside.map(AsideReason::explanation);
         let aside = aside.map(|it| format!("{kind} {name}: {}: {}", it.code, it.sentence));
         let problems = decision.problems.iter().map(|problem| format!("{kind} {name}: {problem}"));
+        let own = decision.containers.iter().filter(|container| container.index == index);
+        let own = own.flat_map(|own| own.notes.iter().map(|note| format!("{}: {note}", own.name)));
         let subject = Subject {
             workload: format!("{kind} {namespace}/{name}"),
             container: container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             image: image.to_owned(),
             stop_signal_from,
             unchanged,
-            notes: aside.into_iter().chain(problems).collect(),
+            notes: aside.into_iter().chain(problems).chain(own).collect(),
         };
         let plan = Plan {
             command: wish.command.clone(),
@@ -147,6 +151,7 @@ impl Decider<'_> {
             ready_timeout: wish.ready_timeout,
             stop_signal: stop_signal.name().to_owned(),
             endpoint_delay: wish.endpoint_delay,
+            late_endpoints: wish.late_endpoints,
             load: wish.load.clone(),
             runs,
         };
@@ -280,7 +285,8 @@ impl Decider<'_> {
             }),
             _ => None,
         };
-        Termination { variant, hook, words: None, grace_period_seconds, exec_fails }
+        let measured = hook.as_ref().and_then(Measured::of);
+        Termination { variant, hook, measured, words: None, grace_period_seconds, exec_fails }
     }
 }
 

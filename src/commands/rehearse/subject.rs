@@ -64,6 +64,7 @@ fn wish(arguments: &RehearseArguments) -> Wish {
         replicas: arguments.replicas,
         ready_timeout: arguments.ready_timeout.0,
         endpoint_delay: arguments.endpoint_delay,
+        late_endpoints: arguments.late_endpoints,
         load: load(arguments),
     }
 }

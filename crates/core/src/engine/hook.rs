@@ -14,7 +14,9 @@ use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::catalogue::Signal;
 
-pub use self::read::{is_script, recognised_delay, recognised_length, recognised_watch};
+pub use self::read::{
+    LongScript, is_script, recognised_delay, recognised_length, recognised_watch,
+};
 pub(crate) use self::script::known_scripts;
 use self::script::{NAME, Script};
 

@@ -10,32 +10,36 @@ use crate::recording::{Happened, Phase};
 use crate::report::{Played, grouped};
 use crate::tally::phases;
 
-/// The height of a panel with everything around it.
-pub(super) const HEIGHT: f64 = 280.0;
-
 /// Measured from the top of the panel.
 const PLOT_TOP: f64 = 58.0;
 const PLOT_BOTTOM: f64 = 168.0;
 const FIRST_ROW: f64 = 184.0;
 const ROW: f64 = 15.0;
-const AXIS: f64 = 242.0;
+/// Below the last row, and from there to the end of the panel.
+const TO_AXIS: f64 = 13.0;
+const BELOW_AXIS: f64 = 38.0;
 /// Few dropped requests among many have to be seen too.
 const LEAST_DROPPED: f64 = 4.0;
 
 /// A name, and which events are in its row.
-type Row = (&'static str, fn(&Happened) -> bool);
+pub(super) type Row = (&'static str, fn(&Happened) -> bool);
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 5] = [
     ("deleted", |happened| matches!(happened, Happened::Deleted { .. })),
     ("endpoint removed", |happened| matches!(happened, Happened::Withdrawn { .. })),
+    (DELAY_OVER, |happened| matches!(happened, Happened::DelayOver { .. })),
     ("stop signal", |happened| matches!(happened, Happened::StopSignal { .. })),
     ("exit", |happened| matches!(happened, Happened::Exited { .. } | Happened::Killed { .. })),
 ];
+
+/// Only in pictures of hooks that report it.
+const DELAY_OVER: &str = "delay over";
 
 /// One run, and where it is drawn.
 pub(super) struct Panel<'a> {
     pub(super) run: &'a Played,
     pub(super) scales: Scales,
+    pub(super) rows: &'a [Row],
     pub(super) top: f64,
 }
 
@@ -44,6 +48,25 @@ pub(super) struct Panel<'a> {
 pub(super) struct Bar {
     pub(super) answered: u32,
     pub(super) dropped: u32,
+}
+
+/// The rows of the panels of these runs, the same in each.
+pub(super) fn rows(runs: &[Played]) -> Vec<Row> {
+    let has_delays = runs.iter().flat_map(|run| &run.recording.events);
+    let has_delays =
+        has_delays.into_iter().any(|event| matches!(event.happened, Happened::DelayOver { .. }));
+    ROWS.into_iter().filter(|(name, _)| has_delays || *name != DELAY_OVER).collect()
+}
+
+/// Where the time axis of a panel with so many rows is, from its top.
+fn axis(rows: &[Row]) -> f64 {
+    let last = u8::try_from(rows.len().saturating_sub(1)).unwrap_or(u8::MAX);
+    FIRST_ROW + ROW * f64::from(last) + TO_AXIS
+}
+
+/// The height of such a panel with everything around it.
+pub(super) fn height(rows: &[Row]) -> f64 {
+    axis(rows) + BELOW_AXIS
 }
 
 /// The bars of a run, from its start.
@@ -104,7 +127,7 @@ impl Panel<'_> {
                 .set("x", from)
                 .set("y", self.top + PLOT_TOP - 16.0)
                 .set("width", round((to - from - 1.0).max(0.5)))
-                .set("height", AXIS - PLOT_TOP + 16.0)
+                .set("height", axis(self.rows) - PLOT_TOP + 16.0)
                 .set("class", "phase");
             nodes.push(band.into());
             // The name where there is room for it.
@@ -142,7 +165,7 @@ impl Panel<'_> {
     }
 
     fn rows(&self, nodes: &mut Vec<Element>) {
-        let rows = ROWS.iter().zip((0_u8..).map(|row| FIRST_ROW + ROW * f64::from(row)));
+        let rows = self.rows.iter().zip((0_u8..).map(|row| FIRST_ROW + ROW * f64::from(row)));
         for ((name, is_of_row), y) in rows {
             nodes.push(self.text(LEFT - 6.0, y + 4.0, name).set("text-anchor", "end").into());
             nodes.push(self.line(LEFT, RIGHT, y, "grid"));
@@ -163,12 +186,13 @@ impl Panel<'_> {
     }
 
     fn axis(&self, nodes: &mut Vec<Element>) {
-        nodes.push(self.line(LEFT, RIGHT, AXIS, "axis"));
+        let y = axis(self.rows);
+        nodes.push(self.line(LEFT, RIGHT, y, "axis"));
         let step = tick_seconds(self.scales.longest);
         let mut at = 0;
         while Duration::from_secs(at) <= self.scales.longest {
             let x = self.scales.x(at * 1_000_000);
-            let label = self.text(x, AXIS + 15.0, &format!("{at}s")).set("text-anchor", "middle");
+            let label = self.text(x, y + 15.0, &format!("{at}s")).set("text-anchor", "middle");
             nodes.push(label.into());
             at += step;
         }

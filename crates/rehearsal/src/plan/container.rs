@@ -47,6 +47,8 @@ pub struct Probe {
     pub timeout: Duration,
     /// How often in a row the answer has to be yes.
     pub successes: u32,
+    /// How often it is asked from then on until the replica has ended; never without a probe.
+    pub afterwards: Option<Duration>,
     /// What of the manifest's probe is not asked as it is written.
     pub note: Option<String>,
 }
@@ -197,6 +199,7 @@ impl Probe {
             period: DEFAULT_PERIOD,
             timeout: Duration::from_secs(1),
             successes: 1,
+            afterwards: None,
             note: None,
         }
     }
@@ -213,7 +216,11 @@ impl Probe {
         let seconds = |field: &str, default: u64| {
             Duration::from_secs(probe.get(field).and_then(Value::as_u64).unwrap_or(default))
         };
-        let period = seconds("periodSeconds", 10);
+        // 0 is the default too (`SetDefaults_Probe`).
+        let period = match seconds("periodSeconds", 10) {
+            Duration::ZERO => Duration::from_secs(10),
+            period => period,
+        };
         let successes = probe.get("successThreshold").and_then(Value::as_u64).unwrap_or(1);
         Ok(Self {
             check,
@@ -221,6 +228,7 @@ impl Probe {
             period: period.clamp(DEFAULT_PERIOD, LONGEST_PERIOD),
             timeout: seconds("timeoutSeconds", 1).max(Duration::from_secs(1)),
             successes: u32::try_from(successes).unwrap_or(u32::MAX).max(1),
+            afterwards: Some(period),
             note,
         })
     }
@@ -352,6 +360,8 @@ mod tests {
         assert_eq!(get.check, ProbeAction::HttpGet { path: "/ready".to_owned(), port: 81 });
         assert_eq!((get.initial_delay, get.successes), (Duration::from_secs(2), 3));
         assert_eq!(get.period, LONGEST_PERIOD);
+        assert_eq!(get.afterwards, Some(Duration::from_secs(30)));
+        assert_eq!(probe(json!({"periodSeconds": 0})).afterwards, Some(Duration::from_secs(10)));
         assert_eq!(
             probe(json!({"tcpSocket": {"port": 82}})).check,
             ProbeAction::Connect { port: 82 }

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{Played, Rehearsal};
+use crate::plan::Range;
 use crate::plan::container::HookAction;
-use crate::recording::{Event, Happened, HookEnd, HookResult, Phase, Sample};
+use crate::recording::{Event, Happened, HookEnd, HookReport, HookResult, Phase, Sample};
 use crate::tally::{Count, phases};
 
 /// The version of the report.
@@ -31,6 +32,7 @@ pub fn report(rehearsal: &Rehearsal) -> Value {
             "least": plan.endpoint_delay.least.as_secs_f64(),
             "most": plan.endpoint_delay.most.as_secs_f64(),
         },
+        "lateEndpointsSeconds": plan.late_endpoints.as_secs_f64(),
         "load": {
             "ratePerSecond": plan.load.rate_per_second,
             "leastRequests": plan.load.least_requests,
@@ -64,6 +66,8 @@ fn run(run: &Played) -> Value {
     let dropped = recording.samples.iter().filter(|sample| !sample.first.is_ok());
     json!({
         "hook": hook(how.hook.as_ref()),
+        "hookWords": how.hook_words(),
+        "watch": how.measured.as_ref().and_then(|measured| measured.range).map(range),
         "gracePeriodSeconds": how.grace_period_seconds,
         "requests": count(&tally.all),
         "droppedByCause": endings,
@@ -113,6 +117,7 @@ fn event(event: &Event) -> Value {
         Happened::Ready { replica } => ("ready", replica),
         Happened::Deleted { replica } => ("deleted", replica),
         Happened::Withdrawn { replica } => ("withdrawn", replica),
+        Happened::DelayOver { replica } => ("delayOver", replica),
         Happened::HookOver { replica } => ("hookOver", replica),
         Happened::StopSignal { replica } => ("stopSignal", replica),
         Happened::Killed { replica } => ("killed", replica),
@@ -146,6 +151,31 @@ fn hook_end(hook: &HookEnd) -> Value {
         "detail": detail,
         "tookSeconds": seconds(hook.took_micros),
         "output": hook.output,
+        "report": hook.report.as_ref().map(report_of_hook),
+    })
+}
+
+fn range(range: Range) -> Value {
+    let Range { least, most, quiet, allowed, extra } = range;
+    json!({
+        "leastSeconds": least,
+        "mostSeconds": most,
+        "quietSeconds": quiet,
+        "allowedConnections": allowed,
+        "extraSeconds": extra,
+    })
+}
+
+fn report_of_hook(report: &HookReport) -> Value {
+    let HookReport { delay, last, new, quit, left, waited, lines } = report;
+    json!({
+        "delaySeconds": delay,
+        "lastSeconds": last,
+        "newConnections": new,
+        "quitStatus": quit,
+        "connectionsLeft": left,
+        "waitedSeconds": waited,
+        "lines": lines,
     })
 }
 

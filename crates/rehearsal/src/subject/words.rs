@@ -9,7 +9,7 @@ pub(super) fn injected_words(hook: &Hook<'_>) -> Option<String> {
     let delay = match delay {
         Delay::Fixed { seconds } => format!("delay {seconds}s"),
         Delay::Watched(watch) => {
-            format!("delay {}s to {}s", watch.least_seconds, watch.most_seconds)
+            range_words(watch.least_seconds, watch.most_seconds.saturating_add(watch.extra_seconds))
         }
     };
     let task = match task {
@@ -20,19 +20,33 @@ pub(super) fn injected_words(hook: &Hook<'_>) -> Option<String> {
     let wait = match wait {
         Wait::No => String::new(),
         Wait::AtMost { seconds } => format!(", wait up to {seconds}s"),
-        Wait::ForConnections { seconds } => format!(", wait up to {seconds}s for connections"),
+        Wait::ForConnections { seconds } => hold_words(*seconds),
     };
     Some(format!("{delay}{task}{wait}"))
 }
 
 /// The same for a hook that an earlier `prestop inject` wrote, by the status that it left.
 pub(super) fn earlier_words(status: &StatusContainer<'_>) -> Option<String> {
-    let StatusContainer { hook, delay, wait, .. } = status;
+    let StatusContainer { hook, delay, least, wait, quit_from, hold_from, .. } = status;
     if !["quit", "drain"].contains(&hook.as_ref()) {
         return None;
     }
-    let wait = wait.map(|seconds| format!(", wait up to {seconds}s")).unwrap_or_default();
-    Some(format!("delay {delay}s, {hook}{wait}, as injected earlier"))
+    let delay = least.map_or_else(|| format!("delay {delay}s"), |least| range_words(least, *delay));
+    let quit = if quit_from.is_some() { ", quit" } else { "" };
+    let wait = match (wait, hold_from) {
+        (None, _) => String::new(),
+        (Some(seconds), Some(_)) => hold_words(*seconds),
+        (Some(seconds), None) => format!(", wait up to {seconds}s"),
+    };
+    Some(format!("{delay}{quit}{wait}, as injected earlier"))
+}
+
+fn range_words(least: i64, most: i64) -> String {
+    format!("delay {least}s to {most}s")
+}
+
+fn hold_words(seconds: i64) -> String {
+    format!(", hold up to {seconds}s until no connection is left")
 }
 
 fn quit_words(quit: &Quit<'_>) -> String {
@@ -49,6 +63,8 @@ fn quit_words(quit: &Quit<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+
+    use prestop_core::engine::hook::Watch;
 
     use super::*;
 
@@ -74,6 +90,37 @@ mod tests {
             told.as_deref(),
             Some("delay 10s, QUIT to PID 1 if that is nginx or nginx-debug")
         );
+        let watch = Watch {
+            least_seconds: 1,
+            most_seconds: 8,
+            quiet_seconds: 2,
+            allowed_connections: 4,
+            extra_seconds: 0,
+        };
+        let hold = ScriptHook {
+            delay: Delay::Watched(watch),
+            task: Task::None,
+            wait: Wait::ForConnections { seconds: 20 },
+            report: None,
+        };
+        let told = injected_words(&Hook::Script(hold));
+        assert_eq!(
+            told.as_deref(),
+            Some("delay 1s to 8s, hold up to 20s until no connection is left")
+        );
         assert_eq!(injected_words(&Hook::Sleep { seconds: 3 }), None);
+    }
+
+    #[test]
+    fn earlier_hooks_are_told_by_their_status() {
+        let status = r#"{"name": "web", "hook": "drain", "delay": 120, "least": 10, "delayFrom": "pod",
+            "wait": 25, "quitFrom": "image", "holdFrom": "pod"}"#;
+        let status: StatusContainer<'_> = serde_json::from_str(status).unwrap();
+        assert_eq!(
+            earlier_words(&status).as_deref(),
+            Some(
+                "delay 10s to 120s, quit, hold up to 25s until no connection is left, as injected earlier"
+            )
+        );
     }
 }

@@ -14,6 +14,53 @@ struct Times {
     wait: i64,
 }
 
+/// A command that is the long script, and some of what it is told. For programs that run it themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LongScript<'a> {
+    /// Its delay; one that is not watched has two equal bounds.
+    pub watch: Watch,
+    /// Whether it waits for connections.
+    pub holds: bool,
+    /// The file that it reports to; empty for none.
+    pub report: &'a str,
+}
+
+/// Where the argument REPORT of the long script is in the command.
+const REPORT: usize = 11;
+
+impl<'a> LongScript<'a> {
+    /// Recognises it; `None` for any other command.
+    #[must_use]
+    pub fn of(command: &'a [String]) -> Option<Self> {
+        let [shell, option, code, name, arguments @ ..] = command else { return None };
+        let is_ours = shell == "/bin/sh" && option == "-c" && name == NAME;
+        if !is_ours || code != drain().text() {
+            return None;
+        }
+        let [least, most, quiet, allowed, extra, _wait, hold, report, ..] = arguments else {
+            return None;
+        };
+        let watch = Watch {
+            least_seconds: whole(least)?,
+            most_seconds: whole(most)?,
+            quiet_seconds: whole(quiet)?,
+            allowed_connections: whole(allowed)?,
+            extra_seconds: whole(extra)?,
+        };
+        Some(Self { watch, holds: !hold.is_empty(), report })
+    }
+
+    /// The same command with a report to this file.
+    #[must_use]
+    pub fn reporting(command: &[String], file: &str) -> Vec<String> {
+        let mut command = command.to_vec();
+        if let Some(report) = command.get_mut(REPORT) {
+            file.clone_into(report);
+        }
+        command
+    }
+}
+
 /// The delay of a hook of ours, in any of its forms, the upper bound of a range; `None` for hooks of
 /// others.
 #[must_use]
@@ -120,4 +167,48 @@ fn whole(text: &str) -> Option<i64> {
 
 fn are_texts(command: &[Shape<Text<'_>>]) -> bool {
     command.iter().all(|argument| argument.value().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::super::{Hook, ScriptHook, Task, Wait};
+    use super::*;
+    use serde_json::json;
+
+    fn command(hook: &ScriptHook<'_>) -> Vec<String> {
+        let hook = json!(Hook::Script(hook.clone()));
+        serde_json::from_value(hook["exec"]["command"].clone()).unwrap()
+    }
+
+    #[test]
+    fn the_long_script_is_read_and_given_a_report() {
+        let watch = Watch {
+            least_seconds: 1,
+            most_seconds: 8,
+            quiet_seconds: 2,
+            allowed_connections: 4,
+            extra_seconds: 0,
+        };
+        let hook = ScriptHook {
+            delay: Delay::Watched(watch),
+            task: Task::None,
+            wait: Wait::ForConnections { seconds: 9 },
+            report: None,
+        };
+        let plain = command(&hook);
+        assert_eq!(LongScript::of(&plain), Some(LongScript { watch, holds: true, report: "" }));
+        let reporting = ScriptHook { report: Some(Cow::Borrowed("/dev/log")), ..hook.clone() };
+        assert_eq!(LongScript::reporting(&plain, "/dev/log"), command(&reporting));
+        assert_eq!(LongScript::of(&command(&reporting)).unwrap().report, "/dev/log");
+        let quit = ScriptHook {
+            delay: Delay::Fixed { seconds: 1 },
+            task: Task::Own { command: Cow::Owned(vec!["true".to_owned()]) },
+            wait: Wait::No,
+            report: None,
+        };
+        assert_eq!(LongScript::of(&command(&quit)), None);
+        assert_eq!(LongScript::of(&["sleep".to_owned(), "5".to_owned()]), None);
+    }
 }
