@@ -5,11 +5,10 @@ mod fronts;
 mod wrong;
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use tempfile::TempDir;
+use prestop_test_support::command::{folder, stderr, stdout, with_input};
 
 const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
@@ -39,32 +38,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 fn piped(arguments: &[&str], input: &str) -> Output {
-    let mut child = prestop(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    folder
+    with_input(&mut prestop(arguments), input.as_bytes())
 }
 
 fn text(path: &Path) -> &str {

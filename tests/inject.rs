@@ -6,12 +6,10 @@ mod folders;
 mod lists;
 mod uninject;
 
-use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use tempfile::TempDir;
+use prestop_test_support::command::{folder, stderr, stdout, with_input};
 
 /// A whole Deployment of this name.
 fn deployment(name: &str) -> String {
@@ -48,34 +46,5 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn piped(arguments: &[&str], input: &str) -> Output {
-    let mut child = prestop(Path::new("."), arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    folder
+    with_input(&mut prestop(Path::new("."), arguments), input.as_bytes())
 }

@@ -141,7 +141,7 @@ fn decide_with<'a>(
     context.extends &= !stood_before.has_doubtful_hooks;
     let mut candidates = context.candidates(earlier.as_ref());
     let before = earlier.as_ref().map_or(grace_now, Status::grace_before_seconds);
-    order::put_in_order(&mut candidates, before, policy);
+    order::put_in_order(&mut candidates, before, &context);
     let needs = candidates.iter().filter(|candidate| candidate.is_injected()).map(Candidate::need);
     let grace =
         GracePeriod::covering(before, grace_now, needs, policy.maximum_grace_period_seconds);

@@ -1,5 +1,6 @@
 //! What the tests of prestop share.
 //!
+//! - `command`: runs that end, with their input and output
 //! - `process`: `prestop serve` as a process of the test, waiting, signals
 //! - `wire`: a client for it that sees every byte
 //! - `control_plane`: etcd and kube-apiserver as processes, and a client for the API
@@ -21,6 +22,7 @@
 )]
 
 pub mod cases;
+pub mod command;
 pub mod control_plane;
 pub mod helm;
 pub mod process;

@@ -131,11 +131,6 @@ impl<'a> ImageReference<'a> {
         components_from_the_end(self.repository).next().unwrap_or_default()
     }
 
-    /// What stands before the last component.
-    pub(super) fn folder(&self) -> Option<&'a [u8]> {
-        self.components_from_the_end().nth(1)
-    }
-
     /// The path's components from the last to the first, the registry at the end. Docker Hub's
     /// short names have the `library` folder that they stand for.
     fn components_from_the_end(&self) -> impl Iterator<Item = &'a [u8]> {
@@ -170,9 +165,9 @@ impl ImagePattern {
         self.text.as_bytes().get(self.last_from..).unwrap_or_default()
     }
 
-    /// What stands before the last component, if anything does.
-    pub(super) fn folder(&self) -> Option<&[u8]> {
-        components_from_the_end(&self.text).nth(1)
+    /// The components of the path, from the last to the first.
+    pub(super) fn components(&self) -> impl Iterator<Item = &[u8]> {
+        components_from_the_end(&self.text)
     }
 
     /// Whether the last component of an image's path has to be the pattern's own, letter for letter.

@@ -26,13 +26,16 @@ pub(super) struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wild {
     place: PatternPlace,
-    /// The component before the last, where the pattern has one that stands for no other.
-    folder: Option<Vec<u8>>,
-    /// No shorter name matches.
-    least_bytes: usize,
-    /// How the name begins, unless with the `*`.
-    first: Option<u8>,
+    /// No name without these matches.
+    name: Letters,
+    /// No path and registry without these match.
+    path: Letters,
 }
+
+/// Which characters a text has, a bit for each that a pattern can have. Nearly every image lacks one of
+/// those of a pattern that does not match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Letters(u64);
 
 /// A pattern's place: its entry in the list, and which one it is of the entry's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +74,7 @@ impl Index {
                 pattern.matches(image) && entry.is_for_tag(image.tag)
             })
         };
-        let (last, folder) = (image.last_component(), image.folder());
+        let last = image.last_component();
         let ending = |place: &PatternPlace| {
             get(place).map_or(&b""[..], |(_, pattern)| pattern.last_component())
         };
@@ -79,11 +82,12 @@ impl Index {
         let mut same_end = self.plain.iter().skip(from).take_while(|place| ending(place) == last);
         let plain = same_end.find(matching);
         let is_before = |wild: &&Wild| plain.is_none_or(|plain| wild.place < *plain);
+        let (name, path) = (Letters::of(last), Letters::of_image(image));
         let mut wild = self
             .wild
             .iter()
             .take_while(is_before)
-            .filter(|wild| wild.can_match(last, folder))
+            .filter(|wild| name.include(wild.name) && path.include(wild.path))
             .map(|wild| &wild.place)
             .filter(|place| get(place).is_some_and(|(_, pattern)| pattern.last_matches(last)));
         let wild = wild.find(matching);
@@ -98,20 +102,76 @@ const fn by_length(name: &[u8]) -> (usize, &[u8]) {
 
 impl Wild {
     fn new(place: PatternPlace, image: &ImagePattern) -> Self {
-        let component = image.last_component();
-        let is_plain = |folder: &&[u8]| !folder.contains(&b'*') && *folder != OFFICIAL;
+        // The folder of official images also matches those of the architectures.
+        let components = image.components().filter(|component| *component != OFFICIAL);
         Self {
             place,
-            folder: image.folder().filter(is_plain).map(<[u8]>::to_vec),
-            least_bytes: component.iter().filter(|byte| **byte != b'*').count(),
-            first: component.first().copied().filter(|byte| *byte != b'*'),
+            name: Letters::of(image.last_component()),
+            path: components.map(Letters::of).fold(Letters(0), Letters::and),
+        }
+    }
+}
+
+impl Letters {
+    fn of(text: &[u8]) -> Self {
+        text.iter().copied().map(Self::of_byte).fold(Self(0), Self::and)
+    }
+
+    /// Those of its path and its registry.
+    fn of_image(image: &ImageReference<'_>) -> Self {
+        Self::of(image.registry.as_bytes()).and(Self::of(image.repository.as_bytes()))
+    }
+
+    /// None for `*`, and for capitals, which only registries have and no pattern.
+    const fn of_byte(byte: u8) -> Self {
+        let bit = match byte {
+            b'a'..=b'z' => byte - b'a',
+            b'-'..=b':' => byte - b'-' + 26,
+            b'_' => 63,
+            _ => return Self(0),
+        };
+        Self(1 << bit)
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn include(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_includes_the_letters_of_each_pattern_that_matches_it() {
+        for (pattern, image) in [
+            ("*", "nginx"),
+            ("*nginx-ingress*", "x/my-nginx-ingress-2"),
+            ("bitnami*/n*", "bitnamilegacy/nginx:1"),
+            ("library/n*x", "nginx"),
+            ("library/n*", "arm64v8/nginx"),
+            ("docker.io/library/n*", "nginx"),
+            ("localhost:5000/a_b.*", "localhost:5000/a_b.c"),
+            ("registry.local:80/*", "Registry.local:80/registry.local:80/x"),
+        ] {
+            let pattern: ImagePattern = pattern.parse().unwrap();
+            let image = ImageReference::parse(image);
+            let place = PatternPlace { entry: 0, pattern: 0 };
+            let wild = Wild::new(place, &pattern);
+            if let Some(image) = image.filter(|image| pattern.matches(image)) {
+                assert!(Letters::of_image(&image).include(wild.path), "{pattern} {image:?}");
+                assert!(Letters::of(image.last_component()).include(wild.name), "{pattern}");
+            }
         }
     }
 
-    /// What nearly every name fails at.
-    fn can_match(&self, name: &[u8], folder: Option<&[u8]>) -> bool {
-        name.len() >= self.least_bytes
-            && self.folder.as_ref().is_none_or(|own| folder == Some(own))
-            && self.first.is_none_or(|first| name.first() == Some(&first))
+    #[test]
+    fn an_image_without_a_letter_of_the_pattern_is_ruled_out() {
+        let image = ImageReference::parse("nginx:distroless").unwrap();
+        assert!(!Letters::of_image(&image).include(Letters::of(b"*distroless*")));
     }
 }

@@ -7,12 +7,12 @@ pub(super) mod quit;
 
 use std::borrow::Cow;
 
-use crate::catalogue::{Hold, ImageReference, Profile, ProfileHook, Programs, Role};
+use crate::catalogue::{Hold, ImageReference, Profile, ProfileHook, Role};
 use crate::duration::Delay;
 use crate::policy::Policy;
 
 pub use self::form::Obstacle;
-pub(super) use self::form::{Asked, Sleep, termination_message};
+pub(super) use self::form::{Asked, ImagePrograms, Sleep, termination_message};
 use self::quit::{Chosen, Quit, Subject};
 use super::hook::recognised_watch;
 use super::hook_note::HookNote;
@@ -67,14 +67,12 @@ pub(super) struct Candidate<'a> {
     /// How much of the delay is for the drain of other containers.
     pub(super) drain_seconds: i64,
     pub(super) quiet_seconds: i64,
-    /// Why the hook can't look at connections, if it can't.
-    pub(super) obstacle: Option<Obstacle>,
     /// The delay was to be watched, and is not.
     pub(super) unwatched: Option<Obstacle>,
     pub(super) hold: Option<Asked>,
     pub(super) report: Option<Asked>,
     /// Which programs its image has.
-    pub(super) programs: Programs,
+    pub(super) programs: ImagePrograms<'a>,
     /// How long the application may take to finish, and who says so.
     pub(super) timeout: Option<(i64, Source)>,
     pub(super) profile: Option<&'a Profile>,
@@ -207,7 +205,7 @@ impl<'a> Context<'a> {
         let image = container.image.value().and_then(|image| ImageReference::parse(image));
         let image = image.as_ref();
         let timeout = self.timeout(own.quit_timeout_seconds, container);
-        let programs = self.programs(own.shell, image);
+        let programs = self.programs(own.shell, image.copied());
         let quiet_seconds = self.quiet_seconds(own.quiet_seconds);
         let report = self.report(&own);
         let (own_delay, own_hold, own_hook) = (own.delay, own.hold, own.own_hook);
@@ -253,9 +251,11 @@ impl<'a> Context<'a> {
             },
             Standing::OwnHook(_) | Standing::Earlier(_) | Standing::LeftAlone(_) => None,
         };
-        let obstacle = self.obstacle(programs, quit.as_ref());
+        let hold = self.hold(own_hold, profile, place(known));
+        let needs_shell = delay.is_range() || hold.is_some() || report.is_some();
+        let obstacle = if needs_shell { self.obstacle(programs, quit.as_ref()) } else { None };
         let asked = |from| Asked { from, obstacle };
-        let hold = self.hold(own_hold, profile, place(known)).map(asked);
+        let hold = hold.map(asked);
         // The application's own graceful stop is shorter than its requests.
         let takes_place = profile.is_some_and(|profile| profile.hold == Some(Hold::Connections));
         if takes_place && hold.is_some_and(Asked::is_possible) {
@@ -274,7 +274,6 @@ impl<'a> Context<'a> {
             delay_from,
             drain_seconds: 0,
             quiet_seconds,
-            obstacle,
             unwatched: obstacle.filter(|_| delay.is_range()),
             hold,
             report: report.map(asked),
@@ -309,11 +308,10 @@ impl<'a> Context<'a> {
             delay_from: Source::Default,
             drain_seconds: 0,
             quiet_seconds: 0,
-            obstacle: None,
             unwatched: None,
             hold: None,
             report: None,
-            programs: Programs::UNKNOWN,
+            programs: self.programs(None, None),
             timeout: None,
             profile: None,
             known: None,
@@ -415,7 +413,7 @@ impl Candidate<'_> {
             Standing::Earlier(earlier) => earlier.delay,
             Standing::OwnHook(_) | Standing::LeftAlone(_) => self.delay_seconds,
         };
-        (self.least_seconds, self.obstacle, self.unwatched) = (all, None, None);
+        (self.least_seconds, self.unwatched) = (all, None);
         (self.hold, self.report) = (None, None);
         if matches!(self.standing, Standing::Earlier(_))
             && let Some(watch) = self.earlier_hook().and_then(recognised_watch)

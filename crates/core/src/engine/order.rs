@@ -6,7 +6,7 @@ use crate::catalogue::Role;
 use crate::policy::Policy;
 
 use super::Source;
-use super::container::{Asked, Candidate, Ending, Place, Standing};
+use super::container::{Asked, Candidate, Context, Ending, Place, Standing};
 use super::grace::Need;
 use super::hook_note::HookNote;
 use super::own_hook::OwnHook;
@@ -45,20 +45,20 @@ impl Times {
 }
 
 /// Lengthens the delays of those who go later. `before` is the pod's own grace period.
-pub(super) fn put_in_order(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy) {
+pub(super) fn put_in_order(candidates: &mut [Candidate<'_>], before: i64, context: &Context<'_>) {
     let has =
         |wanted: fn(Place) -> bool| candidates.iter().any(|candidate| wanted(candidate.place));
     if has(|place| place == Place::Application(Some(Role::Backend)))
         && has(|place| place == Place::Application(Some(Role::Front)))
     {
-        delay_backends(candidates, before, policy);
+        delay_backends(candidates, before, context);
     }
     if candidates.iter().any(|candidate| matches!(candidate.place, Place::Sidecar { .. })) {
-        delay_sidecars(candidates, before, policy);
+        delay_sidecars(candidates, before, context);
     }
 }
 
-fn delay_backends(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy) {
+fn delay_backends(candidates: &mut [Candidate<'_>], before: i64, context: &Context<'_>) {
     let fronts = candidates
         .iter()
         .filter(|candidate| candidate.place == Place::Application(Some(Role::Front)))
@@ -78,22 +78,22 @@ fn delay_backends(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy
             delayed: fronts.delayed.max(own),
             ..fronts
         };
-        if candidate.can_watch_as(both) {
+        if candidate.can_watch_as(both, context) {
             let drained = both.delayed.saturating_add(fronts.drain);
-            candidate.stay_until(own, drained, Source::Backend, policy);
+            candidate.stay_until(own, drained, Source::Backend, context.policy);
             candidate.watch_as(both);
         } else {
-            candidate.stay_until(own, fronts.drained, Source::Backend, policy);
+            candidate.stay_until(own, fronts.drained, Source::Backend, context.policy);
             candidate.least_seconds = candidate.delay_seconds;
             if candidate.delay_from == Source::Backend {
-                let obstacle = candidate.obstacle.filter(|_| fronts.is_watched());
+                let obstacle = if fronts.is_watched() { candidate.obstacle(context) } else { None };
                 candidate.unwatched = candidate.unwatched.or(obstacle);
             }
         }
     }
 }
 
-fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy) {
+fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, context: &Context<'_>) {
     let applications = candidates
         .iter()
         .filter(|candidate| matches!(candidate.place, Place::Application(_)))
@@ -109,15 +109,20 @@ fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, policy: &Policy
             let delayed = with_margin(longest.delayed).max(own);
             candidate.delay_seconds = delayed;
             candidate.delay_from = Source::Sidecar;
-            if candidate.can_watch_as(longest) {
+            if candidate.can_watch_as(longest, context) {
                 let drained = with_margin(longest.delayed.saturating_add(longest.drain));
-                candidate.stay_until(delayed, drained, Source::Sidecar, policy);
+                candidate.stay_until(delayed, drained, Source::Sidecar, context.policy);
                 candidate.watch_as(longest);
             } else {
                 let drained = with_margin(longest.drained);
-                candidate.stay_until(delayed, drained, Source::Sidecar, policy);
+                candidate.stay_until(delayed, drained, Source::Sidecar, context.policy);
                 candidate.least_seconds = candidate.delay_seconds;
-                candidate.unwatched = candidate.obstacle.filter(|_| longest.is_watched());
+                let is_free = matches!(candidate.standing, Standing::Free(_));
+                candidate.unwatched = if is_free && longest.is_watched() {
+                    candidate.obstacle(context)
+                } else {
+                    None
+                };
             }
         }
     }
@@ -133,9 +138,9 @@ impl Candidate<'_> {
     }
 
     /// Whether it can watch as the others do, who do watch.
-    fn can_watch_as(&self, others: Times) -> bool {
+    fn can_watch_as(&self, others: Times, context: &Context<'_>) -> bool {
         let is_free = matches!(self.standing, Standing::Free(_));
-        is_free && others.is_watched() && self.obstacle.is_none()
+        is_free && others.is_watched() && self.obstacle(context).is_none()
     }
 
     /// Looks at the same counter in the same way as the others, so that its delay is over when theirs is;

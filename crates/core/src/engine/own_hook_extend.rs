@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::Source;
 use super::container::quit::Quit;
-use super::container::{Candidate, Context, Ending, Sleep};
+use super::container::{Candidate, Context, Ending, ImagePrograms, Sleep};
 use super::hook;
 use super::own_hook::{OwnHook, Rest};
 use super::own_hook_end::{Application, Effect};
 use super::own_hook_form::{Form, Program};
 use super::own_hook_problems::is_instant;
 use super::pod::PreStop;
-use crate::catalogue::{Presence, Programs};
+use crate::catalogue::Presence;
 use crate::policy::OwnHookRule;
 
 /// A longer hook is not kept in the status annotation.
@@ -43,7 +43,7 @@ impl<'a> Context<'a> {
         &self,
         own: Option<OwnHookRule>,
         hook: &'a PreStop<'a>,
-        programs: Programs,
+        programs: ImagePrograms<'_>,
         delay_from: Source,
     ) -> Result<Extension<'a>, Refusal> {
         let levels = [own, self.pod.own_hook, self.namespace.own_hook];
@@ -67,10 +67,10 @@ impl<'a> Context<'a> {
             Form::Delay { seconds } => {
                 Ok(Extension { original: hook, delay_seconds: seconds, delay_from, program: None })
             }
-            Form::Program(_) if programs.shell == Presence::Absent => {
+            Form::Program(_) if programs.get().shell == Presence::Absent => {
                 Err(Some("the image has no shell to run a delay before it"))
             }
-            Form::Program(_) if programs.sleep == Presence::Absent => Err(Some(NO_SLEEP)),
+            Form::Program(_) if programs.get().sleep == Presence::Absent => Err(Some(NO_SLEEP)),
             Form::Program(program) => Ok(Extension {
                 original: hook,
                 delay_seconds: program.after_seconds,

@@ -40,7 +40,7 @@ pub(super) fn of(
     // Which programs a Windows image has is not known.
     if let Some(Handler::Exec(exec)) = handler
         && !context.is_for_windows
-        && let Some(program) = absent(exec, candidate.programs)
+        && let Some(program) = absent(exec, candidate.programs.get())
     {
         let detail = format!("the image has no {program}");
         return vec![problem((ProblemCode::OwnHookCannotStart, detail))];

@@ -129,14 +129,15 @@ const WORKER_SHUTDOWN_TIMEOUT: &str = "worker_shutdown_timeout";
 /// Whether a variable of that name can say how long an application takes.
 pub(super) fn is_of_a_timeout(name: &str) -> bool {
     // Nearly every name fails at its first letter.
-    matches!(
-        name.as_bytes().first(),
-        Some(b'S' | b'Q' | b'A' | b'D' | b'U' | b'G' | b'J' | b'_' | b'C' | b'T')
-    ) && (name == GUNICORN_ARGUMENTS
-        || SECONDS.contains(&name)
-        || JAVA_OPTIONS.contains(&name)
-        || variable_property(name).is_some()
-        || Traefik::of_variable(name).is_some())
+    match name.as_bytes().first() {
+        Some(b'S' | b'Q') => variable_property(name).is_some(),
+        Some(b'A' | b'D' | b'U') => SECONDS.contains(&name),
+        Some(b'C' | b'J') => JAVA_OPTIONS.contains(&name),
+        Some(b'_') => JAVA_OPTIONS.contains(&name) || variable_property(name).is_some(),
+        Some(b'G') => name == GUNICORN_ARGUMENTS,
+        Some(b'T') => Traefik::of_variable(name).is_some(),
+        _ => false,
+    }
 }
 
 /// What the container's arguments say, else what its environment says.
@@ -449,6 +450,20 @@ mod tests {
 
     fn env(name: &str, value: &str) -> Option<(i64, &'static str)> {
         of(&json!({"env": [{"name": "OTHER", "value": "1"}, {"name": name, "value": value}]}))
+    }
+
+    #[test]
+    fn every_variable_that_is_looked_for_is_read() {
+        let known = SECONDS.iter().chain(&JAVA_OPTIONS).chain(&[GUNICORN_ARGUMENTS]);
+        let properties = PROPERTIES.iter().map(|property| property.name.to_ascii_uppercase());
+        let properties = properties.map(|name| name.replace('.', "_"));
+        for name in known.map(|name| (*name).to_owned()).chain(properties) {
+            assert!(is_of_a_timeout(&name), "{name}");
+        }
+        assert!(is_of_a_timeout("TRAEFIK_ENTRYPOINTS_WEB_TRANSPORT_LIFECYCLE_GRACETIMEOUT"));
+        for name in ["", "S", "SERVICE_HOST", "DATABASE_URL", "JAVA_HOME", "TZ", "é"] {
+            assert!(!is_of_a_timeout(name), "{name}");
+        }
     }
 
     #[test]

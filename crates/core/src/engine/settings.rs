@@ -3,14 +3,16 @@
 //! A value that can't be read is never fatal: it is told, and the next level applies. The full
 //! reference is `docs/rules.md`, section 3.
 
+mod unknown;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalogue::{Catalogue, Hold, Presence, Profile, Signal};
+use crate::catalogue::{Catalogue, Hold, Presence, Signal};
 use crate::duration::{self, Delay, Plain};
-use crate::nearest::nearest;
 use crate::policy::{HookReport, OwnHookRule, Policy};
 
+use self::unknown::{suggested_profile, unknown_annotation, unknown_label};
 use super::reason::{Problem, ProblemCode};
 use super::remembered::Remembered;
 use crate::view::{Shape, Text};
@@ -22,11 +24,6 @@ pub const INJECT_LABEL: &str = "prestop.dev/inject";
 /// The annotation that tells what was done to a pod.
 pub const STATUS_ANNOTATION: &str = "prestop.dev/status";
 
-/// The longest name that is compared with known ones, to suggest one. No setting and no profile has a
-/// longer one.
-const LONGEST_SUGGESTED: usize = 63;
-/// So many problems of one pod or namespace get a suggestion: comparing names takes time.
-const MOST_SUGGESTIONS: usize = 16;
 /// So many problems of a namespace are kept, since each of its pods reports them again.
 const MOST_NAMESPACE_PROBLEMS: usize = 32;
 /// A longer quit command is not read: the kernel takes 128 KiB for one argument, and each argument takes
@@ -551,63 +548,12 @@ fn is_known(choice: Option<&ProfileChoice>, catalogue: &Catalogue) -> bool {
     }
 }
 
-fn suggested_profile(
-    choice: Option<&ProfileChoice>,
-    policy: &Policy,
-    before: &[Problem],
-) -> String {
-    let wanted = match choice {
-        Some(ProfileChoice::Named(name)) => name,
-        _ => "",
-    };
-    let names = policy.catalogue.profiles().iter().map(|profile: &Profile| profile.name.as_str());
-    let names = names.chain(crate::catalogue::RESERVED_NAMES);
-    suggestion(wanted, names, str::to_owned, before)
-}
-
 fn bad_switch(place: &str) -> Problem {
     Problem::new(
         ProblemCode::InvalidValue,
         format!("{place} {INJECT_LABEL}"),
         "write enabled or disabled",
     )
-}
-
-fn unknown_label(place: &str, key: &str, before: &[Problem]) -> Problem {
-    let detail = if setting_of(key).is_some() || container_of(key).is_some() {
-        "settings are annotations".to_owned()
-    } else {
-        let name = key.split_once('/').map_or(key, |(_, name)| name);
-        suggestion(name, ["inject"], |_| INJECT_LABEL.to_owned(), before)
-    };
-    Problem::new(ProblemCode::UnknownKey, format!("{place} {key}"), detail)
-}
-
-fn unknown_annotation(place: &str, key: &str, before: &[Problem]) -> Problem {
-    let (domain, name) = key.split_once('/').unwrap_or((key, ""));
-    let known = Setting::ALL.map(Setting::name);
-    // `dealy.prestop.dev/web` means a container; `prestop.dev/dealy` a pod.
-    let detail = match domain.strip_suffix(DOMAIN).and_then(|start| start.strip_suffix('.')) {
-        None => suggestion(name, known, |name| format!("{DOMAIN}/{name}"), before),
-        Some(setting) => {
-            suggestion(setting, known, |setting| format!("{setting}.{DOMAIN}/{name}"), before)
-        }
-    };
-    Problem::new(ProblemCode::UnknownKey, format!("{place} {key}"), detail)
-}
-
-/// `did you mean ...?` with the known name that was probably meant, if there is one. `before` are the problems so far: their
-/// number and the length of the name bound the time that this takes.
-fn suggestion<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-    write: impl Fn(&str) -> String,
-    before: &[Problem],
-) -> String {
-    if name.len() > LONGEST_SUGGESTED || before.len() >= MOST_SUGGESTIONS {
-        return String::new();
-    }
-    nearest(name, known).map_or_else(String::new, |known| format!("did you mean {}?", write(known)))
 }
 
 #[cfg(test)]

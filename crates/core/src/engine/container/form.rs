@@ -10,7 +10,7 @@ use crate::engine::hook_note::HookNote;
 use crate::engine::pod::Container;
 use crate::engine::reason::{ContainerReason, Problem, ProblemCode};
 use crate::engine::settings::Level;
-use crate::policy::{HookReport, KubernetesVersion, SleepAction};
+use crate::policy::{HookReport, KubernetesVersion, Policy, SleepAction};
 
 /// How long a watched delay has to be quiet where nobody says otherwise.
 const DEFAULT_QUIET_SECONDS: i64 = 5;
@@ -57,7 +57,44 @@ impl Asked {
     }
 }
 
+/// Which programs the image of a container has, looked up when a hook needs one of them: most do not.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) struct ImagePrograms<'a> {
+    image: Option<ImageReference<'a>>,
+    /// What the container's author says.
+    own: Option<Presence>,
+    /// What is said about all containers of the pod.
+    all: Option<Presence>,
+    policy: &'a Policy,
+}
+
+impl ImagePrograms<'_> {
+    /// What the container's author says, what is known about the image, what is said about the whole pod,
+    /// namespace or installation.
+    pub(in crate::engine) fn get(self) -> Programs {
+        let both = |presence| Programs { shell: presence, sleep: presence };
+        if let Some(own) = self.own {
+            return both(own);
+        }
+        if self.all == Some(Presence::Absent) {
+            return both(Presence::Absent);
+        }
+        let catalogue = &self.policy.catalogue;
+        let known = self.image.map_or(Programs::UNKNOWN, |image| catalogue.programs(&image));
+        match self.all {
+            // It is said about all containers, also about a sidecar whose image is known better.
+            Some(Presence::Present) if !known.lack_something() => both(Presence::Present),
+            _ => known.or(self.policy.default_shell),
+        }
+    }
+}
+
 impl Candidate<'_> {
+    /// Why its hook can't look at connections, if it can't.
+    pub(in crate::engine) fn obstacle(&self, context: &Context<'_>) -> Option<Obstacle> {
+        if self.holds() { None } else { context.obstacle(self.programs, self.quit.as_ref()) }
+    }
+
     /// Reports what somebody asked for in an annotation and the hook can't do.
     pub(in crate::engine) fn tell_what_is_left_out(&self, context: &mut Context<'_>) {
         let unwatched = self.unwatched.map(|obstacle| (self.delay_from, obstacle));
@@ -116,38 +153,29 @@ impl fmt::Display for Obstacle {
     }
 }
 
-impl Context<'_> {
-    /// The programs of an image: what the container's author says, what is known about the image, what is
-    /// said about the whole pod, namespace or installation.
+impl<'a> Context<'a> {
     pub(super) fn programs(
         &self,
         own: Option<Presence>,
-        image: Option<&ImageReference<'_>>,
-    ) -> Programs {
-        let both = |presence| Programs { shell: presence, sleep: presence };
-        let known = image.map_or(Programs::UNKNOWN, |image| self.policy.catalogue.programs(image));
-        if let Some(own) = own {
-            return both(own);
-        }
-        match self.pod.shell.or(self.namespace.shell) {
-            Some(Presence::Absent) => both(Presence::Absent),
-            // It is said about all containers, also about a sidecar whose image is known better.
-            Some(Presence::Present) if !known.lack_something() => both(Presence::Present),
-            Some(Presence::Present | Presence::Unknown) | None => {
-                known.or(self.policy.default_shell)
-            }
-        }
+        image: Option<ImageReference<'a>>,
+    ) -> ImagePrograms<'a> {
+        let all = self.pod.shell.or(self.namespace.shell);
+        ImagePrograms { image, own, all, policy: self.policy }
     }
 
     /// How a delay can be made, if it is the delay alone.
-    pub(in crate::engine) fn sleep(&self, programs: Programs, quit: Option<&Quit<'_>>) -> Sleep {
+    pub(in crate::engine) fn sleep(
+        &self,
+        programs: ImagePrograms<'_>,
+        quit: Option<&Quit<'_>>,
+    ) -> Sleep {
         if self.policy.has_sleep_action() {
             return Sleep::Action;
         }
         if self.is_for_windows {
             return Sleep::Impossible(ContainerReason::Windows);
         }
-        if quit.is_some() || programs.sleep != Presence::Absent {
+        if quit.is_some() || programs.get().sleep != Presence::Absent {
             return Sleep::Program;
         }
         // A kubelet that does not know the action fails as the program would.
@@ -162,12 +190,22 @@ impl Context<'_> {
     }
 
     /// Why the hook can't look at the pod's connections, if it can't. A quit needs the same shell.
-    pub(super) fn obstacle(&self, programs: Programs, quit: Option<&Quit<'_>>) -> Option<Obstacle> {
+    pub(super) fn obstacle(
+        &self,
+        programs: ImagePrograms<'_>,
+        quit: Option<&Quit<'_>>,
+    ) -> Option<Obstacle> {
         if self.is_for_windows {
-            Some(Obstacle::Windows)
-        } else if self.spec.is_on_host_network() {
-            Some(Obstacle::HostNetwork)
-        } else if quit.is_some() || programs.are_there() {
+            return Some(Obstacle::Windows);
+        }
+        if self.spec.is_on_host_network() {
+            return Some(Obstacle::HostNetwork);
+        }
+        if quit.is_some() {
+            return None;
+        }
+        let programs = programs.get();
+        if programs.are_there() {
             None
         } else if programs.lack_something() {
             Some(Obstacle::NoShell)

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::{Context, Ending};
-use crate::catalogue::{FoundBy, ImageReference, Profile, ProfileHook, Programs, QuitWhen, Signal};
+use super::{Context, Ending, ImagePrograms};
+use crate::catalogue::{FoundBy, ImageReference, Profile, ProfileHook, QuitWhen, Signal};
 use crate::engine::Source;
 use crate::engine::hook_note::HookNote;
 use crate::engine::pod::Container;
@@ -35,7 +35,7 @@ pub(super) struct Subject<'c, 'a> {
     pub(super) name: &'a str,
     pub(super) container: &'a Container<'a>,
     pub(super) image: Option<&'c ImageReference<'a>>,
-    pub(super) programs: Programs,
+    pub(super) programs: ImagePrograms<'a>,
     /// The profile that was chosen, else the one of image or name.
     pub(super) profile: Option<&'a Profile>,
     pub(super) stop_signal: StopSignal,
@@ -229,6 +229,6 @@ impl Subject<'_, '_> {
 
     /// Whether the image has what the script needs, or nobody knows that it has not.
     fn can_run_script(&self) -> bool {
-        !self.programs.lack_something()
+        !self.programs.get().lack_something()
     }
 }
