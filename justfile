@@ -80,6 +80,11 @@ bench-api *arguments:
     tests/tools/install
     bench/run api {{arguments}}
 
+# `prestop audit` over 10,000 Deployments with Services, beside kube-score.
+bench-audit *arguments:
+    cargo build --release --locked
+    bench/audit {{arguments}}
+
 # What may not get worse: instructions, allocations, size; --update writes the baseline.
 bench-gate *arguments:
     bench/run gate {{arguments}}

@@ -20,7 +20,7 @@ use clap_complete::Shell;
 use prestop_core::engine::template::KindName;
 use prestop_core::policy::KubernetesVersion;
 
-pub(crate) use self::audit::{AuditArguments, CertaintyBar, FailOn};
+pub(crate) use self::audit::{AuditArguments, AuditForm, CertaintyBar, FailOn, SuggestForm};
 pub(crate) use self::cluster::ClusterArguments;
 pub(crate) use self::listen::ListenAddress;
 pub(crate) use self::manifests::{ManifestArguments, UninjectArguments};

@@ -123,15 +123,20 @@ fn unopened(path: &Path, error: &io::Error) -> anyhow::Error {
 }
 
 /// The policy of a configuration file, or the built-in one.
-fn policy(config: Option<&Path>) -> anyhow::Result<Policy> {
-    let Some(path) = config else { return Ok(Policy::built_in()) };
+fn policy(path: Option<&Path>) -> anyhow::Result<Policy> {
+    Ok(config(path)?.map_or_else(Policy::built_in, Config::into_policy))
+}
+
+/// A configuration file.
+fn config(path: Option<&Path>) -> anyhow::Result<Option<Config>> {
+    let Some(path) = path else { return Ok(None) };
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| unopened(path, &error));
     let text = text.context("configuration")?;
     let config = Config::parse(&text).map_err(|error| {
         anyhow::anyhow!("configuration can't be used\n{}", error.in_file(&name))
     })?;
-    Ok(config.into_policy())
+    Ok(Some(config))
 }
 
 /// One message on standard error. There is nobody to tell if that fails.

@@ -4,6 +4,7 @@
 //! Three steps, each with all of its errors at once: the text becomes a tree (`document`), the
 //! tree is held against the schema (`shape`), the values against the rules (`rules`).
 
+mod audit;
 mod bounded;
 mod certificates;
 mod document;
@@ -16,6 +17,7 @@ mod shape;
 
 use std::sync::LazyLock;
 
+use prestop_core::audit::Ignore;
 use prestop_core::policy::Policy;
 use serde_json::Value;
 
@@ -33,6 +35,7 @@ pub use self::profiles::{DELAY_PATTERN, DURATION_PATTERN};
 pub struct Config {
     policy: Policy,
     settings: ServeSettings,
+    ignores: Vec<Ignore>,
 }
 
 impl Config {
@@ -43,7 +46,7 @@ impl Config {
     /// wrong type, or when values are out of bounds or don't go together.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         match read(text) {
-            Ok((policy, settings)) => Ok(Self { policy, settings }),
+            Ok(config) => Ok(config),
             Err(findings) => Err(ConfigError::new(text, findings)),
         }
     }
@@ -55,6 +58,12 @@ impl Config {
         self.policy
     }
 
+    /// Findings of the audit that are accepted.
+    #[must_use]
+    pub fn ignores(&self) -> &[Ignore] {
+        &self.ignores
+    }
+
     /// The same, and how the server runs.
     #[must_use]
     pub fn into_parts(self) -> (Policy, ServeSettings) {
@@ -62,7 +71,7 @@ impl Config {
     }
 }
 
-fn read(text: &str) -> Result<(Policy, ServeSettings), Vec<Finding>> {
+fn read(text: &str) -> Result<Config, Vec<Finding>> {
     static SCHEMA: LazyLock<Value> = LazyLock::new(json_schema);
     let document = document::read(text).map_err(|finding| vec![finding])?;
     check_shape(&document, &SCHEMA)?;

@@ -1,8 +1,15 @@
 //! Each rule fires on one change of a manifest that is all right, and the advice mends it.
 
+mod formats;
+mod ignores;
+mod mended;
+mod random;
+mod rehearsed;
+mod suggested;
+
 use std::collections::BTreeSet;
 
-use prestop_core::audit::{Audit, Certainty, Finding, Rule, Setting};
+use prestop_core::audit::{Audit, Certainty, Finding, Ignore, Rule, Setting};
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::objects;
 use prestop_core::fronts::{FrontTable, Search, Surroundings};
@@ -61,6 +68,10 @@ fn apply(objects: &mut [Value], changes: &[(String, Value)]) {
 }
 
 fn findings(objects_: &[Value], policy: &Policy) -> Vec<Finding> {
+    findings_without(objects_, policy, &[])
+}
+
+fn findings_without(objects_: &[Value], policy: &Policy, ignores: &[Ignore]) -> Vec<Finding> {
     let mut around = Surroundings::new(FrontTable::built_in(), "default");
     let mut setting = Setting::default();
     for object in objects_ {
@@ -68,8 +79,13 @@ fn findings(objects_: &[Value], policy: &Policy) -> Vec<Finding> {
         around.add(text("apiVersion"), text("kind"), object);
         setting.add(text("apiVersion"), text("kind"), object, "default");
     }
-    let audit =
-        Audit { search: Search::new(&around), setting: &setting, policy, namespace: "default" };
+    let audit = Audit {
+        search: Search::new(&around),
+        setting: &setting,
+        policy,
+        namespace: "default",
+        ignores,
+    };
     let namespace = NamespaceSettings::default();
     let found = objects_.iter().flat_map(objects).filter_map(|object| object.workload(&[]));
     found.flat_map(|workload| audit.workload(&workload, &namespace)).collect()
@@ -144,6 +160,11 @@ fn of_hooks() -> Vec<Case> {
             vec![(pod("/os"), json!({"name": "linux"}))],
         ),
         (
+            Rule::StopSignalDropped,
+            vec![(web("/lifecycle/stopSignal"), json!("SIGQUIT"))],
+            vec![(web("/lifecycle/stopSignal"), json!("SIGTERM"))],
+        ),
+        (
             Rule::HookFillsGrace,
             vec![sleep(60)],
             vec![(pod("/terminationGracePeriodSeconds"), json!(90))],
@@ -215,9 +236,87 @@ fn of_pods() -> Vec<Case> {
             )],
         ),
         (
+            Rule::LocalPolicy,
+            vec![
+                local("/1/spec/type", json!("NodePort")),
+                local("/1/spec/externalTrafficPolicy", json!("Local")),
+                hook(&json!({"sleep": {"seconds": 10}})),
+            ],
+            vec![hook(&json!({"sleep": {"seconds": 20}}))],
+        ),
+        (
+            Rule::LocalPolicy,
+            vec![
+                local("/1/spec/internalTrafficPolicy", json!("Local")),
+                (web("/lifecycle"), json!({})),
+            ],
+            vec![local("/1/spec/internalTrafficPolicy", json!("Cluster"))],
+        ),
+        (
+            Rule::NewPodsTooEarly,
+            vec![local(
+                "/1/metadata/annotations",
+                json!({"cloud.google.com/neg": "{\"exposed_ports\": {}}"}),
+            )],
+            vec![local("/0/spec/minReadySeconds", json!(60))],
+        ),
+        (
             Rule::WorkerWithDelay,
             vec![local("/1/spec/selector", json!({"app": "other"}))],
             vec![hook(&json!({"sleep": {"seconds": 0}}))],
+        ),
+    ]
+}
+
+fn of_sidecars() -> Vec<Case> {
+    let beside = |lifecycle: Value| {
+        let mut container = good()[0].pointer(&WEB[2..]).unwrap().clone();
+        container["ports"] = json!([{"containerPort": 80}]);
+        let proxy =
+            json!({"name": "istio-proxy", "image": "istio/proxyv2:1.20.0", "lifecycle": lifecycle});
+        (pod("/containers"), json!([container, proxy]))
+    };
+    let native = |command: &[&str]| {
+        let hook = json!({"preStop": {"exec": {"command": command}}});
+        let proxy = json!({"name": "envoy", "restartPolicy": "Always", "lifecycle": hook});
+        (pod("/initContainers"), json!([{"name": "setup"}, proxy]))
+    };
+    let annotations = |text: &str| {
+        ("/0/spec/template/metadata/annotations".to_owned(), json!({"proxy.istio.io/config": text}))
+    };
+    vec![
+        (
+            Rule::SidecarStopsFirst,
+            vec![beside(json!({}))],
+            vec![beside(json!({"preStop": {"sleep": {"seconds": 20}}}))],
+        ),
+        (
+            Rule::SidecarStopsFirst,
+            vec![beside(json!({})), annotations("terminationDrainDuration: 5s")],
+            vec![annotations("concurrency: 2\nterminationDrainDuration: 30s\n")],
+        ),
+        (
+            Rule::NativeSidecarQuits,
+            vec![native(&["sh", "-c", "kill 1"])],
+            vec![native(&["curl", "-X", "POST", "http://127.0.0.1:9901/drain_listeners?graceful"])],
+        ),
+    ]
+}
+
+fn of_ignores() -> Vec<Case> {
+    let annotated = |text: &str| {
+        ("/0/metadata/annotations".to_owned(), json!({"audit.prestop.dev/ignore": text}))
+    };
+    let none = || vec![("/0/metadata/annotations".to_owned(), json!({}))];
+    vec![
+        (Rule::IgnoreNotUsable, vec![annotated(r#"{"recreate": " "}"#)], none()),
+        (Rule::IgnoreNotUsable, vec![annotated(r#"{"recrate": "by design"}"#)], none()),
+        (Rule::IgnoreNotUsable, vec![annotated(r#"{"recreate": 5}"#)], none()),
+        (Rule::IgnoreNotUsable, vec![annotated("recreate")], none()),
+        (
+            Rule::IgnoreStale,
+            vec![annotated(r#"{"recreate": "by design"}"#)],
+            vec![("/0/spec/strategy".to_owned(), json!({"type": "Recreate"}))],
         ),
     ]
 }
@@ -292,7 +391,7 @@ fn nothing_is_said_about_a_manifest_that_is_all_right() {
 
 #[test]
 fn every_rule_fires_alone_and_its_advice_mends_it() {
-    let cases = [of_hooks(), of_pods(), of_rollouts()].concat();
+    let cases = [of_hooks(), of_pods(), of_sidecars(), of_rollouts(), of_ignores()].concat();
     let mut seen: BTreeSet<_> = cases.iter().map(|(rule, ..)| *rule).collect();
     for (rule, broken, mended) in cases {
         let mut objects = good();
@@ -312,12 +411,18 @@ fn every_rule_fires_alone_and_its_advice_mends_it() {
     let new = Policy { kubernetes_version: "1.30".parse().ok(), ..policy() };
     assert_eq!(findings(&good(), &new), []);
     seen.insert(Rule::SleepNotKnown);
+    let mut objects = good();
+    apply(&mut objects, &[(web("/readinessProbe"), json!({"exec": {"command": ["true"]}}))]);
+    let frozen = Policy { kubernetes_version: "1.35".parse().ok(), ..policy() };
+    assert_eq!(ids(&findings(&objects, &frozen)), ["exec-readiness-frozen"]);
+    assert_eq!(findings(&objects, &policy()), []);
+    seen.insert(Rule::ExecReadinessFrozen);
     assert_eq!(seen, Rule::ALL.iter().copied().collect(), "every rule has a case here");
 }
 
 #[test]
 fn pods_that_nobody_sends_requests_to_are_left_alone() {
-    for (_, broken, _) in [of_hooks(), of_pods()].concat() {
+    for (_, broken, _) in [of_hooks(), of_pods(), of_sidecars()].concat() {
         let mut objects = good();
         apply(&mut objects, &broken);
         apply(&mut objects, &[("/1/spec/selector".to_owned(), json!({"app": "other"}))]);

@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/policy", &["catalogue", "duration"]),
     ("core/engine", &["policy", "catalogue", "duration", "nearest", "view"]),
     ("core/fronts", &["engine", "catalogue", "duration"]),
-    ("core/audit", &["fronts", "engine", "policy", "catalogue", "duration", "view"]),
+    ("core/audit", &["fronts", "engine", "policy", "catalogue", "duration", "nearest", "view"]),
     ("core/admission", &["engine", "policy", "view"]),
     ("prestop/config", &["webhook"]),
     ("prestop/webhook", &["cluster"]),

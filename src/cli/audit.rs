@@ -6,8 +6,6 @@ use clap::{Args, ValueEnum};
 use prestop_core::engine::template::KindName;
 use prestop_core::policy::KubernetesVersion;
 
-use super::ReadingForm;
-
 /// What `prestop audit` is told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -15,6 +13,10 @@ Examples:
   prestop audit manifests/
   helm template shop | prestop audit -
   prestop audit --fail-on warning --certainty certain -o json manifests/
+  prestop audit -o sarif manifests/ >prestop.sarif
+  prestop audit --suggest kubectl manifests/
+  prestop audit --write-baseline baseline.json manifests/
+  prestop audit --baseline baseline.json manifests/
   prestop audit --explain quit-without-wait
 
 Workloads that nothing sends requests to are left alone. Without any Service of its namespace in the input
@@ -25,7 +27,7 @@ Exit status: 0 no finding at the bar, 1 findings, 2 wrong usage, 3 bad input: a 
 understood (the others are read), or no document at all.")]
 pub(crate) struct AuditArguments {
     /// Files, folders (searched for .yaml, .yml and .json), or - for standard input.
-    #[arg(required_unless_present_any = ["filenames", "explain", "rules"], value_name = "FILE|FOLDER|-")]
+    #[arg(required_unless_present_any = ["filenames", "explain", "rules", "schema"], value_name = "FILE|FOLDER|-")]
     pub(crate) paths: Vec<PathBuf>,
     /// The same, as kubectl has it.
     #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
@@ -42,7 +44,19 @@ pub(crate) struct AuditArguments {
     /// List all rules.
     #[arg(long, conflicts_with_all = ["paths", "filenames", "explain"])]
     pub(crate) rules: bool,
-    /// The configuration file, for delays and profiles of your own.
+    /// Print the JSON Schema of -o json.
+    #[arg(long, conflicts_with_all = ["paths", "filenames", "explain", "rules"])]
+    pub(crate) schema: bool,
+    /// A report of -o json or --write-baseline: its findings do not count.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Write the findings to a file for --baseline, and exit with status 0.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["explain", "rules", "schema"])]
+    pub(crate) write_baseline: Option<PathBuf>,
+    /// Print labels and annotations that mend what prestop mends, instead of the findings.
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with = "output")]
+    pub(crate) suggest: Option<SuggestForm>,
+    /// The configuration file, for delays and profiles of your own, and for what is to be ignored.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The version of the API server.
@@ -55,8 +69,40 @@ pub(crate) struct AuditArguments {
     #[arg(long = "kind", value_name = "KIND.GROUP")]
     pub(crate) kinds: Vec<KindName>,
     /// What to print.
-    #[arg(short, long, value_enum, default_value_t = ReadingForm::Text)]
-    pub(crate) output: ReadingForm,
+    #[arg(short, long, value_enum, default_value_t = AuditForm::Text)]
+    pub(crate) output: AuditForm,
+}
+
+/// What `audit` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditForm {
+    /// For people.
+    Text,
+    /// For machines; --schema prints its JSON Schema.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, for test reports of pipelines.
+    Junit,
+    /// Workflow commands: annotations in pull requests on GitHub.
+    Github,
+    /// A table for comments and summaries.
+    Markdown,
+    /// PolicyReport (wgpolicyk8s.io/v1alpha2), to be applied.
+    Policyreport,
+    /// Report (openreports.io/v1alpha1), to be applied.
+    Openreports,
+}
+
+/// How `audit --suggest` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SuggestForm {
+    /// Strategic merge patches.
+    Patch,
+    /// A component of kustomize.
+    Kustomize,
+    /// Commands.
+    Kubectl,
 }
 
 /// The least severity that counts.

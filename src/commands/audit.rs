@@ -1,27 +1,42 @@
 //! `prestop audit`: which workloads of manifests drop requests, why, and what mends it.
 
+mod baseline;
+mod github;
+mod json;
+mod junit;
+mod located;
+mod markdown;
+mod policy_report;
+mod rehearsal;
 mod report;
 mod rules;
+mod sarif;
+mod shell;
+mod suggest;
+mod text;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::rc::Rc;
 
-use prestop_core::audit::{Audit, Certainty, Finding, Mend, Setting, Severity};
+use anyhow::Context;
+use prestop_core::audit::{Audit, Finding, Ignore, Setting};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::settings::NamespaceSettings;
-use prestop_core::engine::template::{Object, objects_of_item};
-use prestop_core::fronts::{FrontTable, Search, Surroundings};
+use prestop_core::engine::template::{Object, Workload, objects_of_item};
+use prestop_core::fronts::{FrontTable, Need, PodShape, Search, Surroundings, need};
 use prestop_core::policy::{NamespaceRule, Policy};
 use prestop_manifest::Document;
 use serde_json::{Value, json};
 
+use self::baseline::Baseline;
+use self::located::Places;
+use self::report::{Audited, Bar, LONGEST_NAME, Located, Report, State};
 use super::objects::{self, Found, Place};
 use super::{Exit, tell};
-use crate::cli::{AuditArguments, CertaintyBar, FailOn, ReadingForm};
-
-/// Names come from users; Kubernetes' own are shorter.
-const LONGEST_NAME: usize = 300;
+use crate::cli::{AuditArguments, AuditForm};
 
 /// A workload that is audited when everything was read.
 struct Kept {
@@ -35,14 +50,14 @@ struct Kept {
     kind: String,
 }
 
-/// What was found about one workload.
-struct Audited {
-    place: Place,
-    kind: String,
-    namespace: String,
-    name: String,
-    /// Each with the line of its field.
-    findings: Vec<(Finding, usize)>,
+/// Everything that workloads are audited with.
+struct Auditor<'a> {
+    arguments: &'a AuditArguments,
+    audit: Audit<'a, 'static>,
+    namespaces: &'a HashMap<String, NamespaceSettings>,
+    places: Places,
+    /// For each entry of the configuration whether it ignored anything.
+    used_ignores: Vec<bool>,
 }
 
 /// Audits everything that the arguments name, or explains rules.
@@ -53,14 +68,22 @@ pub(super) fn run(arguments: &AuditArguments) -> anyhow::Result<Exit> {
         out.flush()?;
         return Ok(Exit::Done);
     }
+    if arguments.schema {
+        writeln!(out, "{:#}", json::schema())?;
+        out.flush()?;
+        return Ok(Exit::Done);
+    }
     if !arguments.explain.is_empty() {
         return rules::explain(&arguments.explain, &mut out);
     }
+    let config = super::config(arguments.config.as_deref())?;
+    let ignores = config.as_ref().map_or(&[][..], |config| config.ignores()).to_vec();
     let policy = Policy {
         kubernetes_version: Some(arguments.kubernetes_version),
         namespaces: NamespaceRule::NotDisabled,
-        ..super::policy(arguments.config.as_deref())?
+        ..config.map_or_else(Policy::built_in, |config| config.into_policy())
     };
+    let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
     let mut around = Surroundings::new(FrontTable::built_in(), &arguments.namespace);
     let mut setting = Setting::default();
     let mut namespaces = HashMap::new();
@@ -76,24 +99,76 @@ pub(super) fn run(arguments: &AuditArguments) -> anyhow::Result<Exit> {
         setting.add(api_version, kind, object.value(), &arguments.namespace);
         namespaces.extend(object.namespace_settings());
     })?;
-    let audit = Audit {
-        search: Search::new(&around),
-        setting: &setting,
-        policy: &policy,
-        namespace: &arguments.namespace,
+    let mut auditor = Auditor {
+        arguments,
+        audit: Audit {
+            search: Search::new(&around),
+            setting: &setting,
+            policy: &policy,
+            namespace: &arguments.namespace,
+            ignores: &ignores,
+        },
+        namespaces: &namespaces,
+        places: Places::default(),
+        used_ignores: vec![false; ignores.len()],
     };
-    let mut audited: Vec<_> =
-        kept.iter().filter_map(|kept| audit_one(kept, &audit, &namespaces, arguments)).collect();
+    let mut workloads: Vec<_> = kept.iter().filter_map(|kept| auditor.audited(kept)).collect();
+    tell_stale(&ignores, &auditor.used_ignores);
+    let gone = baseline.map_or_else(Vec::new, |baseline| baseline.apply(&mut workloads));
     // The worst first; what is equally bad in the order of the input.
-    audited.sort_by_key(|audited| std::cmp::Reverse(audited.worst()));
-    match arguments.output {
-        ReadingForm::Text => report::write_text(&audited, &mut out)?,
-        ReadingForm::Json => report::write_json(&audited, &mut out)?,
+    workloads.sort_by_key(|audited| std::cmp::Reverse(audited.worst()));
+    let bar = Bar::of(arguments);
+    let report = Report { workloads, gone, bar, is_complete: exit == Exit::Done };
+    let is_enabled = |name: &str| namespaces.get(name).is_some_and(NamespaceSettings::is_enabled);
+    match arguments.suggest {
+        Some(form) => suggest::write(&report, form, is_enabled, &mut out)?,
+        None => write(&report, arguments.output, &mut out)?,
     }
     out.flush()?;
-    let is_found =
-        audited.iter().any(|it| it.findings.iter().any(|(it, _)| is_at_bar(it, arguments)));
-    Ok(if exit == Exit::Done && is_found { Exit::Found } else { exit })
+    let is_accepted = arguments.write_baseline.is_some();
+    if let Some(path) = &arguments.write_baseline {
+        write_baseline(&report, path)?;
+    }
+    Ok(if exit == Exit::Done && report.fails() && !is_accepted { Exit::Found } else { exit })
+}
+
+fn write(report: &Report, form: AuditForm, out: &mut impl Write) -> io::Result<()> {
+    match form {
+        AuditForm::Text => text::write(report, out),
+        AuditForm::Json => json::write(report, out),
+        AuditForm::Sarif => sarif::write(report, out),
+        AuditForm::Junit => junit::write(report, out),
+        AuditForm::Github => github::write(report, out),
+        AuditForm::Markdown => markdown::write(report, out),
+        AuditForm::Policyreport => {
+            policy_report::write(report, policy_report::Form::PolicyReport, out)
+        }
+        AuditForm::Openreports => {
+            policy_report::write(report, policy_report::Form::OpenReport, out)
+        }
+    }
+}
+
+fn write_baseline(report: &Report, path: &Path) -> anyhow::Result<()> {
+    let name = path.display();
+    let file = File::create(path).with_context(|| format!("baseline {name}"))?;
+    let mut file = io::BufWriter::new(file);
+    json::write(report, &mut file).and_then(|()| file.flush())?;
+    tell(&format!(
+        "note: the findings are in {name}; --baseline {name} leaves them out from now on"
+    ));
+    Ok(())
+}
+
+/// An entry may be for other inputs; whoever has all of them in one takes it out.
+fn tell_stale(ignores: &[Ignore], used: &[bool]) {
+    for (ignore, _) in ignores.iter().zip(used).filter(|(_, is_used)| !**is_used) {
+        let id = ignore.rule.text().id;
+        let reason = printable(&ignore.reason, LONGEST_NAME);
+        tell(&format!(
+            "note: audit.ignore of the configuration ignores nothing here: {id} ({reason})"
+        ));
+    }
 }
 
 /// A workload for later, unless it is none of a manifest.
@@ -121,76 +196,52 @@ fn keep(
     })
 }
 
-fn audit_one(
-    kept: &Kept,
-    audit: &Audit<'_, '_>,
-    namespaces: &HashMap<String, NamespaceSettings>,
-    arguments: &AuditArguments,
-) -> Option<Audited> {
-    let list = json!({"apiVersion": kept.api_version, "kind": format!("{}List", kept.kind)});
-    let objects = objects_of_item(&kept.object, &list, "");
-    let workload =
-        objects.first().and_then(|object: &Object<'_>| object.workload(&arguments.kinds))?;
-    let namespace = workload.namespace.unwrap_or(&arguments.namespace);
-    let unknown = NamespaceSettings::default();
-    let findings = audit.workload(&workload, namespaces.get(namespace).unwrap_or(&unknown));
-    let lines = if findings.is_empty() { HashMap::new() } else { kept.document.lines() };
-    let line = |pointer: &str| {
-        let mut pointer = format!("{}{pointer}", kept.pointer);
-        // What is not there is to be added to what is around it.
-        while !pointer.is_empty() && !lines.contains_key(&pointer) {
-            pointer.truncate(pointer.rfind('/').unwrap_or_default());
+impl Auditor<'_> {
+    fn audited(&mut self, kept: &Kept) -> Option<Audited> {
+        let list = json!({"apiVersion": kept.api_version, "kind": format!("{}List", kept.kind)});
+        let objects = objects_of_item(&kept.object, &list, "");
+        let workload = objects
+            .first()
+            .and_then(|object: &Object<'_>| object.workload(&self.arguments.kinds))?;
+        let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
+        let unknown = NamespaceSettings::default();
+        let settings = self.namespaces.get(namespace).unwrap_or(&unknown);
+        let findings = self.audit.workload(&workload, settings);
+        self.note_ignores(&findings, &workload, namespace);
+        let pod = PodShape::of(&workload, &self.arguments.namespace);
+        let need = need(&self.audit.search.fronts(&pod));
+        let findings = findings.into_iter().map(|it| self.located(it, kept, &workload, need));
+        let findings = findings.collect();
+        Some(Audited {
+            place: kept.place.clone(),
+            api_version: kept.api_version.clone(),
+            kind: kept.kind.clone(),
+            namespace: namespace.to_owned(),
+            name: workload.name.to_owned(),
+            has_namespace: workload.namespace.is_some(),
+            findings,
+        })
+    }
+
+    fn located(
+        &mut self,
+        finding: Finding,
+        kept: &Kept,
+        workload: &Workload<'_>,
+        need: Need,
+    ) -> Located {
+        let pointer = format!("{}{}", kept.pointer, finding.pointer);
+        let at = self.places.of(&kept.document, &kept.place, &pointer);
+        let (catalogue, file) = (&self.audit.policy.catalogue, &kept.place.file);
+        let rehearsal = rehearsal::line(&finding, workload, need, catalogue, file);
+        let state = if finding.ignored.is_some() { State::Ignored } else { State::Open };
+        Located { finding, at, state, rehearsal }
+    }
+
+    fn note_ignores(&mut self, findings: &[Finding], workload: &Workload<'_>, namespace: &str) {
+        let ignores = self.audit.ignores.iter().zip(&mut self.used_ignores);
+        for (ignore, is_used) in ignores {
+            *is_used |= findings.iter().any(|it| ignore.covers(it.rule, workload, namespace));
         }
-        lines.get(&pointer).copied().unwrap_or(kept.place.line)
-    };
-    Some(Audited {
-        place: kept.place.clone(),
-        kind: kept.kind.clone(),
-        namespace: namespace.to_owned(),
-        name: workload.name.to_owned(),
-        findings: findings
-            .into_iter()
-            .map(|finding| {
-                let line = line(&finding.pointer);
-                (finding, line)
-            })
-            .collect(),
-    })
-}
-
-fn is_at_bar(finding: &Finding, arguments: &AuditArguments) -> bool {
-    let severity = match arguments.fail_on {
-        FailOn::Error => Severity::Error,
-        FailOn::Warning => Severity::Warning,
-        FailOn::Info => Severity::Info,
-        FailOn::Never => return false,
-    };
-    let certainty = match arguments.certainty {
-        CertaintyBar::Certain => Certainty::Certain,
-        CertaintyBar::Likely => Certainty::Likely,
-        CertaintyBar::Possible => Certainty::Possible,
-    };
-    finding.severity() >= severity && finding.certainty >= certainty
-}
-
-impl Audited {
-    fn title(&self) -> String {
-        let title = format!("{} {}/{}", self.kind, self.namespace, self.name);
-        printable(&title, LONGEST_NAME)
-    }
-
-    fn worst(&self) -> Option<(Severity, Certainty)> {
-        self.findings.iter().map(|(it, _)| (it.severity(), it.certainty)).max()
-    }
-
-    /// Whether an ordinary rollout drops requests.
-    fn drops_requests(&self) -> bool {
-        self.findings.iter().any(|(it, _)| it.severity() == Severity::Error)
-    }
-
-    /// Whether it does not any more when its namespace is labelled.
-    fn is_mended_by_label(&self) -> bool {
-        let mut errors = self.findings.iter().filter(|(it, _)| it.severity() == Severity::Error);
-        self.drops_requests() && errors.all(|(it, _)| matches!(it.mend, Some(Mend::Injected(_))))
     }
 }

@@ -123,7 +123,7 @@ impl Subject {
     }
 
     fn write(&self, fronts: &[Front<'_>], out: &mut impl Write) -> io::Result<()> {
-        let Place { file, line } = &self.place;
+        let Place { file, line, .. } = &self.place;
         write!(out, "{} ({file}:{line}): ", self.title())?;
         let need = need(fronts);
         match (need.delay, need.has_endless) {

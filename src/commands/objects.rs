@@ -17,6 +17,8 @@ pub(super) struct Place {
     pub(super) file: String,
     /// The line on which its document, or its item of a list, begins.
     pub(super) line: usize,
+    /// Characters before it on that line: an item in a list of JSON.
+    pub(super) indent: usize,
 }
 
 /// An object on its way.
@@ -70,13 +72,13 @@ fn document_objects(
     input: &Input,
     take: &mut impl FnMut(&Found<'_>),
 ) -> Result<bool, ManifestError> {
-    let place = |line| Place { file: input.name.clone(), line };
+    let place = |line, indent| Place { file: input.name.clone(), line, indent };
     if let Some((list, frame)) = list_of_objects(document) {
         for item in list.items() {
             let reading = item.document.read().map_err(|error| item.located(error))?;
             let Some(reading) = reading else { continue };
             let value = reading.value.pointer(item.pointer).unwrap_or(&Value::Null);
-            let place = place(item.document.first_line);
+            let place = place(item.document.first_line, item.column);
             let document = Rc::new(item.document);
             for object in objects_of_item(value, &frame.value, item.pointer) {
                 take(&Found { place: &place, document: &document, object: &object });
@@ -85,7 +87,7 @@ fn document_objects(
         return Ok(true);
     }
     let Some(reading) = document.read()? else { return Ok(false) };
-    let place = place(first_line(document));
+    let place = place(first_line(document), 0);
     for object in objects(&reading.value) {
         take(&Found { place: &place, document, object: &object });
     }

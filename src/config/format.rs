@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::audit::AuditSection;
 use super::certificates::CertificatesSection;
 use super::profiles::{DelayText, DurationText, HoldEntry, ProfileEntry, ProgramsEntry};
 use super::server::{LogSection, MetricsSection, ServerSection, TlsSection};
@@ -79,6 +80,9 @@ pub(super) struct ConfigurationFile {
     /// Certificates that the replicas of `prestop serve` manage themselves.
     #[serde(default)]
     pub(super) certificates: CertificatesSection,
+    /// Findings of `prestop audit`.
+    #[serde(default)]
+    pub(super) audit: AuditSection,
 }
 
 /// Versions of the format.

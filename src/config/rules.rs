@@ -5,6 +5,7 @@ use prestop_core::catalogue::{Catalogue, Profile};
 use prestop_core::duration::{Delay, HumanSeconds};
 use prestop_core::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
 
+use super::Config;
 use super::error::{Finding, Position};
 use super::format::{
     ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerText, ProfilesMode,
@@ -24,7 +25,7 @@ const ENTRIES: &str = "profiles.entries";
 const PROGRAMS: &str = "programs";
 
 /// Checks a file.
-pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), Vec<Finding>> {
+pub(super) fn check(file: ConfigurationFile) -> Result<Config, Vec<Finding>> {
     // Exhaustive, so that a new field or a new version of the format can't be forgotten here.
     let ConfigurationFile {
         api_version: ApiVersion::V1Alpha1,
@@ -42,6 +43,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), 
         log,
         metrics,
         certificates,
+        audit,
     } = file;
     let mut of_server = Vec::new();
     let settings = ServeSettings {
@@ -51,6 +53,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), 
         metrics: metrics.settings(),
         certificates: certificates.settings(&mut of_server),
     };
+    let ignores = audit.ignores(&mut of_server);
     let built_in = Policy::built_in();
     let mut rules = Rules::default();
     let DefaultsSection { shell, hold, hook_report: report, .. } = defaults;
@@ -88,7 +91,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<(Policy, ServeSettings), 
         namespaces: built_in.namespaces,
         catalogue: cut_to(&catalogue, maximum_delay.seconds),
     };
-    Ok((policy, settings))
+    Ok(Config { policy, settings, ignores })
 }
 
 /// The durations that could be read.

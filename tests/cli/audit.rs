@@ -49,8 +49,11 @@ fn findings_have_the_line_of_their_field_and_decide_the_exit_status() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let said = stdout(&output);
     assert!(said.contains("Deployment shop/web (") && said.contains("web.yaml:7)"), "{said}");
-    assert!(said.contains("error    quit-without-wait (likely, line 23, container web)"), "{said}");
-    assert!(said.contains("warning  no-budget (likely, line 13)"), "{said}");
+    assert!(
+        said.contains("error    quit-without-wait (likely, line 23:11, container web)"),
+        "{said}"
+    );
+    assert!(said.contains("warning  no-budget (likely, line 13:3)"), "{said}");
     assert!(
         said.ends_with(
             "1 of 1 workloads drops requests in a rollout (1 errors, 1 warnings, 0 infos)\n"

@@ -503,7 +503,7 @@ fn pod_keys(pod: &Value, containers: &[Value], problems: &mut Problems) {
     label_keys(entries("labels").keys(), problems);
     for key in entries("annotations").keys() {
         match of_ours(key) {
-            None | Some(("", "status")) => {}
+            None | Some(("", "status") | ("audit", "ignore")) => {}
             Some(("", "inject")) => {
                 problems.insert("inject-is-a-label");
             }

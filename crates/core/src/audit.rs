@@ -4,18 +4,22 @@
 //!
 //! - [`rule`]: the rules, one table
 //! - [`objects`]: budgets, autoscalers and labels of namespaces
+//! - [`ignore`]: findings that somebody has accepted
 //! - `subject`: a workload with everything that is known about it
-//! - `containers`, `pods`, `rollouts`: the conditions of the rules
+//! - `containers`, `delays`, `sidecars`, `pods`, `rollouts`: the conditions of the rules
+//! - `mend`: the annotations that mend a finding, found by trying them
 
 mod containers;
+mod delays;
+mod mend;
 mod pods;
 mod rollouts;
+mod sidecars;
 mod subject;
 
+pub mod ignore;
 pub mod objects;
 pub mod rule;
-
-use std::fmt;
 
 use crate::engine::offline;
 use crate::engine::settings::NamespaceSettings;
@@ -23,6 +27,8 @@ use crate::engine::template::Workload;
 use crate::fronts::{PodShape, Search, need};
 use crate::policy::Policy;
 
+pub use self::ignore::Ignore;
+pub use self::mend::{Annotation, Mend};
 pub use self::objects::Setting;
 pub use self::rule::{Certainty, Rule, RuleText, Severity};
 
@@ -43,15 +49,8 @@ pub struct Finding {
     pub detail: String,
     /// How prestop mends it, if it does.
     pub mend: Option<Mend>,
-}
-
-/// How prestop mends a finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mend {
-    /// By itself, in a namespace that is labelled for it.
-    Injected(String),
-    /// With an annotation of the pod template: what is injected without it, and the annotation.
-    Annotated(String, String),
+    /// Why somebody accepts it, if somebody does.
+    pub ignored: Option<String>,
 }
 
 /// What workloads are held against.
@@ -65,6 +64,8 @@ pub struct Audit<'s, 't> {
     pub policy: &'s Policy,
     /// For objects that do not say.
     pub namespace: &'s str,
+    /// What the configuration accepts.
+    pub ignores: &'s [Ignore],
 }
 
 impl Audit<'_, '_> {
@@ -85,8 +86,10 @@ impl Audit<'_, '_> {
             fronts: &fronts,
             decision: &decision,
             pod: &pod,
+            namespace,
         };
         let mut found = containers::findings(&subject);
+        found.extend(sidecars::findings(&subject));
         found.extend(pods::findings(&subject));
         found.extend(rollouts::findings(&subject));
         if fronts.is_empty() {
@@ -97,6 +100,7 @@ impl Audit<'_, '_> {
         if subject.is_injected_at_admission() {
             found = found.into_iter().filter_map(Finding::after_injection).collect();
         }
+        ignore::apply(&subject, self.ignores, &mut found);
         found.sort_by_key(|finding| std::cmp::Reverse((finding.severity(), finding.certainty)));
         found
     }
@@ -107,12 +111,14 @@ impl Finding {
     fn after_injection(self) -> Option<Self> {
         match &self.mend {
             Some(Mend::Injected(_)) => None,
-            Some(Mend::Annotated(injected, _)) => {
+            Some(Mend::Annotated { injected: Some(injected), .. })
+                if self.rule == Rule::StopsAtOnce =>
+            {
                 let detail = format!("{injected}; {}", self.detail);
                 let certainty = self.certainty.min(Certainty::Likely);
                 Some(Self { rule: Rule::DelayTooShort, certainty, detail, ..self })
             }
-            None => Some(self),
+            Some(Mend::Annotated { .. }) | None => Some(self),
         }
     }
 
@@ -120,16 +126,5 @@ impl Finding {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         self.rule.text().severity
-    }
-}
-
-impl fmt::Display for Mend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Injected(what) => f.write_str(what),
-            Self::Annotated(what, annotation) => {
-                write!(f, "{what}, which is too short here; annotate {annotation}")
-            }
-        }
     }
 }

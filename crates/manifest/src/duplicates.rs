@@ -1,11 +1,11 @@
 //! The keys of a text with their places: those that stand twice in one mapping, of which readers such as
-//! `kubectl` take the last one, and the line of each.
+//! `kubectl` take the last one, and the line and column of each.
 
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Marker, Parser};
 
-use super::DuplicateKey;
+use super::{DuplicateKey, TextPlace};
 
 /// A collection that is open while the events are read.
 enum OpenCollection {
@@ -19,9 +19,9 @@ pub(super) fn find(text: &str, first_line: usize) -> Vec<DuplicateKey> {
     walk(text, first_line).found
 }
 
-/// The line of each key and of each item of a list, by its JSON pointer.
-pub(super) fn lines(text: &str, first_line: usize) -> HashMap<String, usize> {
-    walk(text, first_line).lines
+/// The place of each key and of each item of a list, by its JSON pointer.
+pub(super) fn places(text: &str, first_line: usize) -> HashMap<String, TextPlace> {
+    walk(text, first_line).places
 }
 
 fn walk(text: &str, first_line: usize) -> Walk {
@@ -56,7 +56,7 @@ struct Walk {
     /// The keys and indices down to the node that is being looked at.
     path: Vec<String>,
     found: Vec<DuplicateKey>,
-    lines: HashMap<String, usize>,
+    places: HashMap<String, TextPlace>,
 }
 
 impl Walk {
@@ -68,13 +68,14 @@ impl Walk {
             *is_value_next = true;
             let is_new = keys.insert(text.to_owned());
             self.path.push(text.to_owned());
-            self.note_line(place);
+            self.note(place);
             if !is_new && text != "<<" {
+                let TextPlace { line, column } = self.in_stream(place);
                 self.found.push(DuplicateKey {
                     pointer: pointer(&self.path),
                     key: text.to_owned(),
-                    line: self.first_line.saturating_add(place.line()).saturating_sub(1),
-                    column: place.col().saturating_add(1),
+                    line,
+                    column,
                 });
             }
             return;
@@ -92,14 +93,20 @@ impl Walk {
         if let Some(OpenCollection::List { next_index }) = self.open.last_mut() {
             self.path.push(next_index.to_string());
             *next_index = next_index.saturating_add(1);
-            self.note_line(place);
+            self.note(place);
         }
     }
 
     /// Of a key that stands twice the last one counts.
-    fn note_line(&mut self, place: Marker) {
-        let line = self.first_line.saturating_add(place.line()).saturating_sub(1);
-        self.lines.insert(pointer(&self.path), line);
+    fn note(&mut self, place: Marker) {
+        self.places.insert(pointer(&self.path), self.in_stream(place));
+    }
+
+    fn in_stream(&self, place: Marker) -> TextPlace {
+        TextPlace {
+            line: self.first_line.saturating_add(place.line()).saturating_sub(1),
+            column: place.col().saturating_add(1),
+        }
     }
 
     fn end_node(&mut self) {
@@ -144,13 +151,16 @@ a: 2
             found,
             expected.map(|(pointer, line, column)| (pointer.to_owned(), line, column))
         );
-        let lines = lines(text, 10);
-        let line = |pointer: &str| lines.get(pointer).copied();
+        let places = places(text, 10);
+        let place = |pointer: &str| places.get(pointer).map(|place| (place.line, place.column));
         assert_eq!(
-            [line("/a"), line("/b"), line("/b/0"), line("/b/0/x")],
-            [17, 11, 12, 12].map(Some)
+            [place("/a"), place("/b"), place("/b/0"), place("/b/0/x"), place("/b/0/x/y")],
+            [(17, 1), (11, 1), (12, 3), (12, 3), (12, 13)].map(Some)
         );
-        assert_eq!([line("/b/1/1/z"), line("/b/2/c/0"), line("/c")], [Some(13), Some(15), None]);
+        assert_eq!(
+            [place("/b/1/1/z"), place("/b/2/c/0"), place("/c")],
+            [Some((13, 8)), Some((15, 7)), None]
+        );
         assert_eq!(find("{\"a\": 1, \"a\": [1]}", 1).len(), 1);
         assert!(find("a: {a: {a: 1}}\nb: {a: 1}\n", 1).is_empty());
     }

@@ -28,7 +28,7 @@ pub struct ListItem {
     /// JSON pointer to the item in the document's value.
     pub pointer: &'static str,
     /// Characters before the text on its first line.
-    column: usize,
+    pub column: usize,
 }
 
 impl ListItem {

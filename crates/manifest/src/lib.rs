@@ -80,6 +80,15 @@ pub struct DuplicateKey {
     pub column: usize,
 }
 
+/// A place in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextPlace {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character on that line, from 1.
+    pub column: usize,
+}
+
 /// A document after a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edited {
@@ -99,6 +108,12 @@ pub enum Layout {
         /// Why the text could not be edited.
         reason: String,
     },
+}
+
+/// A value as a YAML document that every reader of YAML 1.1 and 1.2 reads as the same value, without `---`.
+#[must_use]
+pub fn to_yaml(value: &Value) -> String {
+    render::BlockStyle { line_break: "\n", list_step: 0 }.document(value)
 }
 
 impl Document {
@@ -124,11 +139,11 @@ impl Document {
         read::reading(self)
     }
 
-    /// The line of each key and of each item of a list, by its JSON pointer. What comes from an alias or a
+    /// The place of each key and of each item of a list, by its JSON pointer. What comes from an alias or a
     /// merge key is not in it.
     #[must_use]
-    pub fn lines(&self) -> HashMap<String, usize> {
-        duplicates::lines(&self.text, self.first_line)
+    pub fn places(&self) -> HashMap<String, TextPlace> {
+        duplicates::places(&self.text, self.first_line)
     }
 
     /// The error for a key that stands twice and matters.

@@ -1,136 +1,262 @@
-//! Findings as text and as JSON.
+//! What was found, with its places, and what it comes to.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
 
-use prestop_core::audit::{Finding, Mend, RuleText, Severity};
+use prestop_core::audit::{Certainty, Finding, Mend, Severity};
 use prestop_core::engine::printable::printable;
-use serde_json::{Value, json};
+use prestop_manifest::TextPlace;
 
-use super::{Audited, LONGEST_NAME};
+use super::super::objects::Place;
+use crate::cli::{AuditArguments, CertaintyBar, FailOn};
 
-/// The version of the JSON report. New fields may come; old ones keep their meaning.
-const API_VERSION: &str = "prestop.dev/v1alpha1";
-const KIND: &str = "AuditReport";
+/// Names come from users; Kubernetes' own are shorter.
+pub(super) const LONGEST_NAME: usize = 300;
+
+/// Everything that was found.
+pub(super) struct Report {
+    /// The worst first; equally bad ones in the order of the input.
+    pub(super) workloads: Vec<Audited>,
+    /// What the baseline has and the input has not.
+    pub(super) gone: Vec<Identity>,
+    pub(super) bar: Bar,
+    /// Everything could be read.
+    pub(super) is_complete: bool,
+}
+
+/// What was found about one workload.
+pub(super) struct Audited {
+    pub(super) place: Place,
+    pub(super) api_version: String,
+    pub(super) kind: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// Its namespace as it is written.
+    pub(super) has_namespace: bool,
+    pub(super) findings: Vec<Located>,
+}
+
+/// A finding at its place.
+pub(super) struct Located {
+    pub(super) finding: Finding,
+    pub(super) at: TextPlace,
+    pub(super) state: State,
+    /// The command that shows it.
+    pub(super) rehearsal: Option<String>,
+}
+
+/// Whether a finding counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It counts.
+    Open,
+    /// Somebody accepts it, with a reason.
+    Ignored,
+    /// It is in the baseline.
+    Known,
+}
+
+/// What makes a finding the same in two inputs: not its place, since lines move.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Identity {
+    pub(super) namespace: String,
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) rule: String,
+    pub(super) container: Option<String>,
+}
+
+/// From where on a finding makes the exit status 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bar {
+    severity: Option<Severity>,
+    certainty: Certainty,
+}
 
 /// What all findings come to.
-struct Summary {
-    workloads: usize,
-    dropping: usize,
-    mended: usize,
+pub(super) struct Summary {
+    pub(super) workloads: usize,
+    pub(super) dropping: usize,
+    pub(super) mended: usize,
     /// Whose label mends them.
-    namespaces: BTreeSet<String>,
-    counts: [(Severity, usize); 3],
+    pub(super) namespaces: BTreeSet<String>,
+    pub(super) errors: usize,
+    pub(super) warnings: usize,
+    pub(super) infos: usize,
+    pub(super) ignored: usize,
+    pub(super) known: usize,
 }
 
-/// A block of text per workload, and a summary.
-pub(super) fn write_text(audited: &[Audited], out: &mut impl Write) -> io::Result<()> {
-    for workload in audited.iter().filter(|workload| !workload.findings.is_empty()) {
-        writeln!(out, "{} ({}:{})", workload.title(), workload.place.file, workload.place.line)?;
-        for (finding, line) in &workload.findings {
-            write_finding(finding, *line, out)?;
-        }
-        writeln!(out)?;
+impl Bar {
+    pub(super) const fn of(arguments: &AuditArguments) -> Self {
+        let severity = match arguments.fail_on {
+            FailOn::Error => Some(Severity::Error),
+            FailOn::Warning => Some(Severity::Warning),
+            FailOn::Info => Some(Severity::Info),
+            FailOn::Never => None,
+        };
+        let certainty = match arguments.certainty {
+            CertaintyBar::Certain => Certainty::Certain,
+            CertaintyBar::Likely => Certainty::Likely,
+            CertaintyBar::Possible => Certainty::Possible,
+        };
+        Self { severity, certainty }
     }
-    writeln!(out, "{}", Summary::of(audited).sentence())
-}
 
-fn write_finding(finding: &Finding, line: usize, out: &mut impl Write) -> io::Result<()> {
-    let RuleText { id, severity, sentence, advice, .. } = finding.rule.text();
-    let certainty = finding.certainty;
-    write!(out, "  {severity:8} {id} ({certainty}, line {line}")?;
-    if let Some(container) = &finding.container {
-        write!(out, ", container {}", printable(container, LONGEST_NAME))?;
-    }
-    write!(out, ")\n           {sentence}")?;
-    if !finding.detail.is_empty() {
-        write!(out, " Here: {}.", printable(&finding.detail, LONGEST_NAME))?;
-    }
-    match &finding.mend {
-        Some(mend) => writeln!(out, "\n           -> {advice}\n           {mend}"),
-        None => writeln!(out, "\n           -> {advice}"),
+    pub(super) fn is_reached(self, located: &Located) -> bool {
+        let Located { finding, state, .. } = located;
+        *state == State::Open
+            && self.severity.is_some_and(|severity| finding.severity() >= severity)
+            && finding.certainty >= self.certainty
     }
 }
 
-/// One object.
-pub(super) fn write_json(audited: &[Audited], out: &mut impl Write) -> io::Result<()> {
-    let workloads: Vec<_> = audited.iter().map(described).collect();
-    let Summary { workloads: count, dropping, mended, namespaces, counts } = Summary::of(audited);
-    let [errors, warnings, infos] = counts.map(|(_, count)| count);
-    let report = json!({
-        "apiVersion": API_VERSION, "kind": KIND, "items": workloads,
-        "summary": {
-            "workloads": count, "dropRequests": dropping, "mendedByLabel": mended,
-            "namespacesToLabel": namespaces,
-            "errors": errors, "warnings": warnings, "infos": infos,
-        },
-    });
-    writeln!(out, "{report:#}")
-}
+impl Report {
+    /// Whether some finding is at the bar.
+    pub(super) fn fails(&self) -> bool {
+        let mut findings = self.workloads.iter().flat_map(|it| &it.findings);
+        findings.any(|located| self.bar.is_reached(located))
+    }
 
-fn described(workload: &Audited) -> Value {
-    let findings: Vec<_> = workload
-        .findings
-        .iter()
-        .map(|(finding, line)| {
-            let RuleText { id, severity, sentence, advice, source } = finding.rule.text();
-            let annotation = match &finding.mend {
-                Some(Mend::Annotated(_, annotation)) => Some(annotation),
-                Some(Mend::Injected(_)) | None => None,
-            };
-            json!({
-                "rule": id, "severity": severity.word(), "certainty": finding.certainty.word(),
-                "container": finding.container, "field": finding.pointer, "line": line,
-                "message": sentence, "detail": finding.detail, "advice": advice, "source": source,
-                "mendedBy": finding.mend.as_ref().map(ToString::to_string), "annotation": annotation,
-            })
+    /// The workloads with findings that count.
+    pub(super) fn with_open(&self) -> impl Iterator<Item = (&Audited, Vec<&Located>)> {
+        self.workloads.iter().filter_map(|workload| {
+            let open: Vec<_> = workload.open().collect();
+            (!open.is_empty()).then_some((workload, open))
         })
-        .collect();
-    json!({
-        "kind": workload.kind, "namespace": workload.namespace, "name": workload.name,
-        "file": workload.place.file, "line": workload.place.line, "findings": findings,
-    })
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        let all = || self.workloads.iter().flat_map(|workload| &workload.findings);
+        let open = |severity| {
+            let open = all().filter(|it| it.state == State::Open);
+            open.filter(|it| it.finding.severity() == severity).count()
+        };
+        let of_state = |state| all().filter(|it| it.state == state).count();
+        let mended: Vec<_> = self.workloads.iter().filter(|it| it.is_mended_by_label()).collect();
+        Summary {
+            workloads: self.workloads.len(),
+            dropping: self.workloads.iter().filter(|it| it.drops_requests()).count(),
+            mended: mended.len(),
+            namespaces: mended.into_iter().map(|it| it.namespace.clone()).collect(),
+            errors: open(Severity::Error),
+            warnings: open(Severity::Warning),
+            infos: open(Severity::Info),
+            ignored: of_state(State::Ignored),
+            known: of_state(State::Known),
+        }
+    }
+}
+
+impl Audited {
+    /// `Deployment shop/web`, printable.
+    pub(super) fn title(&self) -> String {
+        let title = format!("{} {}/{}", self.kind, self.namespace, self.name);
+        printable(&title, LONGEST_NAME)
+    }
+
+    /// Whether it has no template: nothing can be changed while it runs.
+    pub(super) fn is_pod(&self) -> bool {
+        self.kind == "Pod" && self.api_version == "v1"
+    }
+
+    /// The findings that count.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Located> {
+        self.findings.iter().filter(|it| it.state == State::Open)
+    }
+
+    pub(super) fn worst(&self) -> Option<(Severity, Certainty)> {
+        self.open().map(|it| (it.finding.severity(), it.finding.certainty)).max()
+    }
+
+    /// Whether an ordinary rollout drops requests.
+    fn drops_requests(&self) -> bool {
+        self.open().any(|it| it.finding.severity() == Severity::Error)
+    }
+
+    /// Whether it does not any more when its namespace is labelled.
+    fn is_mended_by_label(&self) -> bool {
+        let mut errors = self.open().filter(|it| it.finding.severity() == Severity::Error);
+        self.drops_requests() && errors.all(|it| matches!(it.finding.mend, Some(Mend::Injected(_))))
+    }
+
+    pub(super) fn identity(&self, finding: &Finding) -> Identity {
+        Identity {
+            namespace: self.namespace.clone(),
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            rule: finding.rule.text().id.to_owned(),
+            container: finding.container.clone(),
+        }
+    }
+}
+
+impl Located {
+    /// The rule's sentence with what it is here; printable, one line.
+    pub(super) fn message(&self) -> String {
+        let sentence = self.finding.rule.text().sentence;
+        if self.finding.detail.is_empty() {
+            return sentence.to_owned();
+        }
+        format!("{sentence} Here: {}.", printable(&self.finding.detail, LONGEST_NAME))
+    }
+
+    /// What to do, and how prestop helps.
+    pub(super) fn advice(&self) -> String {
+        let advice = self.finding.rule.text().advice;
+        match &self.finding.mend {
+            Some(mend) => format!("{advice} ({mend})"),
+            None => advice.to_owned(),
+        }
+    }
+}
+
+impl Identity {
+    /// `stops-at-once in Deployment shop/web, container web`, printable.
+    pub(super) fn title(&self) -> String {
+        let Self { namespace, kind, name, rule, container } = self;
+        let container = container.as_ref().map(|name| format!(", container {name}"));
+        let container = container.unwrap_or_default();
+        printable(&format!("{rule} in {kind} {namespace}/{name}{container}"), LONGEST_NAME)
+    }
 }
 
 impl Summary {
-    fn of(audited: &[Audited]) -> Self {
-        let findings = || audited.iter().flat_map(|workload| &workload.findings);
-        let count = |severity| {
-            (severity, findings().filter(|(finding, _)| finding.severity() == severity).count())
-        };
-        let mended: Vec<_> = audited.iter().filter(|it| it.is_mended_by_label()).collect();
-        Self {
-            workloads: audited.len(),
-            dropping: audited.iter().filter(|it| it.drops_requests()).count(),
-            mended: mended.len(),
-            namespaces: mended.into_iter().map(|it| it.namespace.clone()).collect(),
-            counts: [Severity::Error, Severity::Warning, Severity::Info].map(count),
-        }
+    /// One line.
+    pub(super) fn sentence(&self) -> String {
+        let Self { errors, warnings, infos, .. } = self;
+        let aside = [(self.ignored, "ignored"), (self.known, "in the baseline")];
+        let aside: String = aside
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!(", {count} {what}"))
+            .collect();
+        let counts = format!("{errors} errors, {warnings} warnings, {infos} infos{aside}");
+        format!("{}{} ({counts})", self.outcome(), self.mended())
     }
 
-    fn sentence(&self) -> String {
-        let Self { workloads, dropping, mended, namespaces, counts } = self;
-        let [errors, warnings, infos] = counts.map(|(_, count)| count);
-        let sentence = match (workloads, dropping) {
+    fn outcome(&self) -> String {
+        match (self.workloads, self.dropping) {
             (0, _) => "no workload in the input".to_owned(),
             (1, 0) => "the workload does not drop requests in a rollout, as far as the rules tell"
                 .to_owned(),
-            (_, 0) => format!(
+            (workloads, 0) => format!(
                 "none of {workloads} workloads drops requests in a rollout, as far as the rules tell"
             ),
-            _ => format!(
+            (workloads, dropping) => format!(
                 "{dropping} of {workloads} workloads {} requests in a rollout",
-                if *dropping == 1 { "drops" } else { "drop" }
+                if dropping == 1 { "drops" } else { "drop" }
             ),
-        };
-        let names: Vec<_> = namespaces.iter().map(|it| printable(it, LONGEST_NAME)).collect();
+        }
+    }
+
+    fn mended(&self) -> String {
+        let names: Vec<_> = self.namespaces.iter().map(|it| printable(it, LONGEST_NAME)).collect();
         let plural = if names.len() == 1 { "" } else { "s" };
         let names = names.join(", ");
-        let mended = match mended {
+        match self.mended {
             0 => String::new(),
             1 => format!("; 1 is mended by labelling namespace {names}"),
-            _ => format!("; {mended} are mended by labelling namespace{plural} {names}"),
-        };
-        format!("{sentence}{mended} ({errors} errors, {warnings} warnings, {infos} infos)")
+            mended => format!("; {mended} are mended by labelling namespace{plural} {names}"),
+        }
     }
 }

@@ -1,24 +1,27 @@
-//! Rules about one container: its hook, its stop signal, its time.
+//! Rules about one container: its hook, its stop signal, its time. `delays` has those about its delay.
 
 use serde_json::Value;
 
 use super::subject::{Subject, text};
 use super::{Certainty, Finding, Mend, Rule};
-use crate::duration::HumanSeconds;
 use crate::engine::pod::{Container, Probe};
-use crate::engine::reason::ProblemCode;
+use crate::engine::reason::{Aspect, Problem, ProblemCode};
 use crate::engine::written::{Written, WrittenHook, WrittenRole};
-use crate::fronts::{DelayRange, Withdrawal};
 use crate::policy::KubernetesVersion;
 
 /// The sleep action is on by default from here on.
 const FIRST_WITH_SLEEP: KubernetesVersion = KubernetesVersion { major: 1, minor: 30 };
+/// The first that knows `lifecycle.stopSignal`, behind a feature gate.
+const FIRST_WITH_STOP_SIGNAL: KubernetesVersion = KubernetesVersion { major: 1, minor: 33 };
+/// Its kubelets break off exec readiness probes when a pod begins to terminate.
+const WITH_FROZEN_READINESS: KubernetesVersion = KubernetesVersion { major: 1, minor: 35 };
 /// Parts of paths by which servers shut down.
 const SHUTDOWN_PATHS: [&str; 4] = ["shutdown", "quit", "terminate", "stop"];
-const HOOK: &str = "/lifecycle/preStop";
+/// Where the container's hook is.
+pub(super) const HOOK: &str = "/lifecycle/preStop";
 
 /// A container with its place.
-type Numbered<'s> = (usize, &'s Container<'s>);
+pub(super) type Numbered<'s> = (usize, &'s Container<'s>);
 
 pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
     let containers: Vec<_> = subject.containers().collect();
@@ -35,10 +38,13 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
                     found.extend(one.hard_stop_signal());
                 }
                 found.extend(one.delay_too_short());
+                found.extend(one.local_policy());
             }
             found.extend(one.http_hook());
             found.extend(one.grace_shorter_than_app());
             found.extend(one.probe_grace());
+            found.extend(one.stop_signal_dropped());
+            found.extend(one.exec_readiness());
         }
         found.extend(one.sleep_not_known());
         found.extend(one.stop_signal_needs_os());
@@ -48,18 +54,19 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
     found
 }
 
-struct One<'s> {
-    subject: &'s Subject<'s>,
-    numbered: Numbered<'s>,
-    written: Written,
+/// One container.
+pub(super) struct One<'s> {
+    pub(super) subject: &'s Subject<'s>,
+    pub(super) numbered: Numbered<'s>,
+    pub(super) written: Written<'s>,
 }
 
 impl One<'_> {
-    fn finding(&self, rule: Rule, field: &str, detail: impl Into<String>) -> Finding {
+    pub(super) fn finding(&self, rule: Rule, field: &str, detail: impl Into<String>) -> Finding {
         self.subject.of_container(self.numbered, rule, field, detail)
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         text(&self.numbered.1.name).unwrap_or_default()
     }
 
@@ -77,53 +84,19 @@ impl One<'_> {
         let place = format!("container {}", self.name());
         let problems = self.subject.decision.problems.iter().filter(|it| it.place == place);
         let findings = problems.filter_map(|problem| {
-            let (rule, field) = match problem.code {
-                ProblemCode::OwnHookCannotStart => (Rule::HookCannotStart, HOOK),
-                ProblemCode::OwnHookAlwaysFails => (Rule::TcpSocketHook, HOOK),
-                ProblemCode::OwnHookFillsGrace => (Rule::HookFillsGrace, HOOK),
-                ProblemCode::ShellIsPid1 => (Rule::ShellIsPid1, "/command"),
-                // The detail says which of the two it is.
-                ProblemCode::OwnHookDoesNotWait if problem.detail.contains("cuts it off") => {
-                    (Rule::QuitWithoutWait, HOOK)
-                }
-                ProblemCode::OwnHookDoesNotWait => (Rule::HookIsNoDelay, HOOK),
-                _ => return None,
+            let rule = rule_of(problem)?;
+            let mut finding = match rule {
+                Rule::ShellIsPid1 => self.finding(rule, "/command", problem.detail.clone()),
+                _ => self.of_hook(rule, problem.detail.clone()),
             };
-            let mut finding = self.finding(rule, field, problem.detail.clone());
             let is_of_catalogue =
                 matches!(rule, Rule::HookCannotStart | Rule::QuitWithoutWait | Rule::HookIsNoDelay);
-            if is_of_catalogue || problem.detail.contains("(likely)") {
+            if is_of_catalogue || problem.aspect == Some(Aspect::Likely) {
                 finding.certainty = Certainty::Likely;
             }
             Some(finding)
         });
         findings.collect()
-    }
-
-    fn stops_at_once(&self) -> Option<Finding> {
-        if self.written.hook != WrittenHook::None {
-            return None;
-        }
-        let need = self.subject.need.delay.map(|delay| format!("the fronts need {delay}"));
-        let mut finding = self.finding(Rule::StopsAtOnce, "/lifecycle", need.unwrap_or_default());
-        finding.mend = self.injected_delay().map(|seconds| self.mend_of_delay(seconds));
-        Some(finding)
-    }
-
-    /// A delay of the author's. One of 0 is a decision.
-    fn delay_too_short(&self) -> Option<Finding> {
-        let need = self.subject.need.delay?;
-        let WrittenHook::Delay(seconds) = self.written.hook else { return None };
-        (seconds > 0 && seconds < need.at_least).then(|| {
-            let slowest = self.subject.fronts.iter().find(|front| {
-                matches!(front.withdrawal, Withdrawal::Within(delay) if delay.at_least == need.at_least)
-            });
-            let slowest = slowest.map_or("the fronts", |front| front.kind.title.as_str());
-            let seconds = HumanSeconds(seconds);
-            let detail = format!("{seconds}; {slowest}: {need}");
-            let finding = self.finding(Rule::DelayTooShort, HOOK, detail);
-            Finding { certainty: Certainty::Likely, ..finding }
-        })
     }
 
     fn hard_stop_signal(&self) -> Option<Finding> {
@@ -136,8 +109,13 @@ impl One<'_> {
         finding.certainty = Certainty::Likely;
         let injected = self.subject.injected(self.numbered.0);
         let quits = injected.is_some_and(|injected| injected.quit_from.is_some());
-        finding.mend =
-            quits.then(|| Mend::Injected("prestop injects the application's own quit".to_owned()));
+        finding.mend = match self.written.hook {
+            _ if quits => {
+                Some(Mend::Injected("prestop injects the application's own quit".to_owned()))
+            }
+            WrittenHook::None => None,
+            _ => self.mend_of_own_hook(Rule::HardStopSignal),
+        };
         Some(finding)
     }
 
@@ -196,6 +174,29 @@ impl One<'_> {
         (!has_os).then(|| self.finding(Rule::StopSignalNeedsOs, "/lifecycle/stopSignal", signal))
     }
 
+    /// The field is behind a feature gate that is off by default in every version so far.
+    fn stop_signal_dropped(&self) -> Option<Finding> {
+        if !self.written.needs_stop_signal {
+            return None;
+        }
+        let signal = self.value("/lifecycle/stopSignal")?.as_str()?;
+        let finding = self.finding(Rule::StopSignalDropped, "/lifecycle/stopSignal", signal);
+        let version = self.subject.policy.kubernetes_version;
+        let is_unknown = version.is_some_and(|version| version < FIRST_WITH_STOP_SIGNAL);
+        let certainty = if is_unknown { Certainty::Certain } else { Certainty::Likely };
+        Some(Finding { certainty, ..finding })
+    }
+
+    fn exec_readiness(&self) -> Option<Finding> {
+        let is_affected = self.subject.policy.kubernetes_version == Some(WITH_FROZEN_READINESS);
+        let field = "/readinessProbe/exec";
+        let probes = self.value(field).is_some_and(Value::is_object);
+        (is_affected && probes).then(|| {
+            let finding = self.finding(Rule::ExecReadinessFrozen, field, "");
+            Finding { certainty: Certainty::Likely, ..finding }
+        })
+    }
+
     fn in_place_restart(&self) -> Option<Finding> {
         let rules = self.value("/restartPolicyRules")?.as_array()?;
         let restarts_all = rules
@@ -203,34 +204,19 @@ impl One<'_> {
             .any(|rule| rule.get("action").and_then(Value::as_str) == Some("RestartAllContainers"));
         restarts_all.then(|| self.finding(Rule::InPlaceRestart, "/restartPolicyRules", ""))
     }
+}
 
-    /// Only where the input has Services of the namespace: else nothing is known about who sends.
-    fn worker_with_delay(&self) -> Option<Finding> {
-        let subject = self.subject;
-        let WrittenHook::Delay(seconds) = self.written.hook else { return None };
-        let is_application = self.written.role == WrittenRole::Application;
-        (seconds > 0 && subject.knows_services() && is_application && !subject.is_served()).then(
-            || {
-                let detail = HumanSeconds(seconds).to_string();
-                let finding = self.finding(Rule::WorkerWithDelay, HOOK, detail);
-                Finding { certainty: Certainty::Possible, ..finding }
-            },
-        )
-    }
-
-    fn injected_delay(&self) -> Option<i64> {
-        let injected = self.subject.injected(self.numbered.0)?;
-        Some(injected.hook.delay_seconds()).filter(|seconds| *seconds > 0)
-    }
-
-    fn mend_of_delay(&self, seconds: i64) -> Mend {
-        let injects = format!("prestop injects a delay of {}", HumanSeconds(seconds));
-        match self.subject.need.delay {
-            Some(DelayRange { at_least, at_most }) if seconds < at_least => {
-                let annotation = format!("prestop.dev/delay: {}", HumanSeconds(at_most));
-                Mend::Annotated(injects, annotation)
-            }
-            _ => Mend::Injected(injects),
+/// The rule that a problem of the engine is about.
+pub(super) fn rule_of(problem: &Problem) -> Option<Rule> {
+    match problem.code {
+        ProblemCode::OwnHookCannotStart => Some(Rule::HookCannotStart),
+        ProblemCode::OwnHookAlwaysFails => Some(Rule::TcpSocketHook),
+        ProblemCode::OwnHookFillsGrace => Some(Rule::HookFillsGrace),
+        ProblemCode::ShellIsPid1 => Some(Rule::ShellIsPid1),
+        ProblemCode::OwnHookDoesNotWait if problem.aspect == Some(Aspect::CutOff) => {
+            Some(Rule::QuitWithoutWait)
         }
+        ProblemCode::OwnHookDoesNotWait => Some(Rule::HookIsNoDelay),
+        _ => None,
     }
 }

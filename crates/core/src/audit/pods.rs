@@ -4,11 +4,25 @@ use serde_json::Value;
 
 use super::subject::Subject;
 use super::{Certainty, Finding, Rule};
+use crate::fronts::Front;
 
 /// `--max-graceful-termination-sec` of the cluster autoscaler.
 const AUTOSCALER_LIMIT_SECONDS: i64 = 600;
 /// The label that makes the AWS Load Balancer Controller inject readiness gates.
 const AWS_GATE_LABEL: &str = "elbv2.k8s.aws/pod-readiness-gate-inject";
+/// Fronts that have pods as targets in AWS.
+const AWS_TARGETS: [&str; 5] = [
+    "aws-nlb-ip",
+    "aws-alb-ip",
+    "aws-target-group-http",
+    "aws-target-group-tcp",
+    "aws-target-group",
+];
+/// Fronts that have pods in network endpoint groups in Google Cloud.
+const ENDPOINT_GROUPS: [&str; 3] = ["gke-neg", "gke-ingress", "gke-gateway"];
+/// The readiness gate of these, and how long it takes until a new pod is healthy there.
+const NEG_GATE: &str = "cloud.google.com/load-balancer-neg-ready";
+const NEG_SECONDS: i64 = 60;
 /// Labels of spot nodes, the value, and the seconds between notice and end.
 const SPOT: [(&str, &str, i64); 5] = [
     ("cloud.google.com/gke-spot", "true", 15),
@@ -89,14 +103,11 @@ fn never_withdrawn(subject: &Subject<'_>) -> Option<Finding> {
 }
 
 fn new_pods_too_early(subject: &Subject<'_>) -> Option<Finding> {
-    const TARGETS: [&str; 5] = [
-        "aws-nlb-ip",
-        "aws-alb-ip",
-        "aws-target-group-http",
-        "aws-target-group-tcp",
-        "aws-target-group",
-    ];
-    let front = subject.fronts.iter().find(|front| TARGETS.contains(&front.kind.name.as_str()))?;
+    aws_targets_too_early(subject).or_else(|| endpoint_groups_too_early(subject))
+}
+
+fn aws_targets_too_early(subject: &Subject<'_>) -> Option<Finding> {
+    let front = front(subject, &AWS_TARGETS)?;
     let has_gate =
         subject.pod.readiness_gates.iter().any(|gate| gate.starts_with("target-health."));
     let labels = subject.setting.namespaces.get(&subject.pod.namespace);
@@ -109,6 +120,23 @@ fn new_pods_too_early(subject: &Subject<'_>) -> Option<Finding> {
     let certainty = if labels.is_some() { Certainty::Likely } else { Certainty::Possible };
     let pointer = subject.in_pod("/spec");
     Some(Subject::finding(Rule::NewPodsTooEarly, certainty, pointer, front.kind.title.clone()))
+}
+
+/// Google Cloud adds readiness gates by itself in most clusters, not in all.
+fn endpoint_groups_too_early(subject: &Subject<'_>) -> Option<Finding> {
+    let front = front(subject, &ENDPOINT_GROUPS)?;
+    let has_gate = subject.pod.readiness_gates.iter().any(|gate| gate == NEG_GATE);
+    let place = "/spec/minReadySeconds";
+    let seconds = subject.value(place).and_then(Value::as_i64).unwrap_or(0);
+    if has_gate || seconds >= NEG_SECONDS {
+        return None;
+    }
+    let detail = format!("{}; minReadySeconds is {seconds}", front.kind.title);
+    Some(Subject::finding(Rule::NewPodsTooEarly, Certainty::Possible, place, detail))
+}
+
+fn front<'s>(subject: &Subject<'s>, names: &[&str]) -> Option<&'s Front<'s>> {
+    subject.fronts.iter().find(|front| names.contains(&front.kind.name.as_str()))
 }
 
 fn spot_window(subject: &Subject<'_>) -> Option<Finding> {

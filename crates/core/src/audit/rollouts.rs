@@ -84,7 +84,8 @@ fn no_budget(subject: &Subject<'_>) -> Option<Finding> {
 
 fn budget_blocks(subject: &Subject<'_>) -> Option<Finding> {
     let (replicas, certainty) = subject.replicas().filter(|(replicas, _)| *replicas > 0)?;
-    let blocking = budgets(subject).find(|budget| budget.allowed(replicas) <= 0)?;
+    let blocking = budgets(subject).filter(|budget| budget.allowed(replicas) <= 0);
+    let blocking = blocking.min_by_key(|budget| budget.name.as_str())?;
     let detail = format!("PodDisruptionBudget {}/{}", subject.pod.namespace, blocking.name);
     let pointer = subject.in_pod("/metadata/labels");
     Some(Subject::finding(Rule::BudgetBlocks, certainty, pointer, detail))

@@ -125,6 +125,11 @@ rules! {
         "The API server refuses a pod with lifecycle.stopSignal and without spec.os.name as soon as it knows the field.",
         "Set spec.os.name: linux.",
         "https://www.kubernetes.dev/resources/keps/4960/";
+    /// `stopSignal` where the API server drops it.
+    StopSignalDropped = "stop-signal-dropped", Warning,
+        "lifecycle.stopSignal is dropped silently where the feature gate ContainerStopSignals is off, which is the default: the container gets the stop signal of its image.",
+        "Turn the gate on in API server and kubelets, or let prestop inject the quit of the application's profile.",
+        "https://www.kubernetes.dev/resources/keps/4960/";
     /// The hook leaves no time.
     HookFillsGrace = "hook-fills-grace", Error,
         "The hook sleeps for the whole grace period: the application has 2 s to finish, then it is killed.",
@@ -188,13 +193,28 @@ rules! {
     /// Load balancer registration is slower than the rollout.
     NewPodsTooEarly = "new-pods-too-early", Warning,
         "The rollout goes on when a new pod is ready, and the load balancer sends to it only when it is registered: for a time no target is healthy.",
-        "Label the namespace elbv2.k8s.aws/pod-readiness-gate-inject: enabled.",
+        "AWS: label the namespace elbv2.k8s.aws/pod-readiness-gate-inject: enabled. Google Cloud: set minReadySeconds: 60.",
         "https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/deploy/pod_readiness_gate/";
     /// `publishNotReadyAddresses`.
     NeverWithdrawn = "never-withdrawn", Warning,
         "A Service with publishNotReadyAddresses goes on sending to terminating pods until they are gone: no delay helps.",
         "Use a second Service without publishNotReadyAddresses for clients.",
         "https://github.com/kubernetes/endpointslice/blob/master/utils.go";
+    /// A traffic policy `Local`.
+    LocalPolicy = "local-policy", Warning,
+        "With the traffic policy Local, requests that arrive at the pod's node go to no other one: the load balancer has to notice by its own health check first.",
+        "Make the delay longer than the health check's interval times its threshold, or use the traffic policy Cluster.",
+        "https://github.com/kubernetes/enhancements/tree/master/keps/sig-network/1669-proxy-terminating-endpoints";
+    /// A proxy that ends before the application.
+    SidecarStopsFirst = "sidecar-stops-first", Error,
+        "The proxy in the pod ends before the application's delay does: requests that still arrive find nobody, and the application loses its connections.",
+        "Run the proxy as a native sidecar (an init container with restartPolicy: Always), give it a longer delay than the application, or let prestop inject one.",
+        "https://github.com/istio/istio/issues/36660";
+    /// A native sidecar that is told to end.
+    NativeSidecarQuits = "native-sidecar-quits", Error,
+        "The hook of the native sidecar ends it as soon as the pod terminates, while the application still serves; the kubelet would stop it after the application by itself.",
+        "Remove the hook, or let it only drain.",
+        "https://www.kubernetes.dev/resources/keps/753/";
     /// An autoscaler that goes to zero.
     ScaleToZero = "scale-to-zero", Warning,
         "The autoscaler may remove the last pod, and a plain Service has nobody to send to then.",
@@ -215,6 +235,21 @@ rules! {
         "When all containers are restarted in place, the kubelet runs no preStop hook and ignores the grace period.",
         "Nothing prevents it; keep such restarts for pods that nobody sends requests to.",
         "https://www.kubernetes.dev/resources/keps/5532/";
+    /// Exec readiness with kubelets of 1.35.
+    ExecReadinessFrozen = "exec-readiness-frozen", Info,
+        "Kubelets of 1.35 break off exec readiness probes when the pod terminates: a probe can't take the pod out of traffic any more.",
+        "Use an HTTP, TCP or gRPC probe, or newer kubelets.",
+        "https://github.com/kubernetes/kubernetes/issues/140881";
+    /// An ignore that can't be used.
+    IgnoreNotUsable = "ignore-not-usable", Warning,
+        "The annotation audit.prestop.dev/ignore names a rule that does not exist or gives no reason: it ignores nothing.",
+        "Write rules with reasons: audit.prestop.dev/ignore: '{\"single-replica\": \"leader election\"}'.",
+        "https://github.com/prestop/prestop/blob/main/docs/audit.md#ignoring-findings";
+    /// An ignore without a finding.
+    IgnoreStale = "ignore-stale", Info,
+        "The annotation audit.prestop.dev/ignore ignores a finding that is not there.",
+        "Remove the rule from the annotation.",
+        "https://github.com/prestop/prestop/blob/main/docs/audit.md#ignoring-findings";
 }
 
 impl Rule {
@@ -228,6 +263,8 @@ impl Rule {
                 | Self::InPlaceRestart
                 | Self::WorkerWithDelay
                 | Self::BudgetBlocks
+                | Self::IgnoreNotUsable
+                | Self::IgnoreStale
         )
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::objects::Setting;
 use super::{Certainty, Finding, Rule};
 use crate::engine::pod::{Container, Spec};
-use crate::engine::settings::INJECT_LABEL;
+use crate::engine::settings::{INJECT_LABEL, NamespaceSettings};
 use crate::engine::template::Workload;
 use crate::engine::{ContainerDecision, Decision, Injected, Outcome};
 use crate::fronts::{Front, Need, PodShape};
@@ -24,6 +24,7 @@ pub(super) struct Subject<'s> {
     pub(super) need: Need,
     pub(super) decision: &'s Decision<'s>,
     pub(super) pod: &'s PodShape,
+    pub(super) namespace: &'s NamespaceSettings,
 }
 
 impl<'s> Subject<'s> {
@@ -136,6 +137,7 @@ impl<'s> Subject<'s> {
             pointer: pointer.into(),
             detail: detail.into(),
             mend: None,
+            ignored: None,
         }
     }
 

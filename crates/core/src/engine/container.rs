@@ -19,9 +19,9 @@ use super::hook_note::HookNote;
 use super::own_hook::OwnHook;
 use super::own_hook_extend::Extension;
 use super::own_timeout::own_timeout;
-use super::pid1::shell_as_pid_1;
+use super::pid1::{self, shell_as_pid_1};
 use super::pod::{Container, Keys, Metadata, PreStop, Spec};
-use super::reason::{ContainerReason, Problem, ProblemCode};
+use super::reason::{Aspect, ContainerReason, Problem, ProblemCode};
 use super::settings::{Annotations, Level, NamespaceSettings, ProfileChoice};
 use super::status::{Status, StatusContainer};
 use super::{Main, MainBy, PreStopParent, Source};
@@ -369,7 +369,9 @@ impl<'a> Context<'a> {
         }
         if let Some(found) = shell_as_pid_1(container, image) {
             let place = format!("container {name}");
-            self.problems.push(Problem::new(ProblemCode::ShellIsPid1, place, found));
+            let aspect = (found.certainty == pid1::Certainty::Likely).then_some(Aspect::Likely);
+            let problem = Problem::new(ProblemCode::ShellIsPid1, place, found);
+            self.problems.push(problem.with_aspect(aspect));
         }
     }
 

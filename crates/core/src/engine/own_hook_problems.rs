@@ -7,7 +7,7 @@ use super::container::{Candidate, Context, Ending, Place, Standing};
 use super::own_hook::{OwnHook, Rest, Run};
 use super::own_hook_end::{Application, Effect};
 use super::pod::{Exec, PreStop};
-use super::reason::{Problem, ProblemCode};
+use super::reason::{Aspect, Problem, ProblemCode};
 use super::shell::{self, base_name, is_shell};
 
 /// What endpoints need at least ([where the figure comes from](../../docs/delays.md)).
@@ -34,6 +34,9 @@ pub(super) fn of(
     let problem = |(code, detail): (ProblemCode, String)| {
         Problem::new(code, format!("container {}", candidate.name), detail)
     };
+    let of_end = |(aspect, detail): (Option<Aspect>, String)| {
+        problem((ProblemCode::OwnHookDoesNotWait, detail)).with_aspect(aspect)
+    };
     let container = candidate.container;
     let handler =
         container.and_then(|container| handler(container.lifecycle.value()?.pre_stop.value()?));
@@ -53,8 +56,12 @@ pub(super) fn of(
         Some(Handler::Exec(_) | Handler::Sleep) => {
             let Some(hook) = hook else { return Vec::new() };
             let subject = Subject { candidate, context, hook };
-            let found = [subject.too_short(), subject.does_not_wait(), fills(hook, grace_seconds)];
-            found.into_iter().flatten().map(problem).collect()
+            let found = [
+                subject.too_short().map(problem),
+                subject.does_not_wait().map(of_end),
+                fills(hook, grace_seconds).map(problem),
+            ];
+            found.into_iter().flatten().collect()
         }
         None => Vec::new(),
     }
@@ -149,7 +156,7 @@ impl Subject<'_, '_> {
         is_plain.then_some(self.hook.seconds)
     }
 
-    fn does_not_wait(&self) -> Option<(ProblemCode, String)> {
+    fn does_not_wait(&self) -> Option<(Option<Aspect>, String)> {
         let End { before, run, after, effect } = self.end()?;
         let is_at_once = run.after_seconds == 0
             && before.iter().all(is_instant)
@@ -169,7 +176,8 @@ impl Subject<'_, '_> {
             }
             (Effect::Finishes, false, false) => return None,
         };
-        Some((ProblemCode::OwnHookDoesNotWait, format!("{} {why}", shown(run))))
+        let is_cut_off = effect == Effect::Finishes && is_cut;
+        Some((is_cut_off.then_some(Aspect::CutOff), format!("{} {why}", shown(run))))
     }
 
     fn end(&self) -> Option<End<'_, '_>> {

@@ -142,6 +142,17 @@ pub struct Problem {
     pub place: String,
     /// What exactly. ASCII, at most 120 characters; may be empty.
     pub detail: String,
+    /// Which of several things with one code it is.
+    pub aspect: Option<Aspect>,
+}
+
+/// What a problem's code does not tell, for those who decide by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aspect {
+    /// The stop signal cuts off what the hook has begun.
+    CutOff,
+    /// By most shells, or by an image that looks like a known one.
+    Likely,
 }
 
 impl SkipReason {
@@ -517,7 +528,14 @@ impl Problem {
             code,
             place: printable(&place.to_string(), Self::LONGEST_PLACE),
             detail: printable(&detail.to_string(), Self::LONGEST_DETAIL),
+            aspect: None,
         }
+    }
+
+    /// The same, with what its code does not tell.
+    #[must_use]
+    pub fn with_aspect(self, aspect: Option<Aspect>) -> Self {
+        Self { aspect, ..self }
     }
 }
 

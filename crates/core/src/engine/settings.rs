@@ -23,6 +23,8 @@ pub const DOMAIN: &str = "prestop.dev";
 pub const INJECT_LABEL: &str = "prestop.dev/inject";
 /// The annotation that tells what was done to a pod.
 pub const STATUS_ANNOTATION: &str = "prestop.dev/status";
+/// The annotation that `prestop audit` reads, and nobody else.
+pub const IGNORE_ANNOTATION: &str = "audit.prestop.dev/ignore";
 
 /// So many problems of a namespace are kept, since each of its pods reports them again.
 const MOST_NAMESPACE_PROBLEMS: usize = 32;
@@ -161,6 +163,12 @@ pub(super) fn is_ours(key: &[u8]) -> bool {
 }
 
 impl NamespaceSettings {
+    /// Whether the namespace is labelled for injection.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.switch == Some(Switch::Enabled)
+    }
+
     /// Whether the namespace chooses a profile for its pods.
     #[must_use]
     pub const fn chooses_profile(&self) -> bool {
@@ -293,7 +301,9 @@ impl<'a> Annotations<'a> {
                 if !containers.contains(container) {
                     problems.push(Problem::new(ProblemCode::NoSuchContainer, place(), ""));
                 }
-            } else if key != STATUS_ANNOTATION && setting_of(key).is_none() {
+            } else if ![STATUS_ANNOTATION, IGNORE_ANNOTATION].contains(&key.as_ref())
+                && setting_of(key).is_none()
+            {
                 let problem = unknown_annotation("pod annotation", key, problems);
                 problems.push(problem);
             }

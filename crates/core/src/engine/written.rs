@@ -8,7 +8,7 @@ use crate::view::Shape;
 
 /// A container as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct Written<'c> {
     pub(crate) hook: WrittenHook,
     /// The time that the application takes to stop by its own settings, and the option that says so.
     pub(crate) timeout: Option<(i64, &'static str)>,
@@ -16,6 +16,10 @@ pub(crate) struct Written {
     pub(crate) stops_abruptly: bool,
     /// What the catalogue says about the image.
     pub(crate) role: WrittenRole,
+    /// The name of its profile in the catalogue.
+    pub(crate) profile: Option<&'c str>,
+    /// Its own stop signal is not the one that it has without: the application depends on the field.
+    pub(crate) needs_stop_signal: bool,
 }
 
 /// The container's own hook.
@@ -39,8 +43,8 @@ pub(crate) enum WrittenRole {
     LeftAlone,
 }
 
-impl Written {
-    pub(crate) fn of(container: &Container<'_>, catalogue: &Catalogue) -> Self {
+impl<'c> Written<'c> {
+    pub(crate) fn of(container: &Container<'_>, catalogue: &'c Catalogue) -> Self {
         let image = container.image.value().and_then(|image| ImageReference::parse(image));
         let name = container.name.value().map_or("", AsRef::as_ref);
         let profile = catalogue.for_container(name, image.as_ref()).map(|(profile, _)| profile);
@@ -55,6 +59,8 @@ impl Written {
             stops_abruptly: profile
                 .is_some_and(|profile| stops_abruptly(container, image.as_ref(), profile)),
             role,
+            profile: profile.map(|profile| profile.name.as_str()),
+            needs_stop_signal: needs_stop_signal(container, image.as_ref(), profile),
         }
     }
 
@@ -78,6 +84,18 @@ fn hook(container: &Container<'_>) -> WrittenHook {
             None => WrittenHook::More(0),
         },
     }
+}
+
+fn needs_stop_signal(
+    container: &Container<'_>,
+    image: Option<&ImageReference<'_>>,
+    profile: Option<&Profile>,
+) -> bool {
+    let own = container.lifecycle.value().and_then(|lifecycle| lifecycle.stop_signal.value());
+    let Some(Ok(own)) = own.map(|signal| signal.parse::<Signal>()) else { return false };
+    let of_image = image.zip(profile).filter(|(image, profile)| profile.is_for(image));
+    let of_image = of_image.and_then(|(image, profile)| profile.stop_signal(image.certain_tag()));
+    of_image.map_or(Signal::TERM, |fact| fact.signal) != own
 }
 
 /// A command of the author's may be another program.

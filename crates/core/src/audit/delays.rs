@@ -1,0 +1,87 @@
+//! Rules about the time between the pod's deletion and the stop signal.
+
+use super::containers::{HOOK, One};
+use super::{Certainty, Finding, Rule};
+use crate::duration::HumanSeconds;
+use crate::engine::written::{WrittenHook, WrittenRole};
+use crate::fronts::{Front, Withdrawal};
+
+/// Fronts that come from a traffic policy `Local`.
+const LOCAL: [&str; 2] = ["external-policy-local", "internal-policy-local"];
+
+impl One<'_> {
+    pub(super) fn stops_at_once(&self) -> Option<Finding> {
+        if self.written.hook != WrittenHook::None {
+            return None;
+        }
+        let need = self.subject.need.delay.map(|delay| format!("the fronts need {delay}"));
+        let finding = self.finding(Rule::StopsAtOnce, "/lifecycle", need.unwrap_or_default());
+        Some(Finding { mend: self.mend_of_no_hook(), ..finding })
+    }
+
+    /// A delay of the author's. One of 0 is a decision.
+    pub(super) fn delay_too_short(&self) -> Option<Finding> {
+        let WrittenHook::Delay(seconds) = self.written.hook else { return None };
+        let fronts = self.subject.fronts.iter().filter(|front| !is_local(front));
+        let (slowest, title) = fronts
+            .filter_map(|front| match front.withdrawal {
+                Withdrawal::Within(delay) => Some((delay, front.kind.title.as_str())),
+                Withdrawal::Never => None,
+            })
+            .max_by_key(|(delay, title)| (delay.at_least, delay.at_most, *title))?;
+        if seconds <= 0 || seconds >= slowest.at_least {
+            return None;
+        }
+        let detail = format!("{}; {title}: {slowest}", HumanSeconds(seconds));
+        let finding = self.of_hook(Rule::DelayTooShort, detail);
+        Some(Finding { certainty: Certainty::Likely, ..finding })
+    }
+
+    /// The load balancer, or the clients of the node, learn of the end of the pod by their own checks only.
+    pub(super) fn local_policy(&self) -> Option<Finding> {
+        let seconds = match self.written.hook {
+            WrittenHook::None => 0,
+            WrittenHook::Delay(seconds) if seconds > 0 => seconds,
+            WrittenHook::Delay(_) | WrittenHook::More(_) => return None,
+        };
+        let (front, delay) = self.subject.fronts.iter().filter(|front| is_local(front)).find_map(
+            |front| match front.withdrawal {
+                Withdrawal::Within(delay) if seconds < delay.at_least => Some((front, delay)),
+                Withdrawal::Within(_) | Withdrawal::Never => None,
+            },
+        )?;
+        let title = &front.kind.title;
+        let held = match seconds {
+            0 => "no delay".to_owned(),
+            _ => HumanSeconds(seconds).to_string(),
+        };
+        let finding = self.finding(
+            Rule::LocalPolicy,
+            if seconds == 0 { "/lifecycle" } else { HOOK },
+            format!("{held}; {title}: {delay}"),
+        );
+        let mend = match seconds {
+            0 => self.mend_of_no_hook(),
+            _ => self.mend_of_own_hook(Rule::LocalPolicy),
+        };
+        Some(Finding { certainty: Certainty::Likely, mend, ..finding })
+    }
+
+    /// Only where the input has Services of the namespace: else nothing is known about who sends.
+    pub(super) fn worker_with_delay(&self) -> Option<Finding> {
+        let subject = self.subject;
+        let WrittenHook::Delay(seconds) = self.written.hook else { return None };
+        let is_application = self.written.role == WrittenRole::Application;
+        (seconds > 0 && subject.knows_services() && is_application && !subject.is_served()).then(
+            || {
+                let detail = HumanSeconds(seconds).to_string();
+                let finding = self.finding(Rule::WorkerWithDelay, HOOK, detail);
+                Finding { certainty: Certainty::Possible, ..finding }
+            },
+        )
+    }
+}
+
+fn is_local(front: &Front<'_>) -> bool {
+    LOCAL.contains(&front.kind.name.as_str())
+}

@@ -1,0 +1,52 @@
+//! Findings that were there before: they are shown nowhere and do not count.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::json;
+use super::report::{Audited, Identity, State};
+
+/// How often each finding is in the baseline.
+#[derive(Debug, Default)]
+pub(super) struct Baseline(BTreeMap<Identity, usize>);
+
+impl Baseline {
+    /// Reads a file that `--write-baseline` or `-o json` wrote.
+    ///
+    /// # Errors
+    /// When it can't be read, or is no such report.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display();
+        let text = fs::read_to_string(path).with_context(|| format!("baseline {name}"))?;
+        let identities = json::identities(&text).with_context(|| {
+            format!("baseline {name}: no report of prestop audit -o json or --write-baseline")
+        })?;
+        let mut counts = BTreeMap::new();
+        for identity in identities {
+            *counts.entry(identity).or_default() += 1;
+        }
+        Ok(Self(counts))
+    }
+
+    /// Marks what it has, and returns what is left: the findings that are gone.
+    pub(super) fn apply(mut self, workloads: &mut [Audited]) -> Vec<Identity> {
+        for workload in workloads {
+            let identities: Vec<_> =
+                workload.findings.iter().map(|it| workload.identity(&it.finding)).collect();
+            for (located, identity) in workload.findings.iter_mut().zip(identities) {
+                let Some(left) = self.0.get_mut(&identity).filter(|left| **left > 0) else {
+                    continue;
+                };
+                *left -= 1;
+                if located.state == State::Open {
+                    located.state = State::Known;
+                }
+            }
+        }
+        let gone = self.0.into_iter().flat_map(|(it, count)| std::iter::repeat_n(it, count));
+        gone.collect()
+    }
+}

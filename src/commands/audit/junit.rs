@@ -1,0 +1,119 @@
+//! Findings as `JUnit` XML: a suite per workload, a failed test per finding at the bar.
+
+use std::io::{self, Write};
+
+use super::report::{Audited, Located, Report, State};
+
+/// Writes one document.
+pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let all = || report.workloads.iter().map(|workload| counts(workload, report));
+    let tests: usize = all().map(|(tests, ..)| tests).sum();
+    let failures: usize = all().map(|(_, failures, _)| failures).sum();
+    let skipped: usize = all().map(|(.., skipped)| skipped).sum();
+    writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
+    writeln!(
+        out,
+        r#"<testsuites name="prestop audit" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" time="0">"#
+    )?;
+    for workload in &report.workloads {
+        suite(workload, report, out)?;
+    }
+    writeln!(out, "</testsuites>")
+}
+
+/// Tests, failed ones, skipped ones.
+fn counts(workload: &Audited, report: &Report) -> (usize, usize, usize) {
+    let findings = workload.findings.iter();
+    let failures = findings.clone().filter(|it| report.bar.is_reached(it)).count();
+    let skipped = findings.filter(|it| it.state != State::Open).count();
+    (workload.findings.len().max(1), failures, skipped)
+}
+
+fn suite(workload: &Audited, report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let (tests, failures, skipped) = counts(workload, report);
+    let (title, file) = (escaped(&workload.title()), escaped(&workload.place.file));
+    writeln!(
+        out,
+        r#"  <testsuite name="{title}" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" time="0">"#
+    )?;
+    if workload.findings.is_empty() {
+        writeln!(
+            out,
+            r#"    <testcase classname="{title}" name="no findings" file="{file}" line="{}" time="0"/>"#,
+            workload.place.line
+        )?;
+    }
+    for located in &workload.findings {
+        case(&title, &file, located, report, out)?;
+    }
+    writeln!(out, "  </testsuite>")
+}
+
+fn case(
+    title: &str,
+    file: &str,
+    located: &Located,
+    report: &Report,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let Located { finding, at, state, .. } = located;
+    let container = finding.container.as_ref();
+    let container = container.map(|name| escaped(&format!(" ({name})"))).unwrap_or_default();
+    let id = finding.rule.text().id;
+    let message = escaped(&located.message());
+    let text = escaped(&format!(
+        "{}, {}; {}\n{}",
+        finding.severity(),
+        finding.certainty,
+        located.advice(),
+        finding.rule.text().source
+    ));
+    writeln!(
+        out,
+        r#"    <testcase classname="{title}" name="{id}{container}" file="{file}" line="{}" time="0">"#,
+        at.line
+    )?;
+    match state {
+        State::Ignored => {
+            let reason = escaped(finding.ignored.as_deref().unwrap_or_default());
+            writeln!(out, r#"      <skipped message="ignored: {reason}"/>"#)?;
+        }
+        State::Known => writeln!(out, r#"      <skipped message="in the baseline"/>"#)?,
+        State::Open if report.bar.is_reached(located) => writeln!(
+            out,
+            r#"      <failure type="{id}" message="{message}">{file}:{}:{}: {text}</failure>"#,
+            at.line, at.column
+        )?,
+        State::Open => writeln!(out, "      <system-out>{message} {text}</system-out>")?,
+    }
+    writeln!(out, "    </testcase>")
+}
+
+/// Text as content or in quotes. XML can't have other control characters at all.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(letter),
+            '\u{FFFE}' | '\u{FFFF}' => out.push('?'),
+            letter if letter.is_control() => out.push('?'),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn text_is_xml() {
+        let text = "a<b> & \"c\"\u{0}\u{1b}\u{85}\u{ffff}\nü";
+        assert_eq!(escaped(text), "a&lt;b&gt; &amp; &quot;c&quot;????\nü");
+    }
+}

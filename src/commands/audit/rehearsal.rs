@@ -1,0 +1,121 @@
+//! The `prestop rehearse` line that shows a finding on the reader's machine.
+
+use prestop_core::audit::{Finding, Rule};
+use prestop_core::catalogue::{Catalogue, ImageReference};
+use prestop_core::engine::printable::printable;
+use prestop_core::engine::template::Workload;
+use prestop_core::fronts::Need;
+use serde_json::Value;
+
+use super::shell::quoted;
+
+const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
+/// The kubelet's: what the application has in any case after its hook.
+const LEAST_GRACE_SECONDS: i64 = 2;
+/// A rehearsal takes times up to an hour.
+const LONGEST_GRACE: i64 = 3000;
+/// Longer commands are those of scripts that nobody would copy.
+const LONGEST_LINE: usize = 600;
+/// How images of a profile start their server.
+const SERVERS: [(&str, &str); 5] = [
+    ("nginx", "nginx -g 'daemon off;'"),
+    ("httpd", "httpd -DFOREGROUND"),
+    ("haproxy", "haproxy -W -db -f haproxy.cfg"),
+    ("caddy", "caddy run --config Caddyfile"),
+    ("varnish", "varnishd -F -a :8080 -f default.vcl"),
+];
+
+/// What a rehearsal has to do so that requests are dropped.
+enum Shown {
+    /// The rollout alone.
+    Rollout,
+    /// Requests that take so many seconds have to be in flight.
+    LongRequests(i64),
+}
+
+/// The line, for a rule that a rehearsal can show. `file` is what the workload was read from.
+pub(super) fn line(
+    finding: &Finding,
+    workload: &Workload<'_>,
+    need: Need,
+    catalogue: &Catalogue,
+    file: &str,
+) -> Option<String> {
+    let pod = workload.pod_value();
+    let containers = pod.pointer("/spec/containers")?.as_array()?;
+    let container = match &finding.container {
+        Some(name) => containers.iter().find(|it| text(it, "name") == Some(name))?,
+        None => containers.first()?,
+    };
+    let mut words = vec!["prestop rehearse -f".to_owned(), quoted(file)];
+    let mut add = |option: &str, value: &str| words.push(format!("{option} {}", quoted(value)));
+    if !workload.name.is_empty() {
+        add("--workload", workload.name);
+    }
+    if let Some(name) = text(container, "name").filter(|_| containers.len() > 1) {
+        add("--container", name);
+    }
+    if container.pointer("/ports/0/containerPort").is_none() {
+        add("--port", "PORT");
+    }
+    if let Some(delay) = need.delay {
+        add("--endpoint-delay", &delay.at_least.to_string());
+    }
+    if let Shown::LongRequests(seconds) = shown(finding.rule, pod)? {
+        add("--long-path", "/slow");
+        add("--long-seconds", &seconds.to_string());
+    }
+    let line = format!("{} -- {}", words.join(" "), server(container, catalogue));
+    // Nobody could copy what is not shown as it is.
+    (printable(&line, LONGEST_LINE) == line).then_some(line)
+}
+
+fn shown(rule: Rule, pod: &Value) -> Option<Shown> {
+    let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
+    let grace = grace.unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS).clamp(2, LONGEST_GRACE);
+    match rule {
+        Rule::StopsAtOnce
+        | Rule::DelayTooShort
+        | Rule::LocalPolicy
+        | Rule::HookCannotStart
+        | Rule::TcpSocketHook
+        | Rule::QuitWithoutWait
+        | Rule::HookIsNoDelay
+        | Rule::HttpHookClosesPort
+        | Rule::GraceZero => Some(Shown::Rollout),
+        // Cut by the stop signal, and finished in the time that a quit waits.
+        Rule::HardStopSignal => Some(Shown::LongRequests(grace / 2)),
+        // Begun before the front knows, and not done when the grace period ends; a hook's delay on top is
+        // enough for them.
+        Rule::ShellIsPid1 => Some(Shown::LongRequests(grace.saturating_sub(1))),
+        Rule::HookFillsGrace | Rule::GraceShorterThanApp => {
+            Some(Shown::LongRequests(grace.saturating_add(LEAST_GRACE_SECONDS)))
+        }
+        _ => None,
+    }
+}
+
+/// The command of the container; else that of its image, as far as it is known.
+fn server(container: &Value, catalogue: &Catalogue) -> String {
+    let list = |field: &str| {
+        let items = container.get(field).and_then(Value::as_array);
+        let items = items.into_iter().flatten().filter_map(Value::as_str);
+        items.map(quoted).collect::<Vec<_>>()
+    };
+    let (command, args) = (list("command"), list("args"));
+    if !command.is_empty() {
+        return [command, args].concat().join(" ");
+    }
+    let image = text(container, "image").and_then(ImageReference::parse);
+    let name = text(container, "name").unwrap_or_default();
+    let profile = catalogue.for_container(name, image.as_ref()).map(|(profile, _)| profile);
+    let server = profile.and_then(|it| SERVERS.iter().find(|(name, _)| *name == it.name));
+    match server {
+        Some((_, server)) if args.is_empty() => (*server).to_owned(),
+        _ => [vec!["SERVER".to_owned()], args].concat().join(" "),
+    }
+}
+
+fn text<'v>(object: &'v Value, field: &str) -> Option<&'v str> {
+    object.get(field).and_then(Value::as_str)
+}

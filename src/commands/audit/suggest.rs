@@ -1,0 +1,186 @@
+//! What mends the findings that prestop mends: labels of namespaces and annotations of pod templates, as
+//! patches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use prestop_core::audit::Mend;
+use prestop_core::engine::settings::INJECT_LABEL;
+use prestop_manifest::to_yaml;
+use serde_json::{Value, json};
+
+use super::report::{Audited, Report};
+use super::shell::quoted;
+use crate::cli::SuggestForm;
+
+/// What is to be changed.
+struct Suggestions<'r> {
+    namespaces: BTreeSet<&'r str>,
+    workloads: Vec<Annotated<'r>>,
+    /// Findings that only their author can mend.
+    left: usize,
+}
+
+/// A workload with the annotations that its pod template needs.
+struct Annotated<'r> {
+    workload: &'r Audited,
+    annotations: BTreeMap<&'static str, &'r str>,
+    rules: BTreeSet<&'static str>,
+}
+
+/// Writes patches for the findings that count. `is_enabled` says of a namespace that it has the label.
+pub(super) fn write(
+    report: &Report,
+    form: SuggestForm,
+    is_enabled: impl Fn(&str) -> bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let suggestions = Suggestions::of(report, is_enabled);
+    match form {
+        SuggestForm::Patch => suggestions.patches(out)?,
+        SuggestForm::Kustomize => suggestions.component(out)?,
+        SuggestForm::Kubectl => suggestions.commands(out)?,
+    }
+    match suggestions.left {
+        0 => Ok(()),
+        left => {
+            writeln!(out, "# {left} more to be mended in the manifests; prestop audit says how.")
+        }
+    }
+}
+
+impl<'r> Suggestions<'r> {
+    fn of(report: &'r Report, is_enabled: impl Fn(&str) -> bool) -> Self {
+        let mut found = Self { namespaces: BTreeSet::new(), workloads: Vec::new(), left: 0 };
+        for workload in &report.workloads {
+            let mut annotated =
+                Annotated { workload, annotations: BTreeMap::new(), rules: BTreeSet::new() };
+            let mut is_mended = false;
+            for located in workload.open() {
+                match &located.finding.mend {
+                    Some(Mend::Injected(_)) => is_mended = true,
+                    Some(Mend::Annotated { annotations, .. }) => {
+                        is_mended = true;
+                        annotated.rules.insert(located.finding.rule.text().id);
+                        annotated
+                            .annotations
+                            .extend(annotations.iter().map(|it| (it.key, it.value.as_str())));
+                    }
+                    None => found.left += 1,
+                }
+            }
+            if is_mended && !is_enabled(&workload.namespace) {
+                found.namespaces.insert(&workload.namespace);
+            }
+            if !annotated.annotations.is_empty() {
+                found.workloads.push(annotated);
+            }
+        }
+        found
+    }
+
+    /// Objects with nothing but what is added.
+    fn patches(&self, out: &mut impl Write) -> io::Result<()> {
+        for namespace in &self.namespaces {
+            write!(out, "---\n{}", to_yaml(&label(namespace)))?;
+        }
+        for annotated in &self.workloads {
+            write!(out, "---\n# {}\n{}", annotated.comment(), to_yaml(&annotated.patch()))?;
+        }
+        Ok(())
+    }
+
+    /// Each patch with its target, so that one without an object is no error.
+    fn component(&self, out: &mut impl Write) -> io::Result<()> {
+        let of_namespaces = self.namespaces.iter().map(|namespace| {
+            let target = json!({"version": "v1", "kind": "Namespace", "name": exact(namespace)});
+            json!({"target": target, "patch": to_yaml(&label(namespace))})
+        });
+        let of_workloads = self.workloads.iter().map(|annotated| {
+            let workload = annotated.workload;
+            let (group, version) =
+                workload.api_version.split_once('/').unwrap_or(("", &workload.api_version));
+            let mut target =
+                json!({"version": version, "kind": workload.kind, "name": exact(&workload.name)});
+            if !group.is_empty() {
+                target["group"] = group.into();
+            }
+            if workload.has_namespace {
+                target["namespace"] = exact(&workload.namespace).into();
+            }
+            json!({"target": target, "patch": to_yaml(&annotated.patch())})
+        });
+        let patches: Vec<_> = of_namespaces.chain(of_workloads).collect();
+        let component = json!({
+            "apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches,
+        });
+        write!(out, "{}", to_yaml(&component))
+    }
+
+    /// Commands for a running cluster.
+    fn commands(&self, out: &mut impl Write) -> io::Result<()> {
+        for namespace in &self.namespaces {
+            writeln!(out, "kubectl label namespace {} {INJECT_LABEL}=enabled", quoted(namespace))?;
+        }
+        for annotated in &self.workloads {
+            let workload = annotated.workload;
+            if workload.is_pod() {
+                let what =
+                    "running pods can't be changed: annotate the manifest, and create the pod anew";
+                writeln!(out, "# {}: {what}", annotated.comment())?;
+                continue;
+            }
+            let (group, version) =
+                workload.api_version.split_once('/').unwrap_or(("", &workload.api_version));
+            let kind = workload.kind.to_ascii_lowercase();
+            let kind = if group.is_empty() { kind } else { format!("{kind}.{version}.{group}") };
+            let patch = json!({"spec": annotated.patch()["spec"]}).to_string();
+            writeln!(
+                out,
+                "# {}\nkubectl patch {} {} --namespace {} --type merge --patch {}",
+                annotated.comment(),
+                quoted(&kind),
+                quoted(&workload.name),
+                quoted(&workload.namespace),
+                quoted(&patch)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Annotated<'_> {
+    fn comment(&self) -> String {
+        let rules: Vec<_> = self.rules.iter().copied().collect();
+        format!("{}: {}", self.workload.title(), rules.join(", "))
+    }
+
+    fn patch(&self) -> Value {
+        let Audited { api_version, kind, name, namespace, has_namespace, .. } = self.workload;
+        let annotations = json!({"annotations": self.annotations});
+        let mut patch = json!({
+            "apiVersion": api_version, "kind": kind, "metadata": {"name": name},
+        });
+        if *has_namespace {
+            patch["metadata"]["namespace"] = namespace.as_str().into();
+        }
+        if self.workload.is_pod() {
+            patch["metadata"]["annotations"] = annotations["annotations"].clone();
+        } else {
+            patch["spec"] = json!({"template": {"metadata": annotations}});
+        }
+        patch
+    }
+}
+
+fn label(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": namespace, "labels": {INJECT_LABEL: "enabled"}},
+    })
+}
+
+/// Names of targets are regular expressions.
+fn exact(name: &str) -> String {
+    name.replace('.', "\\.")
+}
