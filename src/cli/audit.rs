@@ -82,15 +82,15 @@ pub(crate) enum AuditForm {
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
-    /// JUnit XML, for test reports of pipelines.
+    /// XML for test reports of pipelines.
     Junit,
     /// Workflow commands: annotations in pull requests on GitHub.
     Github,
     /// A table for comments and summaries.
     Markdown,
-    /// PolicyReport (wgpolicyk8s.io/v1alpha2), to be applied.
+    /// Reports of wgpolicyk8s.io/v1alpha2, to be applied.
     Policyreport,
-    /// Report (openreports.io/v1alpha1), to be applied.
+    /// Reports of openreports.io/v1alpha1, to be applied.
     Openreports,
 }
 

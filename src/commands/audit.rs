@@ -1,6 +1,7 @@
 //! `prestop audit`: which workloads of manifests drop requests, why, and what mends it.
 
 mod baseline;
+mod fields;
 mod github;
 mod json;
 mod junit;
@@ -37,6 +38,7 @@ use self::report::{Audited, Bar, LONGEST_NAME, Located, Report, State};
 use super::objects::{self, Found, Place};
 use super::{Exit, tell};
 use crate::cli::{AuditArguments, AuditForm};
+use crate::config::Config;
 
 /// A workload that is audited when everything was read.
 struct Kept {
@@ -77,11 +79,11 @@ pub(super) fn run(arguments: &AuditArguments) -> anyhow::Result<Exit> {
         return rules::explain(&arguments.explain, &mut out);
     }
     let config = super::config(arguments.config.as_deref())?;
-    let ignores = config.as_ref().map_or(&[][..], |config| config.ignores()).to_vec();
+    let ignores = config.as_ref().map_or(&[][..], Config::ignores).to_vec();
     let policy = Policy {
         kubernetes_version: Some(arguments.kubernetes_version),
         namespaces: NamespaceRule::NotDisabled,
-        ..config.map_or_else(Policy::built_in, |config| config.into_policy())
+        ..config.map_or_else(Policy::built_in, Config::into_policy)
     };
     let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
     let mut around = Surroundings::new(FrontTable::built_in(), &arguments.namespace);

@@ -103,12 +103,8 @@ fn sarif_has_rules_places_and_fingerprints() {
 fn each_line_on_github_is_one_command() {
     let output = audit(&["-o", "github", &format!("{GOLDEN}/shop.yaml")]);
     let said = text(&output.stdout);
-    let (summary, commands) = said
-        .lines()
-        .collect::<Vec<_>>()
-        .split_last()
-        .map(|(a, b)| (a.to_string(), b.to_vec()))
-        .unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    let (summary, commands) = lines.split_last().unwrap();
     assert!(summary.contains("workloads") && commands.len() >= 5);
     for command in commands {
         assert_eq!(command.matches("::").count(), 2, "{command}");

@@ -9,6 +9,7 @@ use prestop_core::audit::Severity;
 use prestop_manifest::to_yaml;
 use serde_json::{Value, json};
 
+use super::fields::set;
 use super::report::{Audited, Located, Report, State};
 
 const NAME: &str = "prestop-audit";
@@ -30,7 +31,9 @@ pub(super) fn write(report: &Report, form: Form, out: &mut impl Write) -> io::Re
     }
     for (namespace, workloads) in namespaces {
         let results: Vec<_> = workloads.into_iter().flat_map(results).collect();
-        let count = |word: &str| results.iter().filter(|it| it["result"] == word).count();
+        let count = |word: &str| {
+            results.iter().filter(|it| it.get("result").is_some_and(|it| it == word)).count()
+        };
         let summary = json!({
             "pass": count("pass"), "fail": count("fail"), "warn": count("warn"), "error": 0,
             "skip": count("skip"),
@@ -46,7 +49,7 @@ pub(super) fn write(report: &Report, form: Form, out: &mut impl Write) -> io::Re
             "summary": summary, "results": results,
         });
         if let Form::OpenReport = form {
-            document["source"] = "prestop".into();
+            set(&mut document, "source", "prestop");
         }
         write!(out, "---\n{}", to_yaml(&document))?;
     }
@@ -83,11 +86,13 @@ fn result(workload: &Audited, located: &Located) -> Value {
         "link": finding.rule.text().source,
     });
     if let Some(container) = &finding.container {
-        properties["container"] = container.as_str().into();
+        set(&mut properties, "container", container.as_str());
     }
     match (state, &finding.ignored) {
-        (State::Ignored, Some(reason)) => properties["ignoredBecause"] = reason.as_str().into(),
-        (State::Known, _) => properties["ignoredBecause"] = "in the baseline".into(),
+        (State::Ignored, Some(reason)) => {
+            set(&mut properties, "ignoredBecause", reason.as_str());
+        }
+        (State::Known, _) => set(&mut properties, "ignoredBecause", "in the baseline"),
         (State::Open | State::Ignored, _) => {}
     }
     json!({

@@ -225,13 +225,13 @@ impl Summary {
     pub(super) fn sentence(&self) -> String {
         let Self { errors, warnings, infos, .. } = self;
         let aside = [(self.ignored, "ignored"), (self.known, "in the baseline")];
-        let aside: String = aside
+        let aside = aside.into_iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<_> = [(*errors, "errors"), (*warnings, "warnings"), (*infos, "infos")]
             .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!(", {count} {what}"))
+            .chain(aside)
+            .map(|(count, what)| format!("{count} {what}"))
             .collect();
-        let counts = format!("{errors} errors, {warnings} warnings, {infos} infos{aside}");
-        format!("{}{} ({counts})", self.outcome(), self.mended())
+        format!("{}{} ({})", self.outcome(), self.mended(), counts.join(", "))
     }
 
     fn outcome(&self) -> String {

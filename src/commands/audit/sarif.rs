@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use prestop_core::audit::{Rule, RuleText, Severity};
 use serde_json::{Value, json};
 
+use super::fields::set;
 use super::report::{Audited, Located, Report, State};
 
 const SCHEMA: &str =
@@ -75,10 +76,11 @@ fn result(workload: &Audited, located: &Located) -> Value {
         },
     });
     if let Some(reason) = finding.ignored.as_ref().filter(|_| *state == State::Ignored) {
-        result["suppressions"] = json!([{"kind": "inSource", "justification": reason}]);
+        let suppression = json!({"kind": "inSource", "justification": reason});
+        set(&mut result, "suppressions", vec![suppression]);
     }
     if *state == State::Known {
-        result["baselineState"] = "unchanged".into();
+        set(&mut result, "baselineState", "unchanged");
     }
     result
 }

@@ -9,6 +9,7 @@ use prestop_core::engine::settings::INJECT_LABEL;
 use prestop_manifest::to_yaml;
 use serde_json::{Value, json};
 
+use super::fields::set;
 use super::report::{Audited, Report};
 use super::shell::quoted;
 use crate::cli::SuggestForm;
@@ -103,10 +104,10 @@ impl<'r> Suggestions<'r> {
             let mut target =
                 json!({"version": version, "kind": workload.kind, "name": exact(&workload.name)});
             if !group.is_empty() {
-                target["group"] = group.into();
+                set(&mut target, "group", group);
             }
             if workload.has_namespace {
-                target["namespace"] = exact(&workload.namespace).into();
+                set(&mut target, "namespace", exact(&workload.namespace));
             }
             json!({"target": target, "patch": to_yaml(&annotated.patch())})
         });
@@ -134,7 +135,7 @@ impl<'r> Suggestions<'r> {
                 workload.api_version.split_once('/').unwrap_or(("", &workload.api_version));
             let kind = workload.kind.to_ascii_lowercase();
             let kind = if group.is_empty() { kind } else { format!("{kind}.{version}.{group}") };
-            let patch = json!({"spec": annotated.patch()["spec"]}).to_string();
+            let patch = json!({"spec": annotated.template()}).to_string();
             writeln!(
                 out,
                 "# {}\nkubectl patch {} {} --namespace {} --type merge --patch {}",
@@ -157,19 +158,22 @@ impl Annotated<'_> {
 
     fn patch(&self) -> Value {
         let Audited { api_version, kind, name, namespace, has_namespace, .. } = self.workload;
-        let annotations = json!({"annotations": self.annotations});
-        let mut patch = json!({
-            "apiVersion": api_version, "kind": kind, "metadata": {"name": name},
-        });
+        let mut metadata = json!({"name": name});
         if *has_namespace {
-            patch["metadata"]["namespace"] = namespace.as_str().into();
+            set(&mut metadata, "namespace", namespace.as_str());
         }
         if self.workload.is_pod() {
-            patch["metadata"]["annotations"] = annotations["annotations"].clone();
-        } else {
-            patch["spec"] = json!({"template": {"metadata": annotations}});
+            set(&mut metadata, "annotations", json!(self.annotations));
+        }
+        let mut patch = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
+        if !self.workload.is_pod() {
+            set(&mut patch, "spec", self.template());
         }
         patch
+    }
+
+    fn template(&self) -> Value {
+        json!({"template": {"metadata": {"annotations": self.annotations}}})
     }
 }
 
