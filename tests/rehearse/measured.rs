@@ -55,7 +55,8 @@ fn a_range_waits_for_the_load_balancer_and_drops_none() {
     let case = late(&json!({"prestop.dev/delay": "1s-20s", "prestop.dev/quiet-period": "2s",
         "prestop.dev/shell": "present", "prestop.dev/hook-report": "termination-message"}));
     let picture = case.path("picture.svg");
-    let report = case.with(&["--svg", picture.to_str().unwrap()]).report(0);
+    let case = case.with(&["--svg", picture.to_str().unwrap()]);
+    let report = case.report(0);
     let injected = &report["asInjected"];
     assert!(dropped(&report["asWritten"]) > 0, "{}", report["verdict"]);
     assert_eq!(dropped(injected), 0, "{}", report["verdict"]);
