@@ -18,7 +18,7 @@ use prestop::webhook::settings::{
     MetricsSettings, ServeSettings, ServerSettings, TlsSettings, TlsVersion,
 };
 use prestop_core::catalogue::{Catalogue, Hold, ImageReference, Presence, Programs, Role};
-use prestop_core::duration::{self, Delay, DelayError, DurationError};
+use prestop_core::duration::{self, AskedDelay, Delay, DelayError, DurationError};
 use prestop_core::policy::{HookReport, OwnerKind, Policy, QuitPolicy, SleepAction};
 use proptest::prelude::*;
 use proptest::string::string_regex;
@@ -184,7 +184,7 @@ defaults: {delay: *long}
     let policy = policy_with(text);
     let derived = policy.catalogue.by_name("derived").unwrap();
     assert_eq!(derived.delay, Some(Delay::fixed(20)));
-    assert_eq!(policy.default_delay, Delay::fixed(20));
+    assert_eq!(policy.default_delay, AskedDelay::Of(Delay::fixed(20)));
 
     // What comes by an alias is told where the alias stands.
     let error = error_of(&format!("{HEADER}{}", text.replace("20s", "6m")));
@@ -232,7 +232,7 @@ profiles: {mode: replace, entries: []}
 ",
     );
     let expected = Policy {
-        default_delay: Delay { least_seconds: 5, most_seconds: 30 },
+        default_delay: AskedDelay::Of(Delay { least_seconds: 5, most_seconds: 30 }),
         default_shell: Presence::Present,
         default_hold: Hold::Connections,
         default_report: HookReport::TerminationMessage,
@@ -273,11 +273,9 @@ fn bounds_themselves_are_allowed() {
         ("defaults: {quitTimeout: 10m}\n", (10, 300, 600)),
     ] {
         let policy = policy_with(rest);
-        let read = (
-            policy.default_delay.most_seconds,
-            policy.maximum_delay_seconds,
-            policy.maximum_grace_period_seconds,
-        );
+        let AskedDelay::Of(delay) = policy.default_delay else { panic!("auto: {rest}") };
+        let read =
+            (delay.most_seconds, policy.maximum_delay_seconds, policy.maximum_grace_period_seconds);
         assert_eq!(read, expected, "{rest}");
     }
 }

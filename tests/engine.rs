@@ -478,6 +478,29 @@ fn a_readiness_gate_of_a_load_balancer_asks_for_its_delay() {
 }
 
 #[test]
+fn auto_is_what_the_fronts_need() {
+    let of = |gate: &str, annotations: Value| {
+        let mut pod = with_annotations(pod(json!([app()])), annotations);
+        pod["spec"]["readinessGates"] = json!([{"conditionType": gate}]);
+        let told = plainly(&pod);
+        (told.containers.join(", "), told.problems.join(", "))
+    };
+    let auto = json!({"prestop.dev/delay": "auto"});
+    let own = json!({"delay.prestop.dev/app": "auto", "prestop.dev/delay": "5s"});
+    for (gate, annotations, expected) in [
+        ("target-health.elbv2.k8s.aws/k8s-x", auto.clone(), "app: sleep 180"),
+        ("target-health.elbv2.k8s.aws/k8s-x", own, "app: sleep 180"),
+        ("cloud.google.com/load-balancer-neg-ready", auto.clone(), "app: sleep 60"),
+        // Nothing is known.
+        ("example.com/ready", auto, "app: sleep 10"),
+    ] {
+        assert_eq!(of(gate, annotations), (expected.to_owned(), String::new()), "{gate}");
+    }
+    let (_, problems) = of("example.com/ready", json!({"prestop.dev/delay": "Auto"}));
+    assert_eq!(problems, "invalid-value");
+}
+
+#[test]
 fn an_own_hook_behind_a_load_balancer_counts_as_far_as_it_is_understood() {
     let behind = |hook: Value| {
         let container = json!({"name": "app", "image": "example.com/app:1",

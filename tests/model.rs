@@ -23,7 +23,7 @@ use self::extend::Own;
 use self::hook::own_sleep;
 use self::order::{delay_backends, delay_sidecars};
 use self::quit::{author_quit, ending_of, profile_quit};
-use self::settings::{Settings, Source, Switch, image};
+use self::settings::{Delayed, Settings, Source, Switch, image};
 use self::status::{Earlier, believed_status, rewritten};
 use crate::api_rules::{LARGEST_ANNOTATIONS, annotations_size};
 
@@ -367,7 +367,8 @@ fn plans<'a>(
             problems.insert(code);
         }
         let programs = settings.programs(index, container, policy);
-        let ((mut least, mut delay), is_said) = settings.delay(index, profile, policy);
+        let Delayed { mut least, most: mut delay, is_said, is_cut } =
+            settings.delay(index, profile, policy);
         let asked_least = least;
         let is_own = code == "own-hook"
             && earlier.is_none_or(|earlier| earlier.of(container).is_none())
@@ -376,10 +377,10 @@ fn plans<'a>(
             .then(|| Own::of(pod, container, programs, policy, problems))
             .flatten();
         let code = if own.is_some() { INJECTED } else { code };
+        problems.extend((code == INJECTED && is_cut).then_some("delay-above-maximum"));
         let is_well_formed = code != "malformed-container";
-        if is_well_formed && shell_is_pid_1(pod, container) {
-            problems.insert("shell-is-pid-1");
-        }
+        let has_shell = is_well_formed && shell_is_pid_1(pod, container);
+        problems.extend(has_shell.then_some("shell-is-pid-1"));
         let ending = known.filter(|_| is_well_formed);
         let ending = ending.and_then(|known| ending_of(container, known, policy));
         let graceful = ending == Some(true);
@@ -690,17 +691,7 @@ impl Plan<'_> {
 
 /// A load balancer that a readiness gate names has to have time to hear of the end.
 fn fronts(pod: &Value, plans: &[Plan<'_>], problems: &mut Problems) {
-    let gates = pod.pointer("/spec/readinessGates").and_then(Value::as_array);
-    let needed = |gate: &Value| match gate.get("conditionType")?.as_str()? {
-        "cloud.google.com/load-balancer-neg-ready" => Some(60),
-        gate if gate.starts_with("target-health.elbv2.k8s.aws/")
-            || gate.starts_with("target-health.alb.ingress.k8s.aws/") =>
-        {
-            Some(30)
-        }
-        _ => None,
-    };
-    let Some(needed) = gates.into_iter().flatten().filter_map(needed).max() else { return };
+    let Some((needed, _)) = settings::needed_by_gates(pod) else { return };
     let mut held = Vec::new();
     for (plan, container) in plans.iter().zip(containers(pod)) {
         match plan.code {

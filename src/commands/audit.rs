@@ -27,7 +27,7 @@ use prestop_core::audit::{Audit, Finding, Ignore, Setting};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::{Object, Workload, objects_of_item};
-use prestop_core::fronts::{FrontTable, Need, PodShape, Search, Surroundings, need};
+use prestop_core::fronts::{FrontTable, Need, Search, Surroundings, need};
 use prestop_core::policy::{NamespaceRule, Policy};
 use prestop_manifest::Document;
 use serde_json::{Value, json};
@@ -210,7 +210,7 @@ impl Auditor<'_> {
         let settings = self.namespaces.get(namespace).unwrap_or(&unknown);
         let findings = self.audit.workload(&workload, settings);
         self.note_ignores(&findings, &workload, namespace);
-        let pod = PodShape::of(&workload, &self.arguments.namespace);
+        let pod = workload.pod_shape(&self.arguments.namespace);
         let need = need(&self.audit.search.fronts(&pod));
         let findings = findings.into_iter().map(|it| self.located(it, kept, &workload, need));
         let findings = findings.collect();

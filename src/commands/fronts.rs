@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use prestop_core::duration::Delay;
 use prestop_core::engine::printable::printable;
 use prestop_core::fronts::{
-    DelayRange, Front, FrontKind, FrontTable, PodShape, Search, Surroundings, Withdrawal, need,
+    Front, FrontKind, FrontTable, PodShape, Search, Surroundings, Withdrawal, need,
 };
 use serde_json::{Value, json};
 
@@ -48,7 +49,7 @@ pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
         let Some(workload) = object.workload(&arguments.kinds) else {
             return around.add(api_version, kind, object.value());
         };
-        let pod = PodShape::of(&workload, &arguments.namespace);
+        let pod = workload.pod_shape(&arguments.namespace);
         let (kind, name) = (workload.kind.to_owned(), workload.name.to_owned());
         let subject = Subject { place: place.clone(), kind, name, pod };
         match workload.aside {
@@ -112,8 +113,8 @@ fn withdrawal(withdrawal: Withdrawal) -> Value {
     }
 }
 
-fn range(DelayRange { at_least, at_most }: DelayRange) -> Value {
-    json!({"atLeastSeconds": at_least, "atMostSeconds": at_most})
+fn range(Delay { least_seconds, most_seconds }: Delay) -> Value {
+    json!({"atLeastSeconds": least_seconds, "atMostSeconds": most_seconds})
 }
 
 impl Subject {

@@ -6,7 +6,9 @@
 //! something.
 
 mod diff;
+mod edit;
 mod file;
+mod fronts;
 mod joint;
 mod output;
 mod report;
@@ -16,8 +18,10 @@ mod undo;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::duration::AskedDelay;
+use prestop_core::engine::settings::{DOMAIN, NamespaceSettings};
 use prestop_core::engine::template::{Object, objects, objects_of_item};
+use prestop_core::fronts::Search;
 use prestop_core::policy::{NamespaceRule, Policy};
 use prestop_manifest::ManifestError;
 use serde_json::Value;
@@ -33,6 +37,10 @@ struct Run<'a> {
     arguments: &'a ManifestArguments,
     mode: Mode,
     policy: Policy,
+    /// What is in front of workloads, if anything depends on that.
+    search: Option<&'a Search<'a, 'static>>,
+    /// Something depends on it.
+    asks_for_fronts: bool,
     /// The namespaces that the input defines.
     namespaces: HashMap<String, NamespaceSettings>,
     /// For objects of all other namespaces.
@@ -91,12 +99,19 @@ pub(super) fn uninject(arguments: &UninjectArguments) -> anyhow::Result<Exit> {
     Ok(run.all()?.0)
 }
 
+/// Inputs that are not there make the run fail, after all others.
+fn exit_of(missing: &[anyhow::Error]) -> Exit {
+    if missing.is_empty() { Exit::Done } else { Exit::BadInput }
+}
+
 impl<'a> Run<'a> {
     fn new(arguments: &'a ManifestArguments, mode: Mode, policy: Policy) -> Self {
         Self {
             arguments,
             mode,
+            asks_for_fronts: policy.default_delay == AskedDelay::Auto,
             policy,
+            search: None,
             namespaces: HashMap::new(),
             unknown_namespace: NamespaceSettings::default(),
         }
@@ -112,10 +127,18 @@ impl<'a> Run<'a> {
         for input in &inputs {
             self.find_namespaces(input);
         }
+        let around = self.surroundings(&inputs);
+        let search = around.as_ref().map(Search::new);
+        let run = Run { search: search.as_ref(), ..self };
+        run.inputs(&inputs, exit_of(&missing))
+    }
+
+    /// All inputs, where everything is known that they say about each other.
+    fn inputs(&self, inputs: &[Input], exit: Exit) -> anyhow::Result<(Exit, Summary)> {
+        let arguments = self.arguments;
         let mut output = Output::new(arguments)?;
-        let exit = if missing.is_empty() { Exit::Done } else { Exit::BadInput };
         let mut total = Total { summary: Summary::new(self.mode), documents: 0, exit };
-        for input in &inputs {
+        for input in inputs {
             self.input(input, &mut output, &mut total)?;
         }
         output.finish(&total.summary)?;
@@ -139,6 +162,8 @@ impl<'a> Run<'a> {
     fn find_namespaces(&mut self, input: &Input) {
         let Ok(documents) = input.documents() else { return };
         for document in documents.map_while(Result::ok) {
+            self.asks_for_fronts |=
+                document.text.contains(AskedDelay::AUTO) && document.text.contains(DOMAIN);
             if !document.text.contains("Namespace") {
                 continue;
             }

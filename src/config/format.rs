@@ -18,7 +18,7 @@ use serde_saphyr::Spanned;
 
 use super::audit::AuditSection;
 use super::certificates::CertificatesSection;
-use super::profiles::{DelayText, DurationText, HoldEntry, ProfileEntry, ProgramsEntry};
+use super::profiles::{AskedDelayText, DurationText, HoldEntry, ProfileEntry, ProgramsEntry};
 use super::server::{LogSection, MetricsSection, ServerSection, TlsSection};
 
 /// The configuration of prestop: which hooks are injected, where nothing stronger says otherwise.
@@ -105,11 +105,12 @@ pub(super) enum Kind {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct DefaultsSection {
     /// How long a stop is held back while endpoints are withdrawn. A range, such as `10s-2m`, ends when
-    /// no new connections arrive, in images with a shell; in others its upper bound is the delay. Not
-    /// above `limits.maximumDelay`.
+    /// no new connections arrive, in images with a shell; in others its upper bound is the delay. `auto`
+    /// is what the load balancers, Ingresses and Gateways in front of a pod need, as far as they are known.
+    /// Not above `limits.maximumDelay`.
     #[serde(default)]
-    #[schemars(with = "DelayText", extend("default" = "10s"))]
-    pub(super) delay: Option<DelayText>,
+    #[schemars(with = "AskedDelayText", extend("default" = "10s"))]
+    pub(super) delay: Option<AskedDelayText>,
     /// How long an application may take to finish after its quit. Without: as long as the pod's
     /// own grace period. Not above `limits.maximumGracePeriod`.
     #[serde(default)]

@@ -22,7 +22,7 @@ use thiserror::Error;
 use self::fields::{all, each, error, keep, parsed};
 
 pub use self::delay::DELAY_PATTERN;
-pub(super) use self::delay::{DelayText, DelayTextError};
+pub(super) use self::delay::{AskedDelayText, DelayText, DelayTextError};
 pub(super) use self::fields::FieldError;
 pub(super) use self::programs::{ProgramsEntry, validate as validate_programs};
 

@@ -2,7 +2,7 @@
 //! together. Every rule is tried, so that all that is wrong is told together.
 
 use prestop_core::catalogue::{Catalogue, Profile};
-use prestop_core::duration::{Delay, HumanSeconds};
+use prestop_core::duration::{AskedDelay, HumanSeconds};
 use prestop_core::policy::{LEAST_MAXIMUM_GRACE_PERIOD_SECONDS, OwnerKind, Policy};
 
 use super::Config;
@@ -11,7 +11,9 @@ use super::format::{
     ApiVersion, ConfigurationFile, DefaultsSection, Kind, LimitsSection, OwnerText, ProfilesMode,
     ProfilesSection,
 };
-use super::profiles::{self, DelayText, DurationText, FieldError, ProfileEntry, ProgramsEntry};
+use super::profiles::{
+    self, AskedDelayText, DurationText, FieldError, ProfileEntry, ProgramsEntry,
+};
 use crate::webhook::settings::ServeSettings;
 
 /// A longer delay is a typing error: no load balancer needs an hour.
@@ -96,7 +98,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<Config, Vec<Finding>> {
 
 /// The durations that could be read.
 struct Durations {
-    delay: Option<Delay>,
+    delay: Option<AskedDelay>,
     quit_timeout: Option<Setting>,
     maximum_delay: Option<Setting>,
     maximum_grace_period: Option<Setting>,
@@ -166,16 +168,18 @@ impl Rules {
     /// The default delay, and its upper bound as a duration.
     fn delay(
         &mut self,
-        text: Option<&DelayText>,
-        default: Delay,
-    ) -> (Option<Delay>, Option<Setting>) {
+        text: Option<&AskedDelayText>,
+        default: AskedDelay,
+    ) -> (Option<AskedDelay>, Option<Setting>) {
         let path = "defaults.delay";
         let place = text.map(|text| Position::from(text.location()));
-        match text.map_or(Ok(default), DelayText::delay) {
-            Ok(delay) => {
+        match text.map_or(Ok(default), AskedDelayText::delay) {
+            Ok(asked @ AskedDelay::Of(delay)) => {
                 let seconds = delay.most_seconds;
-                (Some(delay), Some(Setting { path, seconds, place }))
+                (Some(asked), Some(Setting { path, seconds, place }))
             }
+            // It is cut to the maximum, whatever that is.
+            Ok(AskedDelay::Auto) => (Some(AskedDelay::Auto), None),
             Err(cause) => {
                 self.find(path, place.unwrap_or(Position::START), cause.to_string());
                 (None, None)
@@ -345,6 +349,7 @@ fn cut_to(catalogue: &Catalogue, maximum_delay_seconds: i64) -> Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prestop_core::duration::Delay;
 
     #[test]
     fn built_in_profiles_keep_to_the_maximum_delay() {

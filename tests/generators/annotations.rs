@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::NAMES;
 
-const DELAYS: [&str; 22] = [
+const DELAYS: [&str; 24] = [
+    "auto",
+    "Auto",
     "5s",
     "10s-2m",
     "0s",

@@ -6,7 +6,7 @@ use prestop_core::catalogue::{
     Catalogue, Hold, ImagePattern, Presence, Profile, ProfileHook, Programs, ProgramsOfImages,
     Quit, QuitWhen, Role, StopSignal,
 };
-use prestop_core::duration::Delay;
+use prestop_core::duration::{AskedDelay, Delay};
 use prestop_core::policy::{
     HookReport, KubernetesVersion, NamespaceRule, OwnHookRule, OwnerKind, Policy, QuitPolicy,
     SleepAction,
@@ -47,7 +47,12 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     let seconds = (
         prop_oneof![3 => Just(600_i64), 1 => 30_i64..=3600, 1 => Just(30)],
         prop_oneof![3 => Just(120_i64), 1 => 0_i64..3600],
-        prop_oneof![3 => Just((10_i64, 10_i64)), 1 => (0_i64..120, 0_i64..120)],
+        prop_oneof![
+            6 => Just(Some((10_i64, 10_i64))),
+            2 => (0_i64..120, 0_i64..120).prop_map(Some),
+            // What the fronts need.
+            1 => Just(None),
+        ],
         weighted(0.2, 0_i64..700),
     );
     let hooks = (
@@ -98,11 +103,13 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
         // The default is at most the maximum, the maximum below the cap.
         let maximum_delay_seconds = delay.min(maximum_grace_period_seconds - 1);
         Policy {
-            default_delay: Delay {
-                least_seconds: default_delay.0.min(default_delay.1),
-                most_seconds: default_delay.1,
-            }
-            .at_most(maximum_delay_seconds),
+            default_delay: match default_delay {
+                None => AskedDelay::Auto,
+                Some((least, most)) => AskedDelay::Of(
+                    Delay { least_seconds: least.min(most), most_seconds: most }
+                        .at_most(maximum_delay_seconds),
+                ),
+            },
             default_shell: hooks.0,
             default_hold: hooks.1,
             default_report: hooks.2,

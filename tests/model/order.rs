@@ -47,10 +47,7 @@ pub(super) fn delay_backends(
         are_there = true;
     }
     for (index, plan) in plans.iter_mut().enumerate().filter(|_| are_there) {
-        if plan.code != INJECTED
-            || !plan.has_role(Role::Backend)
-            || settings.own_delay(index).is_some()
-        {
+        if plan.code != INJECTED || !plan.has_role(Role::Backend) || settings.has_own_delay(index) {
             continue;
         }
         let (least, most) = (fronts.least.max(plan.least), fronts.most.max(plan.delay));
@@ -84,7 +81,7 @@ pub(super) fn delay_sidecars(
     }
     for (index, plan) in plans.iter_mut().enumerate().filter(|_| are_there) {
         if let Some(margin) = plan.margin()
-            && settings.own_delay(index).is_none()
+            && !settings.has_own_delay(index)
         {
             let own = plan.own.as_ref().map_or(0, |own| own.seconds);
             let Done { least, most, drained, drain, quiet } = applications;

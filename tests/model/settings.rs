@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prestop_core::catalogue::{Hold, ImageReference, Presence, Profile, Programs, Signal};
-use prestop_core::duration::{self, Delay};
+use prestop_core::duration::{self, AskedDelay, Delay};
 use prestop_core::policy::{HookReport, OwnHookRule, Policy};
 use serde_json::Value;
 
@@ -64,13 +64,31 @@ pub(super) struct Settings<'a> {
     namespace: Level<'a>,
     default_container: Option<String>,
     main_container: Option<usize>,
+    /// What the load balancers of the pod's readiness gates need.
+    behind: Option<(i64, i64)>,
+}
+
+/// A readable delay.
+#[derive(Clone, Copy)]
+pub(super) enum Asked {
+    Auto,
+    Between(i64, i64),
+}
+
+/// The delay of a container.
+pub(super) struct Delayed {
+    pub(super) least: i64,
+    pub(super) most: i64,
+    /// An annotation says it.
+    pub(super) is_said: bool,
+    /// It is what the fronts need, and that is above the maximum.
+    pub(super) is_cut: bool,
 }
 
 /// The readable settings of one level.
 #[derive(Default)]
 struct Level<'a> {
-    /// Lower and upper bound.
-    delay: Option<(i64, i64)>,
+    delay: Option<Asked>,
     quit_timeout: Option<i64>,
     quiet: Option<i64>,
     shell: Option<bool>,
@@ -156,6 +174,7 @@ impl<'a> Settings<'a> {
             namespace,
             default_container: default,
             main_container: None,
+            behind: needed_by_gates(pod),
         }
     }
 
@@ -191,9 +210,13 @@ impl<'a> Settings<'a> {
         said.unwrap_or(policy.default_own_hook == OwnHookRule::Extend)
     }
 
-    /// The delay of this container's own annotation.
-    pub(super) fn own_delay(&self, index: usize) -> Option<(i64, i64)> {
-        self.containers[index].delay
+    /// Whether this container's own annotation says how long its delay is.
+    pub(super) fn has_own_delay(&self, index: usize) -> bool {
+        match self.containers[index].delay {
+            Some(Asked::Between(..)) => true,
+            Some(Asked::Auto) => self.behind.is_some(),
+            None => false,
+        }
     }
 
     /// The bounds, and whether an annotation says them.
@@ -202,11 +225,33 @@ impl<'a> Settings<'a> {
         index: usize,
         profile: Option<&Profile>,
         policy: &Policy,
-    ) -> ((i64, i64), bool) {
-        let bounds = |delay: Delay| (delay.least_seconds, delay.most_seconds);
-        let said = self.own_delay(index).or(self.pod.delay).or(self.namespace.delay);
-        let of_profile = profile.and_then(|profile| profile.delay).map(bounds);
-        (said.or(of_profile).unwrap_or_else(|| bounds(policy.default_delay)), said.is_some())
+    ) -> Delayed {
+        let asked = |delay: Delay| Asked::Between(delay.least_seconds, delay.most_seconds);
+        let default = match policy.default_delay {
+            AskedDelay::Of(delay) => asked(delay),
+            AskedDelay::Auto => Asked::Auto,
+        };
+        let said = self.containers[index].delay.or(self.pod.delay).or(self.namespace.delay);
+        let of_profile = profile.and_then(|profile| profile.delay).map(asked);
+        let maximum = policy.maximum_delay_seconds;
+        match (said.or(of_profile).unwrap_or(default), self.behind, default) {
+            (Asked::Between(least, most), ..) => {
+                Delayed { least, most, is_said: said.is_some(), is_cut: false }
+            }
+            (Asked::Auto, Some((least, most)), _) => Delayed {
+                least: least.min(maximum),
+                most: most.min(maximum),
+                is_said: false,
+                is_cut: most > maximum,
+            },
+            (Asked::Auto, None, Asked::Between(least, most)) => {
+                Delayed { least, most, is_said: false, is_cut: false }
+            }
+            (Asked::Auto, None, Asked::Auto) => {
+                let ten = maximum.min(10);
+                Delayed { least: ten, most: ten, is_said: false, is_cut: false }
+            }
+        }
     }
 
     pub(super) fn quiet(&self, index: usize) -> i64 {
@@ -308,14 +353,33 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// What the load balancers that readiness gates name need together.
+pub(super) fn needed_by_gates(pod: &Value) -> Option<(i64, i64)> {
+    let gates = pod.pointer("/spec/readinessGates").and_then(Value::as_array);
+    let needed = |gate: &Value| match gate.get("conditionType")?.as_str()? {
+        "cloud.google.com/load-balancer-neg-ready" => Some((60, 60)),
+        gate if gate.starts_with("target-health.elbv2.k8s.aws/")
+            || gate.starts_with("target-health.alb.ingress.k8s.aws/") =>
+        {
+            Some((30, 180))
+        }
+        _ => None,
+    };
+    let all = gates.into_iter().flatten().filter_map(needed);
+    all.reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
+}
+
 impl<'a> Level<'a> {
     fn read(
         mut get: impl FnMut(&str) -> Option<Value>,
         policy: &'a Policy,
         problems: &mut Problems,
     ) -> Self {
-        let mut delay = get("delay").and_then(|value| bounds(&value, problems));
-        if let Some((least, most)) = &mut delay
+        let mut delay = get("delay").and_then(|value| match value.as_str() {
+            Some("auto") => Some(Asked::Auto),
+            _ => bounds(&value, problems).map(|(least, most)| Asked::Between(least, most)),
+        });
+        if let Some(Asked::Between(least, most)) = &mut delay
             && *most > policy.maximum_delay_seconds
         {
             problems.insert("delay-above-maximum");

@@ -24,7 +24,7 @@ pub mod rule;
 use crate::engine::offline;
 use crate::engine::settings::NamespaceSettings;
 use crate::engine::template::Workload;
-use crate::fronts::{PodShape, Search, need};
+use crate::fronts::{FrontDelay, Search, need};
 use crate::policy::Policy;
 
 pub use self::ignore::Ignore;
@@ -68,16 +68,17 @@ pub struct Audit<'s, 't> {
     pub ignores: &'s [Ignore],
 }
 
-impl Audit<'_, '_> {
+impl Audit<'_, 'static> {
     /// The findings of one workload, the worst first. Nothing is said about objects that run to an end.
     #[must_use]
     pub fn workload(&self, workload: &Workload<'_>, namespace: &NamespaceSettings) -> Vec<Finding> {
         if matches!(workload.kind, "Job" | "CronJob") {
             return Vec::new();
         }
-        let pod = PodShape::of(workload, self.namespace);
+        let pod = workload.pod_shape(self.namespace);
         let fronts = self.search.fronts(&pod);
-        let decision = offline::decide(workload, namespace, self.policy);
+        let behind = FrontDelay::of(&fronts);
+        let decision = offline::decide_behind(workload, namespace, self.policy, behind.as_ref());
         let subject = Subject {
             workload,
             setting: self.setting,

@@ -4,6 +4,7 @@
 //! Kubernetes counts grace periods and sleeps in whole seconds, so that is all this module knows:
 //! a value with a fraction of a second is rounded up, and the caller is told.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
@@ -36,13 +37,22 @@ pub enum DurationError {
     TooLong,
 }
 
-/// A delay: always so long, or between two bounds.
+/// A delay: always so long, or between two bounds. Ordered by the upper bound, then by the lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delay {
     /// The lower bound, whole seconds.
     pub least_seconds: i64,
     /// The upper bound, at least the lower one; the same for a fixed delay.
     pub most_seconds: i64,
+}
+
+/// A delay as somebody asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedDelay {
+    /// So long.
+    Of(Delay),
+    /// As long as what is in front of the pod needs: `auto`.
+    Auto,
 }
 
 /// A delay, printed in seconds: `10s-120s`.
@@ -193,6 +203,21 @@ impl Delay {
         Self { least_seconds: seconds, most_seconds: seconds }
     }
 
+    /// Between two bounds, which may come in any order.
+    #[must_use]
+    pub fn between(one: i64, other: i64) -> Self {
+        Self { least_seconds: one.min(other), most_seconds: one.max(other) }
+    }
+
+    /// The delay that outlasts both: the longer lower bound, and the longer upper one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            least_seconds: self.least_seconds.max(other.least_seconds),
+            most_seconds: self.most_seconds.max(other.most_seconds),
+        }
+    }
+
     /// Whether the bounds differ.
     #[must_use]
     pub const fn is_range(self) -> bool {
@@ -205,6 +230,33 @@ impl Delay {
         Self {
             least_seconds: self.least_seconds.min(seconds),
             most_seconds: self.most_seconds.min(seconds),
+        }
+    }
+}
+
+impl PartialOrd for Delay {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Delay {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let bounds = |delay: &Self| (delay.most_seconds, delay.least_seconds);
+        bounds(self).cmp(&bounds(other))
+    }
+}
+
+impl AskedDelay {
+    /// How it is written where it depends on what is in front of the pod.
+    pub const AUTO: &'static str = "auto";
+
+    /// With both bounds at most so long.
+    #[must_use]
+    pub fn at_most(self, seconds: i64) -> Self {
+        match self {
+            Self::Of(delay) => Self::Of(delay.at_most(seconds)),
+            Self::Auto => Self::Auto,
         }
     }
 }
@@ -248,6 +300,13 @@ impl fmt::Display for HumanSeconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_fronts_need_the_longer_of_both_bounds() {
+        let (one, other) = (Delay::between(30, 40), Delay::between(60, 5));
+        assert_eq!(one.and(other), Delay { least_seconds: 30, most_seconds: 60 });
+        assert!(one < other);
+    }
 
     fn seconds(text: &str) -> Result<i64, DurationError> {
         parse(text).map(|parsed| parsed.seconds)

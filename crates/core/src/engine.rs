@@ -52,7 +52,7 @@ pub(crate) mod written;
 
 pub use self::decision::{
     Before, ContainerDecision, ContainerOutcome, Decision, Injected, Injection, Main, MainBy,
-    MetadataParent, Outcome, PreStopParent, Source,
+    MetadataParent, Outcome, PreStopParent, Source, Stood,
 };
 
 pub use self::container::Obstacle;
@@ -66,8 +66,9 @@ use self::own_hook_extend::Extension;
 use self::pod::{Container, Metadata, Pod, Spec};
 use self::reason::{ContainerReason, Problem, ProblemCode, SkipReason};
 use self::settings::{NamespaceSettings, STATUS_ANNOTATION, Switch, read_pod_labels};
-use self::status::Status;
+use self::status::{Status, Texts};
 use crate::duration::{Delay, Plain};
+use crate::fronts::FrontDelay;
 use crate::policy::{NamespaceRule, OwnHookRule, Owner, Policy};
 use crate::view::Shape;
 
@@ -95,11 +96,24 @@ pub fn decide_owned<'a>(
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
 ) -> Decision<'a> {
-    let decision = decide_with(pod, owner, namespace, policy, OwnHookRule::Extend);
+    decide_behind(pod, owner, namespace, policy, None)
+}
+
+/// The same for a pod whose fronts are known, and not only those that it names itself.
+#[must_use]
+pub fn decide_behind<'a>(
+    pod: &'a Pod<'a>,
+    owner: Option<Owner<'_>>,
+    namespace: &'a NamespaceSettings,
+    policy: &'a Policy,
+    behind: Option<&FrontDelay>,
+) -> Decision<'a> {
+    let around = (owner, behind);
+    let decision = decide_with(pod, around, namespace, policy, OwnHookRule::Extend);
     // Without a status a second pass would take a completed hook for its author's.
     match decision.outcome {
         Outcome::Injected(Injection { metadata: None, .. }) if decision.extends() => {
-            decide_with(pod, owner, namespace, policy, OwnHookRule::Keep)
+            decide_with(pod, around, namespace, policy, OwnHookRule::Keep)
         }
         Outcome::Injected(_) | Outcome::Skipped(_) => decision,
     }
@@ -108,7 +122,7 @@ pub fn decide_owned<'a>(
 /// Decides where hooks of the author can be completed at most so far.
 fn decide_with<'a>(
     pod: &'a Pod<'a>,
-    owner: Option<Owner<'_>>,
+    (owner, behind): (Option<Owner<'_>>, Option<&FrontDelay>),
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
     own_hooks: OwnHookRule,
@@ -133,11 +147,15 @@ fn decide_with<'a>(
         return Decision::skipped(reason, context.problems);
     }
     context.extends = own_hooks == OwnHookRule::Extend;
+    if let Some(behind) = behind {
+        context.behind = Some(behind.clone());
+    }
     let earlier = context.earlier_status(grace_now);
     let stood_before = earlier.as_ref().map_or_else(
         || Before::first(metadata, grace_now_seconds),
         |earlier| earlier.before(grace_now_seconds),
     );
+    let stood = earlier.as_ref().map_or_else(|| Stood::first(metadata), Status::stood);
     context.extends &= !stood_before.has_doubtful_hooks;
     let mut candidates = context.candidates(earlier.as_ref());
     let before = earlier.as_ref().map_or(grace_now, Status::grace_before_seconds);
@@ -153,7 +171,8 @@ fn decide_with<'a>(
     told.extend(front::problem(spec, &containers));
     if !containers.iter().any(|container| container.injected().is_some()) {
         let reason = nothing_injected(&containers);
-        return Decision { outcome: Outcome::Skipped(reason), containers, problems: told, main };
+        let outcome = Outcome::Skipped(reason);
+        return Decision { outcome, containers, problems: told, main, stood };
     }
     if is_short {
         let detail = format!("at most {}s", grace.after_seconds);
@@ -166,7 +185,7 @@ fn decide_with<'a>(
         before: stood_before,
     };
     let mut decision =
-        Decision { outcome: Outcome::Injected(injection), containers, problems: told, main };
+        Decision { outcome: Outcome::Injected(injection), containers, problems: told, main, stood };
     leave_room(&mut decision, injection, metadata);
     decision
 }
@@ -179,17 +198,29 @@ fn leave_room(decision: &mut Decision<'_>, injection: Injection, metadata: Optio
     // Names and places are short; only where it might be tight is the status written to be measured.
     let at_most =
         STATUS_CONTAINER_BYTES * (decision.containers.len() + decision.problems.len() + 1);
-    if taken + at_most <= LARGEST_ANNOTATIONS_BYTES && !decision.extends() {
+    let is_ordinary = !decision.extends() && decision.stood == Stood::default();
+    if taken + at_most <= LARGEST_ANNOTATIONS_BYTES && is_ordinary {
         return;
     }
-    let mut json = Vec::new();
-    decision.append_status(&injection, &mut json);
-    // What is written always is a text.
-    let status: String = serde_json::from_slice(&json).unwrap_or_default();
-    if taken + STATUS_ANNOTATION.len() + status.len() > LARGEST_ANNOTATIONS_BYTES {
+    if !is_room_for_status(decision, &injection, metadata) {
         decision.outcome = Outcome::Injected(Injection { metadata: None, ..injection });
         decision.problems.push(Problem::new(ProblemCode::StatusLeftOut, "pod", ""));
     }
+}
+
+/// Whether the status annotation fits beside the others.
+fn is_room_for_status(
+    decision: &Decision<'_>,
+    injection: &Injection,
+    metadata: Option<&Metadata<'_>>,
+) -> bool {
+    let annotations = metadata.and_then(|metadata| metadata.annotations.value());
+    let taken = annotations.map_or(0, |annotations| annotations.bytes);
+    let mut json = Vec::new();
+    decision.append_status(injection, &mut json);
+    // What is written always is a text.
+    let status: String = serde_json::from_slice(&json).unwrap_or_default();
+    taken + STATUS_ANNOTATION.len() + status.len() <= LARGEST_ANNOTATIONS_BYTES
 }
 
 /// The parts that everything else depends on, if they are of the right types.
@@ -401,6 +432,8 @@ impl<'a> Candidate<'a> {
         let (name, profile, delay_from) = (self.name, self.profile, self.delay_from);
         let (timeout, unwatched) = (self.timeout, self.unwatched);
         let had_empty_lifecycle = self.container.is_some_and(Container::has_empty_lifecycle);
+        let is_rule = matches!(delay_from, Source::Sidecar | Source::Backend | Source::OwnHook);
+        let front = self.front.clone().filter(|_| !is_rule);
         let hook = self.into_hook(share, context);
         if let Some(seconds) = shortest_probe.filter(|seconds| *seconds < hook.longest_seconds()) {
             let detail = format!("{seconds}s, the hook takes up to {}s", hook.longest_seconds());
@@ -411,12 +444,14 @@ impl<'a> Candidate<'a> {
             hook,
             parent,
             delay_from,
+            front,
             unwatched,
             quit_from,
             hold_from,
             timeout,
             original,
             had_empty_lifecycle,
+            text: Texts::new(),
             profile: profile.map(|profile| profile.name.as_str()),
         }
     }

@@ -2,7 +2,6 @@
 //! terminate. Pure: objects in, fronts out.
 //!
 //! - [`table`]: the fronts that are known, data from `fronts/fronts.yaml`; `format`: its validator
-//! - [`delay`]: how long they go on sending
 //! - [`pod`]: a pod as Services see it
 //! - [`objects`]: Services, routes and what they refer to, as far as they matter here
 //! - `search`: from a pod to its Services, and from these to everything that names them
@@ -13,7 +12,6 @@
 mod format;
 mod search;
 
-pub mod delay;
 pub mod objects;
 pub mod pattern;
 pub mod pod;
@@ -22,7 +20,8 @@ pub mod table;
 use std::cmp::Reverse;
 use std::fmt;
 
-pub use self::delay::DelayRange;
+use crate::duration::Delay;
+
 pub use self::objects::Surroundings;
 pub use self::pod::PodShape;
 pub use self::search::Search;
@@ -57,9 +56,20 @@ pub struct ObjectName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Need {
     /// The delay that outlasts all that withdraw the pod; `None` where nothing does.
-    pub delay: Option<DelayRange>,
+    pub delay: Option<Delay>,
     /// Something sends until the pod is gone, whatever the delay is.
     pub has_endless: bool,
+}
+
+/// The delay that the fronts of a pod need, and the slowest of those that a delay helps with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrontDelay {
+    /// The longest bounds of all of them.
+    pub delay: Delay,
+    /// The entry of the table.
+    pub kind: &'static FrontKind,
+    /// The way of a request through it; empty where the pod itself says it.
+    pub path: Vec<ObjectName>,
 }
 
 /// The fronts of a pod, the slowest first.
@@ -78,6 +88,16 @@ pub fn need(fronts: &[Front<'_>]) -> Need {
             Need { delay: Some(delay), ..need }
         }
     })
+}
+
+impl FrontDelay {
+    /// Of the fronts of a pod, the slowest first; `None` where there are none that a delay helps with.
+    #[must_use]
+    pub fn of(fronts: &[Front<'static>]) -> Option<Self> {
+        let delay = need(fronts).delay?;
+        let slowest = fronts.iter().find(|front| front.withdrawal != Withdrawal::Never)?;
+        Some(Self { delay, kind: slowest.kind, path: slowest.path.clone() })
+    }
 }
 
 impl Front<'_> {

@@ -9,7 +9,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::catalogue::{Catalogue, Hold, Presence};
-use crate::duration::Delay;
+use crate::duration::{AskedDelay, Delay};
+
+/// The delay where nobody asks for another one, or for one that fits the fronts and none is known.
+pub const DELAY_WITHOUT_FRONTS: Delay = Delay::fixed(10);
 
 pub use self::owner::{OWNER_KIND_PATTERN, Owner, OwnerKind, OwnerKindError};
 
@@ -20,7 +23,7 @@ pub const LEAST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 30;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Delay where nothing stronger says otherwise; at most `maximum_delay_seconds`.
-    pub default_delay: Delay,
+    pub default_delay: AskedDelay,
     /// Longer delays in annotations are cut to this, and told.
     pub maximum_delay_seconds: i64,
     /// How long an application may take to finish after its quit; `None`: the pod's grace period.
@@ -119,7 +122,7 @@ impl Policy {
     #[must_use]
     pub fn built_in() -> Self {
         Self {
-            default_delay: Delay::fixed(10),
+            default_delay: AskedDelay::Of(DELAY_WITHOUT_FRONTS),
             maximum_delay_seconds: 300,
             default_quit_timeout_seconds: None,
             default_shell: Presence::Unknown,

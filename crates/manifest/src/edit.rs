@@ -1,28 +1,40 @@
 //! A patch into a document's text. Whatever comes out is read again and compared with the patched
 //! value, so a mistake here can cost the author's layout, never the meaning.
 
+use std::collections::HashMap;
+
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
 use super::change::{Change, Obstacle};
 use super::insert::line_break;
-use super::locate;
+use super::locate::{self, Changes};
 use super::render::{self, BlockStyle, JsonLines};
 use super::wanted::Wanted;
-use super::{Document, Edited, Format, Layout, ManifestError};
+use super::{Document, Edited, Format, Layout, ManifestError, Replaced};
 
 /// Applies a patch to a document's text.
 pub(super) fn edited(
     document: &Document,
     before: &Value,
     patch: &Patch,
+    texts: &HashMap<String, String>,
 ) -> Result<Edited, ManifestError> {
     let mut after = before.clone();
     json_patch::patch(&mut after, patch)
         .map_err(|error| document.error(1, 1, format!("the patch does not apply: {error}")))?;
-    let reason = match in_place(document, patch) {
-        Ok(text) if reads_as(document, &text, &after) => {
-            return Ok(Edited { text, layout: Layout::Kept });
+    // A text of another format, or at another indentation, may not fit any more.
+    if !texts.is_empty()
+        && let Ok(edit) = in_place(document, patch, texts)
+        && reads_as(document, &edit.text, &after)
+    {
+        let InPlace { text, replaced } = edit;
+        return Ok(Edited { text, layout: Layout::Kept, replaced, has_texts: true });
+    }
+    let reason = match in_place(document, patch, &HashMap::new()) {
+        Ok(InPlace { text, replaced }) if reads_as(document, &text, &after) => {
+            let has_texts = texts.is_empty();
+            return Ok(Edited { text, layout: Layout::Kept, replaced, has_texts });
         }
         Ok(_) => "the edited text would not read as the patched value".to_owned(),
         Err(Obstacle(reason)) => reason,
@@ -32,18 +44,35 @@ pub(super) fn edited(
         let message = format!("the patched document can't be written: {reason}");
         return Err(document.error(1, 1, message));
     }
-    Ok(Edited { text, layout: Layout::Rewritten { reason } })
+    let (layout, has_texts) = (Layout::Rewritten { reason }, texts.is_empty());
+    Ok(Edited { text, layout, replaced: Vec::new(), has_texts })
+}
+
+/// A text that was edited in place.
+struct InPlace {
+    text: String,
+    replaced: Vec<Replaced>,
 }
 
 fn reads_as(document: &Document, text: &str, value: &Value) -> bool {
+    // Most of JSON's readers read nothing else.
+    let is_json = document.format == Format::Json;
+    if is_json && is_pure_json(&document.text) && !is_pure_json(text) {
+        return false;
+    }
     let read = Document { text: text.to_owned(), ..*document };
     // Keys that stand twice elsewhere are their author's.
     read.read().is_ok_and(|read| read.map(|read| read.value).unwrap_or_default() == *value)
 }
 
 /// The text with the operations in it; as many at once as do not depend on each other.
-fn in_place(document: &Document, patch: &Patch) -> Result<String, Obstacle> {
+fn in_place(
+    document: &Document,
+    patch: &Patch,
+    texts: &HashMap<String, String>,
+) -> Result<InPlace, Obstacle> {
     let mut text = document.text.clone();
+    let mut all_replaced = Vec::new();
     let mut operations = patch.iter().peekable();
     while operations.peek().is_some() {
         let mut wanted = Wanted::default();
@@ -68,10 +97,16 @@ fn in_place(document: &Document, patch: &Patch) -> Result<String, Obstacle> {
             let reason = "the patch replaces the whole document";
             return Err(Obstacle(reason.to_owned()));
         }
-        let changes = locate::changes(&text, document.format, &wanted)?;
+        let Changes { changes, replaced } =
+            locate::changes(&text, document.format, &wanted, texts)?;
         text = apply(&text, changes)?;
+        all_replaced.extend(replaced);
     }
-    Ok(text)
+    Ok(InPlace { text, replaced: all_replaced })
+}
+
+fn is_pure_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text.trim_start_matches('\u{feff}')).is_ok()
 }
 
 fn apply(text: &str, mut changes: Vec<Change>) -> Result<String, Obstacle> {

@@ -96,6 +96,19 @@ pub struct Edited {
     pub text: String,
     /// What became of the author's layout.
     pub layout: Layout,
+    /// The values that gave way to others; none where the document was written anew.
+    pub replaced: Vec<Replaced>,
+    /// Whether each of the texts that were to be written again was.
+    pub has_texts: bool,
+}
+
+/// The text of a value that gave way to another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// JSON pointer to the value.
+    pub pointer: String,
+    /// Everything behind the key's colon, in a block mapping to the end of the value's last line.
+    pub text: String,
 }
 
 /// What an edit did to a text that people wrote.
@@ -162,7 +175,22 @@ impl Document {
     /// # Errors
     /// When the patch does not apply to `before`, or the value can't be written as a document.
     pub fn edited(&self, before: &Value, patch: &Patch) -> Result<Edited, ManifestError> {
-        edit::edited(self, before, patch)
+        edit::edited(self, before, patch, &HashMap::new())
+    }
+
+    /// The text with a patch applied, where values that it replaces are written as they once were: as `texts`
+    /// has them, by JSON pointer (see [`Replaced`]). If the result does not read as the patched value,
+    /// none of these texts is taken, and [`Edited::has_texts`] says so.
+    ///
+    /// # Errors
+    /// Those of [`edited`](Self::edited).
+    pub fn edited_back(
+        &self,
+        before: &Value,
+        patch: &Patch,
+        texts: &HashMap<String, String>,
+    ) -> Result<Edited, ManifestError> {
+        edit::edited(self, before, patch, texts)
     }
 
     /// An error at a line and column of this document, both from 1.

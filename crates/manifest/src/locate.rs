@@ -1,18 +1,18 @@
 //! Finds where in a text the changes of a patch belong. One pass over the parser's events: what is
 //! not on the way to a change is skipped, so that memory follows the patch and not the document.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 use serde_json::{Map, Value};
 
-use super::Format;
 use super::change::{Change, Obstacle, range};
-use super::insert::{Frame, Key, Style};
+use super::insert::{Frame, Key, Style, line_end};
 use super::remove::Entry;
 use super::render::{self, BlockStyle, FlowStyle};
 use super::wanted::Wanted;
+use super::{Format, Replaced};
 
 /// Where a node stands.
 enum Slot<'f> {
@@ -24,13 +24,23 @@ enum Slot<'f> {
 
 type Node<'t> = (Event<'t>, Span);
 
-/// The changes that write the wanted values, in the order in which they are to be made where they
-/// are at the same place.
+/// What is to be done to a text.
+#[derive(Debug)]
+pub(super) struct Changes {
+    /// In the order in which they are to be made where they are at the same place.
+    pub(super) changes: Vec<Change>,
+    /// The values that give way to others.
+    pub(super) replaced: Vec<Replaced>,
+}
+
+/// The changes that write the wanted values; `texts` has the values, by JSON pointer, that are written as
+/// they once were.
 pub(super) fn changes(
     text: &str,
     format: Format,
     wanted: &Wanted<'_>,
-) -> Result<Vec<Change>, Obstacle> {
+    texts: &HashMap<String, String>,
+) -> Result<Changes, Obstacle> {
     let options = granit_parser::options! { emit_comments: false };
     let mut walk = Walk {
         text,
@@ -44,17 +54,21 @@ pub(super) fn changes(
         list_step: 0,
         line_break: the_only_line_break(text),
         changes: Vec::new(),
+        replaced: Vec::new(),
+        texts,
     };
     walk.document(wanted)?;
     if !walk.changed_anchors.is_disjoint(&walk.used_anchors) {
         let reason = "the place stands in an anchor that is used elsewhere too";
         return Err(Obstacle(reason.to_owned()));
     }
-    Ok(walk.changes)
+    Ok(Changes { changes: walk.changes, replaced: walk.replaced })
 }
 
 struct Walk<'t> {
     text: &'t str,
+    /// Values that are written as they once were, by JSON pointer.
+    texts: &'t HashMap<String, String>,
     format: Format,
     parser: Parser<'t, StrInput<'t>>,
     /// Behind the last thing that was not white space or a comment.
@@ -71,6 +85,7 @@ struct Walk<'t> {
     /// The document's line break, where it has only one kind.
     line_break: Option<&'static str>,
     changes: Vec<Change>,
+    replaced: Vec<Replaced>,
 }
 
 impl<'t> Walk<'t> {
@@ -258,8 +273,10 @@ impl<'t> Walk<'t> {
         value: &Value,
         slot: &Slot<'_>,
     ) -> Result<(), Obstacle> {
+        self.end_of_content = empty.end;
         let changes = match slot {
             Slot::Member(frame, key) => {
+                self.note_replaced(frame, key);
                 let map = Map::from_iter([(name.to_owned(), value.clone())]);
                 let style = self.block_style();
                 frame.replace(self.text, key, empty.clone(), &Value::Object(map), style)
@@ -290,37 +307,69 @@ impl<'t> Walk<'t> {
         let has_properties = anchor.is_some() || event.tag().is_some();
         let is_block_scalar =
             matches!(event, Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..));
+        let is_collection = matches!(event, Event::MappingStart(..) | Event::SequenceStart(..));
+        self.skip(node)?;
+        if self.write_as_before(frame, key, anchor) {
+            return Ok(());
+        }
         // A tag or an anchor is for the value behind it: it may stay where that is one on its own
         // line.
         let is_simple = !old.is_empty() && !render::needs_lines(value);
         if is_block_scalar || (has_properties && !is_simple) {
             return Err(self.no_place());
         }
-        let old = match event {
-            Event::MappingStart(..) | Event::SequenceStart(..) => {
-                self.skip(node)?;
-                let old = old.start..self.end_of_content.max(old.end);
-                let style = self.block_style();
-                let written = self.text.get(old.clone()).unwrap_or_default();
-                let is_empty = is_empty_collection(written);
-                if is_empty && written.contains('#') {
-                    return Err(self.no_place());
-                }
-                if !is_empty {
-                    let changes = frame.replace_collection(self.text, key, old, value, style);
-                    self.change(changes.ok_or_else(|| self.no_place())?, anchor);
-                    return Ok(());
-                }
-                old
+        self.note_replaced(frame, key);
+        let style = self.block_style();
+        let changes = if is_collection {
+            let old = old.start..self.end_of_content.max(old.end);
+            let written = self.text.get(old.clone()).unwrap_or_default();
+            match is_empty_collection(written) {
+                true if written.contains('#') => None,
+                true => frame.replace(self.text, key, old, value, style),
+                false => frame.replace_collection(self.text, key, old, value, style),
             }
-            _ => {
-                self.skip(node)?;
-                old
-            }
+        } else {
+            frame.replace(self.text, key, old, value, style)
         };
-        let changes = frame.replace(self.text, key, old, value, self.block_style());
         self.change(changes.ok_or_else(|| self.no_place())?, anchor);
         Ok(())
+    }
+
+    /// Writes the value that was passed last as it once was, if its text is known.
+    fn write_as_before(&mut self, frame: &Frame, key: &Key, anchor: Option<usize>) -> bool {
+        let text = self.texts.get(&self.pointer());
+        let (Some(text), Some(range)) = (text, self.text_of_value(frame, key)) else {
+            return false;
+        };
+        let mut text = text.clone();
+        // It may have been the end of the document then, and not be it now.
+        if !frame.is_flow() && !text.ends_with('\n') && range.end < self.text.len() {
+            text.push_str(self.block_style().line_break);
+        }
+        self.change(vec![Change { range, text }], anchor);
+        true
+    }
+
+    /// Remembers the text of a value that is to give way to another one: the value was passed last.
+    fn note_replaced(&mut self, frame: &Frame, key: &Key) {
+        let text = self.text_of_value(frame, key).and_then(|range| self.text.get(range));
+        if let Some(text) = text {
+            let (pointer, text) = (self.pointer(), text.to_owned());
+            self.replaced.push(Replaced { pointer, text });
+        }
+    }
+
+    /// Everything behind a key's colon, where its value was passed last: with the rest of its last line where
+    /// entries have lines of their own.
+    fn text_of_value(&self, frame: &Frame, key: &Key) -> Option<Range<usize>> {
+        let colon = key.colon(self.text)?;
+        let end = self.end_of_content.max(colon);
+        Some(colon..if frame.is_flow() { end } else { line_end(self.text, end) })
+    }
+
+    fn pointer(&self) -> String {
+        let escaped = |key: &String| key.replace('~', "~0").replace('/', "~1");
+        self.path.iter().flat_map(|key| ["/".to_owned(), escaped(key)]).collect()
     }
 
     /// Takes changes within the anchors around this place, and within the place's own.

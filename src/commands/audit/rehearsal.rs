@@ -59,7 +59,7 @@ pub(super) fn line(
         add("--port", "PORT");
     }
     if let Some(delay) = need.delay {
-        add("--endpoint-delay", &delay.at_least.to_string());
+        add("--endpoint-delay", &delay.least_seconds.to_string());
     }
     if let Shown::LongRequests(seconds) = shown(finding.rule, pod)? {
         add("--long-path", "/slow");

@@ -6,14 +6,15 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, ReplaceOperation};
 use prestop_core::engine::patch::{Operation, OperationKind, Segment, operations};
 use prestop_core::engine::printable::printable;
-use prestop_core::engine::template::{Object, Workload, objects, objects_of_item, workloads};
+use prestop_core::engine::template::{Object, Workload, objects};
 use prestop_core::engine::undo::undo;
 use prestop_core::engine::{Decision, offline};
-use prestop_manifest::{Document, DuplicateKey, Layout, ListOfItems, Reading};
+use prestop_manifest::{Document, DuplicateKey, Edited, Layout, ListOfItems, Reading};
 use serde_json::Value;
 
 use super::super::input::Input;
 use super::super::input::list_of_objects;
+use super::edit::{Place, Steps};
 use super::output::FileOutput;
 use super::report::{DocumentPlace, WorkloadReport};
 use super::undo::Renewal;
@@ -76,11 +77,11 @@ impl Run<'_> {
         };
         work.outcome.documents += 1;
         let objects = objects(&reading.value);
-        let operations = self.objects(document, &objects, &reading.duplicates, &mut work)?;
-        if operations.is_empty() {
+        let steps = self.objects(document, &objects, &reading.duplicates, &mut work)?;
+        if steps.is_empty() {
             return Ok(work.output.unchanged(document)?);
         }
-        work.whole(document, &reading.value, operations)
+        self.whole(document, &reading.value, steps, &mut work)
     }
 
     /// A list, item by item.
@@ -100,15 +101,16 @@ impl Run<'_> {
             let errors = work.outcome.errors.len();
             match item.document.read() {
                 Ok(Some(reading)) => {
-                    let value = reading.value.pointer(item.pointer).unwrap_or(&Value::Null);
-                    let objects = objects_of_item(value, &frame.value, item.pointer);
-                    let operations =
+                    let (list, pointer) = (&frame.value, item.pointer);
+                    let place = Place::Item { list, pointer };
+                    let objects = place.objects(&reading.value);
+                    let steps =
                         self.objects(&item.document, &objects, &reading.duplicates, work)?;
-                    if !operations.is_empty() {
-                        let patch = JsonPatch(operations);
-                        match item.document.edited(&reading.value, &patch) {
+                    if !steps.is_empty() {
+                        match self.edited(&item.document, &reading.value, place, steps)? {
                             Ok(edited) => {
                                 is_kept &= edited.layout == Layout::Kept;
+                                work.note_texts(&edited);
                                 edits.push((item.range.clone(), edited.text));
                             }
                             Err(error) => work.outcome.errors.push(error),
@@ -131,14 +133,11 @@ impl Run<'_> {
         let Ok(Some(Reading { value, .. })) = document.read() else {
             return Ok(work.parts(document, Vec::new())?);
         };
-        let mut operations = Vec::new();
-        for workload in workloads(&value, &self.arguments.kinds) {
-            if workload.aside.is_none() {
-                let prefix = format!("{}{}", workload.pointer, workload.template);
-                operations.extend(self.operations(&workload, &prefix)?);
-            }
+        let mut steps = Steps::default();
+        for workload in self.workloads(&objects(&value)) {
+            self.steps(&workload, &mut steps)?;
         }
-        work.whole(document, &value, operations)
+        self.whole(document, &value, steps, work)
     }
 
     /// What becomes of the objects of a document, or of an item; the patches of all of them.
@@ -148,13 +147,13 @@ impl Run<'_> {
         objects: &[Object<'_>],
         duplicates: &[DuplicateKey],
         work: &mut Work<'_>,
-    ) -> anyhow::Result<Vec<PatchOperation>> {
-        let mut operations = Vec::new();
+    ) -> anyhow::Result<Steps> {
+        let mut steps = Steps::default();
         let mut pods = Vec::new();
         for object in objects {
             if let Some(workload) = object.workload(&self.arguments.kinds) {
                 let pod = format!("{}{}", workload.pointer, workload.template);
-                operations.extend(self.workload(&workload, &pod, work)?);
+                self.workload(&workload, document, work, &mut steps)?;
                 if workload.aside.is_none() {
                     pods.push(pod);
                 }
@@ -176,73 +175,75 @@ impl Run<'_> {
                 work.note_duplicate(duplicate);
             }
         }
-        Ok(operations)
+        Ok(steps)
     }
 
-    /// The patch of a workload without a report.
-    fn operations(
-        &self,
-        workload: &Workload<'_>,
-        prefix: &str,
-    ) -> anyhow::Result<Vec<PatchOperation>> {
-        match self.mode {
-            Mode::Inject => patch(&self.decide(workload), prefix),
-            Mode::Renew => match self.renewal(workload)? {
-                Some(Renewal { object, operations }) => {
-                    let renewed = workload.with_object(&object);
-                    let injected = patch(&self.decide(&renewed), prefix)?;
-                    Ok([prefixed(&operations, prefix)?, injected].concat())
-                }
-                None => patch(&self.decide(workload), prefix),
-            },
-            Mode::Uninject => match undo(&workload.pod, workload.pod_value()) {
-                Ok(undo) => prefixed(&undo.operations, prefix),
-                Err(_) => Ok(Vec::new()),
-            },
+    /// What is to be done to a workload, without a report.
+    fn steps(&self, workload: &Workload<'_>, steps: &mut Steps) -> anyhow::Result<()> {
+        let prefix = format!("{}{}", workload.pointer, workload.template);
+        let renewal = match self.mode {
+            Mode::Inject => None,
+            Mode::Renew => self.renewal(workload)?,
+            Mode::Uninject => {
+                return match undo(&workload.pod, workload.pod_value()) {
+                    Ok(undone) => steps.take_out(&undone, &prefix),
+                    Err(_) => Ok(()),
+                };
+            }
+        };
+        if let Some(Renewal { object, undone }) = &renewal {
+            steps.take_out(undone, &prefix)?;
+            let renewed = workload.with_object(object);
+            steps.inject.extend(patch(&self.decide(&renewed), &prefix)?);
+        } else {
+            steps.inject.extend(patch(&self.decide(workload), &prefix)?);
         }
+        Ok(())
     }
 
     pub(super) fn decide<'w>(&'w self, workload: &'w Workload<'w>) -> Decision<'w> {
         let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
         let settings = self.namespaces.get(namespace).unwrap_or(&self.unknown_namespace);
-        offline::decide(workload, settings, &self.policy)
+        let behind = self.behind(workload);
+        offline::decide_behind(workload, settings, &self.policy, behind.as_ref())
     }
 
-    /// Decides on one workload; the paths of its patch begin with `pod`.
+    /// Decides on one workload of a document.
     fn workload(
         &self,
         workload: &Workload<'_>,
-        pod: &str,
+        document: &Document,
         work: &mut Work<'_>,
-    ) -> anyhow::Result<Vec<PatchOperation>> {
+        steps: &mut Steps,
+    ) -> anyhow::Result<()> {
         if let Some(reason) = workload.aside {
             let Work { place, output, outcome } = work;
             let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
             outcome.summary.add_aside();
             let report = WorkloadReport::aside(place, workload, namespace, reason);
             output.workload(&report, None)?;
-            return Ok(Vec::new());
+            return Ok(());
         }
         match self.mode {
-            Mode::Inject => self.inject(workload, pod, &[], work),
+            Mode::Inject => self.inject(workload, &[], work)?,
             Mode::Renew => match self.renewal(workload)? {
-                Some(Renewal { object, operations }) => {
-                    self.inject(&workload.with_object(&object), pod, &operations, work)
+                Some(Renewal { object, undone }) => {
+                    self.inject(&workload.with_object(&object), &undone.operations, work)?;
                 }
-                None => self.inject(workload, pod, &[], work),
+                None => self.inject(workload, &[], work)?,
             },
-            Mode::Uninject => self.uninject(workload, pod, work),
+            Mode::Uninject => self.uninject(workload, document, work)?,
         }
+        self.steps(workload, steps)
     }
 
     /// Injects one workload, after the operations that take an earlier injection out of it.
     fn inject(
         &self,
         workload: &Workload<'_>,
-        pod: &str,
         before: &[Value],
         work: &mut Work<'_>,
-    ) -> anyhow::Result<Vec<PatchOperation>> {
+    ) -> anyhow::Result<()> {
         let Work { place, output, outcome } = work;
         let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
         let decision = self.decide(workload);
@@ -267,33 +268,44 @@ impl Run<'_> {
             Vec::new()
         };
         let own = (!own.is_empty()).then_some(JsonPatch(own));
-        output.workload(&report, own.as_ref())?;
-        Ok([prefixed(before, pod)?, patch(&decision, pod)?].concat())
+        output.workload(&report, own.as_ref())
+    }
+
+    /// A document as a whole.
+    fn whole(
+        &self,
+        document: &Document,
+        value: &Value,
+        steps: Steps,
+        work: &mut Work<'_>,
+    ) -> anyhow::Result<()> {
+        match self.edited(document, value, Place::Document, steps)? {
+            Ok(edited) => {
+                if let Layout::Rewritten { reason } = &edited.layout {
+                    let DocumentPlace { file, document, .. } = &work.place;
+                    work.outcome.notes.push(format!(
+                        "note: {file}: document {document} was written anew, comments are lost: {reason}"
+                    ));
+                }
+                work.note_texts(&edited);
+                let all = 0..document.text.len();
+                work.parts(document, vec![(all, edited.text)])?;
+            }
+            Err(error) => work.outcome.errors.push(error),
+        }
+        Ok(())
     }
 }
 
 impl Work<'_> {
-    /// A document as a whole, with its patch.
-    fn whole(
-        &mut self,
-        document: &Document,
-        value: &Value,
-        operations: Vec<PatchOperation>,
-    ) -> anyhow::Result<()> {
-        match document.edited(value, &JsonPatch(operations)) {
-            Ok(edited) => {
-                if let Layout::Rewritten { reason } = &edited.layout {
-                    let DocumentPlace { file, document, .. } = &self.place;
-                    self.outcome.notes.push(format!(
-                        "note: {file}: document {document} was written anew, comments are lost: {reason}"
-                    ));
-                }
-                let all = 0..document.text.len();
-                self.parts(document, vec![(all, edited.text)])?;
-            }
-            Err(error) => self.outcome.errors.push(error),
+    /// Says so where kept texts did not fit.
+    fn note_texts(&mut self, edited: &Edited) {
+        if !edited.has_texts && edited.layout == Layout::Kept {
+            let DocumentPlace { file, document, .. } = &self.place;
+            self.outcome.notes.push(format!(
+                "note: {file}: document {document} has another layout than when it was injected: what its author wrote is there again, but not as it was written"
+            ));
         }
-        Ok(())
     }
 
     /// The document with its edits, in order.

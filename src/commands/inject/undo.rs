@@ -1,9 +1,12 @@
 //! Hooks that are taken out again, and hooks that are made anew.
 
-use json_patch::{Patch as JsonPatch, PatchOperation};
+use std::collections::HashMap;
+
+use json_patch::Patch as JsonPatch;
 use prestop_core::engine::reason::UndoReason;
 use prestop_core::engine::template::Workload;
-use prestop_core::engine::undo::undo;
+use prestop_core::engine::undo::{KeptLayout, STATUS_PATH, Undo, undo};
+use prestop_manifest::Document;
 use serde_json::Value;
 
 use super::Run;
@@ -12,52 +15,100 @@ use super::report::WorkloadReport;
 use crate::cli::OutputForm;
 
 /// A workload without its earlier injection, where another one gives something else.
-pub(super) struct Renewal {
+pub(super) struct Renewal<'w> {
     /// The workload's object.
     pub(super) object: Value,
     /// What takes the earlier injection out of its pod.
-    pub(super) operations: Vec<Value>,
+    pub(super) undone: Undo<'w>,
 }
 
 impl Run<'_> {
     /// A workload as it was before its injection, if another injection changes anything.
-    pub(super) fn renewal(&self, workload: &Workload<'_>) -> anyhow::Result<Option<Renewal>> {
+    pub(super) fn renewal<'w>(
+        &self,
+        workload: &'w Workload<'w>,
+    ) -> anyhow::Result<Option<Renewal<'w>>> {
         let Ok(undone) = undo(&workload.pod, workload.pod_value()) else { return Ok(None) };
         let mut object = workload.object.clone();
         json_patch::patch(&mut object, &prefixed(&undone.operations, workload.template)?)?;
         let mut again = object.clone();
         let before = workload.with_object(&object);
-        json_patch::patch(&mut again, &patch(&self.decide(&before), workload.template)?)?;
-        let operations = undone.operations;
-        Ok((again != *workload.object).then_some(Renewal { object, operations }))
+        let mut decision = self.decide(&before);
+        // The manifest's texts come from the earlier injection.
+        let texts: Vec<(String, &str)> = undone
+            .texts
+            .iter()
+            .filter_map(|(path, text)| Some((path.clone(), text.as_deref()?)))
+            .collect();
+        decision.keep_texts(&before.pod, &texts, KeptLayout::of(undone.has_lost_layout));
+        json_patch::patch(&mut again, &patch(&decision, workload.template)?)?;
+        let is_same = again == *workload.object;
+        Ok((!is_same).then_some(Renewal { object, undone }))
     }
 
-    /// Takes the hooks out of one workload; the paths of its patch begin with `pod`.
+    /// Takes the hooks out of one workload of a document.
     pub(super) fn uninject(
         &self,
         workload: &Workload<'_>,
-        pod: &str,
+        document: &Document,
         work: &mut Work<'_>,
-    ) -> anyhow::Result<Vec<PatchOperation>> {
+    ) -> anyhow::Result<()> {
         let Work { place, output, outcome } = work;
         let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
         let undone = undo(&workload.pod, workload.pod_value());
         let report = WorkloadReport::undone(place, workload, namespace, &undone);
         outcome.summary.add_undone(&undone);
         let title = report.title();
-        let note = match &undone {
-            Ok(_) if self.arguments.check => Some(format!("{title} has hooks of prestop")),
-            Err(reason) if *reason != UndoReason::NotInjected && !self.is_report() => {
-                let told = reason.explanation();
-                Some(format!("{title}: {}: {}", told.code, told.sentence))
-            }
-            Ok(_) | Err(_) => None,
-        };
-        outcome.notes.extend(note.map(|note| format!("{}: {note}", place.file)));
+        if undone.is_ok() && self.arguments.check {
+            outcome.notes.push(format!("{}: {title} has hooks of prestop", place.file));
+        }
+        if !self.is_report() {
+            let pod = format!("{}{}", workload.pointer, workload.template);
+            outcome.notes.extend(
+                what_stays(&undone, document, &pod)
+                    .map(|(line, told)| format!("{}: line {line}: {title}: {told}", place.file)),
+            );
+        }
         let operations = undone.as_ref().map_or(&[][..], |undone| &undone.operations);
         let own = prefixed(operations, workload.template)?;
         let is_printed = self.arguments.output == Some(OutputForm::JsonPatch) && !own.is_empty();
-        output.workload(&report, is_printed.then_some(JsonPatch(own)).as_ref())?;
-        prefixed(operations, pod)
+        output.workload(&report, is_printed.then_some(JsonPatch(own)).as_ref())
     }
+}
+
+/// What does not come back as its author wrote it, each with the line of its field.
+fn what_stays(
+    undone: &Result<Undo<'_>, UndoReason>,
+    document: &Document,
+    pod: &str,
+) -> impl Iterator<Item = (usize, String)> {
+    let found = match undone {
+        Err(UndoReason::NotInjected) => Vec::new(),
+        Err(reason) => {
+            let told = reason.explanation();
+            vec![(STATUS_PATH.to_owned(), format!("{}: {}", told.code, told.sentence))]
+        }
+        Ok(undone) => {
+            let is_lost = |(path, text): &(String, Option<String>)| {
+                let field = path.trim_start_matches('/').replace('/', ".");
+                text.is_none().then(|| {
+                    (
+                        path.clone(),
+                        format!("{field} is written anew: its text was too long to be kept"),
+                    )
+                })
+            };
+            let lost = undone.has_lost_layout.then(|| {
+                let told = "the layout of the document was not kept when it was injected; comments and anchors of that time are in its history";
+                (STATUS_PATH.to_owned(), told.to_owned())
+            });
+            undone.texts.iter().filter_map(is_lost).chain(lost).collect()
+        }
+    };
+    let places = if found.is_empty() { HashMap::new() } else { document.places() };
+    let pod = pod.to_owned();
+    let first = document.first_line;
+    found.into_iter().map(move |(path, told)| {
+        (places.get(&format!("{pod}{path}")).map_or(first, |place| place.line), told)
+    })
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use prestop_core::duration::{self, Delay, DelayError};
+use prestop_core::duration::{self, AskedDelay, Delay, DelayError};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
@@ -21,6 +21,11 @@ pub static DELAY_PATTERN: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct DelayText(Spanned<String>);
+
+/// A delay where it can depend on what is in front of a pod: as above, or `auto`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct AskedDelayText(DelayText);
 
 /// Why a written delay is not one of whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -56,6 +61,45 @@ impl DelayText {
     #[must_use]
     pub(crate) const fn location(&self) -> Location {
         self.0.referenced
+    }
+}
+
+impl AskedDelayText {
+    /// The delay in whole seconds, or that it depends.
+    ///
+    /// # Errors
+    /// When it is neither `auto` nor a delay, or has a fraction of a second.
+    pub(crate) fn delay(&self) -> Result<AskedDelay, DelayTextError> {
+        if self.0.spanned().value == AskedDelay::AUTO {
+            return Ok(AskedDelay::Auto);
+        }
+        self.0.delay().map(AskedDelay::Of)
+    }
+
+    /// Where it is used.
+    #[must_use]
+    pub(crate) const fn location(&self) -> Location {
+        self.0.location()
+    }
+}
+
+impl JsonSchema for AskedDelayText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "AskedDelay".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let pattern = DELAY_PATTERN.trim_start_matches('^').trim_end_matches('$');
+        json_schema!({
+            "title": "a delay such as 15s, a range such as 10s-2m, whole seconds, or auto",
+            "type": ["string", "integer"],
+            "minimum": 0,
+            "pattern": format!("^({pattern}|{})$", AskedDelay::AUTO),
+        })
     }
 }
 

@@ -137,6 +137,25 @@ fn same_keys(schema: &Value, values: &Value, path: &str, foreign: &[&str]) {
     }
 }
 
+/// Who reads the values only still learns of everything that the configuration has.
+#[test]
+fn the_values_name_every_field_of_the_configuration() {
+    let schema: Value = serde_json::from_str(&read("docs/prestop.schema.json")).unwrap();
+    let described = described();
+    let config = described.iter().find(|known| known.path == "config").unwrap();
+    let properties = schema["properties"].as_object().unwrap();
+    let sections = properties.keys().filter(|key| !["apiVersion", "kind"].contains(&key.as_str()));
+    let fields =
+        ["defaults", "limits"].map(|section| properties[section]["properties"].as_object());
+    let fields = fields.into_iter().flat_map(|fields| fields.unwrap().keys());
+    let names: Vec<&String> = sections.chain(fields).collect();
+    assert!(names.len() >= 20, "{names:?}");
+    for name in names {
+        let is_named = config.text.contains(&format!("`{name}`"));
+        assert!(is_named, "charts/prestop/values.yaml: the comment on config does not name {name}");
+    }
+}
+
 /// What `config` may hold is what the configuration file may hold, but for its first two lines.
 #[test]
 fn the_schema_holds_that_of_the_configuration() {

@@ -28,8 +28,8 @@ impl One<'_> {
                 Withdrawal::Within(delay) => Some((delay, front.kind.title.as_str())),
                 Withdrawal::Never => None,
             })
-            .max_by_key(|(delay, title)| (delay.at_least, delay.at_most, *title))?;
-        if seconds <= 0 || seconds >= slowest.at_least {
+            .max_by_key(|(delay, title)| (delay.least_seconds, delay.most_seconds, *title))?;
+        if seconds <= 0 || seconds >= slowest.least_seconds {
             return None;
         }
         let detail = format!("{}; {title}: {slowest}", HumanSeconds(seconds));
@@ -46,7 +46,7 @@ impl One<'_> {
         };
         let (front, delay) = self.subject.fronts.iter().filter(|front| is_local(front)).find_map(
             |front| match front.withdrawal {
-                Withdrawal::Within(delay) if seconds < delay.at_least => Some((front, delay)),
+                Withdrawal::Within(delay) if seconds < delay.least_seconds => Some((front, delay)),
                 Withdrawal::Within(_) | Withdrawal::Never => None,
             },
         )?;

@@ -55,11 +55,11 @@ impl One<'_> {
     pub(super) fn mend_of_no_hook(&self) -> Option<Mend> {
         let seconds = self.injected_delay()?;
         let injects = format!("prestop injects a delay of {}", HumanSeconds(seconds));
-        let too_short = self.subject.need.delay.filter(|need| seconds < need.at_least);
+        let too_short = self.subject.need.delay.filter(|need| seconds < need.least_seconds);
         Some(match too_short {
             Some(need) => Mend::Annotated {
                 injected: Some(injects),
-                annotations: vec![Annotation::delay(need.at_most)],
+                annotations: vec![Annotation::delay(need.most_seconds)],
             },
             None => Mend::Injected(injects),
         })
@@ -71,7 +71,8 @@ impl One<'_> {
             return Some(Mend::Injected("prestop completes the hook".to_owned()));
         }
         let need = self.subject.need.delay;
-        let longer = need.map(|need| vec![Annotation::extend(), Annotation::delay(need.at_most)]);
+        let longer =
+            need.map(|need| vec![Annotation::extend(), Annotation::delay(need.most_seconds)]);
         let candidates = [Some(vec![Annotation::extend()]), longer];
         let annotations = candidates.into_iter().flatten().find(|annotations| {
             self.subject.with_annotations(annotations, |decision| self.is_mended(decision, rule))
@@ -83,7 +84,7 @@ impl One<'_> {
     fn is_mended(&self, decision: &Decision<'_>, rule: Rule) -> bool {
         let index = self.numbered.0;
         let Some(injected) = injected(decision, index) else { return false };
-        let needed = self.subject.need.delay.map_or(0, |need| need.at_least);
+        let needed = self.subject.need.delay.map_or(0, |need| need.least_seconds);
         let is_long_enough = delay_of(injected).unwrap_or_default() >= needed;
         let place = format!("container {}", self.name());
         let mut problems = decision.problems.iter().filter(|it| it.place == place);

@@ -8,8 +8,9 @@ pub(super) mod quit;
 use std::borrow::Cow;
 
 use crate::catalogue::{Hold, ImageReference, Profile, ProfileHook, Role};
-use crate::duration::Delay;
-use crate::policy::Policy;
+use crate::duration::{AskedDelay, Delay};
+use crate::fronts::FrontDelay;
+use crate::policy::{DELAY_WITHOUT_FRONTS, Policy};
 
 pub use self::form::Obstacle;
 pub(super) use self::form::{Asked, ImagePrograms, Sleep, termination_message};
@@ -22,7 +23,7 @@ use super::own_timeout::own_timeout;
 use super::pid1::{self, shell_as_pid_1};
 use super::pod::{Container, Keys, Metadata, PreStop, Spec};
 use super::reason::{Aspect, ContainerReason, Problem, ProblemCode};
-use super::settings::{Annotations, Level, NamespaceSettings, ProfileChoice};
+use super::settings::{Annotations, Level, NamespaceSettings, ProfileChoice, at_most};
 use super::status::{Status, StatusContainer};
 use super::{Main, MainBy, PreStopParent, Source};
 use crate::view::Shape;
@@ -41,6 +42,8 @@ pub(super) struct Context<'a> {
     pub(super) main: Option<Main<'a>>,
     /// Whether hooks of the author can be completed.
     pub(super) extends: bool,
+    /// What the fronts of the pod need, as far as they are known.
+    pub(super) behind: Option<FrontDelay>,
     default_container: Option<&'a str>,
     pub(super) namespace: Cow<'a, Level>,
     pub(super) pod: Level,
@@ -64,6 +67,8 @@ pub(super) struct Candidate<'a> {
     /// How much of the delay comes after the part that is watched.
     pub(super) extra_seconds: i64,
     pub(super) delay_from: Source,
+    /// The front that the delay is for, where `auto` asked for that.
+    pub(super) front: Option<FrontDelay>,
     /// How much of the delay is for the drain of other containers.
     pub(super) drain_seconds: i64,
     pub(super) quiet_seconds: i64,
@@ -85,6 +90,16 @@ pub(super) struct Candidate<'a> {
     pub(super) extension: Option<Extension<'a>>,
     pub(super) sleep: Sleep,
     pub(super) notes: Vec<HookNote>,
+}
+
+/// How long a stop is to be held back, and who says so.
+struct ChosenDelay {
+    delay: Delay,
+    from: Source,
+    /// The front that it is for, where `auto` asked for that.
+    front: Option<FrontDelay>,
+    /// That no front is known.
+    note: Option<HookNote>,
 }
 
 /// Where a container stands among those of its pod.
@@ -142,6 +157,7 @@ impl<'a> Context<'a> {
             is_short: false,
             main: None,
             extends: true,
+            behind: spec.readiness_gates.value().and_then(|gates| gates.needed()),
             default_container: keys.and_then(default_container),
             namespace: namespace.level_under(policy, &mut problems),
             pod: Level::default(),
@@ -221,7 +237,7 @@ impl<'a> Context<'a> {
         if matches!(standing, Standing::Free(_)) && is_left_alone {
             standing = Standing::LeftAlone(ContainerReason::LeftAloneByProfile);
         }
-        let (delay, delay_from) = self.delay(own_delay, profile);
+        let ChosenDelay { delay, from: delay_from, front, note } = self.delay(own_delay, profile);
         let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
         let hook = hook.filter(|_| matches!(standing, Standing::OwnHook(_)) && !is_left_alone);
         let extension = hook.map(|hook| self.extension(own_hook, hook, programs, delay_from));
@@ -239,11 +255,12 @@ impl<'a> Context<'a> {
                 None
             }
         });
+        let delay = self.within_maximum(delay, front.as_ref(), &standing, name);
         self.report_shell_as_pid_1(container, image, name);
         let stop_signal = self.stop_signal(container);
         let subject = Subject { name, container, image, programs, profile: known, stop_signal };
         let ending = subject.ending();
-        let mut notes = Vec::new();
+        let mut notes: Vec<HookNote> = note.into_iter().collect();
         let mut quit = match standing {
             Standing::Free(_) => match extension.as_ref().and_then(Extension::quit) {
                 Some(quit) => Some(quit),
@@ -272,6 +289,7 @@ impl<'a> Context<'a> {
             asked_least_seconds: delay.least_seconds,
             extra_seconds: 0,
             delay_from,
+            front,
             drain_seconds: 0,
             quiet_seconds,
             unwatched: obstacle.filter(|_| delay.is_range()),
@@ -306,6 +324,7 @@ impl<'a> Context<'a> {
             asked_least_seconds: 0,
             extra_seconds: 0,
             delay_from: Source::Default,
+            front: None,
             drain_seconds: 0,
             quiet_seconds: 0,
             unwatched: None,
@@ -324,15 +343,58 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn delay(&self, own: Option<Delay>, profile: Option<&Profile>) -> (Delay, Source) {
+    /// The delay, where it is that of a front cut to the maximum.
+    fn within_maximum(
+        &mut self,
+        delay: Delay,
+        front: Option<&FrontDelay>,
+        standing: &Standing<'_>,
+        name: &str,
+    ) -> Delay {
+        match (front, standing) {
+            (None, _) => delay,
+            (Some(_), Standing::Free(_)) => {
+                let place = format!("container {name}");
+                at_most(delay, self.policy, &place, &mut self.problems)
+            }
+            (Some(_), _) => delay.at_most(self.policy.maximum_delay_seconds),
+        }
+    }
+
+    fn asked_delay(
+        &self,
+        own: Option<AskedDelay>,
+        profile: Option<&Profile>,
+    ) -> (AskedDelay, Source) {
+        let of_profile = profile.and_then(|profile| profile.delay).map(AskedDelay::Of);
         let levels = [
             (own, Source::Container),
             (self.pod.delay, Source::Pod),
             (self.namespace.delay, Source::Namespace),
-            (profile.and_then(|profile| profile.delay), Source::Profile),
+            (of_profile, Source::Profile),
         ];
         let said = levels.into_iter().find_map(|(delay, source)| Some((delay?, source)));
         said.unwrap_or((self.policy.default_delay, Source::Default))
+    }
+
+    fn delay(&self, own: Option<AskedDelay>, profile: Option<&Profile>) -> ChosenDelay {
+        let (asked, from) = self.asked_delay(own, profile);
+        match (asked, &self.behind) {
+            (AskedDelay::Of(delay), _) => ChosenDelay { delay, from, front: None, note: None },
+            (AskedDelay::Auto, Some(front)) => {
+                ChosenDelay { delay: front.delay, from, front: Some(front.clone()), note: None }
+            }
+            (AskedDelay::Auto, None) => {
+                let delay = match self.policy.default_delay {
+                    AskedDelay::Of(delay) => delay,
+                    AskedDelay::Auto => {
+                        DELAY_WITHOUT_FRONTS.at_most(self.policy.maximum_delay_seconds)
+                    }
+                };
+                let note = Some(HookNote::NoFrontKnown);
+                ChosenDelay { delay, from: Source::Default, front: None, note }
+            }
+        }
     }
 
     /// How long the application may take: the strongest annotation, what it says itself, the

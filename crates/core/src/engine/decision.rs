@@ -8,10 +8,13 @@ use super::Obstacle;
 use super::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod};
 use super::hook::Hook;
 use super::hook_note::HookNote;
+use super::own_hook_extend::LARGEST_KEPT_BYTES;
 use super::pod::{Keys, Metadata};
 use super::reason::{ContainerReason, Problem, SkipReason};
 use super::settings::STATUS_ANNOTATION;
-use super::status::{self, StatusContainer};
+use super::status::{self, StatusContainer, Texts};
+use super::undo::TEXT_OF_STATUS;
+use crate::fronts::FrontDelay;
 
 /// What is to be done to a pod, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,17 @@ pub struct Decision<'a> {
     pub problems: Vec<Problem>,
     /// The container that the quit of the pod itself, or a profile by name, is for, where there is one.
     pub main: Option<Main<'a>>,
+    /// What stood there and is kept in the status annotation.
+    pub stood: Stood,
+}
+
+/// What stood in a pod and its manifest before an injection, as far as it can be large.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stood {
+    /// A status that was not believed.
+    pub status: Option<String>,
+    /// What the manifest had behind the keys around the containers.
+    pub text: Texts,
 }
 
 /// The main container of a pod.
@@ -134,6 +148,8 @@ pub struct Injected<'a> {
     pub parent: PreStopParent,
     /// Who said how long the delay is.
     pub delay_from: Source,
+    /// The front that the delay is for, where it depends on that.
+    pub front: Option<FrontDelay>,
     /// Why the delay is the upper bound of a range and not watched.
     pub unwatched: Option<Obstacle>,
     /// Who said that there is a quit, and which.
@@ -147,6 +163,8 @@ pub struct Injected<'a> {
     pub original: Option<Value>,
     /// There was a `lifecycle` with nothing in it.
     pub had_empty_lifecycle: bool,
+    /// What the manifest had behind `lifecycle` or `preStop`.
+    pub text: Texts,
     /// The profile that was taken.
     pub profile: Option<&'a str>,
 }
@@ -190,6 +208,25 @@ impl Before {
     }
 }
 
+impl Stood {
+    /// Of a pod with a status that was not believed, or without one.
+    pub(super) fn first(metadata: Option<&Metadata<'_>>) -> Self {
+        let annotations = metadata.and_then(|metadata| metadata.annotations.value());
+        let mut ours = annotations.into_iter().flat_map(|annotations| &annotations.ours);
+        let status =
+            ours.find(|(key, _)| key == STATUS_ANNOTATION).and_then(|(_, was)| was.value());
+        match status {
+            None => Self::default(),
+            Some(status) if status.len() <= LARGEST_KEPT_BYTES => {
+                Self { status: Some(status.clone().into_owned()), text: Texts::new() }
+            }
+            Some(_) => {
+                Self { status: None, text: Texts::from([(TEXT_OF_STATUS.to_owned(), None)]) }
+            }
+        }
+    }
+}
+
 /// Whether there is a status, which was not believed if this is asked.
 fn has_status(annotations: &Keys<'_>) -> bool {
     let mut ours = annotations.ours.iter();
@@ -207,7 +244,13 @@ impl Decision<'_> {
     /// A pod that is left alone as a whole.
     #[must_use]
     pub const fn skipped(reason: SkipReason, problems: Vec<Problem>) -> Self {
-        Self { outcome: Outcome::Skipped(reason), containers: Vec::new(), problems, main: None }
+        Self {
+            outcome: Outcome::Skipped(reason),
+            containers: Vec::new(),
+            problems,
+            main: None,
+            stood: Stood { status: None, text: Texts::new() },
+        }
     }
 
     /// Whether the pod is changed.
@@ -252,6 +295,7 @@ impl<'a> ContainerDecision<'a> {
                 least: injected.hook.watch().map(|watch| watch.least_seconds),
                 unwatched: injected.unwatched.map(|obstacle| Cow::Borrowed(obstacle.name())),
                 delay_from: Cow::Borrowed(injected.delay_from.name()),
+                front: injected.front.as_ref().map(|front| Cow::Borrowed(front.kind.name.as_str())),
                 wait: injected.hook.wait_seconds(),
                 hold_from: injected.hold_from.map(|source| Cow::Borrowed(source.name())),
                 quit_from: injected.quit_from.map(|source| Cow::Borrowed(source.name())),
@@ -259,6 +303,7 @@ impl<'a> ContainerDecision<'a> {
                 profile: injected.profile.map(Cow::Borrowed),
                 original: injected.original.clone(),
                 empty_lifecycle: injected.had_empty_lifecycle,
+                text: injected.text.clone(),
             }),
         }
     }

@@ -1,10 +1,12 @@
-//! Load balancers outside the cluster that a pod's readiness gates name, and how long they go on
-//! sending (`docs/delays.md` has the sources).
+//! Load balancers outside the cluster that a pod's readiness gates name. How long they go on sending is in
+//! the table of [fronts](crate::fronts).
 
 use super::own_hook::OwnHook;
 use super::pod::Spec;
 use super::reason::{ContainerReason, Problem, ProblemCode};
 use super::{ContainerDecision, ContainerOutcome};
+use crate::duration::Delay;
+use crate::fronts::{FrontDelay, FrontKind, FrontTable, Withdrawal};
 use crate::view::{FromJson, Items, Shape, Text, view};
 
 view! {
@@ -15,69 +17,55 @@ view! {
     }
 }
 
-/// `spec.readinessGates`: the slowest of the load balancers that they name.
+/// `spec.readinessGates`: what the load balancers that they name need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadinessGates {
-    slowest: Option<Front>,
+    needed: Option<Needed>,
 }
 
-/// A load balancer that sends to pods by their own addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Front {
-    /// A target group of an ALB or NLB, by the AWS Load Balancer Controller.
-    AwsTargetGroup,
-    /// A network endpoint group of a Google Cloud load balancer.
-    GoogleEndpointGroup,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Needed {
+    /// The longest bounds of all of them.
+    delay: Delay,
+    /// The one that may take the longest.
+    slowest: &'static FrontKind,
+    /// The one that takes the longest in any case.
+    surest: &'static FrontKind,
 }
 
-impl Front {
-    fn of_gate(condition_type: &str) -> Option<Self> {
-        // Those of version 1 of the controller are `target-health.alb.ingress.k8s.aws/...`.
-        let (domain, _) = condition_type.split_once('/')?;
-        match domain {
-            "target-health.elbv2.k8s.aws" | "target-health.alb.ingress.k8s.aws" => {
-                Some(Self::AwsTargetGroup)
-            }
-            _ if condition_type == "cloud.google.com/load-balancer-neg-ready" => {
-                Some(Self::GoogleEndpointGroup)
-            }
-            _ => None,
-        }
+impl ReadinessGates {
+    /// The delay that they need together.
+    pub(super) fn needed(self) -> Option<FrontDelay> {
+        let Needed { delay, slowest, .. } = self.needed?;
+        Some(FrontDelay { delay, kind: slowest, path: Vec::new() })
     }
+}
 
-    /// The least that `docs/delays.md` has for it.
-    const fn least_delay_seconds(self) -> i64 {
-        match self {
-            Self::AwsTargetGroup => 30,
-            Self::GoogleEndpointGroup => 60,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::AwsTargetGroup => "behind an AWS load balancer",
-            Self::GoogleEndpointGroup => "behind a Google Cloud load balancer",
-        }
-    }
-
-    /// What to write.
-    const fn annotation(self) -> &'static str {
-        match self {
-            Self::AwsTargetGroup => "prestop.dev/delay: 60s (ALB) or 3m (NLB)",
-            Self::GoogleEndpointGroup => "prestop.dev/delay: 60s",
-        }
+impl Needed {
+    /// With one more front; `None` where no delay helps with it.
+    fn with(earlier: Option<Self>, kind: &'static FrontKind) -> Option<Self> {
+        let Withdrawal::Within(own) = kind.withdrawal else { return earlier };
+        let Some(Self { delay, slowest, surest }) = earlier else {
+            return Some(Self { delay: own, slowest: kind, surest: kind });
+        };
+        Some(Self {
+            delay: delay.and(own),
+            slowest: if own.most_seconds > delay.most_seconds { kind } else { slowest },
+            surest: if own.least_seconds > delay.least_seconds { kind } else { surest },
+        })
     }
 }
 
 impl<'a> FromJson<'a> for ReadinessGates {
     fn from_items<I: Items<'a>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
-        let mut slowest = None;
+        let mut needed = None;
         let mut gate: Shape<ReadinessGate<'_>> = Shape::Absent;
         while items.read(&mut gate)? {
             let condition = gate.value().and_then(|gate| gate.condition_type.value());
-            slowest = slowest.max(condition.and_then(|condition| Front::of_gate(condition)));
+            let front = condition.and_then(|it| FrontTable::built_in().of_readiness_gate(it));
+            needed = front.map_or(needed, |kind| Needed::with(needed, kind));
         }
-        *place = Shape::Value(Self { slowest });
+        *place = Shape::Value(Self { needed });
         Ok(())
     }
 }
@@ -85,13 +73,14 @@ impl<'a> FromJson<'a> for ReadinessGates {
 /// The problem that no container holds its stop back for as long as the load balancer sends. Nothing
 /// is said where one of them does something that is not understood.
 pub(super) fn problem(spec: &Spec<'_>, decisions: &[ContainerDecision<'_>]) -> Option<Problem> {
-    let front = spec.readiness_gates.value()?.slowest?;
+    let Needed { delay, surest, .. } = spec.readiness_gates.value()?.needed?;
     let held: Option<Vec<i64>> =
         decisions.iter().map(|decision| held_back_seconds(spec, decision)).collect();
-    let least = front.least_delay_seconds();
+    let least = delay.least_seconds;
     let longest = held?.into_iter().max().filter(|longest| *longest < least)?;
-    let (name, annotation) = (front.name(), front.annotation());
-    let detail = format!("{longest}s; {name} at least {least}s. Write {annotation}");
+    let title = &surest.title;
+    let detail =
+        format!("{longest}s; {title}: at least {least}s. Write prestop.dev/delay: {delay}");
     Some(Problem::new(ProblemCode::DelayTooShortForFront, "pod", detail))
 }
 

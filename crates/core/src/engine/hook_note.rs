@@ -41,6 +41,8 @@ pub enum HookNote {
         /// Why.
         obstacle: Obstacle,
     },
+    /// `auto`, and nothing is known that sends to the pod.
+    NoFrontKnown,
     /// The profile's hold can't be.
     NoHold {
         /// Why.
@@ -80,6 +82,9 @@ impl fmt::Display for HookNote {
             Self::NotWatched { obstacle } => {
                 write!(f, "the delay is the upper bound of its range and is not watched: {obstacle}")
             }
+            Self::NoFrontKnown => f.write_str(
+                "auto: no front is known that a delay helps with; the configured default is taken (10s without one)",
+            ),
             Self::NoHold { obstacle } => {
                 write!(f, "the hook does not wait for connections: {obstacle}")
             }

@@ -10,8 +10,9 @@ use super::printable::printable;
 use super::reason::{Explanation, Problem, ProblemCode, SkipReason};
 use super::settings::{INJECT_LABEL, NamespaceSettings, is_setting};
 use super::template::Workload;
-use super::{Decision, Outcome, decide_owned};
+use super::{Decision, Outcome, decide_behind as decide_pod_behind};
 use crate::catalogue::ImageReference;
+use crate::fronts::FrontDelay;
 use crate::policy::Policy;
 
 const LONGEST_NAME: usize = 80;
@@ -73,10 +74,22 @@ pub fn decide<'a>(
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
 ) -> Decision<'a> {
+    decide_behind(workload, namespace, policy, None)
+}
+
+/// The same for a workload whose fronts are known, and not only those that its pods name themselves.
+#[must_use]
+pub fn decide_behind<'a>(
+    workload: &'a Workload<'a>,
+    namespace: &'a NamespaceSettings,
+    policy: &'a Policy,
+    behind: Option<&FrontDelay>,
+) -> Decision<'a> {
     if has_template_elsewhere(workload) {
         return Decision::skipped(SkipReason::TemplateElsewhere, Vec::new());
     }
-    let mut decision = decide_owned(&workload.pod, workload.owner(), namespace, policy);
+    let mut decision =
+        decide_pod_behind(&workload.pod, workload.owner(), namespace, policy, behind);
     let is_left_out = matches!(decision.outcome, Outcome::Skipped(reason) if reason.excludes());
     if !is_left_out {
         decision.problems.extend(misplaced(workload));

@@ -16,8 +16,8 @@ use super::pod::PreStop;
 use crate::catalogue::Presence;
 use crate::policy::OwnHookRule;
 
-/// A longer hook is not kept in the status annotation.
-const LARGEST_KEPT_BYTES: usize = 4 * 1024;
+/// A longer hook or status is not kept in the status annotation.
+pub(super) const LARGEST_KEPT_BYTES: usize = 4 * 1024;
 
 const WINDOWS: &str = "the pod is for Windows";
 const NO_SLEEP: &str = "the image has no sleep program";

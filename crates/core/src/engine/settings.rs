@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalogue::{Catalogue, Hold, Presence, Signal};
-use crate::duration::{self, Delay, Plain};
+use crate::duration::{self, AskedDelay, Delay, Plain};
 use crate::policy::{HookReport, OwnHookRule, Policy};
 
 use self::unknown::{suggested_profile, unknown_annotation, unknown_label};
@@ -128,7 +128,7 @@ pub struct NamespaceSettings {
 /// What one level (container, pod, namespace) sets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Level {
-    pub(super) delay: Option<Delay>,
+    pub(super) delay: Option<AskedDelay>,
     pub(super) quit_timeout_seconds: Option<i64>,
     pub(super) quiet_seconds: Option<i64>,
     pub(super) shell: Option<Presence>,
@@ -230,11 +230,11 @@ impl NamespaceSettings {
         problems.extend(self.problems.iter().cloned());
         let mut level = Cow::Borrowed(&self.level);
         let place = |setting: Setting| format!("namespace annotation {DOMAIN}/{}", setting.name());
-        if let Some(delay) =
-            self.level.delay.filter(|delay| delay.most_seconds > policy.maximum_delay_seconds)
+        if let Some(AskedDelay::Of(delay)) = self.level.delay
+            && delay.most_seconds > policy.maximum_delay_seconds
         {
             let cut = at_most(delay, policy, &place(Setting::Delay), problems);
-            level.to_mut().delay = Some(cut);
+            level.to_mut().delay = Some(AskedDelay::Of(cut));
         }
         if !is_known(self.level.profile.as_ref(), &policy.catalogue) {
             let place = place(Setting::Profile);
@@ -351,7 +351,12 @@ impl Level {
                 Setting::QuitSignal => signal = read_signal(value, &place, problems),
                 Setting::Delay => {
                     let delay = read_delay(value, &place, problems);
-                    level.delay = delay.map(|delay| at_most(delay, policy, &place, problems));
+                    level.delay = delay.map(|asked| match asked {
+                        AskedDelay::Of(delay) => {
+                            AskedDelay::Of(at_most(delay, policy, &place, problems))
+                        }
+                        AskedDelay::Auto => AskedDelay::Auto,
+                    });
                 }
                 other => level.read_value(other, value, &place, problems),
             }
@@ -465,14 +470,17 @@ fn read_duration(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option
     }
 }
 
-fn read_delay(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<Delay> {
+fn read_delay(text: &str, place: &str, problems: &mut Vec<Problem>) -> Option<AskedDelay> {
+    if text == AskedDelay::AUTO {
+        return Some(AskedDelay::Auto);
+    }
     match duration::parse_delay(text) {
         Ok(parsed) => {
             if parsed.rounded_up {
                 let detail = format!("taken as {}", Plain(parsed.delay));
                 problems.push(Problem::new(ProblemCode::RoundedUp, place, detail));
             }
-            Some(parsed.delay)
+            Some(AskedDelay::Of(parsed.delay))
         }
         Err(cause) => {
             problems.push(Problem::new(ProblemCode::InvalidValue, place, cause));
@@ -495,7 +503,13 @@ fn read_word<T, const N: usize>(
     found.map(|(_, value)| value)
 }
 
-fn at_most(delay: Delay, policy: &Policy, place: &str, problems: &mut Vec<Problem>) -> Delay {
+/// The delay, cut to the maximum.
+pub(super) fn at_most(
+    delay: Delay,
+    policy: &Policy,
+    place: &str,
+    problems: &mut Vec<Problem>,
+) -> Delay {
     let cut = delay.at_most(policy.maximum_delay_seconds);
     if cut != delay {
         let detail = format!("{} asked, {} taken", Plain(delay), Plain(cut));

@@ -1,6 +1,7 @@
 //! The annotation `prestop.dev/status`: what was done to a pod, for people, and for a second pass that has to know the grace period of the first (`docs/rules.md`, section 8).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::hook::{append as append_value, recognised_delay};
 use super::pod::Container;
 use super::printable::is_plain;
 use super::reason::ProblemCode;
-use super::{Before, ContainerDecision, Decision, Injection, Source};
+use super::{Before, ContainerDecision, Decision, Injection, Source, Stood};
 use crate::view::Shape;
 
 /// The version of the annotation's own format.
@@ -18,6 +19,10 @@ const VERSION: u32 = 1;
 /// So many problems are listed. A pod can have thousands, and they would take room that its own
 /// annotations need.
 const MOST_PROBLEMS: usize = 20;
+
+/// What a manifest had behind a key that gave way to another value, by a name of the key; `None` where that was too
+/// much to be kept. Only `prestop inject` sees a manifest.
+pub type Texts = BTreeMap<String, Option<String>>;
 
 /// The annotation's value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -37,6 +42,11 @@ pub struct Status<'a> {
     /// The first pass did not believe the status that it found.
     #[serde(default)]
     doubtful_hooks: bool,
+    /// The status that the first pass did not believe.
+    #[serde(default)]
+    was: Option<String>,
+    #[serde(default)]
+    text: Texts,
     #[serde(default)]
     problems: Vec<Cow<'a, str>>,
 }
@@ -69,6 +79,9 @@ pub struct StatusContainer<'a> {
     pub unwatched: Option<Cow<'a, str>>,
     /// Where the delay came from.
     pub delay_from: Cow<'a, str>,
+    /// The front that the delay is for, by its name in the table, where it depends on that.
+    #[serde(default)]
+    pub front: Option<Cow<'a, str>>,
     /// The longest wait in seconds, where there is one.
     #[serde(default)]
     pub wait: Option<i64>,
@@ -90,6 +103,9 @@ pub struct StatusContainer<'a> {
     /// There was a `lifecycle` with nothing in it.
     #[serde(default)]
     pub empty_lifecycle: bool,
+    /// What the manifest had behind `lifecycle` or `preStop`.
+    #[serde(default)]
+    pub text: Texts,
 }
 
 impl<'a> Status<'a> {
@@ -108,26 +124,25 @@ impl<'a> Status<'a> {
             return None;
         }
         // To be searched: a status can name as many containers as a pod has.
-        status.containers.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        status.containers.sort_by(|one, other| one.name.cmp(&other.name));
         let has_hook = |container: &Container<'_>, recorded: &StatusContainer<'_>| {
             let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
             hook.and_then(recognised_delay) == Some(recorded.delay)
         };
         let mut is_found = vec![false; status.containers.len()];
         for container in containers.iter().filter_map(Shape::value) {
-            let place = container.name.value().and_then(|name| status.place(name));
+            let place = container.name.value().and_then(|name| status.next_place(name, &is_found));
             let Some(place) = place else { continue };
             let (Some(is_found), Some(recorded)) =
                 (is_found.get_mut(place), status.containers.get(place))
             else {
                 return None;
             };
-            // The first container of a name counts.
+            // Of several containers of a name the first ones count.
             if !std::mem::replace(is_found, true) && !has_hook(container, recorded) {
                 return None;
             }
         }
-        // Of two that are named alike only one is found.
         is_found.iter().all(|is_found| *is_found).then_some(status)
     }
 
@@ -148,6 +163,12 @@ impl<'a> Status<'a> {
             has_empty_annotations: self.empty_annotations,
             has_doubtful_hooks: self.doubtful_hooks,
         }
+    }
+
+    /// What stood there that the value of the pod does not show.
+    #[must_use]
+    pub fn stood(&self) -> Stood {
+        Stood { status: self.was.clone(), text: self.text.clone() }
     }
 
     /// The container that had the pod's own quit: it keeps it, whoever is put before it.
@@ -173,6 +194,16 @@ impl<'a> Status<'a> {
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&StatusContainer<'a>> {
         self.containers.get(self.place(name)?)
+    }
+
+    /// The first of this name that is not found yet, else the last one. Kubernetes refuses pods with two containers of
+    /// one name; manifests can have them.
+    fn next_place(&self, name: &str, is_found: &[bool]) -> Option<usize> {
+        let start = self.containers.partition_point(|recorded| recorded.name.as_ref() < name);
+        let of_name = self.containers.iter().skip(start).take_while(|it| it.name == name).count();
+        let left = is_found.iter().skip(start).take(of_name).position(|is_found| !is_found);
+        let last = of_name.checked_sub(1)?;
+        start.checked_add(left.unwrap_or(last))
     }
 
     fn place(&self, name: &str) -> Option<usize> {
@@ -210,6 +241,11 @@ pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &In
     if injection.before.has_doubtful_hooks {
         json.extend_from_slice(br#",\"doubtfulHooks\":true"#);
     }
+    if let Some(was) = &decision.stood.status {
+        json.extend_from_slice(br#",\"was\":"#);
+        append_text(json, was);
+    }
+    append_texts(json, &decision.stood.text);
     // The webhook does not see the workload: what it writes is to be the same.
     let of_pod =
         || decision.problems.iter().filter(|problem| problem.code != ProblemCode::Misplaced);
@@ -243,6 +279,7 @@ fn append_container(json: &mut Vec<u8>, container: &StatusContainer<'_>) {
     append_optional(json, br#",\"unwatched\":"#, container.unwatched.as_deref());
     json.extend_from_slice(br#",\"delayFrom\":"#);
     append_text(json, &container.delay_from);
+    append_optional(json, br#",\"front\":"#, container.front.as_deref());
     if let Some(wait) = &container.wait {
         json.extend_from_slice(br#",\"wait\":"#);
         append_value(json, wait);
@@ -258,7 +295,17 @@ fn append_container(json: &mut Vec<u8>, container: &StatusContainer<'_>) {
     if container.empty_lifecycle {
         json.extend_from_slice(br#",\"emptyLifecycle\":true"#);
     }
+    append_texts(json, &container.text);
     json.push(b'}');
+}
+
+/// Appends the texts of a manifest, if there are any.
+fn append_texts(json: &mut Vec<u8>, texts: &Texts) {
+    if texts.is_empty() {
+        return;
+    }
+    json.extend_from_slice(br#",\"text\":"#);
+    append_json(json, &serde_json::to_value(texts).unwrap_or_default());
 }
 
 /// Appends a member of the object, if there is a text for it.

@@ -6,6 +6,8 @@ mod kind_name;
 
 use serde_json::Value;
 
+use crate::fronts::PodShape;
+
 use super::pod::Pod;
 use super::reason::AsideReason;
 use super::settings::NamespaceSettings;
@@ -71,6 +73,17 @@ impl Workload<'_> {
     #[must_use]
     pub fn pod_value(&self) -> &Value {
         self.object.pointer(self.template).unwrap_or(&Value::Null)
+    }
+
+    /// The pods that come out of it, as Services see them. `namespace` is for workloads that name none.
+    #[must_use]
+    pub fn pod_shape(&self, namespace: &str) -> PodShape {
+        let namespace = self.namespace.unwrap_or(namespace);
+        if self.kind == "Pod" {
+            PodShape::of_value(self.pod_value(), namespace)
+        } else {
+            PodShape::of_template(self.pod_value(), self.name, namespace)
+        }
     }
 
     /// The same workload with another object in its place.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::delay::DelayRange;
 use super::pattern::Pattern;
 use super::table::{Bound, Condition, FrontKind, FrontTable, RecognisedBy, Withdrawal};
+use crate::duration;
 
 /// The text of the table: `fronts.yaml` as JSON. A test keeps them equal.
 const BUILT_IN: &str = include_str!("fronts.json");
@@ -188,8 +188,9 @@ impl FrontEntry {
         if self.delay == "never" {
             return Some(Withdrawal::Never);
         }
-        let delay = self.delay.parse::<DelayRange>();
-        delay.map_err(|error| tell("delay", &error.to_string())).ok().map(Withdrawal::Within)
+        let parsed = duration::parse_delay(&self.delay);
+        let parsed = parsed.map_err(|error| tell("delay", &error.to_string())).ok();
+        parsed.map(|parsed| Withdrawal::Within(parsed.delay))
     }
 
     const fn object(&self) -> RecognisedBy {

@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-use crate::engine::template::Workload;
-
 /// Labels that controllers give each pod beside those of the template, so that a selector with one of
 /// them may match.
 const GENERATED_LABELS: [&str; 5] = [
@@ -34,13 +32,11 @@ pub struct PodShape {
 }
 
 impl PodShape {
-    /// The pods of a workload. `namespace` is for those that name none.
+    /// The pods that the workload of this name makes of a template.
     #[must_use]
-    pub fn of(workload: &Workload<'_>, namespace: &str) -> Self {
-        let pod = workload.object.pointer(workload.template).unwrap_or(&Value::Null);
-        let namespace = workload.namespace.unwrap_or(namespace);
-        let controlled_by = (workload.kind != "Pod").then(|| workload.name.to_owned());
-        Self { controlled_by, ..Self::of_value(pod, namespace) }
+    pub fn of_template(template: &Value, workload: &str, namespace: &str) -> Self {
+        let controlled_by = Some(workload.to_owned());
+        Self { controlled_by, ..Self::of_value(template, namespace) }
     }
 
     /// A pod, or the template of one.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::delay::DelayRange;
 use super::objects::{
     ALB_ATTRIBUTES, Backend, BackendPort, Binding, Class, Gateway, Ingress, Route, Service,
     ServicePort, Surroundings,
@@ -10,7 +9,7 @@ use super::objects::{
 use super::pod::{PodShape, is_generated};
 use super::table::{Bound, FrontKind, RecognisedBy, Subject, Withdrawal};
 use super::{Front, ObjectName};
-use crate::duration;
+use crate::duration::{self, Delay};
 
 /// Namespace, then key and value of a label.
 type LabelKey<'s> = (&'s str, &'s str, &'s str);
@@ -324,8 +323,8 @@ fn bounded(kind: &FrontKind, subject: &Subject<'_>) -> (Withdrawal, Option<Strin
     else {
         return (kind.withdrawal, None);
     };
-    let at_most = delay.at_most.min(delay.at_least.saturating_add(seconds));
-    let delay = DelayRange { at_most, ..delay };
+    let bounded = delay.least_seconds.saturating_add(seconds);
+    let delay = Delay { most_seconds: delay.most_seconds.min(bounded), ..delay };
     (Withdrawal::Within(delay), Some(format!("{name} {}", duration::HumanSeconds(seconds))))
 }
 

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::delay::DelayRange;
 use super::format;
 use super::pattern::Pattern;
+use crate::duration::Delay;
 
 /// Fronts in the order in which they are tried.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,7 +61,7 @@ pub enum RecognisedBy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Withdrawal {
     /// So long.
-    Within(DelayRange),
+    Within(Delay),
     /// Until the pod is gone.
     Never,
 }
@@ -158,6 +158,16 @@ impl FrontTable {
             }
         }
         found
+    }
+
+    /// The front that a readiness gate of a pod names.
+    #[must_use]
+    pub fn of_readiness_gate(&self, condition_type: &str) -> Option<&FrontKind> {
+        let names = |kind: &&FrontKind| {
+            let mut gates = kind.when.iter().flat_map(|condition| &condition.readiness_gates);
+            gates.any(|gate| gate.matches(condition_type))
+        };
+        self.kinds.iter().filter(|kind| kind.object == RecognisedBy::Pod).find(names)
     }
 
     /// Whether any condition looks at annotations with this key.

@@ -7,6 +7,7 @@ use prestop_core::duration::{Delay, HumanSeconds};
 use prestop_core::engine::hook::{Quit, Task, Watch};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::{Injected, Obstacle, Source};
+use prestop_core::fronts::{FrontDelay, FrontKind};
 use serde::Serialize;
 
 use super::LONGEST_TITLE;
@@ -17,6 +18,8 @@ pub(super) struct HookReport<'a> {
     form: &'static str,
     delay_seconds: i64,
     delay_from: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    front: Option<FrontReport<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     watch: Option<WatchReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,6 +32,17 @@ pub(super) struct HookReport<'a> {
     hold: Option<HoldReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     report_to: Option<&'a str>,
+}
+
+/// The front that a delay is for.
+#[derive(Debug, Clone, Serialize)]
+struct FrontReport<'a> {
+    name: &'a str,
+    title: &'a str,
+    /// The way of a request to the pod; empty where the pod itself names the front.
+    path: Vec<String>,
+    reason: &'a str,
+    link: &'a str,
 }
 
 /// A delay that ends when no new connections arrive.
@@ -73,6 +87,9 @@ struct QuitReport<'a> {
 impl HookReport<'_> {
     pub(super) fn write_text(&self, out: &mut impl Write) -> fmt::Result {
         self.write_delay(out)?;
+        if let Some(front) = &self.front {
+            front.write_text(out)?;
+        }
         if let Some(TimeoutReport { seconds, from }) = self.timeout {
             let seconds = HumanSeconds(seconds);
             writeln!(out, "    finish   {seconds} for its requests after that (from {from})")?;
@@ -128,6 +145,16 @@ impl HookReport<'_> {
     }
 }
 
+impl FrontReport<'_> {
+    fn write_text(&self, out: &mut impl Write) -> fmt::Result {
+        let Self { name, title, path, reason, link } = self;
+        let path = path.join(" > ");
+        let path = if path.is_empty() { "the pod itself" } else { &path };
+        writeln!(out, "    front    {name}: {title} ({})", printable(path, LONGEST_TITLE))?;
+        writeln!(out, "             {reason} ({link})")
+    }
+}
+
 impl QuitReport<'_> {
     fn write_text(&self, out: &mut impl Write) -> fmt::Result {
         write!(out, "    quit     ")?;
@@ -157,6 +184,7 @@ impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
             form: injected.hook.form(),
             delay_seconds: injected.hook.delay_seconds(),
             delay_from: injected.delay_from.name(),
+            front: injected.front.as_ref().map(FrontReport::from),
             timeout: injected
                 .timeout
                 .map(|(seconds, from)| TimeoutReport { seconds, from: from.name() }),
@@ -168,6 +196,14 @@ impl<'a> From<&'a Injected<'a>> for HookReport<'a> {
             }),
             report_to: script.and_then(|script| script.report.as_deref()),
         }
+    }
+}
+
+impl<'a> From<&'a FrontDelay> for FrontReport<'a> {
+    fn from(FrontDelay { kind, path, .. }: &'a FrontDelay) -> Self {
+        let path = path.iter().map(ToString::to_string).collect();
+        let FrontKind { name, title, reason, link, .. } = kind;
+        Self { name, title, path, reason, link }
     }
 }
 

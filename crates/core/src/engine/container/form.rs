@@ -97,7 +97,9 @@ impl Candidate<'_> {
 
     /// Reports what somebody asked for in an annotation and the hook can't do.
     pub(in crate::engine) fn tell_what_is_left_out(&self, context: &mut Context<'_>) {
-        let unwatched = self.unwatched.map(|obstacle| (self.delay_from, obstacle));
+        // Whoever writes `auto` asks for no range.
+        let unwatched = self.unwatched.filter(|_| self.front.is_none());
+        let unwatched = unwatched.map(|obstacle| (self.delay_from, obstacle));
         let asked =
             |asked: Option<Asked>| asked.and_then(|asked| Some((asked.from, asked.obstacle?)));
         for (code, left_out) in [
@@ -116,7 +118,9 @@ impl Candidate<'_> {
 
     /// The same for what nobody asked for in an annotation: nobody has to do anything about it.
     pub(in crate::engine) fn note_what_is_left_out(&self, notes: &mut Vec<HookNote>) {
-        if let Some(obstacle) = self.unwatched.filter(|_| !self.delay_from.is_annotation()) {
+        if let Some(obstacle) =
+            self.unwatched.filter(|_| self.front.is_some() || !self.delay_from.is_annotation())
+        {
             notes.push(HookNote::NotWatched { obstacle });
         }
         let hold = self.hold.filter(|hold| !hold.from.is_annotation());
