@@ -60,6 +60,9 @@ const PROPERTIES: [Property; 2] = [
     },
 ];
 
+/// `QUARKUSSHUTDOWNTIMEOUT`, the shortest variable of a property. Most variables of a pod are shorter.
+const SHORTEST_VARIABLE: usize = 22;
+
 /// An argument that one of these programs takes, with its value behind it or behind `=`.
 struct Flag {
     names: &'static [&'static str],
@@ -251,6 +254,9 @@ fn property(word: &str) -> Option<(&'static Property, &str)> {
 
 /// `SPRING_LIFECYCLE_TIMEOUT_PER_SHUTDOWN_PHASE`, also without the last underscores.
 fn variable_property(name: &str) -> Option<&'static Property> {
+    if name.len() < SHORTEST_VARIABLE {
+        return None;
+    }
     let letters = |name: &'static str| name.bytes().filter(|byte| *byte != b'.');
     PROPERTIES.iter().find(|property| {
         let mut wanted = letters(property.name);
@@ -457,7 +463,8 @@ mod tests {
         let known = SECONDS.iter().chain(&JAVA_OPTIONS).chain(&[GUNICORN_ARGUMENTS]);
         let properties = PROPERTIES.iter().map(|property| property.name.to_ascii_uppercase());
         let properties = properties.map(|name| name.replace('.', "_"));
-        for name in known.map(|name| (*name).to_owned()).chain(properties) {
+        let short = properties.clone().map(|name| name.replace('_', ""));
+        for name in known.map(|name| (*name).to_owned()).chain(properties).chain(short) {
             assert!(is_of_a_timeout(&name), "{name}");
         }
         assert!(is_of_a_timeout("TRAEFIK_ENTRYPOINTS_WEB_TRANSPORT_LIFECYCLE_GRACETIMEOUT"));
