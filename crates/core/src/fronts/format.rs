@@ -297,7 +297,7 @@ mod tests {
             (|entry| entry["reason"] = json!(""), "fronts[0].reason: empty"),
             (|entry| entry["link"] = json!("http://example.com"), "fronts[0].link: a link"),
             (|entry| entry["delay"] = json!("soon"), "fronts[0].delay: not a duration"),
-            (|entry| entry["delay"] = json!("10s-5s"), "fronts[0].delay: a range begins"),
+            (|entry| entry["delay"] = json!("10s-5s"), "fronts[0].delay: 10s is more than 5s"),
             (|entry| entry["when"] = json!([]), "fronts[0].when: at least one"),
             (
                 |entry| entry["when"] = json!([{"controllers": ["a"]}]),
