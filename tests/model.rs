@@ -6,6 +6,7 @@ mod extend;
 mod hook;
 mod order;
 mod own_hook;
+mod plan;
 mod quit;
 mod settings;
 mod status;
@@ -520,88 +521,6 @@ fn shell_is_pid_1(pod: &Value, container: &Value) -> bool {
 
 // Section 6.
 
-impl Plan<'_> {
-    fn margin(&self) -> Option<i64> {
-        self.known?.sidecar_margin_seconds
-    }
-
-    fn is_application(&self) -> bool {
-        self.code != "malformed-container" && self.margin().is_none()
-    }
-
-    fn has_role(&self, role: Role) -> bool {
-        self.is_application() && self.known.and_then(|known| known.role) == Some(role)
-    }
-
-    /// How long the stop is held back.
-    fn held(&self, container: &Value) -> i64 {
-        match (self.code, self.earlier) {
-            ("own-hook", Some((delay, _))) => delay,
-            ("own-hook", None) => match own_hook(container).and_then(own_sleep) {
-                Some((seconds, true)) => seconds,
-                Some((seconds, false)) => seconds.max(self.delay),
-                None => self.delay,
-            },
-            (INJECTED, _) => self.delay,
-            _ => 0,
-        }
-    }
-
-    fn drains_for(&self, grace: i64) -> i64 {
-        match self.code {
-            "own-hook" => self.earlier.map_or(0, |(_, wait)| wait.max(0)),
-            "left-alone-by-profile" => grace,
-            INJECTED if self.waits() => self.wait_0(grace),
-            _ => 0,
-        }
-    }
-
-    fn waits(&self) -> bool {
-        self.holds() || self.quit.as_ref().is_some_and(|quit| quit.waits)
-    }
-
-    fn holds(&self) -> bool {
-        self.hold.is_some_and(|(_, is_possible)| is_possible)
-    }
-
-    fn reports(&self) -> bool {
-        self.report.is_some_and(|(_, is_possible)| is_possible)
-    }
-
-    /// Whether a delay between these bounds, which others watch, can be watched here as well.
-    fn can_follow(&self, least: i64, most: i64) -> bool {
-        self.code == INJECTED && self.obstacle.is_none() && least < most
-    }
-
-    /// Watches between the bounds of the others; the rest of the delay comes after that.
-    fn follow(&mut self, least: i64, most: i64, quiet: i64) {
-        let own = self.own.as_ref().map_or(0, |own| own.seconds);
-        self.least = least.max(own).min(self.delay);
-        self.extra = (self.delay - most).max(0);
-        self.quiet = self.quiet.max(quiet);
-    }
-
-    /// Earliest and latest end of the own delay.
-    fn own_bounds(&self, container: &Value) -> (i64, i64) {
-        let for_others = if self.earlier.is_some() { self.extra } else { self.drain };
-        let own = self.held(container) - for_others;
-        let is_hooked = self.code == INJECTED || self.earlier.is_some();
-        (if is_hooked { self.least.min(own) } else { own }, own)
-    }
-
-    /// WAIT without a maximum.
-    fn wait_0(&self, grace: i64) -> i64 {
-        let time = self.application_seconds(grace);
-        self.quit_timeout.unwrap_or(grace).min(time - reserve(time)).max(0)
-    }
-
-    fn stays_until(&mut self, until: i64, policy: &Policy) {
-        let raised = until.min(policy.maximum_delay_seconds).max(self.delay);
-        self.drain = raised - self.delay;
-        self.delay = raised;
-    }
-}
-
 fn reserve(seconds: i64) -> i64 {
     (seconds / 4).clamp(1, 5)
 }
@@ -642,51 +561,6 @@ fn grace_after(
         plan.wait = plan.waits().then_some(wait.max(0));
     }
     after
-}
-
-impl Plan<'_> {
-    fn tell_what_is_left_out(&self, problems: &mut Problems) {
-        if self.unwatched == Some(true) {
-            problems.insert("delay-not-watched");
-        }
-        if self.hold == Some((true, false)) {
-            problems.insert("hold-not-possible");
-        }
-        if self.report == Some((true, false)) {
-            problems.insert("report-not-possible");
-        }
-    }
-
-    /// max(G, W).
-    fn application_seconds(&self, grace: i64) -> i64 {
-        self.quit_timeout.map_or(grace, |timeout| timeout.max(grace))
-    }
-
-    /// The rest of section 2, once the delay is known.
-    fn close(&mut self, windows: bool, policy: &Policy, problems: &mut Problems) {
-        if self.code != INJECTED || self.quit.is_some() || self.holds() {
-            return;
-        }
-        if self.delay == 0 {
-            self.code = "no-delay";
-        } else if windows && !policy.has_sleep_action() {
-            self.code = "windows";
-        } else if self.programs.sleep == Presence::Absent && !self.uses_action(policy) {
-            self.code = "no-sleep-program";
-            problems.insert("no-sleep-program");
-        }
-    }
-
-    /// Whether a delay alone is Kubernetes' own action.
-    fn uses_action(&self, policy: &Policy) -> bool {
-        let knows = policy
-            .kubernetes_version
-            .is_some_and(|version| (version.major, version.minor) >= (1, 30));
-        let helps = self.programs.sleep == Presence::Absent
-            && policy.sleep_action == SleepAction::Auto
-            && knows;
-        policy.has_sleep_action() || helps
-    }
 }
 
 /// A load balancer that a readiness gate names has to have time to hear of the end.

@@ -3,18 +3,18 @@
 //! A value that can't be read is never fatal: it is told, and the next level applies. The full
 //! reference is `docs/rules.md`, section 3.
 
+mod namespace;
 mod unknown;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalogue::{Catalogue, Hold, Presence, Signal};
 use crate::duration::{self, AskedDelay, Delay, Plain};
 use crate::policy::{HookReport, OwnHookRule, Policy};
 
+pub use self::namespace::NamespaceSettings;
 use self::unknown::{suggested_profile, unknown_annotation, unknown_label};
 use super::reason::{Problem, ProblemCode};
-use super::remembered::Remembered;
 use crate::view::{Shape, Text};
 
 /// The domain of every key.
@@ -26,8 +26,6 @@ pub const STATUS_ANNOTATION: &str = "prestop.dev/status";
 /// The annotation that `prestop audit` reads, and nobody else.
 pub const IGNORE_ANNOTATION: &str = "audit.prestop.dev/ignore";
 
-/// So many problems of a namespace are kept, since each of its pods reports them again.
-const MOST_NAMESPACE_PROBLEMS: usize = 32;
 /// A longer quit command is not read: the kernel takes 128 KiB for one argument, and each argument takes
 /// more memory than its text.
 const LONGEST_QUIT_COMMAND_BYTES: usize = 16 * 1024;
@@ -114,17 +112,6 @@ impl Switch {
     }
 }
 
-/// A namespace's label and defaults, read once and kept while the namespace does not change.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NamespaceSettings {
-    /// `prestop.dev/inject`.
-    pub(super) switch: Option<Switch>,
-    pub(super) level: Level,
-    pub(super) problems: Vec<Problem>,
-    /// Which profile was meant, where the catalogue has none of the name.
-    suggestion: Remembered,
-}
-
 /// What one level (container, pod, namespace) sets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Level {
@@ -160,91 +147,6 @@ pub(super) fn is_ours(key: &[u8]) -> bool {
     let prefix = parts.next().and_then(|domain| domain.strip_suffix(DOMAIN.as_bytes()));
     prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with(b"."))
         && parts.next().is_some()
-}
-
-impl NamespaceSettings {
-    /// Whether the namespace is labelled for injection.
-    #[must_use]
-    pub fn is_enabled(&self) -> bool {
-        self.switch == Some(Switch::Enabled)
-    }
-
-    /// Whether the namespace chooses a profile for its pods.
-    #[must_use]
-    pub const fn chooses_profile(&self) -> bool {
-        self.level.profile.is_some()
-    }
-
-    /// Reads a namespace's labels and annotations; keys of others are passed over.
-    pub fn read<'a>(
-        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
-        annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
-        let mut settings = Self::default();
-        for (key, value) in labels {
-            if key == INJECT_LABEL {
-                settings.switch = Switch::parse(value);
-                if settings.switch.is_none() {
-                    settings.problems.push(bad_switch("namespace label"));
-                }
-            } else if is_ours(key.as_bytes()) {
-                let problem = unknown_label("namespace label", key, &settings.problems);
-                settings.problems.push(problem);
-            }
-            settings.problems.truncate(MOST_NAMESPACE_PROBLEMS);
-        }
-        for (key, value) in annotations {
-            if is_ours(key.as_bytes()) {
-                settings.read_annotation(key, value);
-            }
-            settings.problems.truncate(MOST_NAMESPACE_PROBLEMS);
-        }
-        settings
-    }
-
-    fn read_annotation(&mut self, key: &str, value: &str) {
-        let place = format!("namespace annotation {key}");
-        let problems = &mut self.problems;
-        match setting_of(key) {
-            Some(Setting::Profile) => self.level.profile = Some(ProfileChoice::parse(value)),
-            Some(Setting::QuitCommand | Setting::QuitSignal) => {
-                problems.push(Problem::new(ProblemCode::NotForNamespaces, place, ""));
-            }
-            Some(setting) => self.level.read_value(setting, value, &place, problems),
-            None if key == INJECT_LABEL => {
-                problems.push(Problem::new(ProblemCode::InjectIsALabel, place, ""));
-            }
-            None => {
-                let problem = unknown_annotation("namespace annotation", key, problems);
-                problems.push(problem);
-            }
-        }
-    }
-
-    /// The level as it holds under a policy: delays cut to the maximum, unknown profiles dropped.
-    pub(super) fn level_under(
-        &self,
-        policy: &Policy,
-        problems: &mut Vec<Problem>,
-    ) -> Cow<'_, Level> {
-        problems.extend(self.problems.iter().cloned());
-        let mut level = Cow::Borrowed(&self.level);
-        let place = |setting: Setting| format!("namespace annotation {DOMAIN}/{}", setting.name());
-        if let Some(AskedDelay::Of(delay)) = self.level.delay
-            && delay.most_seconds > policy.maximum_delay_seconds
-        {
-            let cut = at_most(delay, policy, &place(Setting::Delay), problems);
-            level.to_mut().delay = Some(AskedDelay::Of(cut));
-        }
-        if !is_known(self.level.profile.as_ref(), &policy.catalogue) {
-            let place = place(Setting::Profile);
-            let compute = || suggested_profile(self.level.profile.as_ref(), policy, problems);
-            let detail = self.suggestion.text(&policy.catalogue, compute);
-            problems.push(Problem::new(ProblemCode::UnknownProfile, place, detail));
-            level.to_mut().profile = None;
-        }
-        level
-    }
 }
 
 impl ProfileChoice {
@@ -578,52 +480,4 @@ fn bad_switch(place: &str) -> Problem {
         format!("{place} {INJECT_LABEL}"),
         "write enabled or disabled",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_with_an_unknown_profile_is_told_the_names_of_the_policy_at_hand() {
-        let annotation = [("prestop.dev/profile", "shop-wob")];
-        let namespace = NamespaceSettings::read([], annotation);
-        let policy = |name: &str| {
-            let mut profile = Catalogue::built_in().by_name("nginx").unwrap().clone();
-            name.clone_into(&mut profile.name);
-            Policy { catalogue: Catalogue::new(vec![profile]), ..Policy::built_in() }
-        };
-        let told = |policy: &Policy| {
-            let mut problems = Vec::new();
-            assert_eq!(namespace.level_under(policy, &mut problems).profile, None);
-            problems.remove(0).detail
-        };
-        let (first, reloaded) = (policy("shop-web"), policy("shop-job"));
-        for _ in 0..3 {
-            assert_eq!(told(&first), "did you mean shop-web?");
-        }
-        assert_eq!(told(&reloaded), "did you mean shop-job?");
-        assert_eq!(told(&policy("nothing-near")), "");
-        // The name is known now.
-        let known = policy("shop-wob");
-        let mut problems = Vec::new();
-        assert!(namespace.level_under(&known, &mut problems).profile.is_some());
-        assert!(problems.is_empty());
-    }
-
-    #[test]
-    fn the_suggestion_for_a_namespace_is_computed_for_its_first_pod_alone() {
-        let namespace = NamespaceSettings::read([], [("prestop.dev/profile", "ngnix")]);
-        let policy = Policy::built_in();
-        let detail = |namespace: &NamespaceSettings| {
-            let mut problems = Vec::new();
-            namespace.level_under(&policy, &mut problems);
-            problems.remove(0).detail
-        };
-        assert_eq!(detail(&namespace), "did you mean nginx?");
-        let kept = namespace.suggestion.text(&policy.catalogue, || "computed anew".to_owned());
-        assert_eq!(kept, "did you mean nginx?");
-        // A longer delay in the annotation takes nothing from it.
-        assert_eq!(detail(&namespace.clone()), "did you mean nginx?");
-    }
 }
