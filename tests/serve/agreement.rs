@@ -39,6 +39,26 @@ fn served(connection: &mut Connection, workload: &Workload<'_>, template: &Value
     pod
 }
 
+/// Without what only a manifest has: the text of replaced values. `None` where the delay is for fronts that
+/// are in the manifests as well.
+fn comparable(pod: &Value) -> Option<Value> {
+    let mut pod = pod.clone();
+    let Some(annotation) = pod.pointer_mut("/metadata/annotations/prestop.dev~1status") else {
+        return Some(pod);
+    };
+    let status = annotation.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let Some(mut status) = status.filter(Value::is_object) else { return Some(pod) };
+    status.as_object_mut().unwrap().retain(|key, _| key != "text");
+    for container in status["containers"].as_array_mut().into_iter().flatten() {
+        if container.get("front").is_some() {
+            return None;
+        }
+        container.as_object_mut().unwrap().shift_remove("text");
+    }
+    *annotation = status;
+    Some(pod)
+}
+
 #[test]
 fn the_server_and_inject_agree_on_every_case() {
     let mut compared = 0;
@@ -67,10 +87,12 @@ fn the_server_and_inject_agree_on_every_case() {
                 let Some(template) = before.pointer(&place).filter(|it| it.is_object()) else {
                     continue;
                 };
+                let wanted = after.pointer(&place).cloned().unwrap_or_default();
+                let Some(wanted) = comparable(&wanted) else { continue };
                 compared += 1;
-                let served = served(&mut connection, &workload, template);
-                if Some(&served) != after.pointer(&place) {
-                    let wanted = after.pointer(&place).cloned().unwrap_or_default();
+                let served = comparable(&served(&mut connection, &workload, template));
+                if served.as_ref() != Some(&wanted) {
+                    let served = served.unwrap_or_default();
                     differences
                         .push(format!("{}:\n server {served}\n inject {wanted}", case.display()));
                 }
