@@ -73,7 +73,7 @@ fn shown() -> Vec<Shown> {
     let distroless = |pre_stop: Value| json!({"image": "gcr.io/distroless/python3-debian12", "lifecycle": {"preStop": pre_stop}});
     let grace = |seconds: i64| json!({"terminationGracePeriodSeconds": seconds});
     let shell = |script: &str| json!({"image": "python:3.12", "command": ["sh", "-c", script]});
-    let started = format!("python3 {SERVER} 8080 7");
+    let started = format!("python3 {SERVER} 8080 8");
     vec![
         // The advice is the label: the second number of the same line.
         (Rule::StopsAtOnce, (none(), none()), (none(), none())),

@@ -53,8 +53,9 @@ fn walk(text: &str, first_line: usize) -> Walk {
 struct Walk {
     first_line: usize,
     open: Vec<OpenCollection>,
-    /// The keys and indices down to the node that is being looked at.
-    path: Vec<String>,
+    /// JSON pointer to the node that is being looked at, and where each of its parts begins.
+    pointer: String,
+    parts: Vec<usize>,
     found: Vec<DuplicateKey>,
     places: HashMap<String, TextPlace>,
 }
@@ -67,12 +68,12 @@ impl Walk {
         {
             *is_value_next = true;
             let is_new = keys.insert(text.to_owned());
-            self.path.push(text.to_owned());
+            self.descend(text);
             self.note(place);
             if !is_new && text != "<<" {
                 let TextPlace { line, column } = self.in_stream(place);
                 self.found.push(DuplicateKey {
-                    pointer: pointer(&self.path),
+                    pointer: self.pointer.clone(),
                     key: text.to_owned(),
                     line,
                     column,
@@ -91,15 +92,16 @@ impl Walk {
 
     fn begin_item(&mut self, place: Marker) {
         if let Some(OpenCollection::List { next_index }) = self.open.last_mut() {
-            self.path.push(next_index.to_string());
+            let index = next_index.to_string();
             *next_index = next_index.saturating_add(1);
+            self.descend(&index);
             self.note(place);
         }
     }
 
     /// Of a key that stands twice the last one counts.
     fn note(&mut self, place: Marker) {
-        self.places.insert(pointer(&self.path), self.in_stream(place));
+        self.places.insert(self.pointer.clone(), self.in_stream(place));
     }
 
     fn in_stream(&self, place: Marker) -> TextPlace {
@@ -109,19 +111,28 @@ impl Walk {
         }
     }
 
+    fn descend(&mut self, name: &str) {
+        self.parts.push(self.pointer.len());
+        self.pointer.push('/');
+        for letter in name.chars() {
+            match letter {
+                '~' => self.pointer.push_str("~0"),
+                '/' => self.pointer.push_str("~1"),
+                letter => self.pointer.push(letter),
+            }
+        }
+    }
+
     fn end_node(&mut self) {
         if let Some(around) = self.open.last_mut() {
             if let OpenCollection::Mapping { is_value_next, .. } = around {
                 *is_value_next = false;
             }
-            self.path.pop();
+            if let Some(start) = self.parts.pop() {
+                self.pointer.truncate(start);
+            }
         }
     }
-}
-
-fn pointer(path: &[String]) -> String {
-    let names = path.iter().map(|name| name.replace('~', "~0").replace('/', "~1"));
-    names.flat_map(|name| ["/".to_owned(), name]).collect()
 }
 
 #[cfg(test)]

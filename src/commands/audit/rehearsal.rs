@@ -64,6 +64,8 @@ pub(super) fn line(
     if let Shown::LongRequests(seconds) = shown(finding.rule, pod)? {
         add("--long-path", "/slow");
         add("--long-seconds", &seconds.to_string());
+        // Some of them have to begin in the short time that matters.
+        add("--long-in-flight", "20");
     }
     let line = format!("{} -- {}", words.join(" "), server(container, catalogue));
     // Nobody could copy what is not shown as it is.
@@ -85,9 +87,9 @@ fn shown(rule: Rule, pod: &Value) -> Option<Shown> {
         | Rule::GraceZero => Some(Shown::Rollout),
         // Cut by the stop signal, and finished in the time that a quit waits.
         Rule::HardStopSignal => Some(Shown::LongRequests(grace / 2)),
-        // Begun before the front knows, and not done when the grace period ends; a hook's delay on top is
+        // Begun before the front knows, and not done when the grace period ends; a delay on top of it is
         // enough for them.
-        Rule::ShellIsPid1 => Some(Shown::LongRequests(grace.saturating_sub(1))),
+        Rule::ShellIsPid1 => Some(Shown::LongRequests(grace)),
         Rule::HookFillsGrace | Rule::GraceShorterThanApp => {
             Some(Shown::LongRequests(grace.saturating_add(LEAST_GRACE_SECONDS)))
         }
