@@ -388,7 +388,7 @@ impl ProblemCode {
             ),
             Self::NotForNamespaces => explain(
                 "not-for-namespaces",
-                "A namespace sets delay, profile and quit-timeout; never a command or a signal.",
+                "A namespace sets defaults of everything but quit commands and signals.",
                 "Put it on the pod, or define a profile in the configuration.",
             ),
             Self::QuitCommandNotAllowed => explain(
