@@ -6,7 +6,7 @@ use prestop_core::engine::template::{self, Workload};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use prestop_test_support::cases::{arguments, cases, documents};
+use prestop_test_support::cases::{arguments, cases, documents, is_as_by_webhook};
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{Connection, review};
 
@@ -39,24 +39,16 @@ fn served(connection: &mut Connection, workload: &Workload<'_>, template: &Value
     pod
 }
 
-/// Without what only a manifest has: the text of replaced values. `None` where the delay is for fronts that
-/// are in the manifests as well.
+/// With its status as a value; `None` where only the manifest says what its delay follows.
 fn comparable(pod: &Value) -> Option<Value> {
     let mut pod = pod.clone();
     let Some(annotation) = pod.pointer_mut("/metadata/annotations/prestop.dev~1status") else {
         return Some(pod);
     };
-    let status = annotation.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let Some(mut status) = status.filter(Value::is_object) else { return Some(pod) };
-    status.as_object_mut().unwrap().retain(|key, _| key != "text");
-    for container in status["containers"].as_array_mut().into_iter().flatten() {
-        if container.get("front").is_some() {
-            return None;
-        }
-        container.as_object_mut().unwrap().shift_remove("text");
+    if let Some(status) = annotation.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+        *annotation = status;
     }
-    *annotation = status;
-    Some(pod)
+    is_as_by_webhook(annotation).then_some(pod)
 }
 
 #[test]
