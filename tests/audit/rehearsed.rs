@@ -5,6 +5,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use super::formats::{audit, text};
 use super::*;
@@ -128,30 +129,39 @@ fn shown() -> Vec<Shown> {
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn lines_of_ten_rules_show_the_drop_and_its_absence_after_the_advice() {
+    let all = shown();
+    // Most of a rehearsal is waiting, and each has networks of its own.
+    for some in all.chunks(4) {
+        thread::scope(|scope| {
+            for shown in some {
+                scope.spawn(|| shows_the_drop(shown));
+            }
+        });
+    }
+    let rules: BTreeSet<_> = all.iter().map(|(rule, ..)| rule).collect();
+    assert!(rules.len() >= 10);
+}
+
+fn shows_the_drop((rule, broken, mended): &Shown) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("web.yaml");
-    let mut seen = BTreeSet::new();
-    for (rule, broken, mended) in shown() {
-        let service = json!({"apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": "web", "namespace": "shop"},
-            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
-        // Only where the front's time is the point.
-        let service = (rule == Rule::DelayTooShort).then(|| format!("---\n{service}\n"));
-        let write = |(container, pod): &(Value, Value)| {
-            let object = deployment(container, pod);
-            fs::write(&file, format!("{object}\n{}", service.clone().unwrap_or_default())).unwrap();
-        };
-        write(&broken);
-        let line = line(rule, &file).unwrap_or_else(|| panic!("{rule:?} is not found"));
-        let (written, injected) = dropped(&line);
-        println!("{rule:?}: {written} dropped, {injected} as injected\n  {line}");
-        assert!(written > 0, "{rule:?}: {line}");
-        write(&mended);
-        let after = if broken == mended { injected } else { dropped(&line).1 };
-        assert_eq!(after, 0, "{rule:?} after its advice: {line}");
-        seen.insert(rule);
-    }
-    assert!(seen.len() >= 10);
+    let service = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
+    // Only where the front's time is the point.
+    let service = (*rule == Rule::DelayTooShort).then(|| format!("---\n{service}\n"));
+    let write = |(container, pod): &(Value, Value)| {
+        let object = deployment(container, pod);
+        fs::write(&file, format!("{object}\n{}", service.clone().unwrap_or_default())).unwrap();
+    };
+    write(broken);
+    let line = line(*rule, &file).unwrap_or_else(|| panic!("{rule:?} is not found"));
+    let (written, injected) = dropped(&line);
+    println!("{rule:?}: {written} dropped, {injected} as injected\n  {line}");
+    assert!(written > 0, "{rule:?}: {line}");
+    write(mended);
+    let after = if broken == mended { injected } else { dropped(&line).1 };
+    assert_eq!(after, 0, "{rule:?} after its advice: {line}");
 }
 
 /// Every line is one that `prestop rehearse` takes: it fails by its placeholders, never by its options.
