@@ -19,7 +19,7 @@ outside ip link set "$link" up
 # What servers write goes into memory (below /proc, which is mounted over it at the end) and is this replica's own, as in an image; what is there can
 # be read.
 mount -t tmpfs -o mode=755 prestop /proc
-shared= private=/dev
+shared='' private=/dev
 for folder in /run /tmp /var; do
   layers=/proc$folder
   mkdir -p "$layers/upper" "$layers/work"
