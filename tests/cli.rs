@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use prestop_test_support::command::{folder, stderr, stdout, with_input};
+use prestop_test_support::command::{feed, folder, stderr, stdout};
 
 const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
@@ -38,7 +38,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 fn piped(arguments: &[&str], input: &str) -> Output {
-    with_input(&mut prestop(arguments), input.as_bytes())
+    feed(&mut prestop(arguments), input)
 }
 
 fn text(path: &Path) -> &str {

@@ -9,7 +9,7 @@ mod uninject;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use prestop_test_support::command::{folder, stderr, stdout, with_input};
+use prestop_test_support::command::{feed, folder, stderr, stdout};
 
 /// A whole Deployment of this name.
 fn deployment(name: &str) -> String {
@@ -46,5 +46,5 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn piped(arguments: &[&str], input: &str) -> Output {
-    with_input(&mut prestop(Path::new("."), arguments), input.as_bytes())
+    feed(&mut prestop(Path::new("."), arguments), input)
 }

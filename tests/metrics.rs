@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,6 +13,7 @@ use prestop::webhook::metrics::{ByNamespace, Format, Metrics};
 use prestop_core::admission::{self, Namespaces, Unchanged};
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
+use prestop_test_support::command::{feed, stderr};
 use serde_json::{Value, json};
 
 struct Unknown;
@@ -330,16 +330,8 @@ fn the_reference_names_each_value_of_its_labels() {
 
 /// What promtool says to this.
 fn promtool(arguments: &[&str], input: &str) -> String {
-    let mut promtool = Command::new("promtool")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    promtool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = feed(Command::new("promtool").args(arguments), input);
+    let told = stderr(&output);
     assert!(output.status.success(), "{told}");
     told
 }

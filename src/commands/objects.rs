@@ -58,7 +58,10 @@ pub(super) fn read(paths: &[PathBuf], mut take: impl FnMut(&Found<'_>)) -> anyho
 }
 
 /// The objects of one file, up to its first error.
-fn input_objects(input: &Input, take: &mut impl FnMut(&Found<'_>)) -> anyhow::Result<usize> {
+pub(super) fn input_objects(
+    input: &Input,
+    take: &mut impl FnMut(&Found<'_>),
+) -> anyhow::Result<usize> {
     let mut count = 0;
     for document in input.documents()? {
         count += usize::from(document_objects(&Rc::new(document?), input, take)?);

@@ -8,8 +8,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use prestop_test_support::command::feed;
 use prestop_test_support::control_plane::{ControlPlane, has_status};
-use prestop_test_support::helm::{NAMESPACE, Tools, documents, feed, text, values_files};
+use prestop_test_support::helm::{NAMESPACE, Tools, documents, text, values_files};
 use prestop_test_support::process::{Serve, wait_until};
 use prestop_test_support::renderings;
 use prestop_test_support::root;
@@ -282,7 +283,7 @@ fn the_service_account_may_do_its_work_and_nothing_else() {
         command
             .args(["create", "--validate=false", "--output=json", "--filename=-", "--kubeconfig"])
             .arg(account);
-        let output = feed(&mut command, &review.to_string());
+        let output = feed(&mut command, review.to_string());
         assert!(output.status.success(), "{}", text(&output.stderr));
         let review: Value = serde_json::from_slice(&output.stdout).unwrap();
         let rules = review["status"]["resourceRules"].as_array().unwrap().clone();

@@ -1,12 +1,12 @@
 //! The cluster of the current kubeconfig, through kubectl and helm.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use prestop_test_support::command::feed;
 use serde_json::{Value, json};
 
 /// For what a cluster does by itself. Long: a busy machine is not a fault of prestop.
@@ -132,15 +132,7 @@ impl Drop for Namespace {
 }
 
 fn fed(arguments: &[&str], object: &Value) -> Output {
-    let mut child = Command::new("kubectl")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    feed(Command::new("kubectl").args(arguments), object.to_string())
 }
 
 fn told(output: Output) -> (bool, String) {

@@ -55,7 +55,7 @@ pub use self::decision::{
     MetadataParent, Outcome, PreStopParent, Source, Stood,
 };
 
-pub use self::container::Obstacle;
+pub use self::container::{DEFAULT_TERMINATION_MESSAGE_PATH, Obstacle};
 use std::borrow::Cow;
 
 use self::container::{Candidate, Context, Sleep, Standing, termination_message};
@@ -193,8 +193,7 @@ fn decide_with<'a>(
 /// The status annotation is left out where it would make the annotations larger than Kubernetes
 /// takes (`TotalAnnotationSizeLimitB` of k8s.io/apimachinery): the pod would be refused.
 fn leave_room(decision: &mut Decision<'_>, injection: Injection, metadata: Option<&Metadata<'_>>) {
-    let annotations = metadata.and_then(|metadata| metadata.annotations.value());
-    let taken = annotations.map_or(0, |annotations| annotations.bytes);
+    let taken = annotations_bytes(metadata);
     // Names and places are short; only where it might be tight is the status written to be measured.
     let at_most =
         STATUS_CONTAINER_BYTES * (decision.containers.len() + decision.problems.len() + 1);
@@ -214,13 +213,18 @@ fn is_room_for_status(
     injection: &Injection,
     metadata: Option<&Metadata<'_>>,
 ) -> bool {
-    let annotations = metadata.and_then(|metadata| metadata.annotations.value());
-    let taken = annotations.map_or(0, |annotations| annotations.bytes);
     let mut json = Vec::new();
     decision.append_status(injection, &mut json);
     // What is written always is a text.
     let status: String = serde_json::from_slice(&json).unwrap_or_default();
-    taken + STATUS_ANNOTATION.len() + status.len() <= LARGEST_ANNOTATIONS_BYTES
+    annotations_bytes(metadata) + STATUS_ANNOTATION.len() + status.len()
+        <= LARGEST_ANNOTATIONS_BYTES
+}
+
+/// How much the annotations of the pod take that are there.
+fn annotations_bytes(metadata: Option<&Metadata<'_>>) -> usize {
+    let annotations = metadata.and_then(|metadata| metadata.annotations.value());
+    annotations.map_or(0, |annotations| annotations.bytes)
 }
 
 /// The parts that everything else depends on, if they are of the right types.

@@ -5,15 +5,13 @@ mod image;
 
 use std::time::Duration;
 
+use prestop_core::engine::DEFAULT_TERMINATION_MESSAGE_PATH;
 use prestop_core::engine::hook::LongScript;
 use serde::{Deserialize, Serialize};
 
 use self::container::{HookAction, Probe};
 
 pub(crate) use self::image::lacks_programs;
-
-/// Kubernetes' default for `terminationMessagePath`.
-pub(crate) const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
 /// A rehearsal: one server, one or two ways of stopping it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +143,7 @@ impl Measured {
         let HookAction::Exec { command } = hook else { return None };
         let LongScript { watch, holds, report } = LongScript::of(command)?;
         let is_asked_for = !report.is_empty();
-        let file = if is_asked_for { report } else { TERMINATION_MESSAGE };
+        let file = if is_asked_for { report } else { DEFAULT_TERMINATION_MESSAGE_PATH };
         let seconds = |number: i64| u64::try_from(number).unwrap_or_default();
         let range = Range {
             least: seconds(watch.least_seconds),

@@ -16,11 +16,13 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use prestop_core::engine::DEFAULT_TERMINATION_MESSAGE_PATH;
+
 use super::kubelet::Container;
 use super::load::get::status_of;
 use super::message;
 use super::plan::container::{HookAction, ProbeAction};
-use super::plan::{Plan, TERMINATION_MESSAGE, Termination};
+use super::plan::{Plan, Termination};
 use super::recording::{HookReport, HookResult};
 
 /// The script that becomes a replica.
@@ -129,7 +131,9 @@ impl Replica {
             pid,
             stop_signal: number_of(&plan.stop_signal),
             _network: File::open(format!("{own}/ns/net")).ok(),
-            message: file.and_then(|_| File::open(format!("{own}/root{TERMINATION_MESSAGE}")).ok()),
+            message: file.and_then(|_| {
+                File::open(format!("{own}/root{DEFAULT_TERMINATION_MESSAGE_PATH}")).ok()
+            }),
             exited: watched(unshare),
             output,
             exec_fails: how.exec_fails.clone(),

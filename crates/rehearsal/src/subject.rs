@@ -7,6 +7,7 @@ mod words;
 use std::time::Duration;
 
 use prestop_core::catalogue::{ImageReference, Signal, UnknownSignal};
+use prestop_core::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use prestop_core::engine::reason::{AsideReason, SkipReason};
 use prestop_core::engine::template::Workload;
 use prestop_core::engine::{ContainerOutcome, Decision, Outcome, offline};
@@ -19,9 +20,6 @@ use self::words::{earlier_words, injected_words};
 use crate::plan::container::{self, ContainerError, HookAction, Probe};
 use crate::plan::{EndpointDelay, Load, Measured, Plan, Termination, Variant, lacks_programs};
 use crate::report::Subject;
-
-/// Kubernetes' own (`DefaultTerminationGracePeriodSeconds`).
-const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;
 
 /// What is asked for beside the manifest.
 #[derive(Debug, Clone)]
@@ -223,7 +221,8 @@ impl Decider<'_> {
         image: &str,
     ) -> Result<(Vec<Termination>, Option<String>), SubjectError> {
         let grace = spec.and_then(|spec| spec.get("terminationGracePeriodSeconds"));
-        let grace = grace.and_then(Value::as_u64).unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS);
+        let grace =
+            grace.and_then(Value::as_u64).unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS.cast_unsigned());
         let own = container::hook(container)?;
         let outcome = decision.containers.iter().find(|container| container.index == index);
         let outcome = outcome.map(|container| &container.outcome);

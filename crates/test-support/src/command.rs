@@ -8,11 +8,11 @@ use std::thread;
 use tempfile::TempDir;
 
 /// Runs it with this on its standard input, however much that is.
-pub fn with_input(command: &mut Command, input: &[u8]) -> Output {
+pub fn feed(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
+    let input = input.as_ref().to_owned();
     // Whoever reads no input ends before all of it is written.
     let writer = thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().unwrap();

@@ -1,9 +1,8 @@
 //! helm and kubectl as processes of a test.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
@@ -97,12 +96,4 @@ pub fn values_files() -> Vec<String> {
     files.sort();
     assert!(files.len() >= 7, "{files:?}");
     files
-}
-
-/// Runs a command with this on its standard input.
-pub fn feed(command: &mut Command, input: &str) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
 }

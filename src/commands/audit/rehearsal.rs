@@ -2,6 +2,7 @@
 
 use prestop_core::audit::{Finding, Rule};
 use prestop_core::catalogue::{Catalogue, ImageReference};
+use prestop_core::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::template::Workload;
 use prestop_core::fronts::Need;
@@ -9,7 +10,6 @@ use serde_json::Value;
 
 use super::shell::quoted;
 
-const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
 /// The kubelet's: what the application has in any case after its hook.
 const LEAST_GRACE_SECONDS: i64 = 2;
 /// A rehearsal takes times up to an hour.
@@ -74,7 +74,8 @@ pub(super) fn line(
 
 fn shown(rule: Rule, pod: &Value) -> Option<Shown> {
     let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
-    let grace = grace.unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS).clamp(2, LONGEST_GRACE);
+    let grace =
+        grace.unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS).clamp(LEAST_GRACE_SECONDS, LONGEST_GRACE);
     match rule {
         Rule::StopsAtOnce
         | Rule::DelayTooShort

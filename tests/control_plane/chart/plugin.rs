@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use prestop_test_support::helm::{Tools, documents, feed, object, text};
+use prestop_test_support::command::feed;
+use prestop_test_support::helm::{Tools, documents, object, text};
 use prestop_test_support::root;
 
 const PLUGIN: &str = "examples/helm-post-renderer";

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use prestop_test_support::helm::{NAMESPACE, Tools, documents, feed, object, text, values_files};
+use prestop_test_support::command::feed;
+use prestop_test_support::helm::{NAMESPACE, Tools, documents, object, text, values_files};
 use prestop_test_support::root;
 
 #[test]
@@ -102,7 +103,7 @@ fn the_pods_of_prestop_carry_what_it_preaches() {
         );
         // The engine agrees: there is nothing left to inject.
         let mut check = Command::new(env!("CARGO_BIN_EXE_prestop"));
-        let output = feed(check.args(["inject", "--check", "-"]), &deployment.to_string());
+        let output = feed(check.args(["inject", "--check", "-"]), deployment.to_string());
         assert_eq!(output.status.code(), Some(0), "{file}: {}", text(&output.stderr));
     }
 }

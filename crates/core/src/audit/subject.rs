@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::objects::Setting;
 use super::{Certainty, Finding, Rule};
+use crate::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use crate::engine::pod::{Container, Spec};
 use crate::engine::settings::{INJECT_LABEL, NamespaceSettings};
 use crate::engine::template::Workload;
@@ -11,9 +12,6 @@ use crate::engine::{ContainerDecision, Decision, Injected, Outcome};
 use crate::fronts::{Front, Need, PodShape};
 use crate::policy::Policy;
 use crate::view::Shape;
-
-/// Kubernetes' own (`DefaultTerminationGracePeriodSeconds`).
-const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subject<'s> {

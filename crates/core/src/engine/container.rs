@@ -12,8 +12,8 @@ use crate::duration::{AskedDelay, Delay};
 use crate::fronts::FrontDelay;
 use crate::policy::{DELAY_WITHOUT_FRONTS, Policy};
 
-pub use self::form::Obstacle;
 pub(super) use self::form::{Asked, ImagePrograms, Sleep, termination_message};
+pub use self::form::{DEFAULT_TERMINATION_MESSAGE_PATH, Obstacle};
 use self::quit::{Chosen, Quit, Subject};
 use super::hook::recognised_watch;
 use super::hook_note::HookNote;

@@ -117,12 +117,8 @@ fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, context: &Conte
                 let drained = with_margin(longest.drained);
                 candidate.stay_until(delayed, drained, Source::Sidecar, context.policy);
                 candidate.least_seconds = candidate.delay_seconds;
-                let is_free = matches!(candidate.standing, Standing::Free(_));
-                candidate.unwatched = if is_free && longest.is_watched() {
-                    candidate.obstacle(context)
-                } else {
-                    None
-                };
+                candidate.unwatched =
+                    if longest.is_watched() { candidate.obstacle(context) } else { None };
             }
         }
     }

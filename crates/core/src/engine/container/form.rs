@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Candidate, Context, Place, Quit};
+use super::{Candidate, Context, Place, Quit, Standing};
 use crate::catalogue::{Hold, ImageReference, Presence, Profile, Programs};
 use crate::engine::Source;
 use crate::engine::hook_note::HookNote;
@@ -15,7 +15,7 @@ use crate::policy::{HookReport, KubernetesVersion, Policy, SleepAction};
 /// How long a watched delay has to be quiet where nobody says otherwise.
 const DEFAULT_QUIET_SECONDS: i64 = 5;
 /// Where Kubernetes reads the termination message from, unless the container says otherwise.
-const DEFAULT_TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
+pub const DEFAULT_TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
 /// The longest path that Linux takes is a few times as long.
 const LONGEST_TERMINATION_MESSAGE_PATH: usize = 1024;
 
@@ -90,9 +90,14 @@ impl ImagePrograms<'_> {
 }
 
 impl Candidate<'_> {
-    /// Why its hook can't look at connections, if it can't.
+    /// Why the hook that it gets can't look at connections, if it can't.
     pub(in crate::engine) fn obstacle(&self, context: &Context<'_>) -> Option<Obstacle> {
-        if self.holds() { None } else { context.obstacle(self.programs, self.quit.as_ref()) }
+        let is_free = matches!(self.standing, Standing::Free(_));
+        if is_free && !self.holds() {
+            context.obstacle(self.programs, self.quit.as_ref())
+        } else {
+            None
+        }
     }
 
     /// Reports what somebody asked for in an annotation and the hook can't do.

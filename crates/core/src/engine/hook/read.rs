@@ -40,13 +40,7 @@ impl<'a> LongScript<'a> {
         let [least, most, quiet, allowed, extra, _wait, hold, report, ..] = arguments else {
             return None;
         };
-        let watch = Watch {
-            least_seconds: whole(least)?,
-            most_seconds: whole(most)?,
-            quiet_seconds: whole(quiet)?,
-            allowed_connections: whole(allowed)?,
-            extra_seconds: whole(extra)?,
-        };
+        let watch = watch([least, most, quiet, allowed, extra].map(|text| whole(text)))?;
         Some(Self { watch, holds: !hold.is_empty(), report })
     }
 
@@ -121,13 +115,7 @@ fn script(hook: &PreStop<'_>) -> Option<Times> {
     else {
         return None;
     };
-    let watch = Watch {
-        least_seconds: number(least)?,
-        most_seconds: number(most)?,
-        quiet_seconds: number(quiet)?,
-        allowed_connections: number(allowed)?,
-        extra_seconds: number(extra)?,
-    };
+    let watch = watch([least, most, quiet, allowed, extra].map(number))?;
     let all = watch.most_seconds.checked_add(watch.extra_seconds)?;
     let delay = if watch.least_seconds < watch.most_seconds {
         Delay::Watched(watch)
@@ -135,6 +123,17 @@ fn script(hook: &PreStop<'_>) -> Option<Times> {
         Delay::Fixed { seconds: all }
     };
     Some(Times { delay, wait: wait_of(wait) })
+}
+
+/// The first arguments of the long script.
+fn watch([least, most, quiet, allowed, extra]: [Option<i64>; 5]) -> Option<Watch> {
+    Some(Watch {
+        least_seconds: least?,
+        most_seconds: most?,
+        quiet_seconds: quiet?,
+        allowed_connections: allowed?,
+        extra_seconds: extra?,
+    })
 }
 
 fn number(argument: &Shape<Text<'_>>) -> Option<i64> {
