@@ -21,7 +21,7 @@ use prestop_core::engine::template::KindName;
 use prestop_core::policy::KubernetesVersion;
 
 pub(crate) use self::audit::{AuditArguments, AuditForm, CertaintyBar, FailOn, SuggestForm};
-pub(crate) use self::cluster::ClusterArguments;
+pub(crate) use self::cluster::{ClusterArguments, FromCluster};
 pub(crate) use self::listen::ListenAddress;
 pub(crate) use self::manifests::{ManifestArguments, UninjectArguments};
 #[cfg(feature = "rehearse")]
@@ -83,11 +83,11 @@ pub(crate) enum Command {
     Catalogue(CatalogueArguments),
     /// Find workloads that drop requests when they roll, are drained or scaled down: why, and what mends it.
     ///
-    /// Reads manifests and changes nothing. Joins each workload with the Services, Ingresses, Gateways,
-    /// PodDisruptionBudgets and autoscalers of the input, and with what is known about its images.
+    /// Reads manifests or a cluster and changes nothing. Joins each workload with the Services, Ingresses, Gateways,
+    /// PodDisruptionBudgets and autoscalers around it, and with what is known about its images.
     Audit(AuditArguments),
     /// List what can be in front of pods and how long it goes on sending, or say what is in front of the
-    /// workloads of manifests.
+    /// workloads of manifests or of a cluster.
     Fronts(FrontsArguments),
     /// Say what codes of reports, metrics and logs mean, and what to do.
     Explain(ExplainArguments),
@@ -108,6 +108,12 @@ pub(crate) enum Command {
 }
 
 impl FrontsArguments {
+    /// The namespace of objects that do not say.
+    #[must_use]
+    pub(crate) fn default_namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+
     /// Everything that is to be read.
     #[must_use]
     pub(crate) fn inputs(&self) -> Vec<PathBuf> {
@@ -139,6 +145,8 @@ impl Cli {
 
 /// What `prestop inject` is told.
 #[derive(Debug, Args)]
+// Flags are booleans; each is looked at in one place.
+#[allow(clippy::struct_excessive_bools)]
 #[command(after_help = "\
 Examples:
   prestop inject -o report deployment.yaml          what would be done, and why
@@ -147,9 +155,11 @@ Examples:
   prestop inject --renew -i manifests/              hooks of an older prestop, or for changed settings
   prestop inject --check manifests/                 for pipelines: exit status 1 if anything is missing
   prestop inject --strict -o report manifests/      exit status 1 if anything can't be done as asked
+  prestop inject --fronts-from-cluster -i shop/     the delay auto, with the Services of the cluster
 
 Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad input: a file that
-can't be read, understood or written (the others are done), or no document at all.")]
+can't be read, understood or written (the others are done), or no document at all; a cluster that can't
+be reached.")]
 pub(crate) struct InjectArguments {
     /// Which manifests.
     #[command(flatten)]
@@ -160,6 +170,13 @@ pub(crate) struct InjectArguments {
     /// The version of the API server: decides between Kubernetes' own sleep and the image's.
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
     pub(crate) kubernetes_version: KubernetesVersion,
+    /// For the delay auto: read the Services of the input's namespaces, and what sends to them, from the
+    /// cluster of the current kubeconfig, beside those of the input.
+    #[arg(long)]
+    pub(crate) fronts_from_cluster: bool,
+    /// Which cluster, with --fronts-from-cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArguments,
     /// Only namespaces of the input that are labelled prestop.dev/inject: enabled.
     #[arg(long)]
     pub(crate) only_enabled: bool,
@@ -341,10 +358,15 @@ pub(crate) struct CatalogueArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Services, Ingresses, Gateway API objects, their classes and TargetGroupBindings are those of the input, in
-any order and in any of its files.
+any order and in any of its files, or with --cluster those of a cluster.
+
+Examples:
+  prestop fronts
+  prestop fronts -f manifests/
+  prestop fronts --cluster -n shop
 
 Exit status: 0 done, 2 wrong usage, 3 bad input: a file that can't be read or understood (the others are
-read), or no document at all.")]
+read), or no document at all; a cluster that can't be reached or read.")]
 pub(crate) struct FrontsArguments {
     /// Files, folders (searched for .yaml, .yml and .json), or - for standard input. Without any the table
     /// of fronts is listed.
@@ -353,15 +375,18 @@ pub(crate) struct FrontsArguments {
     /// The same, as kubectl has it.
     #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
     pub filenames: Vec<PathBuf>,
-    /// The namespace of objects that do not say.
-    #[arg(short, long, default_value = "default", value_name = "NAME")]
-    pub namespace: String,
+    /// The namespace of objects that do not say [default: default]; with --cluster the only one that is read.
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
     /// One more kind that has its pod template at spec.template (can be repeated).
     #[arg(long = "kind", value_name = "KIND.GROUP")]
     pub kinds: Vec<KindName>,
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = ReadingForm::Text)]
     pub output: ReadingForm,
+    /// A cluster instead of manifests.
+    #[command(flatten)]
+    pub from: FromCluster,
 }
 
 /// What `prestop explain` is told.

@@ -4,3 +4,4 @@ pub mod api;
 pub mod certificates;
 pub(crate) mod installation;
 pub(crate) mod namespaces;
+pub(crate) mod reading;

@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod config;
 mod explain;
+mod from_cluster;
 mod fronts;
 mod inject;
 mod input;

@@ -2,6 +2,7 @@
 
 mod formats;
 mod ignores;
+mod live;
 mod mended;
 mod random;
 mod rehearsed;
@@ -417,6 +418,12 @@ fn every_rule_fires_alone_and_its_advice_mends_it() {
     assert_eq!(ids(&findings(&objects, &frozen)), ["exec-readiness-frozen"]);
     assert_eq!(findings(&objects, &policy()), []);
     seen.insert(Rule::ExecReadinessFrozen);
+    // By running pods.
+    for (rule, broken, mended) in live::cases() {
+        assert_eq!(ids(&live::found(&broken)), [rule.text().id]);
+        assert_eq!(live::found(&mended), [], "{rule:?} after its advice");
+        seen.insert(rule);
+    }
     assert_eq!(seen, Rule::ALL.iter().copied().collect(), "every rule has a case here");
 }
 

@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use prestop_core::engine::template::KindName;
 use prestop_core::policy::KubernetesVersion;
 
+use super::FromCluster;
+
 /// What `prestop audit` is told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -18,16 +20,22 @@ Examples:
   prestop audit --write-baseline baseline.json manifests/
   prestop audit --baseline baseline.json manifests/
   prestop audit --explain quit-without-wait
+  prestop audit --cluster -A
+  prestop audit --cluster --context staging -n shop -l tier=web
 
 Workloads that nothing sends requests to are left alone. Without any Service of its namespace in the input
 a workload's findings are only possible. Workloads in namespaces that the input labels
 prestop.dev/inject: enabled are judged as prestop injects them.
 
+With --cluster the objects are read from a cluster, page by page, and nothing is written. Workloads with
+running pods are judged by the newest of them, as admission made it. Kinds that may not be listed are named
+once on standard error, and findings that depend on them are less certain.
+
 Exit status: 0 no finding at the bar, 1 findings, 2 wrong usage, 3 bad input: a file that can't be read or
-understood (the others are read), or no document at all.")]
+understood (the others are read), or no document at all; a cluster that can't be reached or read.")]
 pub(crate) struct AuditArguments {
     /// Files, folders (searched for .yaml, .yml and .json), or - for standard input.
-    #[arg(required_unless_present_any = ["filenames", "explain", "rules", "schema"], value_name = "FILE|FOLDER|-")]
+    #[arg(required_unless_present_any = ["filenames", "explain", "rules", "schema", "cluster"], value_name = "FILE|FOLDER|-")]
     pub(crate) paths: Vec<PathBuf>,
     /// The same, as kubectl has it.
     #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
@@ -59,18 +67,21 @@ pub(crate) struct AuditArguments {
     /// The configuration file, for delays and profiles of your own, and for what is to be ignored.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The version of the API server.
-    #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
-    pub(crate) kubernetes_version: KubernetesVersion,
-    /// The namespace of objects that do not say.
-    #[arg(short, long, default_value = "default", value_name = "NAME")]
-    pub(crate) namespace: String,
+    /// The version of the API server [default: the newest; with --cluster the cluster's].
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes_version: Option<KubernetesVersion>,
+    /// The namespace of objects that do not say [default: default]; with --cluster the only one that is read.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
     /// One more kind that has its pod template at spec.template (can be repeated).
     #[arg(long = "kind", value_name = "KIND.GROUP")]
     pub(crate) kinds: Vec<KindName>,
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = AuditForm::Text)]
     pub(crate) output: AuditForm,
+    /// A cluster instead of manifests.
+    #[command(flatten)]
+    pub(crate) from: FromCluster,
 }
 
 /// What `audit` prints.
@@ -130,6 +141,12 @@ pub(crate) enum CertaintyBar {
 }
 
 impl AuditArguments {
+    /// The namespace of objects that do not say.
+    #[must_use]
+    pub(crate) fn default_namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+
     /// Everything that is to be read.
     #[must_use]
     pub(crate) fn inputs(&self) -> Vec<PathBuf> {

@@ -1,11 +1,11 @@
 //! Which cluster is asked.
 
-#[cfg(feature = "kubeconfig")]
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::cluster::api::Choice;
+use crate::cluster::reading::PAGE;
 
 /// Which cluster: without any of these the current context's, or else the one that this pod runs in.
 #[derive(Debug, Default, Args)]
@@ -20,12 +20,100 @@ pub(crate) struct ClusterArguments {
     pub context: Option<String>,
 }
 
+/// Objects of a cluster instead of manifests.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct FromCluster {
+    /// Read the objects of a cluster instead of manifests.
+    #[arg(long)]
+    pub cluster: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub choice: ClusterArguments,
+    /// Ask as another user, as kubectl does.
+    #[cfg(feature = "kubeconfig")]
+    #[arg(long = "as", value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// All namespaces [default: the context's namespace, or --namespace].
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Only workloads with these labels, such as app=web,tier!=test.
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<String>,
+    /// Objects a page. Nobody gains anything by another number but tests.
+    #[arg(long, hide = true, value_name = "NUMBER", default_value_t = PAGE, value_parser = clap::value_parser!(u32).range(1..))]
+    pub page_size: u32,
+}
+
+impl FromCluster {
+    /// As the client takes it.
+    #[must_use]
+    pub(crate) fn choice(&self) -> Choice {
+        Choice {
+            #[cfg(feature = "kubeconfig")]
+            impersonate: self.impersonate.clone(),
+            ..self.choice.choice()
+        }
+    }
+
+    /// The first option that is for clusters only, if `--cluster` is not there.
+    fn stray(&self) -> Option<&'static str> {
+        let of_cluster = [
+            (self.choice.stray().is_some(), self.choice.stray().unwrap_or_default()),
+            #[cfg(feature = "kubeconfig")]
+            (self.impersonate.is_some(), "--as"),
+            (self.all_namespaces, "--all-namespaces (-A)"),
+            (self.selector.is_some(), "--selector (-l)"),
+        ];
+        of_cluster.into_iter().find(|(is_there, _)| *is_there).map(|(_, name)| name)
+    }
+
+    /// What is wrong with the combination of arguments, and what to do. `inputs` are files that are named as well.
+    pub(crate) fn contradiction(
+        &self,
+        inputs: &[PathBuf],
+        namespace: Option<&str>,
+    ) -> Option<String> {
+        if !self.cluster {
+            let option = self.stray()?;
+            return Some(format!("{option} is for clusters; add --cluster, or leave it out"));
+        }
+        if let Some(input) = inputs.first() {
+            return Some(format!(
+                "--cluster reads the objects of a cluster, and {} is a file; leave one of them out",
+                input.display()
+            ));
+        }
+        (self.all_namespaces && namespace.is_some()).then(|| {
+            "--all-namespaces (-A) and --namespace (-n) contradict each other; leave one of them out".to_owned()
+        })
+    }
+}
+
 impl ClusterArguments {
+    /// The first option that is there.
+    #[cfg(feature = "kubeconfig")]
+    pub(crate) fn stray(&self) -> Option<&'static str> {
+        let kubeconfig = self.kubeconfig.is_some().then_some("--kubeconfig");
+        kubeconfig.or(self.context.is_some().then_some("--context"))
+    }
+
+    /// This build has none.
+    #[cfg(not(feature = "kubeconfig"))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn stray(&self) -> Option<&'static str> {
+        None
+    }
+
     /// As the client takes it.
     #[must_use]
     #[cfg(feature = "kubeconfig")]
     pub(crate) fn choice(&self) -> Choice {
-        Choice { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+        Choice {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            ..Choice::default()
+        }
     }
 
     /// This build knows the pod's service account only.

@@ -43,8 +43,9 @@ const HINTS: &[Hint] = &[
     ),
     (
         "inject",
-        &["--kubeconfig", "--context", "-A", "--all-namespaces", "--server", "--token"],
-        "inject reads manifests and no cluster: kubectl get deployments -o yaml | prestop inject -o diff -",
+        &["--cluster", "-A", "--all-namespaces", "--server", "--token"],
+        "inject reads manifests: kubectl get deployments -o yaml | prestop inject -o diff -; for fronts that are \
+         not in them: --fronts-from-cluster",
     ),
     (
         "inject",
@@ -193,12 +194,6 @@ const HINTS: &[Hint] = &[
         &["--image", "-i", "--profile", "--search"],
         "images are arguments: prestop catalogue nginx:1.27",
     ),
-    (
-        "audit",
-        &["--cluster", "--context", "--kubeconfig", "-A", "--all-namespaces"],
-        "audit reads manifests: kubectl get deployments,statefulsets,services,ingresses,pdb,hpa -A -o yaml | \
-         prestop audit -",
-    ),
     ("audit", &["--json", "--format", "--text", "--sarif"], FORM),
     (
         "audit",
@@ -209,11 +204,6 @@ const HINTS: &[Hint] = &[
         "audit",
         &["--fix", "--write"],
         "audit changes nothing; prestop inject --in-place FILE writes hooks",
-    ),
-    (
-        "fronts",
-        &["--cluster", "--context", "--kubeconfig", "-A", "--all-namespaces"],
-        "fronts reads manifests: kubectl get deployments,services,ingresses -A -o yaml | prestop fronts -",
     ),
     ("fronts", &["--json", "--format", "--text", "--yaml"], FORM),
     (

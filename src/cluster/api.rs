@@ -15,6 +15,7 @@ mod trust;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::Request;
 use http::header::{CONTENT_TYPE, DATE};
@@ -71,6 +72,8 @@ pub struct Choice {
     pub kubeconfig: Option<PathBuf>,
     /// The context in it.
     pub context: Option<String>,
+    /// The user to ask as.
+    pub impersonate: Option<String>,
 }
 
 /// A cluster that can be asked.
@@ -80,6 +83,8 @@ pub struct Target {
     pub client: Client,
     /// Its address and how it was found, for messages.
     pub name: String,
+    /// The namespace that is meant where nobody names one.
+    pub namespace: Option<String>,
 }
 
 /// Objects of one kind, as the API's path.
@@ -124,7 +129,7 @@ pub fn target(choice: &Choice) -> Result<Target, ClientError> {
     }
     let account = account?;
     let name = format!("https://{} (this pod's service account)", account.address);
-    Ok(Target { client: account.client()?, name })
+    Ok(Target { client: account.client()?, name, namespace: None })
 }
 
 /// The API server's version.
@@ -239,6 +244,15 @@ impl Api {
     ) -> Result<Vec<T>, kube::Error> {
         let text = self.ask(collection.requests().list(&ListParams::default().labels(labels)));
         Ok(read::<List<T>>(&text.await?)?.items)
+    }
+
+    /// The answer to a request.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses.
+    pub(crate) async fn bytes(&self, request: Request<Vec<u8>>) -> Result<Bytes, kube::Error> {
+        let text = self.client.request_text(request).await?;
+        Ok(Bytes::from(text))
     }
 
     /// Creates an object; the API server's answer.

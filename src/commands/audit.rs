@@ -1,6 +1,7 @@
-//! `prestop audit`: which workloads of manifests drop requests, why, and what mends it.
+//! `prestop audit`: which workloads of manifests or of a cluster drop requests, why, and what mends it.
 
 mod baseline;
+mod cluster;
 mod fields;
 mod github;
 mod json;
@@ -19,16 +20,16 @@ mod text;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Context;
-use prestop_core::audit::{Audit, Finding, Ignore, Setting};
+use prestop_core::audit::{Audit, Finding, Ignore, LivePods, Setting};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::{Object, Workload, objects_of_item};
 use prestop_core::fronts::{FrontTable, Need, Search, Surroundings, need};
-use prestop_core::policy::{NamespaceRule, Policy};
+use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use prestop_manifest::Document;
 use serde_json::{Value, json};
 
@@ -38,6 +39,7 @@ use self::report::{Audited, Bar, LONGEST_NAME, Located, Report, State};
 use super::objects::{self, Found, Place};
 use super::{Exit, tell};
 use crate::cli::{AuditArguments, AuditForm};
+use crate::cluster::api::Choice;
 use crate::config::Config;
 
 /// A workload that is audited when everything was read.
@@ -52,9 +54,29 @@ struct Kept {
     kind: String,
 }
 
+/// Where a workload comes from.
+enum Origin<'k> {
+    Manifest(&'k Kept),
+    /// With its running pods, where they are known.
+    Cluster(Option<&'k LivePods>),
+}
+
+/// Everything that was read beside workloads.
+struct Input {
+    around: Surroundings<'static>,
+    setting: Setting,
+    namespaces: HashMap<String, NamespaceSettings>,
+    /// The cluster, for people.
+    cluster: Option<String>,
+    version: KubernetesVersion,
+    /// Whether everything could be read.
+    exit: Exit,
+}
+
 /// Everything that workloads are audited with.
 struct Auditor<'a> {
     arguments: &'a AuditArguments,
+    kubectl: &'a str,
     audit: Audit<'a, 'static>,
     namespaces: &'a HashMap<String, NamespaceSettings>,
     places: Places,
@@ -78,50 +100,27 @@ pub(super) fn run(arguments: &AuditArguments) -> anyhow::Result<Exit> {
     if !arguments.explain.is_empty() {
         return rules::explain(&arguments.explain, &mut out);
     }
+    let inputs = arguments.inputs();
+    if let Some(wrong) = arguments.from.contradiction(&inputs, arguments.namespace.as_deref()) {
+        anyhow::bail!(wrong);
+    }
     let config = super::config(arguments.config.as_deref())?;
-    let ignores = config.as_ref().map_or(&[][..], Config::ignores).to_vec();
-    let policy = Policy {
-        kubernetes_version: Some(arguments.kubernetes_version),
-        namespaces: NamespaceRule::NotDisabled,
-        ..config.map_or_else(Policy::built_in, Config::into_policy)
-    };
     let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
-    let mut around = Surroundings::new(FrontTable::built_in(), &arguments.namespace);
-    let mut setting = Setting::default();
-    let mut namespaces = HashMap::new();
-    let mut kept = Vec::new();
-    let exit = objects::read(&arguments.inputs(), |found| {
-        let object = found.object;
-        let (Some(api_version), Some(kind)) = (object.api_version(), object.kind()) else { return };
-        if object.workload(&arguments.kinds).is_some() {
-            kept.extend(keep(found, api_version, kind, arguments));
-            return;
+    let (input, kept) = if arguments.from.cluster {
+        match of_cluster(arguments) {
+            Ok(read) => read,
+            Err(error) => {
+                tell(&format!("error: {error:#}"));
+                return Ok(Exit::NoCluster);
+            }
         }
-        around.add(api_version, kind, object.value());
-        setting.add(api_version, kind, object.value(), &arguments.namespace);
-        namespaces.extend(object.namespace_settings());
-    })?;
-    let mut auditor = Auditor {
-        arguments,
-        audit: Audit {
-            search: Search::new(&around),
-            setting: &setting,
-            policy: &policy,
-            namespace: &arguments.namespace,
-            ignores: &ignores,
-        },
-        namespaces: &namespaces,
-        places: Places::default(),
-        used_ignores: vec![false; ignores.len()],
+    } else {
+        of_manifests(&inputs, arguments)?
     };
-    let mut workloads: Vec<_> = kept.iter().filter_map(|kept| auditor.audited(kept)).collect();
-    tell_stale(&ignores, &auditor.used_ignores);
-    let gone = baseline.map_or_else(Vec::new, |baseline| baseline.apply(&mut workloads));
-    // The worst first; what is equally bad in the order of the input.
-    workloads.sort_by_key(|audited| std::cmp::Reverse(audited.worst()));
-    let bar = Bar::of(arguments);
-    let report = Report { workloads, gone, bar, is_complete: exit == Exit::Done };
-    let is_enabled = |name: &str| namespaces.get(name).is_some_and(NamespaceSettings::is_enabled);
+    let exit = input.exit;
+    let report = report(&input, kept, config, baseline, arguments);
+    let is_enabled =
+        |name: &str| input.namespaces.get(name).is_some_and(NamespaceSettings::is_enabled);
     match arguments.suggest {
         Some(form) => suggest::write(&report, form, is_enabled, &mut out)?,
         None => write(&report, arguments.output, &mut out)?,
@@ -132,6 +131,115 @@ pub(super) fn run(arguments: &AuditArguments) -> anyhow::Result<Exit> {
         write_baseline(&report, path)?;
     }
     Ok(if exit == Exit::Done && report.fails() && !is_accepted { Exit::Found } else { exit })
+}
+
+/// The workloads, of one origin.
+enum Workloads {
+    OfManifests(Vec<Kept>),
+    OfCluster(Vec<cluster::Kept>),
+}
+
+/// Manifests in files.
+fn of_manifests(
+    inputs: &[PathBuf],
+    arguments: &AuditArguments,
+) -> anyhow::Result<(Input, Workloads)> {
+    let namespace = arguments.default_namespace();
+    let mut input = Input {
+        around: Surroundings::new(FrontTable::built_in(), namespace),
+        setting: Setting::default(),
+        namespaces: HashMap::new(),
+        cluster: None,
+        version: arguments.kubernetes_version.unwrap_or(KubernetesVersion::NEWEST),
+        exit: Exit::Done,
+    };
+    let mut kept = Vec::new();
+    input.exit = objects::read(inputs, |found| {
+        let object = found.object;
+        let (Some(api_version), Some(kind)) = (object.api_version(), object.kind()) else { return };
+        if object.workload(&arguments.kinds).is_some() {
+            kept.extend(keep(found, api_version, kind, arguments));
+            return;
+        }
+        input.around.add(api_version, kind, object.value());
+        input.setting.add(api_version, kind, object.value(), namespace);
+        input.namespaces.extend(object.namespace_settings());
+    })?;
+    Ok((input, Workloads::OfManifests(kept)))
+}
+
+fn of_cluster(arguments: &AuditArguments) -> anyhow::Result<(Input, Workloads)> {
+    let read = cluster::read(arguments)?;
+    let input = Input {
+        around: read.around,
+        setting: read.setting,
+        namespaces: read.namespaces,
+        cluster: Some(read.name),
+        version: arguments.kubernetes_version.unwrap_or(read.version),
+        exit: Exit::Done,
+    };
+    Ok((input, Workloads::OfCluster(read.workloads)))
+}
+
+/// Audits everything that was read.
+fn report(
+    input: &Input,
+    workloads: Workloads,
+    config: Option<Config>,
+    baseline: Option<Baseline>,
+    arguments: &AuditArguments,
+) -> Report {
+    let ignores = config.as_ref().map_or(&[][..], Config::ignores).to_vec();
+    let policy = Policy {
+        kubernetes_version: Some(input.version),
+        namespaces: NamespaceRule::NotDisabled,
+        ..config.map_or_else(Policy::built_in, Config::into_policy)
+    };
+    let kubectl = kubectl(arguments);
+    let mut auditor = Auditor {
+        arguments,
+        kubectl: &kubectl,
+        audit: Audit {
+            search: Search::new(&input.around),
+            setting: &input.setting,
+            policy: &policy,
+            namespace: arguments.default_namespace(),
+            ignores: &ignores,
+        },
+        namespaces: &input.namespaces,
+        places: Places::default(),
+        used_ignores: vec![false; ignores.len()],
+    };
+    let mut workloads: Vec<_> = match workloads {
+        Workloads::OfManifests(kept) => {
+            kept.iter().filter_map(|kept| auditor.of_manifest(kept)).collect()
+        }
+        // One after the other is given back.
+        Workloads::OfCluster(kept) => {
+            kept.into_iter().filter_map(|kept| auditor.of_cluster(&kept)).collect()
+        }
+    };
+    tell_stale(&ignores, &auditor.used_ignores);
+    let gone = baseline.map_or_else(Vec::new, |baseline| baseline.apply(&mut workloads));
+    // The worst first; what is equally bad in the order of the input.
+    workloads.sort_by_key(|audited| std::cmp::Reverse(audited.worst()));
+    let bar = Bar::of(arguments);
+    let is_complete = input.exit == Exit::Done;
+    Report { workloads, gone, bar, is_complete, cluster: input.cluster.clone(), kubectl }
+}
+
+/// How the reader's kubectl reaches the same cluster.
+fn kubectl(arguments: &AuditArguments) -> String {
+    let Choice { kubeconfig, context, impersonate } = arguments.from.choice();
+    let options = [
+        ("--kubeconfig", kubeconfig.map(|file| file.display().to_string())),
+        ("--context", context),
+        ("--as", impersonate),
+    ];
+    let options = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    options.fold("kubectl".to_owned(), |line, (name, value)| {
+        format!("{line} {name} {}", shell::quoted(&value))
+    })
 }
 
 fn write(report: &Report, form: AuditForm, out: &mut impl Write) -> io::Result<()> {
@@ -183,7 +291,7 @@ fn keep(
     let Found { place, document, object } = found;
     let workload = object.workload(&arguments.kinds)?;
     if let Some(reason) = workload.aside {
-        let namespace = workload.namespace.unwrap_or(&arguments.namespace);
+        let namespace = workload.namespace.unwrap_or(arguments.default_namespace());
         let title = printable(&format!("{kind} {namespace}/{}", workload.name), LONGEST_NAME);
         tell(&format!("note: {}: {title} left out: {}", place.file, reason.code()));
         return None;
@@ -199,25 +307,47 @@ fn keep(
 }
 
 impl Auditor<'_> {
-    fn audited(&mut self, kept: &Kept) -> Option<Audited> {
-        let list = json!({"apiVersion": kept.api_version, "kind": format!("{}List", kept.kind)});
-        let objects = objects_of_item(&kept.object, &list, "");
+    fn of_manifest(&mut self, kept: &Kept) -> Option<Audited> {
+        self.audited(&kept.object, &kept.api_version, &kept.kind, &Origin::Manifest(kept))
+    }
+
+    fn of_cluster(&mut self, kept: &cluster::Kept) -> Option<Audited> {
+        let object = serde_json::from_str(&kept.object).ok()?;
+        let origin = Origin::Cluster(kept.pods.as_ref());
+        self.audited(&object, &kept.api_version, &kept.kind, &origin)
+    }
+
+    fn audited(
+        &mut self,
+        object: &Value,
+        api_version: &str,
+        kind: &str,
+        origin: &Origin<'_>,
+    ) -> Option<Audited> {
+        let list = json!({"apiVersion": api_version, "kind": format!("{kind}List")});
+        let objects = objects_of_item(object, &list, "");
         let workload = objects
             .first()
             .and_then(|object: &Object<'_>| object.workload(&self.arguments.kinds))?;
-        let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
+        let namespace = workload.namespace.unwrap_or(self.audit.namespace);
         let unknown = NamespaceSettings::default();
         let settings = self.namespaces.get(namespace).unwrap_or(&unknown);
-        let findings = self.audit.workload(&workload, settings);
+        let findings = match origin {
+            Origin::Cluster(Some(pods)) => self.audit.running(&workload, settings, pods),
+            Origin::Cluster(None) | Origin::Manifest(_) => self.audit.workload(&workload, settings),
+        };
         self.note_ignores(&findings, &workload, namespace);
-        let pod = workload.pod_shape(&self.arguments.namespace);
+        let pod = workload.pod_shape(self.audit.namespace);
         let need = need(&self.audit.search.fronts(&pod));
-        let findings = findings.into_iter().map(|it| self.located(it, kept, &workload, need));
+        let findings = findings.into_iter().map(|it| self.located(it, origin, &workload, need));
         let findings = findings.collect();
         Some(Audited {
-            place: kept.place.clone(),
-            api_version: kept.api_version.clone(),
-            kind: kept.kind.clone(),
+            place: match origin {
+                Origin::Manifest(kept) => Some(kept.place.clone()),
+                Origin::Cluster(_) => None,
+            },
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
             namespace: namespace.to_owned(),
             name: workload.name.to_owned(),
             has_namespace: workload.namespace.is_some(),
@@ -228,14 +358,20 @@ impl Auditor<'_> {
     fn located(
         &mut self,
         finding: Finding,
-        kept: &Kept,
+        origin: &Origin<'_>,
         workload: &Workload<'_>,
         need: Need,
     ) -> Located {
-        let pointer = format!("{}{}", kept.pointer, finding.pointer);
-        let at = self.places.of(&kept.document, &kept.place, &pointer);
-        let (catalogue, file) = (&self.audit.policy.catalogue, &kept.place.file);
-        let rehearsal = rehearsal::line(&finding, workload, need, catalogue, file);
+        let (at, manifest) = match origin {
+            Origin::Manifest(kept) => {
+                let pointer = format!("{}{}", kept.pointer, finding.pointer);
+                let at = self.places.of(&kept.document, &kept.place, &pointer);
+                (Some(at), rehearsal::Manifest::File(&kept.place.file))
+            }
+            Origin::Cluster(_) => (None, rehearsal::Manifest::Cluster { kubectl: self.kubectl }),
+        };
+        let catalogue = &self.audit.policy.catalogue;
+        let rehearsal = rehearsal::line(&finding, workload, need, catalogue, manifest);
         let state = if finding.ignored.is_some() { State::Ignored } else { State::Open };
         Located { finding, at, state, rehearsal }
     }

@@ -1,4 +1,7 @@
-//! `prestop fronts`: the fronts that are known, and what is in front of each workload of manifests.
+//! `prestop fronts`: the fronts that are known, and what is in front of each workload of manifests or of a
+//! cluster.
+
+mod cluster;
 
 use std::io::{self, Write};
 
@@ -20,7 +23,8 @@ const LONGEST_NAME: usize = 300;
 
 /// A workload, and where it is.
 struct Subject {
-    place: Place,
+    /// `None` in a cluster.
+    place: Option<Place>,
     kind: String,
     name: String,
     pod: PodShape,
@@ -31,6 +35,20 @@ pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
     let table = FrontTable::built_in();
     let mut out = io::BufWriter::new(io::stdout().lock());
     let inputs = arguments.inputs();
+    if let Some(wrong) = arguments.from.contradiction(&inputs, arguments.namespace.as_deref()) {
+        anyhow::bail!(wrong);
+    }
+    if arguments.from.cluster {
+        let (around, subjects) = match cluster::read(arguments) {
+            Ok(read) => read,
+            Err(error) => {
+                tell(&format!("error: {error:#}"));
+                return Ok(Exit::NoCluster);
+            }
+        };
+        write(&around, &subjects, arguments, Exit::Done, &mut out)?;
+        return Ok(Exit::Done);
+    }
     if inputs.is_empty() {
         match arguments.output {
             ReadingForm::Text => list(table, &mut out)?,
@@ -42,16 +60,17 @@ pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
         out.flush()?;
         return Ok(Exit::Done);
     }
-    let mut around = Surroundings::new(table, &arguments.namespace);
+    let namespace = arguments.default_namespace();
+    let mut around = Surroundings::new(table, namespace);
     let mut subjects = Vec::new();
     let exit = objects::read(&inputs, |&Found { place, object, .. }| {
         let (Some(api_version), Some(kind)) = (object.api_version(), object.kind()) else { return };
         let Some(workload) = object.workload(&arguments.kinds) else {
             return around.add(api_version, kind, object.value());
         };
-        let pod = workload.pod_shape(&arguments.namespace);
+        let pod = workload.pod_shape(namespace);
         let (kind, name) = (workload.kind.to_owned(), workload.name.to_owned());
-        let subject = Subject { place: place.clone(), kind, name, pod };
+        let subject = Subject { place: Some(place.clone()), kind, name, pod };
         match workload.aside {
             None => subjects.push(subject),
             Some(reason) => {
@@ -64,11 +83,23 @@ pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
             }
         }
     })?;
-    let search = Search::new(&around);
+    write(&around, &subjects, arguments, exit, &mut out)?;
+    Ok(exit)
+}
+
+/// What is in front of each workload.
+fn write(
+    around: &Surroundings<'_>,
+    subjects: &[Subject],
+    arguments: &FrontsArguments,
+    exit: Exit,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let search = Search::new(around);
     match arguments.output {
         ReadingForm::Text => {
-            for subject in &subjects {
-                subject.write(&search.fronts(&subject.pod), &mut out)?;
+            for subject in subjects {
+                subject.write(&search.fronts(&subject.pod), out)?;
             }
             if subjects.is_empty() && exit == Exit::Done {
                 writeln!(out, "no workload in the input")?;
@@ -80,8 +111,7 @@ pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
             writeln!(out, "{:#}", json!({"version": FORM_VERSION, "workloads": workloads}))?;
         }
     }
-    out.flush()?;
-    Ok(exit)
+    out.flush()
 }
 
 /// One line per front.
@@ -124,8 +154,10 @@ impl Subject {
     }
 
     fn write(&self, fronts: &[Front<'_>], out: &mut impl Write) -> io::Result<()> {
-        let Place { file, line, .. } = &self.place;
-        write!(out, "{} ({file}:{line}): ", self.title())?;
+        match &self.place {
+            Some(Place { file, line, .. }) => write!(out, "{} ({file}:{line}): ", self.title())?,
+            None => write!(out, "{}: ", self.title())?,
+        }
         let need = need(fronts);
         match (need.delay, need.has_endless) {
             (None, false) => writeln!(out, "nothing in the input sends it requests")?,
@@ -168,7 +200,8 @@ impl Subject {
             .collect();
         json!({
             "kind": self.kind, "namespace": self.pod.namespace, "name": self.name,
-            "file": self.place.file, "line": self.place.line,
+            "file": self.place.as_ref().map(|place| &place.file),
+            "line": self.place.as_ref().map(|place| place.line),
             "delay": need.delay.map(range), "hasEndless": need.has_endless, "fronts": fronts,
         })
     }

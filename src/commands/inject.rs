@@ -31,6 +31,7 @@ use self::report::Summary;
 use super::input::{self, Input, list_of_objects};
 use super::{Exit, tell};
 use crate::cli::{InjectArguments, ManifestArguments, OutputForm, UninjectArguments};
+use crate::cluster::api::Choice;
 
 /// What is the same for all files.
 struct Run<'a> {
@@ -41,6 +42,8 @@ struct Run<'a> {
     search: Option<&'a Search<'a, 'static>>,
     /// Something depends on it.
     asks_for_fronts: bool,
+    /// The cluster whose Services count as well.
+    cluster: Option<Choice>,
     /// The namespaces that the input defines.
     namespaces: HashMap<String, NamespaceSettings>,
     /// For objects of all other namespaces.
@@ -88,7 +91,13 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
         ..super::policy(arguments.config.as_deref())?
     };
     let mode = if arguments.renew { Mode::Renew } else { Mode::Inject };
-    let (exit, summary) = Run::new(&arguments.manifests, mode, policy).all()?;
+    let stray = arguments.cluster.stray().filter(|_| !arguments.fronts_from_cluster);
+    if let Some(option) = stray {
+        anyhow::bail!("{option} is for --fronts-from-cluster; add that, or leave {option} out");
+    }
+    let mut run = Run::new(&arguments.manifests, mode, policy);
+    run.cluster = arguments.fronts_from_cluster.then(|| arguments.cluster.choice());
+    let (exit, summary) = run.all()?;
     let has_problems = arguments.strict && summary.problems > 0;
     Ok(if exit == Exit::Done && has_problems { Exit::Found } else { exit })
 }
@@ -111,6 +120,7 @@ impl<'a> Run<'a> {
             mode,
             asks_for_fronts: policy.default_delay == AskedDelay::Auto,
             policy,
+            cluster: None,
             search: None,
             namespaces: HashMap::new(),
             unknown_namespace: NamespaceSettings::default(),
@@ -127,7 +137,14 @@ impl<'a> Run<'a> {
         for input in &inputs {
             self.find_namespaces(input);
         }
-        let around = self.surroundings(&inputs);
+        let around = match self.surroundings(&inputs) {
+            Ok(around) => around,
+            // Delays without fronts would be the wrong ones.
+            Err(error) => {
+                tell(&format!("error: {error:#}; nothing is injected"));
+                return Ok((Exit::NoCluster, Summary::new(self.mode)));
+            }
+        };
         let search = around.as_ref().map(Search::new);
         let run = Run { search: search.as_ref(), ..self };
         run.inputs(&inputs, exit_of(&missing))

@@ -145,7 +145,7 @@ fn commands_mend_what_they_are_for() {
             }),
             [
                 "patch",
-                "deployment.v1.apps",
+                "deployment",
                 name,
                 "--namespace",
                 namespace,

@@ -46,11 +46,9 @@ fn every_wrong_usage_names_the_fix() {
     let home = folder(&[("x.yaml", DEPLOYMENT)]);
     for (line, status, part) in [
         ("audit", USAGE, "FILE|FOLDER|-"),
-        ("audit --cluster", USAGE, "prestop audit -"),
         ("audit --severity error x.yaml", USAGE, "--fail-on error|warning|info|never"),
         ("audit --fix x.yaml", USAGE, "prestop inject --in-place FILE"),
         ("audit missing.yaml", INPUT, "missing.yaml: No such file"),
-        ("fronts -A", USAGE, "kubectl get deployments,services,ingresses -A -o yaml"),
         ("fronts --format json", USAGE, "it is -o: --help lists the forms"),
         ("fronts missing.yaml", INPUT, "missing.yaml: No such file"),
         ("inject", USAGE, "name files or folders, or - for standard input"),
@@ -91,6 +89,20 @@ fn every_wrong_usage_names_the_fix() {
         ("check", INPUT, "/.kube/config; set KUBECONFIG to its path"),
         ("check --context kind", INPUT, "there is no kubeconfig at"),
         ("check --kubeconfig none", INPUT, "there is no kubeconfig at none; set KUBECONFIG"),
+        ("audit --cluster x.yaml", USAGE, "x.yaml is a file; leave one of them out"),
+        ("audit --cluster -f x.yaml", USAGE, "x.yaml is a file; leave one of them out"),
+        ("audit --cluster -A -n shop", USAGE, "-A) and --namespace (-n) contradict each other"),
+        ("audit -A x.yaml", USAGE, "-A) is for clusters; add --cluster, or leave it out"),
+        ("audit -l app=web x.yaml", USAGE, "--selector (-l) is for clusters; add --cluster"),
+        ("audit --context kind x.yaml", USAGE, "--context is for clusters; add --cluster"),
+        ("audit --as me x.yaml", USAGE, "--as is for clusters; add --cluster"),
+        ("audit --cluster", INPUT, "/.kube/config; set KUBECONFIG to its path"),
+        ("audit --cluster --kubeconfig none", INPUT, "there is no kubeconfig at none"),
+        ("fronts --cluster x.yaml", USAGE, "x.yaml is a file; leave one of them out"),
+        ("fronts -A", USAGE, "-A) is for clusters; add --cluster"),
+        ("fronts --cluster", INPUT, "/.kube/config; set KUBECONFIG to its path"),
+        ("inject --context kind x.yaml", USAGE, "--context is for --fronts-from-cluster"),
+        ("inject -A x.yaml", USAGE, "--fronts-from-cluster"),
         ("certificates status", INPUT, "/.kube/config; set KUBECONFIG to its path"),
         ("certificates status -A", USAGE, "--namespace NAME"),
         ("certificates renew", USAGE, "certificates are renewed without a command"),
@@ -179,7 +191,7 @@ fn a_cluster_that_can_not_be_asked_is_named_with_its_context() {
         let plugin =
             "context there: the program get-a-token, which gets the credentials, can't be started";
         refused(&home, &with(&["--context", "there"]), &[], INPUT, plugin);
-        let choose = "`prestop check --context NAME`: here, there";
+        let choose = "--context NAME: here, there";
         refused(&home, &with(&["--context", "other"]), &[], INPUT, choose);
         refused(
             &home,

@@ -19,6 +19,7 @@
 )]
 
 mod admission;
+mod audit;
 mod authority;
 mod chaos;
 mod chart;

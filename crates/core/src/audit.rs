@@ -7,10 +7,14 @@
 //! - [`ignore`]: findings that somebody has accepted
 //! - `subject`: a workload with everything that is known about it
 //! - `containers`, `delays`, `sidecars`, `pods`, `rollouts`: the conditions of the rules
+//! - `live`: running pods, which may differ from their template
+//! - `doubt`: how certain findings are where something could not be read
 //! - `mend`: the annotations that mend a finding, found by trying them
 
 mod containers;
 mod delays;
+mod doubt;
+mod live;
 mod mend;
 mod pods;
 mod rollouts;
@@ -28,8 +32,9 @@ use crate::fronts::{FrontDelay, Search, need};
 use crate::policy::Policy;
 
 pub use self::ignore::Ignore;
+pub use self::live::LivePods;
 pub use self::mend::{Annotation, Mend};
-pub use self::objects::Setting;
+pub use self::objects::{Setting, Topic};
 pub use self::rule::{Certainty, Rule, RuleText, Severity};
 
 use self::subject::Subject;
@@ -72,6 +77,33 @@ impl Audit<'_, 'static> {
     /// The findings of one workload, the worst first. Nothing is said about objects that run to an end.
     #[must_use]
     pub fn workload(&self, workload: &Workload<'_>, namespace: &NamespaceSettings) -> Vec<Finding> {
+        self.judged(workload, namespace, None)
+    }
+
+    /// The same for a workload with running pods: it is judged by the newest of them, as admission made it.
+    #[must_use]
+    pub fn running(
+        &self,
+        workload: &Workload<'_>,
+        namespace: &NamespaceSettings,
+        pods: &LivePods,
+    ) -> Vec<Finding> {
+        let Some(object) = pods.admitted(workload.object, workload.template) else {
+            return self.judged(workload, namespace, Some(pods));
+        };
+        let mut found = self.judged(&workload.with_object(&object), namespace, Some(pods));
+        for finding in &mut found {
+            live::at_template(finding, workload);
+        }
+        found
+    }
+
+    fn judged(
+        &self,
+        workload: &Workload<'_>,
+        namespace: &NamespaceSettings,
+        pods: Option<&LivePods>,
+    ) -> Vec<Finding> {
         if matches!(workload.kind, "Job" | "CronJob") {
             return Vec::new();
         }
@@ -88,16 +120,19 @@ impl Audit<'_, 'static> {
             decision: &decision,
             pod: &pod,
             namespace,
+            pods,
         };
         let mut found = containers::findings(&subject);
         found.extend(sidecars::findings(&subject));
         found.extend(pods::findings(&subject));
         found.extend(rollouts::findings(&subject));
+        found.extend(live::findings(&subject));
         if fronts.is_empty() {
             for finding in found.iter_mut().filter(|finding| finding.rule.needs_requests()) {
                 finding.certainty = Certainty::Possible;
             }
         }
+        doubt::lower(&subject, &mut found);
         if subject.is_injected_at_admission() {
             found = found.into_iter().filter_map(Finding::after_injection).collect();
         }
@@ -119,7 +154,7 @@ impl Finding {
                 let certainty = self.certainty.min(Certainty::Likely);
                 Some(Self { rule: Rule::DelayTooShort, certainty, detail, ..self })
             }
-            Some(Mend::Annotated { .. }) | None => Some(self),
+            Some(Mend::Annotated { .. } | Mend::Restarted) | None => Some(self),
         }
     }
 

@@ -113,10 +113,10 @@ struct Decider<'a> {
 
 impl Decider<'_> {
     fn plan(&self) -> Result<(Subject, Plan), SubjectError> {
-        let Chosen { workload, value, namespace, settings } = self.chosen;
+        let Chosen { workload, value, namespace, settings, behind } = self.chosen;
         let Workload { kind, name, pointer, template, .. } = workload;
         let wish = self.wish;
-        let decision = offline::decide(workload, settings, self.policy);
+        let decision = offline::decide_behind(workload, settings, self.policy, behind.as_ref());
         if let Outcome::Skipped(reason @ SkipReason::TemplateElsewhere) = decision.outcome {
             let sentence = self.sentence(reason);
             return Err(SubjectError::TemplateElsewhere { title: title(workload), sentence });

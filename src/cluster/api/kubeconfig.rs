@@ -97,7 +97,7 @@ impl fmt::Display for Contexts {
         let more = if names.len() > MOST_NAMES { ", ..." } else { "" };
         write!(
             f,
-            "choose one with `kubectl config use-context NAME` or `prestop check --context NAME`: {}{more}",
+            "choose one with `kubectl config use-context NAME` or --context NAME: {}{more}",
             shown.join(", ")
         )
     }
@@ -165,7 +165,10 @@ pub(super) fn target(kubeconfig: &Kubeconfig, choice: &Choice) -> Result<Target,
     let user = context.user.as_deref().unwrap_or_default();
     // kubectl goes on without a user too.
     let user = kubeconfig.auth_infos.iter().find(|it| it.name == user);
-    let user = user.and_then(|it| it.auth_info.clone()).unwrap_or_default();
+    let mut user = user.and_then(|it| it.auth_info.clone()).unwrap_or_default();
+    if choice.impersonate.is_some() {
+        user.impersonate.clone_from(&choice.impersonate);
+    }
     let config = config(cluster, user, &incomplete)?;
     let address = config.cluster_url.to_string();
     let via = match &config.proxy_url {
@@ -185,7 +188,11 @@ pub(super) fn target(kubeconfig: &Kubeconfig, choice: &Choice) -> Result<Target,
             KubeconfigError::Client { context: name.to_owned(), why: failure::reason(&error) }
         }
     })?;
-    Ok(Target { client, name: format!("{} (context {name}{via})", address.trim_end_matches('/')) })
+    Ok(Target {
+        client,
+        name: format!("{} (context {name}{via})", address.trim_end_matches('/')),
+        namespace: context.namespace.clone().filter(|namespace| !namespace.is_empty()),
+    })
 }
 
 fn context<'a>(
@@ -278,7 +285,7 @@ mod tests {
     }
 
     fn refused(text: &str, context: Option<&str>) -> String {
-        let choice = Choice { kubeconfig: None, context: context.map(str::to_owned) };
+        let choice = Choice { context: context.map(str::to_owned), ..Choice::default() };
         match target(&kubeconfig(text), &choice) {
             Ok(target) => panic!("{}", target.name),
             Err(error) => error.to_string(),
@@ -296,7 +303,7 @@ users: []
     #[test]
     fn contexts_are_named_where_one_is_missing() {
         let choose = "choose one with `kubectl config use-context NAME` or \
-                      `prestop check --context NAME`: a, b";
+                      --context NAME: a, b";
         assert_eq!(refused(TWO, None), format!("the kubeconfig has no current context; {choose}"));
         let empty = format!("current-context: ''\n{TWO}");
         assert_eq!(

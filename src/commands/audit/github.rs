@@ -10,7 +10,10 @@ use super::report::{Located, Report};
 /// Writes a command per finding that counts, and the summary as a plain line.
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for (workload, open) in report.with_open() {
-        let file = property(workload.place.file.strip_prefix("./").unwrap_or(&workload.place.file));
+        let file = workload
+            .place
+            .as_ref()
+            .map(|place| property(place.file.strip_prefix("./").unwrap_or(&place.file)));
         for located in open {
             let Located { finding, at, .. } = located;
             let command = match finding.severity() {
@@ -20,14 +23,13 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             };
             let title = format!("{} ({})", finding.rule.text().id, finding.certainty);
             let text = format!("{}: {}\n{}", workload.title(), located.message(), located.advice());
-            writeln!(
-                out,
-                "::{command} file={file},line={},col={},title={}::{}",
-                at.line,
-                at.column,
-                property(&title),
-                data(&text)
-            )?;
+            // An object of a cluster has no line: the command is shown with the run.
+            let place = file
+                .as_ref()
+                .zip(*at)
+                .map(|(file, at)| format!("file={file},line={},col={},", at.line, at.column));
+            let place = place.unwrap_or_default();
+            writeln!(out, "::{command} {place}title={}::{}", property(&title), data(&text))?;
         }
     }
     for gone in &report.gone {

@@ -17,6 +17,9 @@ use super::report::{Audited, Identity, Located, Report, State, Summary};
 pub(super) struct AuditReport<'r> {
     api_version: ApiVersion,
     kind: Kind,
+    /// The cluster that the workloads are in: its address and context. `null` for manifests.
+    #[serde(default)]
+    cluster: Option<Cow<'r, str>>,
     /// The workloads, the worst first, those without findings included.
     items: Vec<Item<'r>>,
     /// Findings of the baseline that are not there any more.
@@ -47,10 +50,10 @@ struct Item<'r> {
     kind: Cow<'r, str>,
     namespace: Cow<'r, str>,
     name: Cow<'r, str>,
-    /// As it was given; `-` is standard input.
-    file: Cow<'r, str>,
-    /// The line on which the object begins.
-    line: usize,
+    /// As it was given; `-` is standard input. `null` for objects of a cluster.
+    file: Option<Cow<'r, str>>,
+    /// The line on which the object begins. `null` for objects of a cluster.
+    line: Option<usize>,
     findings: Vec<Entry<'r>>,
 }
 
@@ -70,11 +73,11 @@ struct Entry<'r> {
     container: Option<Cow<'r, str>>,
     /// JSON pointer to the field of the workload; it need not be there.
     field: Cow<'r, str>,
-    /// The line of the field, from 1; of what is around it where it is not there.
-    line: usize,
+    /// The line of the field, from 1; of what is around it where it is not there. `null` for objects of a cluster.
+    line: Option<usize>,
     /// The character on that line, from 1.
     #[serde(default)]
-    column: usize,
+    column: Option<usize>,
     /// Why requests are dropped.
     message: Cow<'r, str>,
     /// What exactly; may be empty.
@@ -211,6 +214,7 @@ impl<'r> AuditReport<'r> {
         Self {
             api_version: ApiVersion::V1Alpha1,
             kind: Kind::AuditReport,
+            cluster: report.cluster.as_deref().map(Into::into),
             items: report.workloads.iter().map(Item::of).collect(),
             gone: gone.collect(),
             summary: Counts::of(report.summary()),
@@ -224,8 +228,8 @@ impl<'r> Item<'r> {
             kind: workload.kind.as_str().into(),
             namespace: workload.namespace.as_str().into(),
             name: workload.name.as_str().into(),
-            file: workload.place.file.as_str().into(),
-            line: workload.place.line,
+            file: workload.place.as_ref().map(|place| place.file.as_str().into()),
+            line: workload.place.as_ref().map(|place| place.line),
             findings: workload.findings.iter().map(Entry::of).collect(),
         }
     }
@@ -237,7 +241,7 @@ impl<'r> Entry<'r> {
         let RuleText { id, severity, sentence, advice, source } = finding.rule.text();
         let annotations = match &finding.mend {
             Some(Mend::Annotated { annotations, .. }) => annotations.as_slice(),
-            Some(Mend::Injected(_)) | None => &[],
+            Some(Mend::Injected(_) | Mend::Restarted) | None => &[],
         };
         let annotations = annotations
             .iter()
@@ -262,8 +266,8 @@ impl<'r> Entry<'r> {
             ignored_because: finding.ignored.as_deref().map(Into::into),
             container: finding.container.as_deref().map(Into::into),
             field: finding.pointer.as_str().into(),
-            line: at.line,
-            column: at.column,
+            line: at.map(|at| at.line),
+            column: at.map(|at| at.column),
             message: sentence.into(),
             detail: finding.detail.as_str().into(),
             advice: advice.into(),

@@ -31,7 +31,7 @@ fn counts(workload: &Audited, report: &Report) -> (usize, usize, usize) {
 
 fn suite(workload: &Audited, report: &Report, out: &mut impl Write) -> io::Result<()> {
     let (tests, failures, skipped) = counts(workload, report);
-    let (title, file) = (escaped(&workload.title()), escaped(&workload.place.file));
+    let title = escaped(&workload.title());
     writeln!(
         out,
         r#"  <testsuite name="{title}" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" time="0">"#
@@ -39,19 +39,25 @@ fn suite(workload: &Audited, report: &Report, out: &mut impl Write) -> io::Resul
     if workload.findings.is_empty() {
         writeln!(
             out,
-            r#"    <testcase classname="{title}" name="no findings" file="{file}" line="{}" time="0"/>"#,
-            workload.place.line
+            r#"    <testcase classname="{title}" name="no findings"{} time="0"/>"#,
+            place(workload, workload.place.as_ref().map(|place| place.line))
         )?;
     }
     for located in &workload.findings {
-        case(&title, &file, located, report, out)?;
+        case(&title, workload, located, report, out)?;
     }
     writeln!(out, "  </testsuite>")
 }
 
+/// Attributes; nothing for objects of a cluster.
+fn place(workload: &Audited, line: Option<usize>) -> String {
+    let Some((place, line)) = workload.place.as_ref().zip(line) else { return String::new() };
+    format!(r#" file="{}" line="{line}""#, escaped(&place.file))
+}
+
 fn case(
     title: &str,
-    file: &str,
+    workload: &Audited,
     located: &Located,
     report: &Report,
     out: &mut impl Write,
@@ -70,8 +76,8 @@ fn case(
     ));
     writeln!(
         out,
-        r#"    <testcase classname="{title}" name="{id}{container}" file="{file}" line="{}" time="0">"#,
-        at.line
+        r#"    <testcase classname="{title}" name="{id}{container}"{} time="0">"#,
+        place(workload, at.map(|at| at.line))
     )?;
     match state {
         State::Ignored => {
@@ -81,8 +87,11 @@ fn case(
         State::Known => writeln!(out, r#"      <skipped message="in the baseline"/>"#)?,
         State::Open if report.bar.is_reached(located) => writeln!(
             out,
-            r#"      <failure type="{id}" message="{message}">{file}:{}:{}: {text}</failure>"#,
-            at.line, at.column
+            r#"      <failure type="{id}" message="{message}">{}: {text}</failure>"#,
+            escaped(&match (&workload.place, at) {
+                (Some(place), Some(at)) => format!("{}:{}:{}", place.file, at.line, at.column),
+                _ => format!("{}: {}", workload.title(), located.field()),
+            })
         )?,
         State::Open => writeln!(out, "      <system-out>{message} {text}</system-out>")?,
     }

@@ -16,7 +16,7 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "|---|---|---|---|---|---|")?;
             is_first = false;
         }
-        let (title, file) = (escaped(&workload.title()), escaped(&workload.place.file));
+        let title = escaped(&workload.title());
         for located in open {
             let Located { finding, at, .. } = located;
             let RuleText { id, severity, source, .. } = finding.rule.text();
@@ -24,10 +24,14 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             let container = container.map(|name| format!(", container {}", escaped(name)));
             writeln!(
                 out,
-                "| {title}{} | {file}:{}:{} | {severity}, {} | [{id}]({source}) | {} | {} |",
+                "| {title}{} | {} | {severity}, {} | [{id}]({source}) | {} | {} |",
                 container.unwrap_or_default(),
-                at.line,
-                at.column,
+                match (&workload.place, at) {
+                    (Some(place), Some(at)) => {
+                        format!("{}:{}:{}", escaped(&place.file), at.line, at.column)
+                    }
+                    _ => escaped(&located.field()),
+                },
                 finding.certainty,
                 escaped(&located.message()),
                 escaped(&located.advice())

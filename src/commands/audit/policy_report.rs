@@ -79,12 +79,14 @@ fn result(workload: &Audited, located: &Located) -> Value {
     let mut properties = json!({
         "certainty": finding.certainty.word(),
         "field": finding.pointer,
-        "file": workload.place.file,
-        "line": at.line.to_string(),
-        "column": at.column.to_string(),
         "advice": located.advice(),
         "link": finding.rule.text().source,
     });
+    if let (Some(place), Some(at)) = (&workload.place, at) {
+        set(&mut properties, "file", place.file.as_str());
+        set(&mut properties, "line", at.line.to_string());
+        set(&mut properties, "column", at.column.to_string());
+    }
     if let Some(container) = &finding.container {
         set(&mut properties, "container", container.as_str());
     }

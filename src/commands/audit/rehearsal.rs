@@ -8,7 +8,7 @@ use prestop_core::engine::template::Workload;
 use prestop_core::fronts::Need;
 use serde_json::Value;
 
-use super::shell::quoted;
+use super::shell::{self, quoted};
 
 /// The kubelet's: what the application has in any case after its hook.
 const LEAST_GRACE_SECONDS: i64 = 2;
@@ -33,13 +33,23 @@ enum Shown {
     LongRequests(i64),
 }
 
-/// The line, for a rule that a rehearsal can show. `file` is what the workload was read from.
+/// What the workload was read from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Manifest<'m> {
+    File(&'m str),
+    /// By this way to call kubectl.
+    Cluster {
+        kubectl: &'m str,
+    },
+}
+
+/// The line, for a rule that a rehearsal can show.
 pub(super) fn line(
     finding: &Finding,
     workload: &Workload<'_>,
     need: Need,
     catalogue: &Catalogue,
-    file: &str,
+    manifest: Manifest<'_>,
 ) -> Option<String> {
     let pod = workload.pod_value();
     let containers = pod.pointer("/spec/containers")?.as_array()?;
@@ -47,7 +57,15 @@ pub(super) fn line(
         Some(name) => containers.iter().find(|it| text(it, "name") == Some(name))?,
         None => containers.first()?,
     };
-    let mut words = vec!["prestop rehearse -f".to_owned(), quoted(file)];
+    let mut words = vec![match manifest {
+        Manifest::File(file) => format!("prestop rehearse -f {}", quoted(file)),
+        Manifest::Cluster { kubectl } => {
+            let kind = shell::kind(workload.api_version, workload.kind);
+            let namespace = quoted(workload.namespace.unwrap_or_default());
+            let object = quoted(&format!("{kind}/{}", workload.name));
+            format!("{kubectl} get {object} -n {namespace} -o yaml | prestop rehearse -f -")
+        }
+    }];
     let mut add = |option: &str, value: &str| words.push(format!("{option} {}", quoted(value)));
     if !workload.name.is_empty() {
         add("--workload", workload.name);

@@ -1,6 +1,7 @@
 //! What was found, with its places, and what it comes to.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use prestop_core::audit::{Certainty, Finding, Mend, Severity};
 use prestop_core::engine::printable::printable;
@@ -21,11 +22,16 @@ pub(super) struct Report {
     pub(super) bar: Bar,
     /// Everything could be read.
     pub(super) is_complete: bool,
+    /// The cluster that the workloads are in, for people.
+    pub(super) cluster: Option<String>,
+    /// How kubectl is called for that cluster.
+    pub(super) kubectl: String,
 }
 
 /// What was found about one workload.
 pub(super) struct Audited {
-    pub(super) place: Place,
+    /// Where it is in a manifest; `None` in a cluster.
+    pub(super) place: Option<Place>,
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) namespace: String,
@@ -38,7 +44,8 @@ pub(super) struct Audited {
 /// A finding at its place.
 pub(super) struct Located {
     pub(super) finding: Finding,
-    pub(super) at: TextPlace,
+    /// Where its field is in a manifest; `None` in a cluster.
+    pub(super) at: Option<TextPlace>,
     pub(super) state: State,
     /// The command that shows it.
     pub(super) rehearsal: Option<String>,
@@ -154,6 +161,11 @@ impl Audited {
         printable(&title, LONGEST_NAME)
     }
 
+    /// `file.yaml:3`, the start of the workload in its manifest.
+    pub(super) fn file_and_line(&self) -> Option<String> {
+        self.place.as_ref().map(|place| format!("{}:{}", place.file, place.line))
+    }
+
     /// Whether it has no template: nothing can be changed while it runs.
     pub(super) fn is_pod(&self) -> bool {
         self.kind == "Pod" && self.api_version == "v1"
@@ -191,6 +203,24 @@ impl Audited {
 }
 
 impl Located {
+    /// The field in a cluster's object as people write it: `spec.template.spec.containers[0].image`.
+    pub(super) fn field(&self) -> String {
+        let mut path = String::new();
+        for step in self.finding.pointer.split('/').skip(1) {
+            let step = step.replace("~1", "/").replace("~0", "~");
+            let is_name = step.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            if step.bytes().all(|byte| byte.is_ascii_digit()) {
+                let _ = write!(path, "[{step}]");
+            } else if is_name {
+                path.push_str(if path.is_empty() { "" } else { "." });
+                path.push_str(&step);
+            } else {
+                let _ = write!(path, "[{step:?}]");
+            }
+        }
+        printable(&path, LONGEST_NAME)
+    }
+
     /// The rule's sentence with what it is here; printable, one line.
     pub(super) fn message(&self) -> String {
         let sentence = self.finding.rule.text().sentence;

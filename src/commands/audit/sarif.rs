@@ -64,10 +64,6 @@ fn result(workload: &Audited, located: &Located) -> Value {
         "level": level(finding.severity()),
         "message": {"text": message},
         "locations": [{
-            "physicalLocation": {
-                "artifactLocation": {"uri": uri(&workload.place.file)},
-                "region": {"startLine": at.line, "startColumn": at.column},
-            },
             "logicalLocations": [{"fullyQualifiedName": path.join("/"), "kind": "resource"}],
         }],
         "partialFingerprints": {"prestopFinding/v1": format!("{id}/{}", path.join("/"))},
@@ -75,6 +71,15 @@ fn result(workload: &Audited, located: &Located) -> Value {
             "certainty": finding.certainty.word(), "field": finding.pointer, "rehearsal": rehearsal,
         },
     });
+    if let (Some(place), Some(at)) = (&workload.place, at)
+        && let Some(location) = result.pointer_mut("/locations/0")
+    {
+        let physical = json!({
+            "artifactLocation": {"uri": uri(&place.file)},
+            "region": {"startLine": at.line, "startColumn": at.column},
+        });
+        set(location, "physicalLocation", physical);
+    }
     if let Some(reason) = finding.ignored.as_ref().filter(|_| *state == State::Ignored) {
         let suppression = json!({"kind": "inSource", "justification": reason});
         set(&mut result, "suppressions", vec![suppression]);

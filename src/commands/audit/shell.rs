@@ -9,9 +9,25 @@ pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// A kind as kubectl takes it: with its group where others have kinds of the same name.
+pub(super) fn kind(api_version: &str, kind: &str) -> String {
+    let kind = kind.to_ascii_lowercase();
+    match api_version.split_once('/') {
+        None | Some(("apps", _)) => kind,
+        Some((group, version)) => format!("{kind}.{version}.{group}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{kind, quoted};
+
+    #[test]
+    fn kinds_are_those_of_kubectl() {
+        assert_eq!(kind("apps/v1", "StatefulSet"), "statefulset");
+        assert_eq!(kind("v1", "Pod"), "pod");
+        assert_eq!(kind("argoproj.io/v1alpha1", "Rollout"), "rollout.v1alpha1.argoproj.io");
+    }
 
     #[test]
     fn words_stay_words() {

@@ -11,13 +11,16 @@ use serde_json::{Value, json};
 
 use super::fields::set;
 use super::report::{Audited, Report};
-use super::shell::quoted;
+use super::shell::{self, quoted};
 use crate::cli::SuggestForm;
 
 /// What is to be changed.
 struct Suggestions<'r> {
     namespaces: BTreeSet<&'r str>,
     workloads: Vec<Annotated<'r>>,
+    /// Workloads whose pods have to be created anew, and nothing else.
+    restarts: Vec<&'r Audited>,
+    kubectl: &'r str,
     /// Findings that only their author can mend.
     left: usize,
 }
@@ -52,11 +55,17 @@ pub(super) fn write(
 
 impl<'r> Suggestions<'r> {
     fn of(report: &'r Report, is_enabled: impl Fn(&str) -> bool) -> Self {
-        let mut found = Self { namespaces: BTreeSet::new(), workloads: Vec::new(), left: 0 };
+        let mut found = Self {
+            namespaces: BTreeSet::new(),
+            workloads: Vec::new(),
+            restarts: Vec::new(),
+            kubectl: &report.kubectl,
+            left: 0,
+        };
         for workload in &report.workloads {
             let mut annotated =
                 Annotated { workload, annotations: BTreeMap::new(), rules: BTreeSet::new() };
-            let mut is_mended = false;
+            let (mut is_mended, mut is_restarted) = (false, false);
             for located in workload.open() {
                 match &located.finding.mend {
                     Some(Mend::Injected(_)) => is_mended = true,
@@ -67,14 +76,18 @@ impl<'r> Suggestions<'r> {
                             .annotations
                             .extend(annotations.iter().map(|it| (it.key, it.value.as_str())));
                     }
+                    Some(Mend::Restarted) => is_restarted = true,
                     None => found.left += 1,
                 }
             }
             if is_mended && !is_enabled(&workload.namespace) {
                 found.namespaces.insert(&workload.namespace);
             }
+            // Other annotations of a template are a rollout by themselves.
             if !annotated.annotations.is_empty() {
                 found.workloads.push(annotated);
+            } else if is_restarted {
+                found.restarts.push(workload);
             }
         }
         found
@@ -82,6 +95,9 @@ impl<'r> Suggestions<'r> {
 
     /// Objects with nothing but what is added.
     fn patches(&self, out: &mut impl Write) -> io::Result<()> {
+        for workload in &self.restarts {
+            writeln!(out, "# {}", self.restart(workload))?;
+        }
         for namespace in &self.namespaces {
             write!(out, "---\n{}", to_yaml(&label(namespace)))?;
         }
@@ -115,13 +131,30 @@ impl<'r> Suggestions<'r> {
         let component = json!({
             "apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches,
         });
+        for workload in &self.restarts {
+            writeln!(out, "# {}", self.restart(workload))?;
+        }
         write!(out, "{}", to_yaml(&component))
+    }
+
+    /// kubectl restarts its own kinds only.
+    fn restart(&self, workload: &Audited) -> String {
+        let has_command = workload.api_version == "apps/v1" && workload.kind != "ReplicaSet";
+        if !has_command {
+            return format!("# {}: create its pods anew", workload.title());
+        }
+        let kind = shell::kind(&workload.api_version, &workload.kind);
+        let [object, namespace] =
+            [format!("{kind}/{}", workload.name), workload.namespace.clone()].map(|it| quoted(&it));
+        format!("{} rollout restart {object} --namespace {namespace}", self.kubectl)
     }
 
     /// Commands for a running cluster.
     fn commands(&self, out: &mut impl Write) -> io::Result<()> {
+        let kubectl = self.kubectl;
         for namespace in &self.namespaces {
-            writeln!(out, "kubectl label namespace {} {INJECT_LABEL}=enabled", quoted(namespace))?;
+            let namespace = quoted(namespace);
+            writeln!(out, "{kubectl} label namespace {namespace} {INJECT_LABEL}=enabled")?;
         }
         for annotated in &self.workloads {
             let workload = annotated.workload;
@@ -131,20 +164,20 @@ impl<'r> Suggestions<'r> {
                 writeln!(out, "# {}: {what}", annotated.comment())?;
                 continue;
             }
-            let (group, version) =
-                workload.api_version.split_once('/').unwrap_or(("", &workload.api_version));
-            let kind = workload.kind.to_ascii_lowercase();
-            let kind = if group.is_empty() { kind } else { format!("{kind}.{version}.{group}") };
+            let kind = shell::kind(&workload.api_version, &workload.kind);
             let patch = json!({"spec": annotated.template()}).to_string();
             writeln!(
                 out,
-                "# {}\nkubectl patch {} {} --namespace {} --type merge --patch {}",
+                "# {}\n{kubectl} patch {} {} --namespace {} --type merge --patch {}",
                 annotated.comment(),
                 quoted(&kind),
                 quoted(&workload.name),
                 quoted(&workload.namespace),
                 quoted(&patch)
             )?;
+        }
+        for workload in &self.restarts {
+            writeln!(out, "{}", self.restart(workload))?;
         }
         Ok(())
     }

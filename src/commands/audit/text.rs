@@ -10,7 +10,10 @@ use super::report::{LONGEST_NAME, Located, Report};
 /// Writes the findings that count.
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for (workload, open) in report.with_open() {
-        writeln!(out, "{} ({}:{})", workload.title(), workload.place.file, workload.place.line)?;
+        match workload.file_and_line() {
+            Some(place) => writeln!(out, "{} ({place})", workload.title())?,
+            None => writeln!(out, "{}", workload.title())?,
+        }
         for located in open {
             write_finding(located, out)?;
         }
@@ -26,7 +29,11 @@ fn write_finding(located: &Located, out: &mut impl Write) -> io::Result<()> {
     let Located { finding, at, rehearsal, .. } = located;
     let RuleText { id, severity, advice, .. } = finding.rule.text();
     let certainty = finding.certainty;
-    write!(out, "  {severity:8} {id} ({certainty}, line {}:{}", at.line, at.column)?;
+    write!(out, "  {severity:8} {id} ({certainty}, ")?;
+    match at {
+        Some(at) => write!(out, "line {}:{}", at.line, at.column)?,
+        None => write!(out, "{}", located.field())?,
+    }
     if let Some(container) = &finding.container {
         write!(out, ", container {}", printable(container, LONGEST_NAME))?;
     }

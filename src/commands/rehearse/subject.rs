@@ -94,13 +94,17 @@ mod tests {
 
     /// What is read out of these objects; no server is started.
     fn subject(objects: &[Value]) -> Subject {
+        planned(objects).0
+    }
+
+    fn planned(objects: &[Value]) -> (Subject, Plan) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         io::Write::write_all(&mut file, list.to_string().as_bytes()).unwrap();
         let path = file.path().to_str().unwrap();
         let line = ["prestop", "rehearse", "-f", path, "--port", "80", "--", "true"];
         let Command::Rehearse(arguments) = Cli::parse_from(line).command else { panic!() };
-        read(&arguments, &policy(&arguments).unwrap()).unwrap().0
+        read(&arguments, &policy(&arguments).unwrap()).unwrap()
     }
 
     fn deployment(metadata: &Value) -> Value {
@@ -118,6 +122,26 @@ mod tests {
         assert!(notes[0].starts_with("Deployment web: "), "{notes:?}");
         assert!(notes[0].contains("misplaced"), "{notes:?}");
         assert!(subject(&[deployment(&json!({"name": "web"}))]).notes.is_empty());
+    }
+
+    /// The delay `auto` is that of the Services in the same input, as `inject` has it.
+    #[test]
+    fn fronts_of_the_input_decide_the_delay_auto() {
+        let mut web = deployment(&json!({"name": "web"}));
+        web["spec"]["template"]["metadata"] = json!({
+            "labels": {"app": "web"}, "annotations": {"prestop.dev/delay": "auto"}});
+        let service = json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "web", "annotations": {
+                "service.beta.kubernetes.io/aws-load-balancer-type": "nlb-ip"}},
+            "spec": {"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80}]}});
+        let hook = |objects: &[Value]| {
+            let runs = planned(objects).1.runs;
+            format!("{:?}", runs.last().unwrap())
+        };
+        let (alone, behind) = (hook(&[web.clone()]), hook(&[service, web]));
+        assert_ne!(alone, behind);
+        // The longest time that such a load balancer takes.
+        assert!(behind.contains("180") && !alone.contains("180"), "{behind}");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Mend {
         /// At least one.
         annotations: Vec<Annotation>,
     },
+    /// By itself, when the pods are created anew.
+    Restarted,
 }
 
 /// An annotation of a pod template.
@@ -48,7 +50,9 @@ impl Annotation {
 impl One<'_> {
     /// How long prestop delays the container's stop.
     pub(super) fn injected_delay(&self) -> Option<i64> {
-        delay_of(self.subject.injected(self.numbered.0)?)
+        let of_pods = self.subject.pods.and_then(|pods| pods.delay(self.name()));
+        let seconds = of_pods.filter(|seconds| *seconds > 0);
+        seconds.or_else(|| delay_of(self.subject.injected(self.numbered.0)?))
     }
 
     /// What becomes of a container without a hook.
@@ -150,6 +154,9 @@ impl fmt::Display for Mend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (injected, annotations) = match self {
             Self::Injected(what) => return f.write_str(what),
+            Self::Restarted => {
+                return f.write_str("prestop injects the pods that are created next");
+            }
             Self::Annotated { injected, annotations } => (injected, annotations),
         };
         if let Some(injected) = injected {

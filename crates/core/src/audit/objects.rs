@@ -1,6 +1,6 @@
 //! Budgets, autoscalers and labels of namespaces.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -15,6 +15,34 @@ pub struct Setting {
     pub(super) namespaces: HashMap<String, Vec<(String, String)>>,
     /// Namespaces that have a Service in the input.
     pub(super) with_services: HashSet<String>,
+    extent: Extent,
+}
+
+/// How much of what there is was added.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum Extent {
+    /// What somebody had at hand.
+    #[default]
+    Some,
+    /// All that a cluster has, but for these.
+    AllBut(BTreeSet<Topic>),
+}
+
+/// What objects around workloads are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// Who sends requests to pods.
+    Services,
+    /// Who sends requests to Services: Ingresses, routes, Gateways, their classes.
+    Routes,
+    /// `PodDisruptionBudgets`.
+    Budgets,
+    /// `HorizontalPodAutoscalers`, and those of KEDA.
+    Autoscalers,
+    /// Which namespaces are labelled.
+    Namespaces,
+    /// How admission made pods.
+    Pods,
 }
 
 /// A `PodDisruptionBudget`.
@@ -34,6 +62,29 @@ pub(super) enum Amount {
 }
 
 impl Setting {
+    /// Of a cluster: what is not added is not there.
+    #[must_use]
+    pub fn of_cluster() -> Self {
+        Self { extent: Extent::AllBut(BTreeSet::new()), ..Self::default() }
+    }
+
+    /// Objects of a topic could not be read, all or some of them.
+    pub fn miss(&mut self, topic: Topic) {
+        if let Extent::AllBut(unread) = &mut self.extent {
+            unread.insert(topic);
+        }
+    }
+
+    /// Whether all objects of the topic were added.
+    pub(super) fn has_all(&self, topic: Topic) -> bool {
+        matches!(&self.extent, Extent::AllBut(unread) if !unread.contains(&topic))
+    }
+
+    /// Whether objects of the topic are there that could not be read.
+    pub(super) fn lacks(&self, topic: Topic) -> bool {
+        matches!(&self.extent, Extent::AllBut(unread) if unread.contains(&topic))
+    }
+
     /// Takes an object, if it matters. `namespace` is for those that do not say.
     pub fn add(&mut self, api_version: &str, kind: &str, object: &Value, namespace: &str) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);

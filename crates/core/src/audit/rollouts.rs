@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::objects::Amount;
+use super::objects::{Amount, Topic};
 use super::subject::Subject;
 use super::{Certainty, Finding, Rule};
 
@@ -72,13 +72,15 @@ fn single_replica(subject: &Subject<'_>) -> Option<Finding> {
     })
 }
 
-/// The budget may be in another input.
+/// The budget may be in another input; in a cluster there is no other.
 fn no_budget(subject: &Subject<'_>) -> Option<Finding> {
     let (replicas, _) = subject.replicas()?;
     let has_budget = budgets(subject).next().is_some();
+    let is_known = subject.setting.has_all(Topic::Budgets);
+    let certainty = if is_known { Certainty::Certain } else { Certainty::Likely };
     (replicas > 1 && !has_budget).then(|| {
         let detail = format!("{replicas} replicas");
-        Subject::finding(Rule::NoBudget, Certainty::Likely, "/spec/replicas", detail)
+        Subject::finding(Rule::NoBudget, certainty, "/spec/replicas", detail)
     })
 }
 

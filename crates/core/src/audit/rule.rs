@@ -240,6 +240,16 @@ rules! {
         "Kubelets of 1.35 break off exec readiness probes when the pod terminates: a probe can't take the pod out of traffic any more.",
         "Use an HTTP, TCP or gRPC probe, or newer kubelets.",
         "https://github.com/kubernetes/kubernetes/issues/140881";
+    /// Pods that were created before their namespace was labelled.
+    NotRolledYet = "not-rolled-yet", Warning,
+        "The namespace is labelled for injection, and pods that prestop has not injected are still running: they drop requests when they stop.",
+        "Restart the workload (kubectl rollout restart); if new pods have no prestop.dev/status either, prestop check says why.",
+        "https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/kubectl_rollout_restart/";
+    /// A later webhook changed what prestop injected.
+    ChangedAfterUs = "changed-after-us", Warning,
+        "Another webhook changed the pod after prestop: hook and grace period do not fit together any more.",
+        "Exclude these pods from the other webhook's rule, or set its grace period to at least prestop's.",
+        "https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy";
     /// An ignore that can't be used.
     IgnoreNotUsable = "ignore-not-usable", Warning,
         "The annotation audit.prestop.dev/ignore names a rule that does not exist or gives no reason: it ignores nothing.",

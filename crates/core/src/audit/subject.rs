@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::objects::Setting;
+use super::live::LivePods;
+use super::objects::{Setting, Topic};
 use super::{Certainty, Finding, Rule};
 use crate::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use crate::engine::pod::{Container, Spec};
@@ -23,6 +24,8 @@ pub(super) struct Subject<'s> {
     pub(super) decision: &'s Decision<'s>,
     pub(super) pod: &'s PodShape,
     pub(super) namespace: &'s NamespaceSettings,
+    /// The running pods, where they are known.
+    pub(super) pods: Option<&'s LivePods>,
 }
 
 impl<'s> Subject<'s> {
@@ -32,9 +35,10 @@ impl<'s> Subject<'s> {
         !self.fronts.is_empty() || (!self.knows_services() && self.has_ports())
     }
 
-    /// Whether the input has Services of the namespace.
+    /// Whether the Services of the namespace are known.
     pub(super) fn knows_services(&self) -> bool {
         self.setting.with_services.contains(&self.pod.namespace)
+            || self.setting.has_all(Topic::Services)
     }
 
     fn has_ports(&self) -> bool {
@@ -44,8 +48,13 @@ impl<'s> Subject<'s> {
         lists.any(|ports| !ports.is_empty())
     }
 
-    /// Whether the namespace is in the input and labelled for injection.
+    /// Whether admission injects the pods: by the label of their namespace, or as all of them show.
     pub(super) fn is_injected_at_admission(&self) -> bool {
+        self.is_labelled() || self.pods.is_some_and(LivePods::are_injected)
+    }
+
+    /// Whether the namespace is in the input and labelled for injection.
+    pub(super) fn is_labelled(&self) -> bool {
         let labels = self.setting.namespaces.get(&self.pod.namespace);
         let is_on =
             |value: &str| ["enabled", "true"].iter().any(|on| value.eq_ignore_ascii_case(on));

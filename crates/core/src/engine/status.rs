@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::grace::{DEFAULT_GRACE_PERIOD_SECONDS, GracePeriod};
 use super::hook::{append as append_value, recognised_delay};
 use super::pod::Container;
-use super::printable::is_plain;
+use super::printable::{is_plain, printable};
 use super::reason::ProblemCode;
 use super::{Before, ContainerDecision, Decision, Injection, Source, Stood};
 use crate::view::Shape;
@@ -19,6 +19,8 @@ const VERSION: u32 = 1;
 /// So many problems are listed. A pod can have thousands, and they would take room that its own
 /// annotations need.
 const MOST_PROBLEMS: usize = 20;
+/// Of a container, in a sentence.
+const LONGEST_NAME: usize = 80;
 
 /// What a manifest had behind a key that gave way to another value, by a name of the key; `None` where that was too
 /// much to be kept. Only `prestop inject` sees a manifest.
@@ -144,6 +146,37 @@ impl<'a> Status<'a> {
             }
         }
         is_found.iter().all(|is_found| *is_found).then_some(status)
+    }
+
+    /// Why a status is not believed: the first thing that it says and the pod does not show.
+    #[must_use]
+    pub fn contradiction(
+        text: &'a str,
+        grace_now: i64,
+        containers: &[Shape<Container<'_>>],
+    ) -> String {
+        let Ok(status) = serde_json::from_str::<Self>(text) else {
+            return "its annotation prestop.dev/status can't be read".to_owned();
+        };
+        let after = status.grace.after;
+        if after != grace_now {
+            return format!("the grace period is {grace_now}s, and prestop made it {after}s");
+        }
+        for recorded in &status.containers {
+            let of_name = |container: &&Container<'_>| {
+                container.name.value().is_some_and(|name| *name == recorded.name)
+            };
+            let container = containers.iter().filter_map(Shape::value).find(of_name);
+            let hook = container.and_then(|it| it.lifecycle.value()?.pre_stop.value());
+            let name = printable(&recorded.name, LONGEST_NAME);
+            let Some(delay) = hook.map(recognised_delay) else {
+                return format!("container {name} does not have prestop's hook any more");
+            };
+            if delay != Some(recorded.delay) {
+                return format!("the hook of container {name} is not prestop's any more");
+            }
+        }
+        "its annotation prestop.dev/status is not that of this pod".to_owned()
     }
 
     /// The author's own grace period, in seconds.

@@ -83,7 +83,7 @@ impl PodShape {
 }
 
 /// Whether controllers give pods this label.
-pub(super) fn is_generated(key: &str) -> bool {
+pub(crate) fn is_generated(key: &str) -> bool {
     key == POD_NAME_LABEL || GENERATED_LABELS.contains(&key)
 }
 

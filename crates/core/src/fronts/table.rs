@@ -178,6 +178,22 @@ impl FrontTable {
         keys.any(|(pattern, _)| pattern.matches(key))
     }
 
+    /// Whether it may know routes of an API group.
+    #[must_use]
+    pub fn has_routes_of(&self, group: &str) -> bool {
+        let conditions = self.kinds.iter().flat_map(|kind| &kind.when);
+        let mut kinds = conditions.flat_map(|condition| &condition.kinds).map(ToString::to_string);
+        kinds.any(|kind| {
+            kind.split_once('.').is_some_and(|(_, pattern)| Pattern::new(pattern).matches(group))
+        })
+    }
+
+    /// Whether it knows routes of a kind (`Kind.group`).
+    #[must_use]
+    pub fn knows_route(&self, kind: &str) -> bool {
+        self.backends(kind).next().is_some()
+    }
+
     /// Where routes of a kind (`Kind.group`) name their Services.
     pub(super) fn backends<'t>(&'t self, kind: &str) -> impl Iterator<Item = &'t str> {
         let subject = Subject { kind, ..Subject::default() };

@@ -2,7 +2,8 @@
 
 use prestop_core::engine::offline;
 use prestop_core::engine::settings::NamespaceSettings;
-use prestop_core::engine::template::{KindName, Workload, namespaces, workloads};
+use prestop_core::engine::template::{KindName, Workload, namespaces, objects, workloads};
+use prestop_core::fronts::{FrontDelay, FrontTable, Search, Surroundings};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -15,6 +16,8 @@ pub struct Chosen<'a> {
     pub(super) workload: Workload<'a>,
     pub(super) namespace: &'a str,
     pub(super) settings: NamespaceSettings,
+    /// The delay that its fronts need, by the other objects of the documents.
+    pub(super) behind: Option<FrontDelay>,
 }
 
 /// No workload, or not one only.
@@ -73,8 +76,27 @@ impl<'a> Chosen<'a> {
         let namespace = workload.namespace.unwrap_or(namespace);
         let settings = documents.iter().flat_map(namespaces).find(|(name, _)| name == namespace);
         let settings = settings.map(|(_, settings)| settings).unwrap_or_default();
-        Ok(Self { value, workload, namespace, settings })
+        let behind = behind(documents, &workload, more_kinds, namespace);
+        Ok(Self { value, workload, namespace, settings, behind })
     }
+}
+
+/// As `inject` finds it: Services of the documents, and what sends to them.
+fn behind(
+    documents: &[Value],
+    workload: &Workload<'_>,
+    more_kinds: &[KindName],
+    namespace: &str,
+) -> Option<FrontDelay> {
+    let mut around = Surroundings::new(FrontTable::built_in(), namespace);
+    for object in documents.iter().flat_map(objects) {
+        if let (Some(api_version), Some(kind)) = (object.api_version(), object.kind())
+            && object.workload(more_kinds).is_none()
+        {
+            around.add(api_version, kind, object.value());
+        }
+    }
+    FrontDelay::of(&Search::new(&around).fronts(&workload.pod_shape(namespace)))
 }
 
 #[cfg(test)]

@@ -24,8 +24,15 @@ impl KindName {
         Self { kind: kind.to_owned(), group: Some(group(api_version).to_owned()) }
     }
 
+    /// Its group, if it is of one only.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
     /// Whether an object is of this kind.
-    pub(super) fn is(&self, api_version: &str, kind: &str) -> bool {
+    #[must_use]
+    pub fn is(&self, api_version: &str, kind: &str) -> bool {
         self.kind == kind && self.group.as_deref().is_none_or(|own| own == group(api_version))
     }
 }

@@ -1,0 +1,49 @@
+//! How certain findings are where something of a cluster could not be read.
+
+use super::objects::Topic;
+use super::subject::Subject;
+use super::{Certainty, Finding, Mend, Rule};
+
+/// Lowers the certainty of what depends on objects that could not be read.
+pub(super) fn lower(subject: &Subject<'_>, found: &mut [Finding]) {
+    for finding in found {
+        for (topic, certainty) in limits(subject, finding) {
+            if subject.setting.lacks(topic) {
+                finding.certainty = finding.certainty.min(certainty);
+            }
+        }
+    }
+}
+
+/// How certain a finding can be at most without the objects of a topic.
+fn limits(subject: &Subject<'_>, finding: &Finding) -> Vec<(Topic, Certainty)> {
+    let mut limits = match finding.rule {
+        Rule::NoBudget => {
+            vec![(Topic::Budgets, Certainty::Possible), (Topic::Autoscalers, Certainty::Likely)]
+        }
+        Rule::SingleReplica | Rule::AllAtOnce | Rule::BudgetBlocks => {
+            vec![(Topic::Autoscalers, Certainty::Likely)]
+        }
+        Rule::DelayTooShort | Rule::LocalPolicy | Rule::NewPodsTooEarly => {
+            vec![(Topic::Routes, Certainty::Likely)]
+        }
+        _ => Vec::new(),
+    };
+    // An admission webhook may have changed what a container's hook is.
+    if finding.container.is_some() && subject.pods.is_none() {
+        limits.push((Topic::Pods, Certainty::Likely));
+        // The label may be there, and neither it nor a pod shows that it is mended.
+        if finding.mend.as_ref().is_some_and(is_by_label) && subject.setting.lacks(Topic::Pods) {
+            limits.push((Topic::Namespaces, Certainty::Possible));
+        }
+    }
+    limits
+}
+
+const fn is_by_label(mend: &Mend) -> bool {
+    match mend {
+        Mend::Injected(_) => true,
+        Mend::Annotated { injected, .. } => injected.is_some(),
+        Mend::Restarted => false,
+    }
+}

@@ -1,0 +1,305 @@
+//! The objects of a cluster, for commands that read and change nothing: workloads, their running pods, and
+//! what is around them. Lists are read page by page; of each object only what matters is kept.
+//!
+//! - `kinds`: what is read, and what it is about
+//! - [`discovery`](Discovery): which kinds the API server has beside its own
+//! - `pages`: one list; `trimmed`: an object without what nobody looks at
+//! - [`owners`](Owners): which workload a pod belongs to
+
+mod discovery;
+mod kinds;
+mod owners;
+mod pages;
+mod trimmed;
+
+use std::collections::HashSet;
+
+use prestop_core::audit::Topic;
+use prestop_core::engine::template::KindName;
+use serde_json::Value;
+use thiserror::Error;
+
+pub(crate) use self::kinds::{Aspect, Resource};
+pub(crate) use self::owners::{Belongs, Owners, key};
+
+use self::discovery::Discovery;
+use self::pages::{Listed, Pages};
+use super::api::{Api, failure};
+
+/// So many objects at once.
+pub(crate) const PAGE: u32 = 500;
+
+/// Which part of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All namespaces.
+    All,
+    /// These.
+    Namespaces(Vec<String>),
+}
+
+/// A list that could not be read to its end.
+#[derive(Debug, Error)]
+#[error("{what}: {}", failure::reason(.error))]
+pub(crate) struct ReadError {
+    what: String,
+    error: kube::Error,
+}
+
+/// A kind that may not be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Forbidden {
+    /// `poddisruptionbudgets.policy`.
+    pub(crate) resource: String,
+    /// What is missing then.
+    pub(crate) aspect: Aspect,
+}
+
+/// Reads a cluster.
+pub(crate) struct Reading<'a> {
+    api: &'a Api,
+    scope: Scope,
+    /// As the API's queries have it; for workloads only.
+    selector: Option<String>,
+    page: u32,
+    resources: Vec<Resource>,
+    /// Told the resource and how many objects of it were read so far.
+    progress: &'a dyn Fn(&str, usize),
+    /// What may not be listed, each kind once.
+    forbidden: Vec<Forbidden>,
+    /// The namespace was asked for and is not there.
+    is_namespace_missing: bool,
+}
+
+/// An object with the kind that it has by its list.
+pub(crate) struct Read<'r> {
+    /// Its kind.
+    pub(crate) resource: &'r Resource,
+    /// The object, trimmed.
+    pub(crate) object: Value,
+}
+
+/// What is to be read of a cluster.
+pub(crate) struct Wanted<'a> {
+    /// Which part of it.
+    pub(crate) scope: Scope,
+    /// Labels of workloads, as the API's queries have them.
+    pub(crate) selector: Option<String>,
+    /// Further kinds of workloads.
+    pub(crate) kinds: &'a [KindName],
+    /// Objects a page.
+    pub(crate) page: u32,
+}
+
+impl<'a> Reading<'a> {
+    /// Asks which kinds there are.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub(crate) async fn new(
+        api: &'a Api,
+        wanted: Wanted<'_>,
+        progress: &'a dyn Fn(&str, usize),
+    ) -> Result<Self, ReadError> {
+        let Wanted { scope, selector, kinds, page } = wanted;
+        let resources = Discovery { api, more: kinds }.resources().await?;
+        Ok(Self {
+            api,
+            scope,
+            selector,
+            page,
+            resources,
+            progress,
+            forbidden: Vec::new(),
+            is_namespace_missing: false,
+        })
+    }
+
+    /// What may not be listed, as far as it was tried.
+    pub(crate) fn forbidden(&self) -> &[Forbidden] {
+        &self.forbidden
+    }
+
+    /// Whether the namespace is known not to be there.
+    pub(crate) const fn is_namespace_missing(&self) -> bool {
+        self.is_namespace_missing
+    }
+
+    /// Whether any kind of workloads may be listed, once it was tried.
+    pub(crate) fn may_list_workloads(&self) -> bool {
+        let count = self.resources.iter().filter(|it| it.aspect == Aspect::Workload).count();
+        self.forbidden.iter().filter(|it| it.aspect == Aspect::Workload).count() < count
+    }
+
+    /// Everything around pods, but for the topics that nobody needs.
+    ///
+    /// # Errors
+    /// When a list can't be read to its end.
+    pub(crate) async fn surroundings(
+        &mut self,
+        is_needed: impl Fn(Topic) -> bool,
+        mut take: impl FnMut(Read<'_>),
+    ) -> Result<(), ReadError> {
+        for resource in self.resources.clone() {
+            if !matches!(resource.aspect, Aspect::Around(topic) if is_needed(topic)) {
+                continue;
+            }
+            let mut take = |object| take(Read { resource: &resource, object });
+            let listed = match &self.scope {
+                Scope::Namespaces(names) if resource.is_namespaces() => {
+                    self.named(&resource, names, &mut take).await?
+                }
+                // Gateways and their routes can be in other namespaces.
+                Scope::Namespaces(_) if resource.is_namespaced && resource.is_cluster_wide => {
+                    match self.list(&resource, &Scope::All, None, &mut take).await? {
+                        Listed::Forbidden => {
+                            self.list(&resource, &self.scope, None, &mut take).await?
+                        }
+                        listed => listed,
+                    }
+                }
+                scope => self.list(&resource, scope, None, &mut take).await?,
+            };
+            self.is_namespace_missing |= resource.is_namespaces() && listed == Listed::Absent;
+            self.note(&resource, listed);
+        }
+        Ok(())
+    }
+
+    /// Workloads other than pods. Those that belong to others are told to `owners` and left out.
+    ///
+    /// # Errors
+    /// When a list can't be read to its end.
+    pub(crate) async fn workloads(
+        &mut self,
+        owners: &mut Owners,
+        mut take: impl FnMut(Read<'_>),
+    ) -> Result<(), ReadError> {
+        let workloads: Vec<_> =
+            self.resources.iter().filter(|it| it.aspect == Aspect::Workload).cloned().collect();
+        for resource in &workloads {
+            owners.knows(resource);
+        }
+        for resource in workloads {
+            // Sets of pods that belong to Deployments may have other labels than those.
+            let is_owned_often = resource.makes_pods_for_others();
+            let selected = self.selected(&resource, is_owned_often).await?;
+            let labels = if is_owned_often { None } else { self.selector.clone() };
+            let here = self.scope.clone();
+            let listed = self
+                .list(&resource, &here, labels.as_deref(), &mut |object| {
+                    let is_selected =
+                        selected.as_ref().is_none_or(|it| it.contains(&name_of(&object)));
+                    if !owners.learn(&resource, &object) && is_selected {
+                        take(Read { resource: &resource, object });
+                    }
+                })
+                .await?;
+            self.note(&resource, listed);
+        }
+        Ok(())
+    }
+
+    /// All pods: with whether the labels that were asked for are theirs.
+    ///
+    /// # Errors
+    /// When the list can't be read to its end.
+    pub(crate) async fn pods(
+        &mut self,
+        mut take: impl FnMut(Read<'_>, Selected),
+    ) -> Result<(), ReadError> {
+        let pods = Resource::pods();
+        let selected = self.selected(&pods, true).await?;
+        let here = self.scope.clone();
+        let listed = self
+            .list(&pods, &here, None, &mut |object| {
+                let is_selected = selected.as_ref().is_none_or(|it| it.contains(&name_of(&object)));
+                let selected = if is_selected { Selected::Yes } else { Selected::No };
+                take(Read { resource: &pods, object }, selected);
+            })
+            .await?;
+        self.note(&pods, listed);
+        Ok(())
+    }
+
+    /// The names of the objects with the labels that were asked for; `None` where none were, or where it does not
+    /// matter.
+    async fn selected(
+        &self,
+        resource: &Resource,
+        matters: bool,
+    ) -> Result<Option<HashSet<String>>, ReadError> {
+        let Some(labels) = self.selector.clone().filter(|_| matters) else { return Ok(None) };
+        let mut found = HashSet::new();
+        let mut take = |object: Value| {
+            found.insert(name_of(&object));
+        };
+        self.list(resource, &self.scope, Some(&labels), &mut take).await?;
+        Ok(Some(found))
+    }
+
+    /// One list, or one for each namespace.
+    async fn list(
+        &self,
+        resource: &Resource,
+        scope: &Scope,
+        labels: Option<&str>,
+        take: &mut dyn FnMut(Value),
+    ) -> Result<Listed, ReadError> {
+        let what = resource.title();
+        let told = |count| (self.progress)(&what, count);
+        let mut all = Listed::All;
+        for path in resource.paths(scope) {
+            let labels = labels.unwrap_or_default();
+            let pages = Pages { api: self.api, path, labels, size: self.page };
+            let listed = pages.read(take, &told).await;
+            match listed.map_err(|error| ReadError { what: what.clone(), error })? {
+                Listed::All => {}
+                listed => all = listed,
+            }
+        }
+        Ok(all)
+    }
+
+    /// Single objects, by their names.
+    async fn named(
+        &self,
+        resource: &Resource,
+        names: &[String],
+        take: &mut dyn FnMut(Value),
+    ) -> Result<Listed, ReadError> {
+        let mut all = Listed::All;
+        for path in resource.paths(&Scope::All) {
+            for name in names {
+                let read = pages::one(self.api, &path, name).await;
+                let what = || resource.title();
+                let (listed, object) = read.map_err(|error| ReadError { what: what(), error })?;
+                object.into_iter().for_each(&mut *take);
+                all = if listed == Listed::All { all } else { listed };
+            }
+        }
+        Ok(all)
+    }
+
+    fn note(&mut self, resource: &Resource, listed: Listed) {
+        if listed == Listed::Forbidden {
+            let (resource, aspect) = (resource.title(), resource.aspect);
+            self.forbidden.push(Forbidden { resource, aspect });
+        }
+    }
+}
+
+/// Whether a pod has the labels that were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selected {
+    /// It has, or none were.
+    Yes,
+    /// It has not.
+    No,
+}
+
+/// Namespace and name.
+fn name_of(object: &Value) -> String {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    format!("{}/{}", text("/metadata/namespace"), text("/metadata/name"))
+}

@@ -1,0 +1,117 @@
+//! An object without what nobody looks at. Two thirds of an object of a cluster are its status and who manages
+//! which field of it; they are not even kept while a page is read.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, de};
+use serde_json::{Map, Value};
+
+/// An object with `status.phase` alone of its status, and without the fields below.
+#[derive(Debug, PartialEq)]
+pub(super) struct Trimmed(pub(super) Value);
+
+/// In `metadata`.
+const UNREAD: &[&str] = &["managedFields", "selfLink", "generation", "resourceVersion"];
+/// In `metadata.annotations`: the whole object once more.
+const UNREAD_ANNOTATIONS: &[&str] = &["kubectl.kubernetes.io/last-applied-configuration"];
+
+/// What of an object's members is read.
+#[derive(Clone, Copy)]
+enum Part {
+    Object,
+    Metadata,
+    Annotations,
+    Status,
+}
+
+impl<'de> Deserialize<'de> for Trimmed {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Part::Object.deserialize(reader).map(Self)
+    }
+}
+
+impl Part {
+    /// The part that a member is; `None` where it is read as it is.
+    fn of(self, key: &str) -> Option<Self> {
+        match (self, key) {
+            (Self::Object, "metadata") => Some(Self::Metadata),
+            (Self::Object, "status") => Some(Self::Status),
+            (Self::Metadata, "annotations") => Some(Self::Annotations),
+            _ => None,
+        }
+    }
+
+    fn drops(self, key: &str) -> bool {
+        match self {
+            Self::Object => false,
+            Self::Metadata => UNREAD.contains(&key),
+            Self::Annotations => UNREAD_ANNOTATIONS.contains(&key),
+            Self::Status => key != "phase",
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Part {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of Kubernetes")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = members.next_key::<String>()? {
+            if self.drops(&key) {
+                members.next_value::<IgnoredAny>()?;
+            } else if let Some(part) = self.of(&key) {
+                map.insert(key, members.next_value_seed(part)?);
+            } else {
+                map.insert(key, members.next_value()?);
+            }
+        }
+        Ok(Value::Object(map))
+    }
+
+    // `null`, as Go writes what is empty.
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn status_and_managed_fields_are_gone_and_all_else_is_there() {
+        let text = json!({
+            "metadata": {"name": "a", "managedFields": [{"x": 1}], "annotations": {
+                "kubectl.kubernetes.io/last-applied-configuration": "{}", "prestop.dev/delay": "5s"}},
+            "spec": {"status": {"managedFields": 1}, "replicas": 3},
+            "status": {"phase": "Running", "podIP": "10.0.0.1"},
+        });
+        let Trimmed(object) = serde_json::from_str(&text.to_string()).unwrap();
+        assert_eq!(
+            object,
+            json!({
+                "metadata": {"name": "a", "annotations": {"prestop.dev/delay": "5s"}},
+                "spec": {"status": {"managedFields": 1}, "replicas": 3},
+                "status": {"phase": "Running"},
+            })
+        );
+        let Trimmed(odd) = serde_json::from_str(r#"{"metadata": null, "status": {}}"#).unwrap();
+        assert_eq!(odd, json!({"metadata": null, "status": {}}));
+        assert!(serde_json::from_str::<Trimmed>("[]").is_err());
+    }
+}

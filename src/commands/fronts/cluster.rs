@@ -1,0 +1,91 @@
+//! The workloads of a cluster, and what is in front of them.
+
+use anyhow::anyhow;
+use prestop_core::audit::Topic;
+use prestop_core::engine::template::objects_of_item;
+use prestop_core::fronts::{FrontTable, PodShape, Surroundings};
+use serde_json::json;
+
+use super::super::from_cluster::{self, Cluster, Progress};
+use super::Subject;
+use crate::cli::FrontsArguments;
+use crate::cluster::reading::{Aspect, Belongs, Owners, Read, Reading, Scope, Selected};
+
+/// Reads what the arguments name.
+///
+/// # Errors
+/// When the cluster can't be reached or read, or no workload of it may be.
+pub(super) fn read(
+    arguments: &FrontsArguments,
+) -> anyhow::Result<(Surroundings<'static>, Vec<Subject>)> {
+    let cluster = Cluster::connect(&arguments.from.choice())?;
+    let scope = cluster.scope(&arguments.from, arguments.namespace.as_deref());
+    let progress = Progress::new();
+    let told = |resource: &str, count| progress.show(resource, count);
+    let read = cluster.run(all(&cluster, arguments, &scope, &told));
+    drop(progress);
+    read
+}
+
+async fn all(
+    cluster: &Cluster,
+    arguments: &FrontsArguments,
+    scope: &Scope,
+    told: &dyn Fn(&str, usize),
+) -> anyhow::Result<(Surroundings<'static>, Vec<Subject>)> {
+    let name = &cluster.name;
+    let wanted = from_cluster::wanted(scope.clone(), &arguments.from, &arguments.kinds);
+    let failed = |error| anyhow!("{name}: {error}");
+    let mut reading = Reading::new(&cluster.api, wanted, told).await.map_err(failed)?;
+    let mut around = Surroundings::new(FrontTable::built_in(), "default");
+    let is_front = |topic| matches!(topic, Topic::Services | Topic::Routes);
+    let surroundings = reading.surroundings(is_front, |Read { resource, object }| {
+        around.add(&resource.api_version(), &resource.kind, &object);
+    });
+    surroundings.await.map_err(failed)?;
+    let mut owners = Owners::default();
+    let mut subjects = Vec::new();
+    let workloads =
+        reading.workloads(&mut owners, |read| subjects.extend(subject(&read, arguments)));
+    workloads.await.map_err(failed)?;
+    if !reading.may_list_workloads() {
+        return Err(from_cluster::nothing_to_read(name, scope));
+    }
+    let pods = reading.pods(|read, selected| {
+        if !from_cluster::is_running(&read.object) {
+            return;
+        }
+        let owner = owners.of_pod(&read.object, |_| true);
+        if selected == Selected::Yes && owner == Belongs::ToNobody {
+            let namespace = read.object.pointer("/metadata/namespace").and_then(|it| it.as_str());
+            subjects.push(Subject {
+                place: None,
+                kind: "Pod".to_owned(),
+                name: from_cluster::name_of(&read.object).to_owned(),
+                pod: PodShape::of_value(&read.object, namespace.unwrap_or_default()),
+            });
+        }
+    });
+    pods.await.map_err(failed)?;
+    from_cluster::tell_forbidden(reading.forbidden(), scope, |forbidden| match forbidden.aspect {
+        Aspect::Workload | Aspect::Pods => "they are left out",
+        Aspect::Around(_) => "fronts that they show are missing",
+    });
+    Ok((around, subjects))
+}
+
+/// A list's item has the kind of its list.
+fn subject(Read { resource, object }: &Read<'_>, arguments: &FrontsArguments) -> Option<Subject> {
+    let list = json!({
+        "apiVersion": resource.api_version(), "kind": format!("{}List", resource.kind),
+    });
+    let objects = objects_of_item(object, &list, "");
+    let workload = objects.first()?.workload(&arguments.kinds)?;
+    let pod = workload.pod_shape("default");
+    Some(Subject {
+        place: None,
+        kind: workload.kind.to_owned(),
+        name: workload.name.to_owned(),
+        pod,
+    })
+}
