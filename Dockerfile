@@ -5,15 +5,24 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /prestop
 COPY . .
+# Of the release's commit, for `prestop version`.
+ARG REVISION=""
+ARG SOURCE_DATE_EPOCH=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/prestop/target \
-    .ci/build-static /out/prestop
+    PRESTOP_REVISION="$REVISION" .ci/build-static /out/prestop
 
 FROM scratch
 ARG VERSION=0.1.0
+ARG REVISION=""
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="prestop" \
       org.opencontainers.image.description="Kubernetes preStop hooks, injected: rolling updates, drains and scale-downs that drop no request" \
-      org.opencontainers.image.source="https://github.com/prestop/prestop" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.url="${SOURCE}" \
+      org.opencontainers.image.documentation="${SOURCE}/tree/main/docs" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.vendor="The prestop authors" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY LICENSE /LICENSE

@@ -47,6 +47,10 @@ properties cases="100000":
 fuzz target *arguments:
     cargo +nightly fuzz run --features libfuzzer {{target}} {{arguments}}
 
+# Give the repository, its image and its chart to another owner: just set-owner acme/prestop
+set-owner repository *arguments:
+    release/set-owner {{repository}} {{arguments}}
+
 # The image as an archive in target/image, without a container engine; its binary in an empty root (as root).
 image:
     .ci/image

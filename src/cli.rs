@@ -6,10 +6,12 @@
 mod audit;
 mod cluster;
 mod hints;
+#[cfg(unix)]
 mod listen;
 mod manifests;
-#[cfg(feature = "rehearse")]
+#[cfg(all(feature = "rehearse", target_os = "linux"))]
 mod rehearse;
+mod version;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,14 +24,16 @@ use prestop_core::policy::KubernetesVersion;
 
 pub(crate) use self::audit::{AuditArguments, AuditForm, CertaintyBar, FailOn, SuggestForm};
 pub(crate) use self::cluster::{ClusterArguments, FromCluster};
+#[cfg(unix)]
 pub(crate) use self::listen::ListenAddress;
 pub(crate) use self::manifests::{ManifestArguments, UninjectArguments};
-#[cfg(feature = "rehearse")]
+#[cfg(all(feature = "rehearse", target_os = "linux"))]
 pub(crate) use self::rehearse::{RehearseArguments, RehearseForm};
+pub(crate) use self::version::VersionArguments;
 
 /// preStop hooks for Kubernetes, injected: rolling updates, drains and scale-downs drop no request.
 #[derive(Debug, Parser)]
-#[command(name = "prestop", version, max_term_width = 100)]
+#[command(name = "prestop", version = crate::version::Version::text(), max_term_width = 100)]
 #[command(
     after_help = "Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad input."
 )]
@@ -60,10 +64,10 @@ pub(crate) enum Command {
     /// Starts the command that follows -- as the replicas of a workload, in namespaces of its own, and
     /// plays a rolling update, a scale-down and a drain as Kubernetes would, once with the manifest as
     /// it is and once as prestop injects it. Counts the requests that were dropped.
-    #[cfg(feature = "rehearse")]
+    #[cfg(all(feature = "rehearse", target_os = "linux"))]
     Rehearse(RehearseArguments),
     /// What runs inside of a rehearsal's sandbox.
-    #[cfg(feature = "rehearse")]
+    #[cfg(all(feature = "rehearse", target_os = "linux"))]
     #[command(hide = true, name = "rehearse-sandbox")]
     RehearseSandbox,
     /// Serve the admission webhook.
@@ -71,6 +75,7 @@ pub(crate) enum Command {
     /// Reviews of pods over TLS, probes and metrics in plain HTTP. Without arguments it serves this
     /// machine only, with a certificate made in memory. No pod is ever refused; in doubt a pod stays
     /// as it is.
+    #[cfg(unix)]
     Serve(ServeArguments),
     /// Check an installation in the cluster of the current kubeconfig, or else of this pod: what works,
     /// what does not, and what to do about it.
@@ -103,8 +108,8 @@ pub(crate) enum Command {
     /// Print the manual page.
     #[cfg(feature = "manual")]
     Man,
-    /// Print the version.
-    Version,
+    /// Print the version of this program, and of the replicas in a cluster.
+    Version(VersionArguments),
 }
 
 impl FrontsArguments {
@@ -204,6 +209,7 @@ pub(crate) enum OutputForm {
 }
 
 /// What `prestop serve` is told.
+#[cfg(unix)]
 #[derive(Debug, Args)]
 // Flags are booleans; each is looked at in one place.
 #[allow(clippy::struct_excessive_bools)]

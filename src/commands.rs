@@ -14,9 +14,11 @@ mod fronts;
 mod inject;
 mod input;
 mod objects;
-#[cfg(feature = "rehearse")]
+#[cfg(all(feature = "rehearse", target_os = "linux"))]
 mod rehearse;
+#[cfg(unix)]
 mod serve;
+mod version;
 mod webhook;
 
 use std::fs;
@@ -38,6 +40,7 @@ enum Exit {
     /// `--check`, `check` or `audit` found something; `rehearse` dropped requests as injected.
     Found,
     /// A second signal ended the server.
+    #[cfg(unix)]
     AtOnce,
     /// Wrong usage: files that contradict the arguments, a configuration that can't be read.
     Usage,
@@ -46,7 +49,7 @@ enum Exit {
     /// No cluster can be reached, or nothing of prestop is in it.
     NoCluster,
     /// Ctrl-C, or a signal that means the same.
-    #[cfg(feature = "rehearse")]
+    #[cfg(all(feature = "rehearse", target_os = "linux"))]
     Interrupted,
 }
 
@@ -63,10 +66,11 @@ fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inject(arguments) => inject::run(&arguments),
         Command::Uninject(arguments) => inject::uninject(&arguments),
-        #[cfg(feature = "rehearse")]
+        #[cfg(all(feature = "rehearse", target_os = "linux"))]
         Command::Rehearse(arguments) => rehearse::run(&arguments),
-        #[cfg(feature = "rehearse")]
+        #[cfg(all(feature = "rehearse", target_os = "linux"))]
         Command::RehearseSandbox => rehearse::inner(),
+        #[cfg(unix)]
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Certificates(CertificatesCommand::Status(arguments)) => {
@@ -82,7 +86,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Completions { shell } => completions::completions(shell),
         #[cfg(feature = "manual")]
         Command::Man => completions::man(),
-        Command::Version => version(),
+        Command::Version(arguments) => version::run(&arguments),
     };
     let exit = match result {
         Ok(exit) => exit,
@@ -95,18 +99,14 @@ fn run(cli: Cli) -> ExitCode {
     };
     ExitCode::from(match exit {
         Exit::Done => 0,
-        Exit::Found | Exit::AtOnce => 1,
+        Exit::Found => 1,
+        #[cfg(unix)]
+        Exit::AtOnce => 1,
         Exit::Usage => 2,
         Exit::BadInput | Exit::NoCluster => 3,
-        #[cfg(feature = "rehearse")]
+        #[cfg(all(feature = "rehearse", target_os = "linux"))]
         Exit::Interrupted => 130,
     })
-}
-
-/// The same as `--version`.
-fn version() -> anyhow::Result<Exit> {
-    writeln!(io::stdout().lock(), "prestop {}", env!("CARGO_PKG_VERSION"))?;
-    Ok(Exit::Done)
 }
 
 /// A file that can't be opened, and what to do where its name tells it.

@@ -7,13 +7,18 @@
 //!
 //! - `cli`, `commands`: arguments, files, standard streams, exit codes
 //! - [`config`]: the configuration file, to a policy and the server's settings
+//! - [`version`]: what it was built from
 //! - [`webhook`]: the server, what it counts and logs
 //! - [`cluster`]: what prestop reads from the API server and writes to it
+
+// Where there is no server, its parts are not used.
+#![cfg_attr(not(unix), allow(dead_code))]
 
 mod cli;
 pub mod cluster;
 mod commands;
 pub mod config;
+pub mod version;
 pub mod webhook;
 
 pub use self::commands::main;

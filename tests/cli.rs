@@ -2,6 +2,7 @@
 
 mod audit;
 mod fronts;
+mod version;
 mod wrong;
 
 use std::fs;

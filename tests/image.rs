@@ -11,7 +11,8 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const NAME: &str = "ghcr.io/prestop/prestop:0.0.0-test";
+const NAME: &str = "registry.example/acme/prestop:0.0.0-test";
+const SOURCE: &str = "https://git.example/acme/prestop";
 const PROGRAM: &[u8] = b"#!/not/the/real/one\n";
 
 struct Archive {
@@ -29,6 +30,10 @@ fn archive(name: &str) -> Archive {
     let output = oci_archive(&[
         "--name",
         name,
+        "--build-arg",
+        &format!("SOURCE={SOURCE}"),
+        "--build-arg",
+        "REVISION=0123abc",
         "--file",
         &format!("/out/prestop={}", program.display()),
         "--out",
@@ -99,7 +104,11 @@ fn its_configuration_is_what_the_dockerfile_says() {
             "Labels": {
                 "org.opencontainers.image.title": "prestop",
                 "org.opencontainers.image.description": description,
-                "org.opencontainers.image.source": env!("CARGO_PKG_REPOSITORY"),
+                "org.opencontainers.image.source": SOURCE,
+                "org.opencontainers.image.url": SOURCE,
+                "org.opencontainers.image.documentation": format!("{SOURCE}/tree/main/docs"),
+                "org.opencontainers.image.revision": "0123abc",
+                "org.opencontainers.image.vendor": "The prestop authors",
                 "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
                 "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),
             },
@@ -126,13 +135,15 @@ fn its_configuration_is_what_the_dockerfile_says() {
         "{listed:?}"
     );
     assert_eq!(tar(&["-xOf", layers[1].to_str().unwrap()]).as_bytes(), PROGRAM);
-    let digests: Vec<_> = manifest["layers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|layer| layer["digest"].clone())
-        .collect();
+    // Compressed, as registries and scanners expect it; the configuration has the digests of what is in them.
+    let digests: Vec<_> = layers.iter().map(|layer| digest_of_content(layer)).collect();
     assert_eq!(image["rootfs"]["diff_ids"], json!(digests));
+    for layer in manifest["layers"].as_array().unwrap() {
+        assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
+    }
+    let annotations = &manifest["annotations"];
+    assert_eq!(annotations["org.opencontainers.image.description"], description);
+    assert_eq!(annotations["org.opencontainers.image.created"], "1970-01-01T00:00:00Z");
     // What `docker load` reads.
     let docker = &read(&folder.join("manifest.json"))[0];
     assert_eq!(docker["RepoTags"], json!([NAME]));
@@ -140,6 +151,54 @@ fn its_configuration_is_what_the_dockerfile_says() {
     for layer in docker["Layers"].as_array().unwrap() {
         assert!(folder.join(layer.as_str().unwrap()).exists());
     }
+}
+
+/// `sha256:` and that of the uncompressed file.
+fn digest_of_content(compressed: &Path) -> String {
+    let script = format!("gzip -dc '{}' | sha256sum", compressed.display());
+    let sum = Command::new("sh").args(["-c", &script]).output().unwrap();
+    format!("sha256:{}", String::from_utf8_lossy(&sum.stdout).split(' ').next().unwrap())
+}
+
+#[test]
+#[ignore = "needs Python 3; run: just test-tools"]
+fn several_architectures_are_an_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(file("amd64"), "for amd64").unwrap();
+    fs::write(file("arm64"), "for arm64").unwrap();
+    let (amd64, arm64) = (
+        format!("amd64:/out/prestop={}", file("amd64")),
+        format!("arm64:/out/prestop={}", file("arm64")),
+    );
+    let output = oci_archive(
+        &[
+            &[
+                "--name", NAME, "--arch", "amd64", "--arch", "arm64", "--file", &amd64, "--file",
+                &arm64,
+            ][..],
+            &["--out", &file("image.tar"), "--digest-file", &file("digest")],
+        ]
+        .concat(),
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let archive = Archive { file: folder.path().join("image.tar"), folder };
+    let folder = archive.unpacked();
+    let root = &read(&folder.join("index.json"))["manifests"][0];
+    assert_eq!(root["mediaType"], "application/vnd.oci.image.index.v1+json");
+    let digest = fs::read_to_string(folder.parent().unwrap().join("digest")).unwrap();
+    assert_eq!(root["digest"], digest.trim());
+    let index = read(&blob(&folder, root));
+    for (number, architecture) in ["amd64", "arm64"].into_iter().enumerate() {
+        let entry = &index["manifests"][number];
+        assert_eq!(entry["platform"], json!({"architecture": architecture, "os": "linux"}));
+        let manifest = read(&blob(&folder, entry));
+        assert_eq!(read(&blob(&folder, &manifest["config"]))["architecture"], architecture);
+        let program = blob(&folder, manifest["layers"].as_array().unwrap().last().unwrap());
+        assert_eq!(tar(&["-xzOf", program.to_str().unwrap()]), format!("for {architecture}"));
+    }
+    let title = &index["annotations"]["org.opencontainers.image.title"];
+    assert_eq!(title, "prestop");
 }
 
 #[test]
@@ -179,6 +238,10 @@ fn what_it_cannot_make_is_an_error() {
     for (arguments, told) in [
         (&["--name", "prestop"][..], "a tag is missing"),
         (&["--name", "prestop:1"], "where is /out/prestop? Say --file /out/prestop=FILE"),
+        (
+            &["--name", "prestop:1", "--arch", "mips"],
+            "--arch mips: one of amd64, arm64 is expected",
+        ),
         (&["--name", "prestop:1", "--file", "/out/prestop"], "NAME=VALUE is expected"),
         (&["--name", "prestop:1", "--file", "/out/prestop=/nowhere"], "/nowhere is not a file"),
         (&["--name", "prestop:1", "--dockerfile", &based], "is not FROM scratch"),

@@ -37,8 +37,9 @@ mod model;
 mod monitoring;
 mod properties;
 mod reading;
-#[cfg(feature = "rehearse")]
+#[cfg(all(feature = "rehearse", target_os = "linux"))]
 mod rehearse;
+mod release;
 mod reviews;
 mod rotation;
 mod serve;

@@ -80,6 +80,7 @@ fn counted(metrics: &Metrics) -> Vec<String> {
         !matches!(value.as_str(), "0" | "0.0")
             && !series.contains("_bucket{")
             && !series.contains("build_info")
+            && !series.starts_with("process_")
     };
     let values = values(metrics).into_iter().filter(is_shown);
     let shown = values.map(|(series, value)| format!("{series} {value}"));
@@ -298,10 +299,32 @@ fn reference() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap()
 }
 
+/// The names that dashboards for any program know.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_is_measured_when_it_is_asked_for() {
+    let metrics = metrics();
+    let read = |name: &str| values(&metrics)[name].parse::<f64>().unwrap();
+    let before = read("process_open_fds");
+    let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+    // Other tests of this process open and close some too.
+    assert!(read("process_open_fds") > before + 10.0);
+    drop(files);
+    let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let age = now - read("process_start_time_seconds");
+    assert!((-2.0..86_400.0).contains(&age), "{age} s old");
+    assert!(read("process_resident_memory_bytes") > 1_000_000.0);
+    assert!(read("process_virtual_memory_bytes") > read("process_resident_memory_bytes"));
+    assert!(read("process_max_fds") >= before);
+    assert!(read("process_threads") >= 1.0 && read("process_cpu_seconds_total") >= 0.0);
+    let text = metrics.encode(Format::OpenMetrics);
+    assert!(text.contains("# TYPE process_cpu_seconds counter\n"), "{text}");
+}
+
 #[test]
 fn the_reference_lists_what_is_exported() {
     let mut listed = BTreeMap::new();
-    for row in reference().lines().filter(|line| line.starts_with("| `prestop_")) {
+    for row in reference().lines().filter(|line| line.starts_with("| `pr")) {
         let cells: Vec<_> = row.split('|').map(str::trim).collect();
         let kind_and_labels = (cells[2].to_owned(), cells[3].to_owned());
         listed.insert(cells[1].trim_matches('`').to_owned(), kind_and_labels);
@@ -357,7 +380,9 @@ fn scrapers_get_the_format_that_they_ask_for() {
     assert!(!text.contains("# EOF"));
     assert!(text.contains("\n# TYPE prestop_shed_total counter\n"));
     let samples = |text: &str| -> Vec<String> {
-        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+        // Those of the process change meanwhile.
+        let is_kept = |line: &&str| !line.starts_with('#') && !line.starts_with("process_");
+        text.lines().filter(is_kept).map(str::to_owned).collect()
     };
     assert_eq!(samples(&open_metrics), samples(&text));
 }

@@ -233,6 +233,22 @@ impl Api {
         }
     }
 
+    /// What a pod answers to `GET path` on this port, by way of the API server.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or the pod does not answer.
+    pub async fn get_of_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+        path: &str,
+    ) -> Result<String, kube::Error> {
+        let pods = Collection::pods(namespace);
+        let path = format!("{}/{pod}:{port}/proxy{path}", pods.0);
+        self.ask(Request::get(path).body(Vec::new()).map_err(RequestError::BuildRequest)).await
+    }
+
     /// The objects with these labels, a selector as the API's queries have it.
     ///
     /// # Errors

@@ -7,6 +7,8 @@
 mod format;
 mod groups;
 mod namespaces;
+#[cfg(target_os = "linux")]
+mod process;
 mod profiles;
 mod series;
 
@@ -25,6 +27,7 @@ use self::groups::{
 use self::series::Labels;
 use crate::cluster::certificates::rotation::Change;
 use crate::cluster::certificates::store::Problem;
+use crate::version::Version;
 use crate::webhook::events::{Certificate, ConnectionEnd, HandshakeError, Reload, ReloadResult};
 
 pub use self::format::Format;
@@ -82,19 +85,26 @@ enum Answered {
 impl Metrics {
     /// All at zero. `profiles` are the names of profiles that are counted by name.
     pub fn new<'a>(by_namespace: ByNamespace, profiles: impl Iterator<Item = &'a str>) -> Self {
-        let mut registry = Registry::with_prefix("prestop");
+        let mut registry = Registry::default();
+        #[cfg(target_os = "linux")]
+        registry.register_collector(Box::new(process::ThisProcess));
+        let own = registry.sub_registry_with_prefix("prestop");
         let metrics = Self {
-            reviews: ReviewMetrics::new(&mut registry, by_namespace, profiles),
-            faults: FaultMetrics::new(&mut registry),
-            connections: ConnectionMetrics::new(&mut registry),
-            files: FileMetrics::new(&mut registry),
-            authority: AuthorityMetrics::new(&mut registry),
-            log_lines: LogMetrics::new(&mut registry),
+            reviews: ReviewMetrics::new(own, by_namespace, profiles),
+            faults: FaultMetrics::new(own),
+            connections: ConnectionMetrics::new(own),
+            files: FileMetrics::new(own),
+            authority: AuthorityMetrics::new(own),
+            log_lines: LogMetrics::new(own),
             registry: Registry::default(),
         };
-        let build = Family::<Labels<1>, Gauge>::default();
-        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        registry.register("build_info", "The version of this program; always 1", build);
+        let build = Family::<Labels<3>, Gauge>::default();
+        let Version { version, revision, date } = Version::this();
+        let known = |text: &'static Option<String>| text.as_deref().unwrap_or_default();
+        let labels =
+            [("version", version.as_str()), ("revision", known(revision)), ("date", known(date))];
+        build.get_or_create(&labels).set(1);
+        own.register("build_info", "The version of this program; always 1", build);
         metrics.authority_problem(None);
         Self { registry, ..metrics }
     }

@@ -138,7 +138,7 @@ fn every_wrong_usage_names_the_fix() {
     }
 }
 
-#[cfg(feature = "rehearse")]
+#[cfg(all(feature = "rehearse", target_os = "linux"))]
 #[test]
 fn a_rehearsal_says_where_manifest_and_command_go() {
     let home = folder(&[("x.yaml", DEPLOYMENT)]);

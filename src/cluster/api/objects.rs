@@ -143,8 +143,20 @@ pub(crate) struct PodSpec {
 #[serde(default)]
 pub(crate) struct Container {
     #[serde(deserialize_with = "null_is_default")]
+    pub image: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub ports: Vec<ContainerPort>,
+    #[serde(deserialize_with = "null_is_default")]
     pub args: Vec<String>,
     pub lifecycle: Option<Lifecycle>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ContainerPort {
+    #[serde(deserialize_with = "null_is_default")]
+    pub name: String,
+    pub container_port: u16,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -7,36 +7,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// The signals that end the program, taken over for the rest of its life.
 #[derive(Debug)]
 pub(super) struct Signals(Arc<Mutex<()>>);
 
 impl Signals {
-    /// Takes over SIGTERM, SIGINT and SIGHUP: the program ends with 128 and the signal's number.
+    /// Takes over SIGTERM, SIGINT and SIGHUP, on Windows Ctrl-C: the program ends with 128 and the signal's
+    /// number.
     ///
     /// # Errors
     /// When the system does not give them.
     pub(super) fn take() -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let guard = runtime.enter();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        let status = first()?;
         drop(guard);
         let busy = Arc::new(Mutex::new(()));
         let own = Arc::clone(&busy);
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            let kind = runtime.block_on(async {
-                tokio::select! {
-                    _ = terminate.recv() => SignalKind::terminate(),
-                    _ = interrupt.recv() => SignalKind::interrupt(),
-                    _ = hangup.recv() => SignalKind::hangup(),
-                }
-            });
+            let status = runtime.block_on(status);
             let _last = own.lock().unwrap_or_else(PoisonError::into_inner);
-            process::exit(kind.as_raw_value().saturating_add(128));
+            process::exit(status);
         })?;
         Ok(Self(busy))
     }
@@ -45,4 +37,32 @@ impl Signals {
     pub(super) fn hold(&self) -> MutexGuard<'_, ()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The exit status for the first signal that comes, from now on.
+#[cfg(unix)]
+fn first() -> io::Result<impl Future<Output = i32>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        let kind = tokio::select! {
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
+            _ = hangup.recv() => SignalKind::hangup(),
+        };
+        kind.as_raw_value().saturating_add(128)
+    })
+}
+
+/// The exit status for Ctrl-C, from now on: that of SIGINT elsewhere.
+#[cfg(windows)]
+fn first() -> io::Result<impl Future<Output = i32>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+        130
+    })
 }

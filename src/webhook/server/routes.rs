@@ -22,6 +22,7 @@ use super::body::{BodyError, BodyMemory, BodyReader, ReadBody};
 use super::connections::Connections;
 use super::deadline::{Alarms, time_for_body};
 use super::readiness::Readiness;
+use crate::version::Version;
 use crate::webhook::metrics::{Format, Metrics};
 use crate::webhook::settings::Limits;
 use crate::webhook::telemetry;
@@ -216,7 +217,10 @@ async fn metrics(
 }
 
 async fn version() -> Response {
-    json(concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}\n").as_bytes().to_vec())
+    // There is nothing in it that could not be written.
+    let mut text = serde_json::to_vec(Version::this()).unwrap_or_default();
+    text.push(b'\n');
+    json(text)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

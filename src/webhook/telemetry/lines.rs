@@ -73,10 +73,13 @@ enum Order {
 
 impl<S: AsFd> Lines<S> {
     pub(super) const fn to(sink: S) -> Self {
-        let waiting = Waiting { order: Order::AtOnce, lines: Vec::new(), dropped: 0 };
-        let (come, enough) = (Notify::const_new(), Notify::const_new());
-        let failed = AtomicU64::new(0);
-        Self { sink, waiting: Mutex::new(waiting), failed, come, enough }
+        Self {
+            sink,
+            waiting: Mutex::new(Waiting { order: Order::AtOnce, lines: Vec::new(), dropped: 0 }),
+            failed: AtomicU64::new(0),
+            come: Notify::const_new(),
+            enough: Notify::const_new(),
+        }
     }
 
     /// One line, or several.

@@ -106,9 +106,9 @@ fn pod_specs(objects: &[Value]) -> Vec<&Value> {
 fn the_registry_and_the_secrets_of_all_charts_are_used() {
     let tools = Tools::find();
     for (registry, repository, image) in [
-        ("mirror.example", "ghcr.io/prestop/prestop", "mirror.example/prestop/prestop:0.1.0"),
+        ("mirror.example", "registry.example/acme/prestop", "mirror.example/acme/prestop:0.1.0"),
         ("mirror.example:5000/hub/", "localhost/prestop", "mirror.example:5000/hub/prestop:0.1.0"),
-        ("mirror.example", "prestop/prestop", "mirror.example/prestop/prestop:0.1.0"),
+        ("mirror.example", "acme/prestop", "mirror.example/acme/prestop:0.1.0"),
         ("mirror.example", "prestop", "mirror.example/prestop:0.1.0"),
         ("", "registry.example:5000/prestop", "registry.example:5000/prestop:0.1.0"),
     ] {

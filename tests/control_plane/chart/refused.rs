@@ -100,7 +100,9 @@ fn the_chart_can_be_a_part_of_another_one() {
     let objects = documents(&text(&rendered.stdout));
     let container =
         &object(&objects, "Deployment", "prestop")["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(container["image"], "mirror.example/prestop/prestop:0.1.0");
+    let repository = env!("CARGO_PKG_REPOSITORY").trim_start_matches("https://github.com/");
+    let image = format!("mirror.example/{}:0.1.0", repository.to_lowercase());
+    assert_eq!(container["image"], image);
     assert!(container["livenessProbe"].is_null() && container["readinessProbe"].is_object());
     let refused = render("prestop: {rbac: {create: null}}\n");
     assert!(text(&refused.stderr).contains("rbac.create is null, and prestop can't be installed"));

@@ -31,6 +31,7 @@ pub(crate) fn fires(samples: &[f64]) -> bool {
     for sample in samples {
         write!(values, " {sample}").unwrap();
     }
+    let repository = env!("CARGO_PKG_REPOSITORY");
     let test = format!(
         "rule_files: [alerts.yaml]
 evaluation_interval: 30s
@@ -52,7 +53,7 @@ tests:
               summary: Pods are created without hooks
               description: >-
                 API servers call prestop and get no usable answer; failurePolicy Ignore lets the pods through without hooks.
-              runbook_url: https://github.com/prestop/prestop/blob/main/docs/operations.md#prestopfailsopen
+              runbook_url: {repository}/blob/main/docs/operations.md#prestopfailsopen
 "
     );
     fs::write(folder.path().join("test.yaml"), test).unwrap();

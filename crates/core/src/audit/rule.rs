@@ -41,7 +41,7 @@ pub enum Certainty {
 }
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $name:ident = $id:literal, $severity:ident, $sentence:literal, $advice:literal, $source:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, $severity:ident, $sentence:literal, $advice:literal, $source:expr;)*) => {
         /// A rule.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Rule {
@@ -254,12 +254,12 @@ rules! {
     IgnoreNotUsable = "ignore-not-usable", Warning,
         "The annotation audit.prestop.dev/ignore names a rule that does not exist or gives no reason: it ignores nothing.",
         "Write rules with reasons: audit.prestop.dev/ignore: '{\"single-replica\": \"leader election\"}'.",
-        "https://github.com/prestop/prestop/blob/main/docs/audit.md#ignoring-findings";
+        concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/audit.md#ignoring-findings");
     /// An ignore without a finding.
     IgnoreStale = "ignore-stale", Info,
         "The annotation audit.prestop.dev/ignore ignores a finding that is not there.",
         "Remove the rule from the annotation.",
-        "https://github.com/prestop/prestop/blob/main/docs/audit.md#ignoring-findings";
+        concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/audit.md#ignoring-findings");
 }
 
 impl Rule {
