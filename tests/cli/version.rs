@@ -108,7 +108,7 @@ fn cluster() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
-        listener.incoming().flatten().for_each(|client| drop(thread::spawn(|| serve(client))))
+        listener.incoming().flatten().for_each(|client| drop(thread::spawn(|| serve(client))));
     });
     port
 }
