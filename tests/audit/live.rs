@@ -28,6 +28,7 @@ pub(super) fn found(running: &Running) -> Vec<Finding> {
             "Namespace" => Topic::Namespaces,
             "Service" => Topic::Services,
             "PodDisruptionBudget" => Topic::Budgets,
+            "Node" | "NodePool" => Topic::Nodes,
             _ => Topic::Autoscalers,
         };
         if !running.unread.contains(&topic) {
@@ -294,4 +295,50 @@ fn in_a_cluster_no_service_means_no_requests() {
     apply(&mut objects, &[(web("/lifecycle"), json!({}))]);
     assert_eq!(ids(&findings(&objects, &policy())), ["stops-at-once"]);
     assert_eq!(found(&running(objects, Vec::new())), []);
+}
+
+/// Spot nodes, kubelets and the limits of node pools are read where they are, and not guessed.
+#[test]
+fn nodes_decide_about_nodes() {
+    let node = |labels: Value, kubelet: &str| {
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a", "labels": labels},
+            "status": {"nodeInfo": {"kubeletVersion": kubelet}}})
+    };
+    let pool = |values: &[&str], grace: &str| {
+        let requirement =
+            json!({"key": "karpenter.sh/capacity-type", "operator": "In", "values": values});
+        json!({"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": {"name": "default"},
+            "spec": {"template": {"spec": {
+                "requirements": [requirement], "terminationGracePeriod": grace}}}})
+    };
+    let said = |changes: &[(String, Value)], nodes: Vec<Value>, unread: &[Topic]| {
+        let mut objects = good();
+        apply(&mut objects, changes);
+        objects.extend(nodes);
+        let found =
+            found(&Running { objects, pods: Vec::new(), unread: unread.iter().copied().collect() });
+        let found = found.into_iter();
+        found.map(|it| format!("{} {}", it.rule.text().id, it.certainty)).collect::<Vec<_>>()
+    };
+    let none = Vec::<String>::new();
+    let tolerates = [
+        (pod("/terminationGracePeriodSeconds"), json!(150)),
+        (pod("/tolerations"), json!([{"key": "karpenter.sh/capacity-type", "value": "spot"}])),
+    ];
+    let spot = node(json!({"karpenter.sh/capacity-type": "spot"}), "v1.37.0");
+    let plain = || node(json!({}), "v1.37.0");
+    assert_eq!(said(&tolerates, vec![plain()], &[]), none);
+    assert_eq!(said(&tolerates, vec![plain()], &[Topic::Nodes]), ["spot-window possible"]);
+    assert_eq!(said(&tolerates, vec![spot], &[]), ["spot-window likely"]);
+    assert_eq!(said(&tolerates, vec![pool(&["on-demand"], "10m")], &[]), none);
+    let both = vec![pool(&["on-demand", "spot"], "10m")];
+    assert_eq!(said(&tolerates, both, &[]), ["spot-window likely"]);
+    let grace = [(pod("/terminationGracePeriodSeconds"), json!(400))];
+    assert_eq!(said(&grace, vec![pool(&[], "5m")], &[]), ["grace-above-limit likely"]);
+    assert_eq!(said(&grace, vec![pool(&[], "10m"), pool(&[], "never")], &[]), none);
+    let exec = [(web("/readinessProbe"), json!({"exec": {"command": ["true"]}}))];
+    let old = || node(json!({}), "v1.35.2-eks-1");
+    assert_eq!(said(&exec, vec![old(), plain()], &[]), ["exec-readiness-frozen likely"]);
+    assert_eq!(said(&exec, vec![plain()], &[]), none);
+    assert_eq!(said(&exec, vec![old()], &[Topic::Nodes]), none, "the API server is newer");
 }

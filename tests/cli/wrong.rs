@@ -63,7 +63,7 @@ fn every_wrong_usage_names_the_fix() {
         ("inject -R .", USAGE, "folders are searched with all folders in them"),
         ("inject --recursive .", USAGE, "leave it out"),
         ("inject -k .", USAGE, "kustomize build FOLDER | prestop inject -"),
-        ("inject --context kind", USAGE, "kubectl get deployments -o yaml | prestop inject"),
+        ("inject --context kind", USAGE, "name files or folders, or - for standard input"),
         ("inject -A", USAGE, "kubectl get deployments -o yaml"),
         ("inject --write x.yaml", USAGE, "--in-place"),
         ("inject --json x.yaml", USAGE, "it is -o"),

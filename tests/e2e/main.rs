@@ -18,6 +18,7 @@
     clippy::needless_pass_by_value
 )]
 
+mod audit;
 mod certificates;
 mod cluster;
 mod creation;

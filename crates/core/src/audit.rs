@@ -8,6 +8,7 @@
 //! - `subject`: a workload with everything that is known about it
 //! - `containers`, `delays`, `sidecars`, `pods`, `rollouts`: the conditions of the rules
 //! - `live`: running pods, which may differ from their template
+//! - `nodes`: nodes of a cluster
 //! - `doubt`: how certain findings are where something could not be read
 //! - `mend`: the annotations that mend a finding, found by trying them
 
@@ -16,6 +17,7 @@ mod delays;
 mod doubt;
 mod live;
 mod mend;
+mod nodes;
 mod pods;
 mod rollouts;
 mod sidecars;

@@ -34,8 +34,9 @@ pub(crate) struct Resource {
 type BuiltIn = (&'static str, &'static str, &'static str, &'static str, Aspect);
 
 /// Every API server has these. The order is that in which they are read.
-const BUILT_IN: [BuiltIn; 12] = [
+const BUILT_IN: [BuiltIn; 13] = [
     ("", "v1", "Namespace", "namespaces", Aspect::Around(Topic::Namespaces)),
+    ("", "v1", "Node", "nodes", Aspect::Around(Topic::Nodes)),
     ("", "v1", "Service", "services", Aspect::Around(Topic::Services)),
     ("networking.k8s.io", "v1", "IngressClass", "ingressclasses", Aspect::Around(Topic::Routes)),
     ("networking.k8s.io", "v1", "Ingress", "ingresses", Aspect::Around(Topic::Routes)),
@@ -56,7 +57,7 @@ const BUILT_IN: [BuiltIn; 12] = [
 ];
 
 /// Groups and kinds that some clusters have.
-const OPTIONAL: [(&str, &str, Aspect); 13] = [
+const OPTIONAL: [(&str, &str, Aspect); 14] = [
     ("argoproj.io", "Rollout", Aspect::Workload),
     ("apps.kruise.io", "CloneSet", Aspect::Workload),
     ("apps.kruise.io", "StatefulSet", Aspect::Workload),
@@ -69,6 +70,7 @@ const OPTIONAL: [(&str, &str, Aspect); 13] = [
     ("gateway.networking.k8s.io", "TLSRoute", Aspect::Around(Topic::Routes)),
     ("gateway.networking.k8s.io", "TCPRoute", Aspect::Around(Topic::Routes)),
     ("gateway.networking.k8s.io", "UDPRoute", Aspect::Around(Topic::Routes)),
+    ("karpenter.sh", "NodePool", Aspect::Around(Topic::Nodes)),
     ("keda.sh", "ScaledObject", Aspect::Around(Topic::Autoscalers)),
 ];
 /// A kind of the AWS Load Balancer Controller.
@@ -103,7 +105,7 @@ impl Resource {
             version: version.to_owned(),
             kind: kind.to_owned(),
             plural: plural.to_owned(),
-            is_namespaced: !matches!(kind, "Namespace" | "IngressClass"),
+            is_namespaced: !matches!(kind, "Namespace" | "Node" | "IngressClass"),
             is_cluster_wide: false,
             aspect,
         })

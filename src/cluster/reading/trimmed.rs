@@ -7,10 +7,12 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::{Map, Value};
 
-/// An object with `status.phase` alone of its status, and without the fields below.
+/// An object without most of its status and the fields below.
 #[derive(Debug, PartialEq)]
 pub(super) struct Trimmed(pub(super) Value);
 
+/// Of `status`: what a pod is doing, and which kubelet a node has.
+const READ_OF_STATUS: &[&str] = &["phase", "nodeInfo"];
 /// In `metadata`.
 const UNREAD: &[&str] = &["managedFields", "selfLink", "generation", "resourceVersion"];
 /// In `metadata.annotations`: the whole object once more.
@@ -47,7 +49,7 @@ impl Part {
             Self::Object => false,
             Self::Metadata => UNREAD.contains(&key),
             Self::Annotations => UNREAD_ANNOTATIONS.contains(&key),
-            Self::Status => key != "phase",
+            Self::Status => !READ_OF_STATUS.contains(&key),
         }
     }
 }

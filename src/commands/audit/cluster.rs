@@ -132,6 +132,7 @@ fn consequence(forbidden: &Forbidden) -> &'static str {
         Aspect::Around(Topic::Services) => "findings about requests are less certain",
         Aspect::Around(Topic::Routes) => "findings about delays are less certain",
         Aspect::Around(Topic::Budgets) => "findings about drains are less certain",
+        Aspect::Around(Topic::Nodes) => "findings about nodes are less certain",
         Aspect::Around(Topic::Autoscalers) => "findings about numbers of pods are less certain",
         Aspect::Around(Topic::Namespaces) => {
             "findings that a label of the namespace mends are less certain"

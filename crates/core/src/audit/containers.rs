@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::objects::Topic;
 use super::subject::{Subject, text};
 use super::{Certainty, Finding, Mend, Rule};
 use crate::engine::pod::{Container, Probe};
@@ -188,7 +189,13 @@ impl One<'_> {
     }
 
     fn exec_readiness(&self) -> Option<Finding> {
-        let is_affected = self.subject.policy.kubernetes_version == Some(WITH_FROZEN_READINESS);
+        let Subject { setting, policy, .. } = self.subject;
+        // Kubelets are up to three versions older than their API server.
+        let is_affected = if setting.has_all(Topic::Nodes) {
+            setting.nodes.has_kubelet(WITH_FROZEN_READINESS)
+        } else {
+            policy.kubernetes_version == Some(WITH_FROZEN_READINESS)
+        };
         let field = "/readinessProbe/exec";
         let probes = self.value(field).is_some_and(Value::is_object);
         (is_affected && probes).then(|| {

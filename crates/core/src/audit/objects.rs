@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::nodes::Nodes;
+
 /// Objects around workloads, beside what is in front of them. They may be added in any order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Setting {
@@ -15,6 +17,7 @@ pub struct Setting {
     pub(super) namespaces: HashMap<String, Vec<(String, String)>>,
     /// Namespaces that have a Service in the input.
     pub(super) with_services: HashSet<String>,
+    pub(super) nodes: Nodes,
     extent: Extent,
 }
 
@@ -43,6 +46,8 @@ pub enum Topic {
     Namespaces,
     /// How admission made pods.
     Pods,
+    /// On what pods run: nodes and pools of them.
+    Nodes,
 }
 
 /// A `PodDisruptionBudget`.
@@ -118,6 +123,8 @@ impl Setting {
                 let min = object.pointer("/spec/minReplicaCount").and_then(Value::as_i64);
                 self.add_autoscaler(object, namespace, min.unwrap_or(0));
             }
+            ("", "Node") => self.nodes.add_node(object),
+            ("karpenter.sh", "NodePool") => self.nodes.add_pool(object, &name),
             _ => {}
         }
     }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::nodes::SPOT;
+use super::objects::Topic;
 use super::subject::Subject;
 use super::{Certainty, Finding, Rule};
 use crate::fronts::Front;
@@ -23,14 +25,6 @@ const ENDPOINT_GROUPS: [&str; 3] = ["gke-neg", "gke-ingress", "gke-gateway"];
 /// The readiness gate of these, and how long it takes until a new pod is healthy there.
 const NEG_GATE: &str = "cloud.google.com/load-balancer-neg-ready";
 const NEG_SECONDS: i64 = 60;
-/// Labels of spot nodes, the value, and the seconds between notice and end.
-const SPOT: [(&str, &str, i64); 5] = [
-    ("cloud.google.com/gke-spot", "true", 15),
-    ("cloud.google.com/gke-preemptible", "true", 15),
-    ("kubernetes.azure.com/scalesetpriority", "spot", 30),
-    ("karpenter.sh/capacity-type", "spot", 120),
-    ("eks.amazonaws.com/capacityType", "SPOT", 120),
-];
 const GRACE: &str = "/spec/terminationGracePeriodSeconds";
 
 pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
@@ -55,10 +49,16 @@ fn grace_zero(subject: &Subject<'_>) -> Option<Finding> {
 
 fn grace_above_limit(subject: &Subject<'_>) -> Option<Finding> {
     let grace = subject.grace_seconds();
-    let detail = format!("{grace}s");
+    let pool = subject.setting.nodes.pool_grace().filter(|(limit, _)| grace > *limit);
+    let (certainty, detail) = match pool {
+        Some((limit, name)) => {
+            (Certainty::Likely, format!("{grace}s; NodePool {name} of Karpenter leaves {limit}s"))
+        }
+        None => (Certainty::Possible, format!("{grace}s")),
+    };
     let pointer = subject.in_pod(GRACE);
-    (grace > AUTOSCALER_LIMIT_SECONDS)
-        .then(|| Subject::finding(Rule::GraceAboveLimit, Certainty::Possible, pointer, detail))
+    (pool.is_some() || grace > AUTOSCALER_LIMIT_SECONDS)
+        .then(|| Subject::finding(Rule::GraceAboveLimit, certainty, pointer, detail))
 }
 
 fn not_ready_checked(subject: &Subject<'_>) -> Option<Finding> {
@@ -150,10 +150,14 @@ fn spot_window(subject: &Subject<'_>) -> Option<Finding> {
                 && toleration.get("value").is_none_or(|it| is(value, it))
         });
         let grace = subject.grace_seconds();
-        if grace <= *window || !(is_selected || is_tolerated) {
+        let is_there = subject.setting.nodes.has_spot(key);
+        // A toleration matters only where there are such nodes.
+        let may_be_there = is_there || !subject.setting.has_all(Topic::Nodes);
+        if grace <= *window || !(is_selected || (is_tolerated && may_be_there)) {
             return None;
         }
-        let certainty = if is_selected { Certainty::Likely } else { Certainty::Possible };
+        let is_likely = is_selected || is_there;
+        let certainty = if is_likely { Certainty::Likely } else { Certainty::Possible };
         let detail = format!("{key}: {window}s; the grace period is {grace}s");
         let field = if is_selected { "/spec/nodeSelector" } else { "/spec/tolerations" };
         Some(Subject::finding(Rule::SpotWindow, certainty, subject.in_pod(field), detail))

@@ -147,8 +147,8 @@ rules! {
         "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced";
     /// More than node drains allow.
     GraceAboveLimit = "grace-above-limit", Warning,
-        "The cluster autoscaler cuts grace periods to 10 minutes by default when it removes a node.",
-        "Shorten the grace period, or raise --max-graceful-termination-sec of the autoscaler.",
+        "Longer grace periods are cut when a node is removed: by the cluster autoscaler to 10 minutes by default, by Karpenter to terminationGracePeriod of its NodePool.",
+        "Shorten the grace period, or raise --max-graceful-termination-sec of the autoscaler or terminationGracePeriod of the NodePool.",
         "https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md";
     /// Spot nodes give less notice.
     SpotWindow = "spot-window", Warning,

@@ -1,0 +1,181 @@
+//! `prestop audit --cluster` in a real cluster: known faults, all of them found and nothing else.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, wait_until};
+use super::installation;
+use super::workloads::{DISTROLESS, Server, WORKLOAD, content, template};
+
+/// A workload with one fault; its name is that of the rule.
+struct Fault {
+    rule: &'static str,
+    kind: &'static str,
+    template: Value,
+    /// Fields of the workload's spec.
+    spec: Value,
+    /// The spec of its budget, but for the selector; null is none.
+    budget: Value,
+}
+
+/// Workload and rule of the findings that are no mere information.
+fn found(namespace: &str) -> BTreeSet<(String, String)> {
+    let arguments = ["audit", "--cluster", "--namespace", namespace, "--output", "json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_prestop")).args(arguments).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{told}"));
+    assert_eq!(told, "", "nothing is left out");
+    let mut found = BTreeSet::new();
+    for item in report["items"].as_array().unwrap() {
+        for finding in item["findings"].as_array().unwrap() {
+            if finding["severity"] != "info" {
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                found.insert((text(&item["name"]), text(&finding["rule"])));
+            }
+        }
+    }
+    found
+}
+
+fn faults() -> Vec<Fault> {
+    let sleep = json!({"preStop": {"sleep": {"seconds": 15}}});
+    let naive = |lifecycle: &Value| template(Server::Naive, lifecycle);
+    let nginx = |lifecycle: &Value| template(Server::Nginx115, lifecycle);
+    let quit = json!({"preStop": {"exec": {"command": ["/usr/sbin/nginx", "-s", "quit"]}}});
+    let mut distroless = naive(&json!({"preStop": {"exec": {"command": ["sleep", "15"]}}}));
+    distroless["spec"]["containers"][0]["image"] = json!(DISTROLESS);
+    let mut unchecked = naive(&sleep);
+    unchecked["spec"]["containers"][0].as_object_mut().unwrap().shift_remove("readinessProbe");
+    let fault = |rule, template| Fault {
+        rule,
+        kind: "Deployment",
+        template,
+        spec: json!({"replicas": 2, "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}}),
+        budget: json!({"maxUnavailable": 1}),
+    };
+    vec![
+        fault("stops-at-once", naive(&Value::Null)),
+        fault("quit-without-wait", nginx(&quit)),
+        fault("hard-stop-signal", nginx(&sleep)),
+        fault("tcp-socket-hook", naive(&json!({"preStop": {"tcpSocket": {"port": 8080}}}))),
+        fault("hook-cannot-start", distroless),
+        Fault { kind: "DaemonSet", spec: json!({}), ..fault("not-ready-checked", unchecked) },
+        Fault {
+            spec: json!({"replicas": 2, "strategy": {"type": "Recreate"}}),
+            ..fault("recreate", naive(&sleep))
+        },
+        Fault { spec: json!({"replicas": 1}), ..fault("single-replica", naive(&sleep)) },
+        Fault { budget: Value::Null, ..fault("no-budget", naive(&sleep)) },
+        Fault {
+            kind: "StatefulSet",
+            spec: json!({"replicas": 2, "serviceName": "budget-blocks"}),
+            budget: json!({"minAvailable": 2}),
+            ..fault("budget-blocks", naive(&sleep))
+        },
+    ]
+}
+
+/// The workload, its Service and its budget.
+fn objects(fault: &Fault, namespace: &str) -> Vec<Value> {
+    let name = fault.rule;
+    let metadata = json!({"name": name, "namespace": namespace});
+    let labels = json!({"app": name});
+    let mut template = fault.template.clone();
+    template["metadata"]["labels"] = labels.clone();
+    let mut workload = json!({
+        "apiVersion": "apps/v1", "kind": fault.kind, "metadata": metadata,
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    });
+    workload["spec"].as_object_mut().unwrap().extend(fault.spec.as_object().unwrap().clone());
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": metadata,
+        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
+    });
+    let mut objects = vec![workload, service];
+    if !fault.budget.is_null() {
+        let mut budget = json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata,
+            "spec": fault.budget,
+        });
+        budget["spec"]["selector"] = json!({"matchLabels": labels});
+        objects.push(budget);
+    }
+    objects
+}
+
+/// All pods of a namespace are as their controllers want them.
+fn settled(cluster: &Cluster, namespace: &str, count: usize) {
+    wait_until("the pods", || {
+        let pods = cluster.list(&["pods", "--namespace", namespace]);
+        pods.len() == count && pods.iter().all(installation::is_ready)
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
+fn ten_known_faults_are_found_and_nothing_else() {
+    let cluster = Cluster::connect();
+    let shop = cluster.namespace("audit", &json!({}));
+    cluster.apply(&content(&shop.name));
+    let faults = faults();
+    let items: Vec<_> = faults.iter().flat_map(|fault| objects(fault, &shop.name)).collect();
+    cluster.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
+    // Two each, one of the single one, one on each node.
+    settled(&cluster, &shop.name, 8 * 2 + 1 + cluster.schedulable_nodes());
+    let name = |rule: &str| (rule.to_owned(), rule.to_owned());
+    let expected: BTreeSet<_> = faults.iter().map(|fault| name(fault.rule)).collect();
+    assert_eq!(expected.len(), 10);
+    assert_eq!(found(&shop.name), expected);
+}
+
+#[test]
+#[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
+fn pods_from_before_the_label_are_found_until_they_are_restarted() {
+    let cluster = Cluster::connect();
+    installation::ensure(&cluster, &[]);
+    let shop = cluster.namespace("rolled", &json!({}));
+    let plain = |rule| Fault {
+        rule,
+        kind: "Deployment",
+        template: {
+            let mut template = template(Server::Naive, &Value::Null);
+            template["spec"]["containers"][0]["image"] = json!(WORKLOAD);
+            template
+        },
+        spec: json!({"replicas": 2, "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}}),
+        budget: json!({"maxUnavailable": 1}),
+    };
+    for name in ["web", "api"] {
+        for object in objects(&plain(name), &shop.name) {
+            cluster.apply(&object);
+        }
+    }
+    settled(&cluster, &shop.name, 4);
+    let of = |findings: &[(&str, &str)]| -> BTreeSet<_> {
+        findings.iter().map(|(name, rule)| ((*name).to_owned(), (*rule).to_owned())).collect()
+    };
+    assert_eq!(found(&shop.name), of(&[("api", "stops-at-once"), ("web", "stops-at-once")]));
+    cluster.kubectl(&["label", "namespace", &shop.name, "prestop.dev/inject=enabled"]);
+    assert_eq!(found(&shop.name), of(&[("api", "not-rolled-yet"), ("web", "not-rolled-yet")]));
+    cluster.kubectl(&["rollout", "restart", "deployment/web", "--namespace", &shop.name]);
+    let status =
+        ["rollout", "status", "deployment/web", "--timeout=180s", "--namespace", &shop.name];
+    cluster.kubectl(&status);
+    // Old pods on their way out do not count.
+    wait_until("the new pods", || found(&shop.name) == of(&[("api", "not-rolled-yet")]));
+    // The rest by its own advice: what all pods carry counts, the label or not.
+    cluster.kubectl(&["rollout", "restart", "deployment/api", "--namespace", &shop.name]);
+    cluster.kubectl(&[
+        "rollout",
+        "status",
+        "deployment/api",
+        "--timeout=180s",
+        "--namespace",
+        &shop.name,
+    ]);
+    wait_until("all new pods", || found(&shop.name).is_empty());
+    cluster.kubectl(&["label", "namespace", &shop.name, "prestop.dev/inject-"]);
+    assert_eq!(found(&shop.name), of(&[]));
+}
