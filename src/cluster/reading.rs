@@ -2,7 +2,7 @@
 //! what is around them. Lists are read page by page; of each object only what matters is kept.
 //!
 //! - `kinds`: what is read, and what it is about
-//! - [`discovery`](Discovery): which kinds the API server has beside its own
+//! - `discovery`: which kinds the API server has beside its own
 //! - `pages`: one list; `trimmed`: an object without what nobody looks at
 //! - [`owners`](Owners): which workload a pod belongs to
 
@@ -22,7 +22,7 @@ use thiserror::Error;
 pub(crate) use self::kinds::{Aspect, Resource};
 pub(crate) use self::owners::{Belongs, Owners, key};
 
-use self::discovery::Discovery;
+use self::discovery::{Discovered, Discovery};
 use self::pages::{Listed, Pages};
 use super::api::{Api, failure};
 
@@ -69,6 +69,8 @@ pub(crate) struct Reading<'a> {
     forbidden: Vec<Forbidden>,
     /// The namespace was asked for and is not there.
     is_namespace_missing: bool,
+    /// Groups of kinds that do not answer.
+    unavailable: Vec<String>,
 }
 
 /// An object with the kind that it has by its list.
@@ -102,7 +104,7 @@ impl<'a> Reading<'a> {
         progress: &'a dyn Fn(&str, usize),
     ) -> Result<Self, ReadError> {
         let Wanted { scope, selector, kinds, page } = wanted;
-        let resources = Discovery { api, more: kinds }.resources().await?;
+        let Discovered { resources, unavailable } = Discovery { api, more: kinds }.ask().await?;
         Ok(Self {
             api,
             scope,
@@ -112,12 +114,18 @@ impl<'a> Reading<'a> {
             progress,
             forbidden: Vec::new(),
             is_namespace_missing: false,
+            unavailable,
         })
     }
 
     /// What may not be listed, as far as it was tried.
     pub(crate) fn forbidden(&self) -> &[Forbidden] {
         &self.forbidden
+    }
+
+    /// Groups of kinds that do not answer, and are left out.
+    pub(crate) fn unavailable(&self) -> &[String] {
+        &self.unavailable
     }
 
     /// Whether the namespace is known not to be there.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::tell;
 use crate::cli::FromCluster;
 use crate::cluster::api::{self, Api, Choice, ClusterError, Target, failure};
-use crate::cluster::reading::{Forbidden, Scope, Wanted};
+use crate::cluster::reading::{Forbidden, Reading, Scope, Wanted};
 
 /// For the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,13 +86,16 @@ async fn version(target: &Target) -> anyhow::Result<KubernetesVersion> {
     })
 }
 
-/// Says what may not be listed, once for each kind, and what follows from it.
-pub(super) fn tell_forbidden(
-    forbidden: &[Forbidden],
+/// Says what could not be listed, once for each kind, and what follows from it.
+pub(super) fn tell_missing(
+    reading: &Reading<'_>,
     scope: &Scope,
     consequence: impl Fn(&Forbidden) -> &'static str,
 ) {
-    for it in forbidden {
+    for group in reading.unavailable() {
+        tell(&format!("note: the API group {group} does not answer: its kinds are left out"));
+    }
+    for it in reading.forbidden() {
         let (resource, place, consequence) = (&it.resource, place(scope), consequence(it));
         tell(&format!("note: you may not list {resource} {place}: {consequence}"));
     }
@@ -143,6 +146,13 @@ impl Progress {
         Self { is_terminal: io::stderr().is_terminal(), is_shown: Cell::new(false) }
     }
 
+    /// Makes room for other lines.
+    pub(super) fn clear(&self) {
+        if self.is_shown.take() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+
     /// One line that takes the place of the one before.
     pub(super) fn show(&self, resource: &str, count: usize) {
         if self.is_terminal {
@@ -154,8 +164,6 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.is_shown.get() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        self.clear();
     }
 }

@@ -8,11 +8,19 @@ use super::kinds::{self, Aspect, Resource};
 use super::{ReadError, pages};
 use crate::cluster::api::Api;
 
+/// What there is.
+pub(super) struct Discovered {
+    /// All kinds that are to be read, in the order in which they are.
+    pub(super) resources: Vec<Resource>,
+    /// Groups whose servers do not answer: those of `OpenShift` are served by others.
+    pub(super) unavailable: Vec<String>,
+}
+
 /// Asks for kinds.
-pub(crate) struct Discovery<'a> {
-    pub(crate) api: &'a Api,
+pub(super) struct Discovery<'a> {
+    pub(super) api: &'a Api,
     /// Further kinds of workloads.
-    pub(crate) more: &'a [KindName],
+    pub(super) more: &'a [KindName],
 }
 
 #[derive(Deserialize)]
@@ -49,17 +57,24 @@ struct ApiResource {
 }
 
 impl Discovery<'_> {
-    /// All kinds that are to be read, in the order in which they are.
+    /// Everything that is to be read.
     ///
     /// # Errors
     /// When the API server does not answer.
-    pub(crate) async fn resources(&self) -> Result<Vec<Resource>, ReadError> {
+    pub(super) async fn ask(&self) -> Result<Discovered, ReadError> {
         let mut found: Vec<_> = Resource::built_in().collect();
         let failed = |error| ReadError { what: "the kinds of objects".to_owned(), error };
         let groups: Option<Groups> = pages::get(self.api, "/apis").await.map_err(failed)?;
         let groups = groups.map(|it| it.groups).unwrap_or_default();
+        let mut unavailable = Vec::new();
         for group in groups.iter().filter(|it| kinds::is_wanted_group(&it.name, self.more)) {
-            self.group(group, &mut found).await.map_err(failed)?;
+            match self.group(group, &mut found).await {
+                Ok(()) => {}
+                Err(kube::Error::Api(status)) if status.code >= 500 => {
+                    unavailable.push(group.name.clone());
+                }
+                Err(error) => return Err(failed(error)),
+            }
         }
         // What is around pods comes first, then workloads, then pods.
         found.sort_by_key(|resource| match resource.aspect {
@@ -68,7 +83,7 @@ impl Discovery<'_> {
             Aspect::Workload => 2,
             Aspect::Pods => 3,
         });
-        Ok(found)
+        Ok(Discovered { resources: found, unavailable })
     }
 
     /// Each kind in the first version that has it; the preferred version is the first.
@@ -97,5 +112,82 @@ impl Discovery<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, StatusCode};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn resources(kinds: &[(&str, &str)]) -> (u16, Value) {
+        let all = kinds.iter().map(|(name, kind)| {
+            json!({"name": name, "kind": kind, "namespaced": true, "verbs": ["get", "list"]})
+        });
+        (200, json!({"resources": all.collect::<Vec<_>>()}))
+    }
+
+    fn answer(path: &str) -> (u16, Value) {
+        let group = |name: &str, versions: &[&str]| {
+            let versions: Vec<_> =
+                versions.iter().map(|version| json!({"version": version})).collect();
+            json!({"name": name, "versions": versions, "preferredVersion": versions.first()})
+        };
+        match path {
+            "/apis" => (
+                200,
+                json!({"groups": [
+                    group("apps.kruise.io", &["v1beta1", "v1alpha1"]), group("metrics.k8s.io", &["v1"]),
+                    group("route.openshift.io", &["v1"]), group("gateway.networking.k8s.io", &["v1"]),
+                ]}),
+            ),
+            "/apis/apps.kruise.io/v1beta1" => resources(&[
+                ("statefulsets", "StatefulSet"),
+                ("statefulsets/status", "StatefulSet"),
+            ]),
+            "/apis/apps.kruise.io/v1alpha1" => {
+                resources(&[("statefulsets", "StatefulSet"), ("clonesets", "CloneSet")])
+            }
+            "/apis/gateway.networking.k8s.io/v1" => {
+                resources(&[("httproutes", "HTTPRoute"), ("referencegrants", "ReferenceGrant")])
+            }
+            "/apis/route.openshift.io/v1" => {
+                (503, json!({"kind": "Status", "status": "Failure", "message": "no", "code": 503}))
+            }
+            other => panic!("nobody needs {other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn kinds_are_found_in_their_best_versions_and_groups_that_fail_are_named() {
+        let service = tower::service_fn(|request: Request<Body>| {
+            let (status, body) = answer(request.uri().path());
+            let mut response = Response::new(Body::from(body.to_string().into_bytes()));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            std::future::ready(Ok::<_, Infallible>(response))
+        });
+        let api = Api::new(Client::new(service, "default"));
+        let found = Discovery { api: &api, more: &[] }.ask().await.unwrap();
+        assert_eq!(found.unavailable, ["route.openshift.io"]);
+        let own: Vec<_> = Resource::built_in().collect();
+        let more = found.resources.iter().filter(|it| !own.contains(it));
+        let more: Vec<_> = more.map(|it| format!("{} {}", it.api_version(), it.kind)).collect();
+        assert_eq!(
+            more,
+            [
+                "gateway.networking.k8s.io/v1 HTTPRoute",
+                "apps.kruise.io/v1beta1 StatefulSet",
+                "apps.kruise.io/v1alpha1 CloneSet",
+            ]
+        );
+        // What is around pods comes first, pods come last.
+        assert_eq!(found.resources.first().map(|it| it.kind.as_str()), Some("Namespace"));
+        assert_eq!(found.resources.last().map(|it| it.kind.as_str()), Some("Pod"));
     }
 }

@@ -51,23 +51,20 @@ struct Workloads {
 pub(super) fn read(arguments: &AuditArguments) -> anyhow::Result<FromCluster> {
     let cluster = Cluster::connect(&arguments.from.choice())?;
     let scope = cluster.scope(&arguments.from, arguments.namespace.as_deref());
-    let progress = Progress::new();
-    let told = |resource: &str, count| progress.show(resource, count);
-    let read = cluster.run(all(&cluster, arguments, &scope, &told));
-    drop(progress);
-    read
+    cluster.run(all(&cluster, arguments, &scope, &Progress::new()))
 }
 
 async fn all(
     cluster: &Cluster,
     arguments: &AuditArguments,
     scope: &Scope,
-    told: &dyn Fn(&str, usize),
+    progress: &Progress,
 ) -> anyhow::Result<FromCluster> {
     let name = &cluster.name;
     let wanted = from_cluster::wanted(scope.clone(), &arguments.from, &arguments.kinds);
+    let told = |resource: &str, count| progress.show(resource, count);
     let failed = |error| anyhow!("{name}: {error}");
-    let mut reading = Reading::new(&cluster.api, wanted, told).await.map_err(failed)?;
+    let mut reading = Reading::new(&cluster.api, wanted, &told).await.map_err(failed)?;
     let mut around = Surroundings::new(FrontTable::built_in(), "default");
     let mut setting = Setting::of_cluster();
     let mut namespaces = HashMap::new();
@@ -100,7 +97,8 @@ async fn all(
             workloads.kept.iter_mut().for_each(|kept| kept.pods = None);
         }
     }
-    from_cluster::tell_forbidden(reading.forbidden(), scope, consequence);
+    progress.clear();
+    from_cluster::tell_missing(&reading, scope, consequence);
     for (kind, count) in owners.left() {
         let plural = if count == 1 { "pod" } else { "pods" };
         tell(&format!(

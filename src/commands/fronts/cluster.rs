@@ -20,23 +20,20 @@ pub(super) fn read(
 ) -> anyhow::Result<(Surroundings<'static>, Vec<Subject>)> {
     let cluster = Cluster::connect(&arguments.from.choice())?;
     let scope = cluster.scope(&arguments.from, arguments.namespace.as_deref());
-    let progress = Progress::new();
-    let told = |resource: &str, count| progress.show(resource, count);
-    let read = cluster.run(all(&cluster, arguments, &scope, &told));
-    drop(progress);
-    read
+    cluster.run(all(&cluster, arguments, &scope, &Progress::new()))
 }
 
 async fn all(
     cluster: &Cluster,
     arguments: &FrontsArguments,
     scope: &Scope,
-    told: &dyn Fn(&str, usize),
+    progress: &Progress,
 ) -> anyhow::Result<(Surroundings<'static>, Vec<Subject>)> {
     let name = &cluster.name;
     let wanted = from_cluster::wanted(scope.clone(), &arguments.from, &arguments.kinds);
+    let told = |resource: &str, count| progress.show(resource, count);
     let failed = |error| anyhow!("{name}: {error}");
-    let mut reading = Reading::new(&cluster.api, wanted, told).await.map_err(failed)?;
+    let mut reading = Reading::new(&cluster.api, wanted, &told).await.map_err(failed)?;
     let mut around = Surroundings::new(FrontTable::built_in(), "default");
     let is_front = |topic| matches!(topic, Topic::Services | Topic::Routes);
     let surroundings = reading.surroundings(is_front, |Read { resource, object }| {
@@ -67,7 +64,8 @@ async fn all(
         }
     });
     pods.await.map_err(failed)?;
-    from_cluster::tell_forbidden(reading.forbidden(), scope, |forbidden| match forbidden.aspect {
+    progress.clear();
+    from_cluster::tell_missing(&reading, scope, |forbidden| match forbidden.aspect {
         Aspect::Workload | Aspect::Pods => "they are left out",
         Aspect::Around(_) => "fronts that they show are missing",
     });

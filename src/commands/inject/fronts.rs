@@ -13,7 +13,7 @@ use super::super::input::Input;
 use super::super::objects::input_objects;
 use super::{Mode, Run};
 use crate::cluster::api::Choice;
-use crate::cluster::reading::{PAGE, Read, Reading, Scope, Wanted};
+use crate::cluster::reading::{PAGE, Read, ReadError, Reading, Scope, Wanted};
 
 /// What the input says about fronts.
 struct OfInput {
@@ -91,16 +91,12 @@ impl Run<'_> {
                 }
             };
             reading.surroundings(is_front, add).await?;
-            Ok::<_, crate::cluster::reading::ReadError>(reading.forbidden().to_vec())
+            Ok::<_, ReadError>(reading)
         });
-        drop(progress);
-        let forbidden = read.map_err(|error| anyhow!("{}: {error}", cluster.name))?;
+        progress.clear();
+        let reading = read.map_err(|error| anyhow!("{}: {error}", cluster.name))?;
         if !self.arguments.quiet {
-            from_cluster::tell_forbidden(
-                &forbidden,
-                &scope,
-                |_| "fronts that they show are missing",
-            );
+            from_cluster::tell_missing(&reading, &scope, |_| "fronts that they show are missing");
         }
         Ok(())
     }
