@@ -320,25 +320,25 @@ fn nodes_decide_about_nodes() {
         let found = found.into_iter();
         found.map(|it| format!("{} {}", it.rule.text().id, it.certainty)).collect::<Vec<_>>()
     };
-    let none = Vec::<String>::new();
+    let nothing = Vec::<String>::new();
     let tolerates = [
         (pod("/terminationGracePeriodSeconds"), json!(150)),
         (pod("/tolerations"), json!([{"key": "karpenter.sh/capacity-type", "value": "spot"}])),
     ];
     let spot = node(json!({"karpenter.sh/capacity-type": "spot"}), "v1.37.0");
     let plain = || node(json!({}), "v1.37.0");
-    assert_eq!(said(&tolerates, vec![plain()], &[]), none);
+    assert_eq!(said(&tolerates, vec![plain()], &[]), nothing);
     assert_eq!(said(&tolerates, vec![plain()], &[Topic::Nodes]), ["spot-window possible"]);
     assert_eq!(said(&tolerates, vec![spot], &[]), ["spot-window likely"]);
-    assert_eq!(said(&tolerates, vec![pool(&["on-demand"], "10m")], &[]), none);
+    assert_eq!(said(&tolerates, vec![pool(&["on-demand"], "10m")], &[]), nothing);
     let both = vec![pool(&["on-demand", "spot"], "10m")];
     assert_eq!(said(&tolerates, both, &[]), ["spot-window likely"]);
     let grace = [(pod("/terminationGracePeriodSeconds"), json!(400))];
     assert_eq!(said(&grace, vec![pool(&[], "5m")], &[]), ["grace-above-limit likely"]);
-    assert_eq!(said(&grace, vec![pool(&[], "10m"), pool(&[], "never")], &[]), none);
+    assert_eq!(said(&grace, vec![pool(&[], "10m"), pool(&[], "never")], &[]), nothing);
     let exec = [(web("/readinessProbe"), json!({"exec": {"command": ["true"]}}))];
     let old = || node(json!({}), "v1.35.2-eks-1");
     assert_eq!(said(&exec, vec![old(), plain()], &[]), ["exec-readiness-frozen likely"]);
-    assert_eq!(said(&exec, vec![plain()], &[]), none);
-    assert_eq!(said(&exec, vec![old()], &[Topic::Nodes]), none, "the API server is newer");
+    assert_eq!(said(&exec, vec![plain()], &[]), nothing);
+    assert_eq!(said(&exec, vec![old()], &[Topic::Nodes]), nothing, "the API server is newer");
 }
