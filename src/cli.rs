@@ -9,6 +9,7 @@ mod hints;
 #[cfg(unix)]
 mod listen;
 mod manifests;
+mod policy;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 mod rehearse;
 mod version;
@@ -27,6 +28,7 @@ pub(crate) use self::cluster::{ClusterArguments, FromCluster};
 #[cfg(unix)]
 pub(crate) use self::listen::ListenAddress;
 pub(crate) use self::manifests::{ManifestArguments, UninjectArguments};
+pub(crate) use self::policy::PolicyArguments;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 pub(crate) use self::rehearse::{RehearseArguments, RehearseForm};
 pub(crate) use self::version::VersionArguments;
@@ -94,6 +96,12 @@ pub(crate) enum Command {
     /// List what can be in front of pods and how long it goes on sending, or say what is in front of the
     /// workloads of manifests or of a cluster.
     Fronts(FrontsArguments),
+    /// Write the rules as a MutatingAdmissionPolicy, which API servers of Kubernetes 1.36 and newer run
+    /// themselves.
+    ///
+    /// For clusters without the webhook: opt-in, skipped owners, delays by annotations, the grace period, native
+    /// sleeps, and the quits of chosen profiles, in CEL. Needs no cluster; prints YAML.
+    Policy(PolicyArguments),
     /// Say what codes of reports, metrics and logs mean, and what to do.
     Explain(ExplainArguments),
     /// Work with the configuration file.

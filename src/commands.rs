@@ -14,6 +14,7 @@ mod fronts;
 mod inject;
 mod input;
 mod objects;
+mod policy;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 mod rehearse;
 #[cfg(unix)]
@@ -79,6 +80,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Fronts(arguments) => fronts::run(&arguments),
+        Command::Policy(arguments) => policy::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),
         Command::Config(ConfigCommand::Schema) => config::schema(),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use prestop_core::admission_policy::Difference;
 use prestop_core::audit::{Rule, RuleText};
 use prestop_core::engine::offline::NoteCode;
 use prestop_core::engine::reason::{
@@ -68,6 +69,16 @@ fn the_reference_of_reasons_is_current() {
         }
     }
     part_is_current("docs/reasons.md", "reasons", &text);
+}
+
+#[test]
+fn the_reference_of_what_policies_do_not_do_is_current() {
+    let mut text = String::from("\n| code | what it means |\n|---|---|\n");
+    for difference in Difference::ALL {
+        writeln!(text, "| `{}` | {} |", difference.code(), difference.sentence()).unwrap();
+    }
+    text.push('\n');
+    part_is_current("docs/policy.md", "differences", &text);
 }
 
 #[test]

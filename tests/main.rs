@@ -35,6 +35,7 @@ mod manifest;
 mod metrics;
 mod model;
 mod monitoring;
+mod policy;
 mod properties;
 mod reading;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]

@@ -47,7 +47,7 @@ fn failed_open(control_plane: &ControlPlane) -> u64 {
 }
 
 /// A pod as a controller makes it of a template.
-fn pod_of(template: &Value, name: &str, owner: Option<&str>) -> Value {
+pub(super) fn pod_of(template: &Value, name: &str, owner: Option<&str>) -> Value {
     let mut pod = template.clone();
     pod["apiVersion"] = json!("v1");
     pod["kind"] = json!("Pod");
@@ -133,7 +133,7 @@ fn golden_pods() -> BTreeMap<Vec<String>, Vec<GoldenPod>> {
 
 /// Nobody can create a pod that is being deleted already, and a grace period below 0 is made 1
 /// before webhooks are asked.
-fn can_be_created(template: &Value) -> bool {
+pub(super) fn can_be_created(template: &Value) -> bool {
     let grace = template["spec"]["terminationGracePeriodSeconds"].as_i64();
     template["spec"].is_object()
         && !template["metadata"].is_array()

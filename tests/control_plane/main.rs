@@ -28,5 +28,6 @@ mod cluster;
 mod failures;
 mod installing;
 mod others;
+mod policy;
 mod proxy;
 mod rotation;

@@ -7,7 +7,6 @@
 //! mistaken for an application (controllers, exporters) first, then the special, then the general.
 
 mod built_in;
-mod image;
 mod index;
 mod names;
 mod programs;
@@ -15,6 +14,7 @@ mod signal;
 mod tags;
 
 pub(crate) mod glob;
+pub(crate) mod image;
 
 use std::sync::{Arc, LazyLock, Weak};
 

@@ -11,9 +11,11 @@
 //! - [`engine`]: the decision and the patch
 //! - [`fronts`]: what is in front of a pod, and how long it goes on sending
 //! - [`audit`]: why workloads drop requests when they roll, and what mends it
+//! - [`admission_policy`]: the rules as policies that API servers run themselves, in CEL
 //! - [`admission`]: reviews of the API server: bytes in, bytes out
 
 pub mod admission;
+pub mod admission_policy;
 pub mod audit;
 pub mod catalogue;
 pub mod duration;

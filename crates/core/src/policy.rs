@@ -164,6 +164,9 @@ impl KubernetesVersion {
     /// From here on the server itself has the sleep action on; older kubelets may not.
     pub const SERVER_SLEEPS: Self = Self { major: 1, minor: 30 };
 
+    /// The first version that serves `MutatingAdmissionPolicy` in `v1`.
+    pub const MUTATING_POLICIES: Self = Self { major: 1, minor: 36 };
+
     /// The first version with `lifecycle.stopSignal` (KEP-4960); older servers drop the field.
     pub const STOP_SIGNALS: Self = Self { major: 1, minor: 33 };
 }

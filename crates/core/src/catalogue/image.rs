@@ -10,24 +10,24 @@ use super::glob::{matches, stars};
 
 /// The longest reference that is looked at. The distribution specification ends a repository name
 /// at 255 characters and a tag at 128; a digest is at most about 150.
-const LONGEST_REFERENCE: usize = 1024;
+pub(crate) const LONGEST_REFERENCE: usize = 1024;
 
 /// Where images without a registry come from.
-const DEFAULT_REGISTRY: &str = "docker.io";
+pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
 
 /// The old name of that registry; runtimes still take one for the other.
-const DEFAULT_REGISTRY_ALIAS: &str = "index.docker.io";
+pub(crate) const DEFAULT_REGISTRY_ALIAS: &str = "index.docker.io";
 
 /// The image that Istio's injector replaces by the proxy's own: it names no image.
 /// <https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#customizing-injection>
-const PLACEHOLDER: &str = "auto";
+pub(crate) const PLACEHOLDER: &str = "auto";
 
 /// The folder of Docker Hub's official images.
-pub(super) const OFFICIAL: &[u8] = b"library";
+pub(crate) const OFFICIAL: &[u8] = b"library";
 
 /// The same images for one architecture each.
 /// <https://github.com/docker-library/official-images#architectures-other-than-amd64>
-const OFFICIAL_BY_ARCHITECTURE: &[&[u8]] = &[
+pub(crate) const OFFICIAL_BY_ARCHITECTURE: &[&[u8]] = &[
     b"amd64",
     b"arm32v5",
     b"arm32v6",

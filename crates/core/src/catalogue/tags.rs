@@ -83,7 +83,15 @@ impl fmt::Display for TagPattern {
     }
 }
 
+/// A bound of a range.
+pub(crate) type Version = [u32; PARTS];
+
 impl TagRange {
+    /// The lower bound, which is included, and the upper one, which is not.
+    pub(crate) const fn bounds(&self) -> (Version, Option<Version>) {
+        (self.from, self.before)
+    }
+
     /// Whether `tag` is in the range. `None` is a reference without a certain tag.
     #[must_use]
     pub fn contains(&self, tag: Option<&str>) -> Membership {

@@ -6,6 +6,12 @@
 
 /// What Kubernetes takes where a pod does not say.
 pub const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
+/// What is kept of a stretch of time for the stop signal: this part of it ...
+pub(crate) const RESERVE_DIVISOR: i64 = 4;
+/// ... but at least so many seconds ...
+pub(crate) const LEAST_RESERVE_SECONDS: i64 = 1;
+/// ... and at most so many.
+pub(crate) const MOST_RESERVE_SECONDS: i64 = 5;
 
 /// What one container needs of the grace period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +112,7 @@ impl Need {
 
 /// What is kept of a stretch of time for the stop signal: a quarter, 1 to 5 seconds.
 fn reserve(seconds: i64) -> i64 {
-    (seconds / 4).clamp(1, 5)
+    (seconds / RESERVE_DIVISOR).clamp(LEAST_RESERVE_SECONDS, MOST_RESERVE_SECONDS)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::view::{self, Anything, FromJson, Items, Members, Shape, Text, view};
 pub const MOST_CONTAINERS: usize = 1_000;
 /// The same for the items of all lists of all containers together.
 pub const MOST_ITEMS_OF_POD: usize = 16_384;
+/// The annotation by which the kubelet marks the pods that it mirrors from files.
+pub(crate) const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// What Kubernetes takes where a probe does not say.
 const DEFAULT_PROBE_PERIOD_SECONDS: i64 = 10;
 /// The same for labels or annotations of the domain.
@@ -339,7 +341,7 @@ impl<'a> FromJson<'a> for Keys<'a> {
             let length = value.value().map_or(0, |text| text.len());
             keys.bytes += key.as_bytes().len() + length;
             match key.as_bytes() {
-                b"kubernetes.io/config.mirror" => keys.is_mirror = true,
+                name if name == MIRROR_ANNOTATION.as_bytes() => keys.is_mirror = true,
                 b"kubectl.kubernetes.io/default-container" => keys.default_container = value,
                 name if name.len() <= LONGEST_KEY_BYTES && is_ours(name) => {
                     if keys.ours.len() == MOST_OWN_KEYS {

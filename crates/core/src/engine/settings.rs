@@ -98,17 +98,20 @@ pub enum Switch {
 }
 
 impl Switch {
+    /// How people write it, in any case.
+    #[must_use]
+    pub const fn words(self) -> [&'static str; 2] {
+        match self {
+            Self::Enabled => ["enabled", "true"],
+            Self::Disabled => ["disabled", "false"],
+        }
+    }
+
     /// Reads the label's value, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is = |word: &str| text.eq_ignore_ascii_case(word);
-        if is("enabled") || is("true") {
-            Some(Self::Enabled)
-        } else if is("disabled") || is("false") {
-            Some(Self::Disabled)
-        } else {
-            None
-        }
+        let is = |switch: &Self| switch.words().iter().any(|word| text.eq_ignore_ascii_case(word));
+        [Self::Enabled, Self::Disabled].into_iter().find(is)
     }
 }
 

@@ -69,6 +69,12 @@ impl OwnerKind {
         &self.kind
     }
 
+    /// Its API group; `None` for every one.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
     /// Whether the owner is of this kind.
     #[must_use]
     pub fn is_of(&self, owner: Owner<'_>) -> bool {

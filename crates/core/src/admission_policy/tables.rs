@@ -1,0 +1,193 @@
+//! The catalogue in CEL: which profile an image has, which programs, and what the profiles say.
+
+use super::Variable;
+use super::cel::{lines, list, map, text, texts};
+use super::images::{is_expressible, is_in_range, is_of_any, is_of_tags, version};
+use crate::catalogue::{
+    Catalogue, Presence, Profile, ProfileHook, ProgramsOfImages, Quit, QuitWhen, Role, StopSignal,
+};
+use crate::policy::Policy;
+
+/// The names under which facts about signals are compared, as in `lifecycle.stopSignal`.
+const SIGNAL_PREFIX: &str = "SIG";
+
+/// The variables with what the catalogue knows. `quits` are the profiles whose quit is used.
+pub(super) fn variables(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
+    let catalogue = &policy.catalogue;
+    let mut variables = vec![
+        Variable::new(
+            "profileOfImages",
+            "The place of the image's profile in the catalogue; -1 for none.",
+            first(catalogue.profiles(), profile_matches),
+        ),
+        Variable::new("profileNames", "", profile_names(catalogue)),
+        Variable::new(
+            "profileOfNames",
+            "Containers that injectors add under fixed names.",
+            profile_of_names(catalogue),
+        ),
+        Variable::new(
+            "profiles",
+            "The profile of each container: the first that is for its image, else the one for its name.",
+            PROFILES,
+        ),
+        Variable::new(
+            "margins",
+            "By how much sidecars outlive the applications.",
+            by_name(catalogue, |profile| profile.sidecar_margin_seconds),
+        ),
+    ];
+    if !quits.is_empty() {
+        variables.push(Variable::new(
+            "facts",
+            "What is known about stop signals, by profile: the first that certainly holds is taken.",
+            facts(catalogue),
+        ));
+        variables.extend(of_quits(quits));
+        variables.push(Variable::new(
+            "programsOfImages",
+            "The place of what is known about the programs of the image; -1 for nothing.",
+            first(programs(policy), programs_match),
+        ));
+    }
+    variables
+}
+
+/// The names of profiles for which this holds, as a list.
+pub(super) fn names(catalogue: &Catalogue, is_wanted: impl Fn(&Profile) -> bool) -> String {
+    let wanted = catalogue.profiles().iter().filter(|profile| is_wanted(profile));
+    texts(wanted.map(|profile| profile.name.as_str()))
+}
+
+/// What profiles say, by name.
+pub(super) fn by_name(catalogue: &Catalogue, value: impl Fn(&Profile) -> Option<i64>) -> String {
+    let entries = catalogue.profiles().iter();
+    let entries =
+        entries.filter_map(|profile| Some((profile.name.as_str(), value(profile)?.to_string())));
+    map(entries)
+}
+
+/// The profiles of a role.
+pub(super) fn of_role(catalogue: &Catalogue, role: Role) -> String {
+    names(catalogue, |profile| profile.role == Some(role) && !is_sidecar(profile))
+}
+
+pub(super) fn is_sidecar(profile: &Profile) -> bool {
+    profile.sidecar_margin_seconds.is_some()
+}
+
+/// What is known about programs, up to the last entry that matters: those behind it lack nothing.
+pub(super) fn programs(policy: &Policy) -> &[ProgramsOfImages] {
+    let all = policy.catalogue.all_programs();
+    let lacks = |known: &ProgramsOfImages| known.programs.or(policy.default_shell).lack_something();
+    let matter = all.iter().rposition(lacks).map_or(0, |last| last + 1);
+    all.get(..matter).unwrap_or_default()
+}
+
+/// Whether hooks that need a shell can't run in images of the entry, by what is known: for each entry.
+pub(super) fn lack_something(programs: &[ProgramsOfImages], default: Presence) -> String {
+    let lack = programs.iter().map(|known| known.programs.or(default).lack_something());
+    list(lack.map(|lacks| lacks.to_string()))
+}
+
+/// The place of the first entry that matches.
+fn first<T>(entries: &[T], matches: impl Fn(&T) -> String) -> String {
+    if entries.is_empty() {
+        return "variables.images.map(m, -1)".to_owned();
+    }
+    let all = lines(entries.iter().map(matches));
+    format!("variables.images.transformList(i, m, m.ref == '' ? -1 : {all}.indexOf(true))")
+}
+
+fn profile_matches(profile: &Profile) -> String {
+    all_of([Some(is_of_any(&profile.images)), is_of_tags(&profile.tag_patterns)])
+}
+
+fn programs_match(known: &ProgramsOfImages) -> String {
+    all_of([
+        Some(is_of_any(&known.images)),
+        is_of_tags(&known.tag_patterns),
+        known.tags.as_ref().map(is_in_range),
+    ])
+}
+
+fn all_of<const N: usize>(conditions: [Option<String>; N]) -> String {
+    let conditions: Vec<_> = conditions.into_iter().flatten().collect();
+    match conditions.as_slice() {
+        [one] => one.clone(),
+        several => format!("({})", several.join(") && (")),
+    }
+}
+
+/// The names, and one more, so that the list is of texts where there is no profile.
+fn profile_names(catalogue: &Catalogue) -> String {
+    let names = catalogue.profiles().iter().map(|profile| profile.name.as_str());
+    texts(names.chain([""]))
+}
+
+/// The fixed names under which injectors add sidecars, each with the first profile that has it.
+fn profile_of_names(catalogue: &Catalogue) -> String {
+    let mut names: Vec<(&str, String)> = Vec::new();
+    for profile in catalogue.profiles() {
+        for name in &profile.container_names {
+            if !names.iter().any(|(known, _)| known == name) {
+                names.push((name, text(&profile.name)));
+            }
+        }
+    }
+    map(names)
+}
+
+const PROFILES: &str = "variables.profileOfImages.transformList(i, p, p >= 0 ? variables.profileNames[p]
+  : variables.containers[i].name in variables.profileOfNames ? variables.profileOfNames[variables.containers[i].name] : '')";
+
+fn facts(catalogue: &Catalogue) -> String {
+    let with_facts = catalogue.profiles().iter().filter(|profile| !profile.stop_signals.is_empty());
+    map(with_facts
+        .map(|profile| (profile.name.as_str(), list(profile.stop_signals.iter().map(fact)))))
+}
+
+/// Empty bounds: it holds for every tag, and without one.
+fn fact(fact: &StopSignal) -> String {
+    let (from, before) = match &fact.tags {
+        None => (text(""), text("")),
+        // It never certainly holds.
+        Some(range) if !is_expressible(range) => (text("0.0.0"), text("0.0.0")),
+        Some(range) => {
+            let (from, before) = range.bounds();
+            (version(from), before.map_or_else(|| text(""), version))
+        }
+    };
+    let (signal, graceful) = (signal_name(fact.signal.name()), text(&fact.graceful.to_string()));
+    format!("{{'from': {from}, 'before': {before}, 'signal': {signal}, 'graceful': {graceful}}}")
+}
+
+fn signal_name(name: &str) -> String {
+    text(&format!("{SIGNAL_PREFIX}{name}"))
+}
+
+fn of_quits(quits: &[&Profile]) -> [Variable; 3] {
+    let all = || quits.iter().filter_map(|profile| Some((profile.name.as_str(), quit(profile)?)));
+    let commands = map(all().map(|(name, quit)| (name, texts(&quit.command))));
+    let with_signal = || all().filter_map(|(name, quit)| Some((name, quit.signal?, quit)));
+    let signals = map(with_signal().map(|(name, signal, _)| (name, text(signal.name()))));
+    let names =
+        map(with_signal().map(|(name, _, quit)| (name, text(&quit.process_names.join(",")))));
+    [
+        Variable::new("quitCommands", "The application's own quit command, by profile.", commands),
+        Variable::new("quitSignals", "The signal where there is none or it fails.", signals),
+        Variable::new("quitNames", "Names under which PID 1 gets the signal.", names),
+    ]
+}
+
+pub(super) fn quit(profile: &Profile) -> Option<&Quit> {
+    match &profile.hook {
+        ProfileHook::Quit(quit) => Some(quit),
+        ProfileHook::LeaveAlone | ProfileHook::Delay => None,
+    }
+}
+
+/// Whether the quit is left out where the image is known to stop gracefully.
+pub(super) fn is_quit_when_needed(profile: &Profile) -> bool {
+    quit(profile).is_some_and(|quit| quit.when == QuitWhen::Needed)
+}
