@@ -1,7 +1,9 @@
 //! Each rule fires on one change of a manifest that is all right, and the advice mends it.
 
+mod corpus;
 mod formats;
 mod ignores;
+mod kinds;
 mod live;
 mod mended;
 mod random;
@@ -124,7 +126,7 @@ fn of_hooks() -> Vec<Case> {
     let sleep = |seconds: i64| hook(&json!({"sleep": {"seconds": seconds}}));
     vec![
         (Rule::StopsAtOnce, vec![(web("/lifecycle"), json!({}))], vec![sleep(10)]),
-        (Rule::DelayTooShort, vec![sleep(3)], vec![sleep(5)]),
+        (Rule::DelayTooShort, vec![sleep(3)], vec![sleep(10)]),
         (
             Rule::HookCannotStart,
             vec![(web("/image"), json!("gcr.io/distroless/static")), script("sleep 20")],

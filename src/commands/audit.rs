@@ -157,12 +157,12 @@ fn of_manifests(
     input.exit = objects::read(inputs, |found| {
         let object = found.object;
         let (Some(api_version), Some(kind)) = (object.api_version(), object.kind()) else { return };
+        input.setting.add(api_version, kind, object.value(), namespace);
         if object.workload(&arguments.kinds).is_some() {
             kept.extend(keep(found, api_version, kind, arguments));
             return;
         }
         input.around.add(api_version, kind, object.value());
-        input.setting.add(api_version, kind, object.value(), namespace);
         input.namespaces.extend(object.namespace_settings());
     })?;
     Ok((input, Workloads::OfManifests(kept)))

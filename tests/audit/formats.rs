@@ -22,7 +22,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn is_as_in(file: &str, found: &str) {
+pub(super) fn is_as_in(file: &str, found: &str) {
     let path = root(file);
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         fs::write(&path, found).unwrap();

@@ -75,7 +75,7 @@ fn lists_and_standard_input_are_read() {
     let alone = piped(&["fronts", "-"], &deployment());
     assert!(stdout(&alone).contains("nothing in the input sends it requests"));
     let both = stdout(&piped(&["fronts", "-"], &yaml));
-    assert!(both.contains("(-:7): needs a delay of 5s"), "{both}");
+    assert!(both.contains("(-:7): needs a delay of 10s"), "{both}");
     let list = r#"{"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "shop"},
          "spec": {"selector": {}, "template": {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "x"}]}}}},

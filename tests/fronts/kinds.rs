@@ -67,9 +67,9 @@ fn services() -> Vec<Case> {
     let target = |of: &str| format!("{aws}-nlb-target-type: {of}");
     let class = |name: &str| format!(", loadBalancerClass: {name}");
     vec![
-        (cluster_ip(), "cluster-ip", "5s"),
+        (cluster_ip(), "cluster-ip", "10s"),
         (service(", clusterIP: None", ""), "headless", "30s-1m"),
-        (service(", type: NodePort", ""), "node-port", "5s-10s"),
+        (service(", type: NodePort", ""), "node-port", "10s"),
         (service(", publishNotReadyAddresses: true", ""), "not-ready-addresses", "never"),
         (
             service("", "service.alpha.kubernetes.io/tolerate-unready-endpoints: 'true'"),
@@ -77,7 +77,7 @@ fn services() -> Vec<Case> {
             "never",
         ),
         (load_balancer(", externalTrafficPolicy: Local", ""), "external-policy-local", "15s-45s"),
-        (service(", internalTrafficPolicy: Local", ""), "internal-policy-local", "5s-10s"),
+        (service(", internalTrafficPolicy: Local", ""), "internal-policy-local", "10s"),
         (
             service(
                 ", clusterIP: None",
@@ -102,31 +102,31 @@ fn services() -> Vec<Case> {
             "2m-3m",
         ),
         (load_balancer(&class("service.k8s.aws/nlb"), &target("ip")), "aws-nlb-ip", "2m-3m"),
-        (load_balancer(&class("service.k8s.aws/nlb"), ""), "aws-nlb-instance", "5s-10s"),
-        (load_balancer("", &format!("{aws}-type: nlb")), "aws-nlb-instance", "5s-10s"),
+        (load_balancer(&class("service.k8s.aws/nlb"), ""), "aws-nlb-instance", "10s"),
+        (load_balancer("", &format!("{aws}-type: nlb")), "aws-nlb-instance", "10s"),
         (
             load_balancer("", &format!("{aws}-type: external, {}", target("instance"))),
             "aws-nlb-instance",
-            "5s-10s",
+            "10s",
         ),
         (load_balancer(&class("eks.amazonaws.com/nlb"), ""), "aws-nlb-auto-mode", "2m-3m"),
         (
             load_balancer(&class("eks.amazonaws.com/nlb"), &target("instance")),
             "aws-nlb-instance",
-            "5s-10s",
+            "10s",
         ),
-        (load_balancer(&class("networking.gke.io/l4-regional-internal"), ""), "gke-l4", "5s-10s"),
-        (load_balancer("", "networking.gke.io/load-balancer-type: Internal"), "gke-l4", "5s-10s"),
+        (load_balancer(&class("networking.gke.io/l4-regional-internal"), ""), "gke-l4", "10s"),
+        (load_balancer("", "networking.gke.io/load-balancer-type: Internal"), "gke-l4", "10s"),
         (service("", "cloud.google.com/neg: '{\"exposed_ports\": {\"80\": {}}}'"), "gke-neg", "1m"),
         (
             load_balancer("", "service.beta.kubernetes.io/azure-load-balancer-internal: 'true'"),
             "azure-load-balancer",
-            "5s-10s",
+            "10s",
         ),
-        (load_balancer("", "metallb.io/address-pool: a"), "metallb", "5s-10s"),
-        (load_balancer("", "metallb.universe.tf/loadBalancerIPs: 10.0.0.9"), "metallb", "5s-10s"),
-        (load_balancer(&class("io.cilium/l2-announcer"), ""), "cilium-load-balancer", "5s-10s"),
-        (load_balancer(&class("kube-vip.io/kube-vip-class"), ""), "kube-vip", "5s-10s"),
+        (load_balancer("", "metallb.io/address-pool: a"), "metallb", "10s"),
+        (load_balancer("", "metallb.universe.tf/loadBalancerIPs: 10.0.0.9"), "metallb", "10s"),
+        (load_balancer(&class("io.cilium/l2-announcer"), ""), "cilium-load-balancer", "10s"),
+        (load_balancer(&class("kube-vip.io/kube-vip-class"), ""), "kube-vip", "10s"),
         (load_balancer("", ""), "load-balancer", "10s-30s"),
     ]
 }
@@ -149,15 +149,15 @@ fn ingresses() -> Vec<Case> {
         ),
         (ingress(", ingressClassName: alb", ip), "aws-alb-ip", "30s-1m"),
         (of_service(ip, "alb"), "aws-alb-ip", "30s-1m"),
-        (ingress_of("ingress.k8s.aws/alb"), "aws-alb-instance", "5s-10s"),
-        (old("alb"), "aws-alb-instance", "5s-10s"),
+        (ingress_of("ingress.k8s.aws/alb"), "aws-alb-instance", "10s"),
+        (old("alb"), "aws-alb-instance", "10s"),
         (ingress_of("eks.amazonaws.com/alb"), "aws-alb-auto-mode", "30s-1m"),
         (old("gce"), "gke-ingress", "1m"),
         (old("gce-internal"), "gke-ingress", "1m"),
         (
             of_service("cloud.google.com/neg: '{\"ingress\": false}'", "gce"),
             "gke-ingress-instance-groups",
-            "5s-10s",
+            "10s",
         ),
         (
             ingress("", "").replace(
@@ -231,7 +231,7 @@ fn routes() -> Vec<Case> {
             "10s-15s",
         ),
         (route("configuration.konghq.com/v1beta1", "TCPIngress", backend), "kong-route", "10s-15s"),
-        (binding(", targetType: instance"), "aws-target-group-instance", "5s-10s"),
+        (binding(", targetType: instance"), "aws-target-group-instance", "10s"),
         (binding(", targetType: ip, targetGroupProtocol: HTTP"), "aws-target-group-http", "30s-1m"),
         (binding(", targetType: ip, targetGroupProtocol: TLS"), "aws-target-group-tcp", "2m-3m"),
         (binding(", targetType: ip"), "aws-target-group", "30s-3m"),

@@ -57,7 +57,7 @@ fn a_named_port_has_to_be_there() {
         assert_eq!(!found(&service).is_empty(), serves, "{port}");
     }
     let without = named("web", "shop", "{app: web}").replace("[{port: 80}]", "[]");
-    assert_eq!(found(&without), ["cluster-ip 5s Service shop/web"]);
+    assert_eq!(found(&without), ["cluster-ip 10s Service shop/web"]);
     let sidecar = pod("
 metadata: {labels: {app: web}}
 spec:
@@ -99,7 +99,7 @@ fn backends_of_other_spellings_are_found() {
         cluster_ip()
     );
     let way = "ingress 10s-30s Ingress shop/web > Service shop/web";
-    assert_eq!(found(&old), [way, "cluster-ip 5s Service shop/web"]);
+    assert_eq!(found(&old), [way, "cluster-ip 10s Service shop/web"]);
     let action = r#"{"type":"forward","forwardConfig":{"targetGroups":[{"serviceName":"web","servicePort":"80","weight":1}]}}"#;
     let by_action = format!(
         "{}---\n{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: web, annotations: \
@@ -109,7 +109,7 @@ fn backends_of_other_spellings_are_found() {
         cluster_ip()
     );
     let way = "aws-alb-ip 30s-1m Ingress shop/web > Service shop/web";
-    assert_eq!(found(&by_action), [way, "cluster-ip 5s Service shop/web"]);
+    assert_eq!(found(&by_action), [way, "cluster-ip 10s Service shop/web"]);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_route_may_lead_through_other_namespaces() {
 {apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: some}, spec: {controllerName: networking.gke.io/gateway}}
 ";
     let way = "gke-gateway 1m Gateway infra/edge > GRPCRoute routes/web > Service shop/web";
-    assert_eq!(found(objects), [way, "cluster-ip 5s Service shop/web"]);
+    assert_eq!(found(objects), [way, "cluster-ip 10s Service shop/web"]);
     let without = objects.split("---").take(2).collect::<Vec<_>>().join("---");
     assert!(found(&without)[0].starts_with("gateway 10s-30s Gateway infra/edge > "));
 }
@@ -178,14 +178,14 @@ fn several_at_once_and_the_longest_wins() {
         [
             "azure-application-gateway 1m-1m30s Ingress shop/web > Service shop/web",
             "headless 30s-1m Service shop/peers",
-            "cluster-ip 5s Service shop/web",
+            "cluster-ip 10s Service shop/web",
         ]
     );
     let all = need(&found);
     assert_eq!(all.delay.unwrap().to_string(), "1m-1m30s");
     assert!(!all.has_endless);
     let endless = found_need(&service(", publishNotReadyAddresses: true", ""));
-    assert_eq!((endless.delay.unwrap().to_string().as_str(), endless.has_endless), ("5s", true));
+    assert_eq!((endless.delay.unwrap().to_string().as_str(), endless.has_endless), ("10s", true));
     assert_eq!(need(&[]).delay, None);
 }
 

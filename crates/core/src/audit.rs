@@ -10,6 +10,7 @@
 //! - `live`: running pods, which may differ from their template
 //! - `nodes`: nodes of a cluster
 //! - `doubt`: how certain findings are where something could not be read
+//! - `removal`: how long pods may take when their node is removed
 //! - `mend`: the annotations that mend a finding, found by trying them
 
 mod containers;
@@ -19,6 +20,7 @@ mod live;
 mod mend;
 mod nodes;
 mod pods;
+mod removal;
 mod rollouts;
 mod sidecars;
 mod subject;
@@ -129,11 +131,7 @@ impl Audit<'_, 'static> {
         found.extend(pods::findings(&subject));
         found.extend(rollouts::findings(&subject));
         found.extend(live::findings(&subject));
-        if fronts.is_empty() {
-            for finding in found.iter_mut().filter(|finding| finding.rule.needs_requests()) {
-                finding.certainty = Certainty::Possible;
-            }
-        }
+        doubt::about_requests(&subject, &mut found);
         doubt::lower(&subject, &mut found);
         if subject.is_injected_at_admission() {
             found = found.into_iter().filter_map(Finding::after_injection).collect();

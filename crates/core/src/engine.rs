@@ -5,7 +5,7 @@
 //! - [`pod`]: the borrowed view of a pod;
 //! - [`settings`]: labels and annotations;
 //! - `container`: what one container asks for; `order`: who goes later; `decision`: what the engine says;
-//! - `shell`: scripts in pods; `own_hook`, `own_timeout`, `pid1`: what a container's own hook does, how
+//! - `shell`: scripts in pods; `own_hook`, `own_delay`, `own_timeout`, `pid1`: what a container's own hook does, how
 //!   long its application takes, whether a shell stays in front of it; `own_hook_problems`,
 //!   `own_hook_end`: why such a hook does not help; `own_hook_form`, `own_hook_extend`: what it is, and how
 //!   it is completed;
@@ -25,6 +25,7 @@
 mod container;
 mod decision;
 mod order;
+mod own_delay;
 mod own_hook;
 mod own_hook_end;
 mod own_hook_extend;

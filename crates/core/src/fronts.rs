@@ -4,12 +4,14 @@
 //! - [`table`]: the fronts that are known, data from `fronts/fronts.yaml`; `format`: its validator
 //! - [`pod`]: a pod as Services see it
 //! - [`objects`]: Services, routes and what they refer to, as far as they matter here
+//! - `scraped`: ports that only monitoring and probes use
 //! - `search`: from a pod to its Services, and from these to everything that names them
 //!
 //! Objects may come in any order. What is referred to and is not there is not an error: the front is then
 //! known less exactly.
 
 mod format;
+mod scraped;
 mod search;
 
 pub mod objects;

@@ -84,7 +84,12 @@ async fn all(
     }
     let mut owners = Owners::default();
     let mut workloads = Workloads::default();
-    let read = reading.workloads(&mut owners, |read| workloads.add(&read));
+    let read = reading.workloads(&mut owners, |read| {
+        let Read { resource, object } = &read;
+        // Cluster autoscalers are workloads.
+        setting.add(&resource.api_version(), &resource.kind, object, "default");
+        workloads.add(&read);
+    });
     read.await.map_err(failed)?;
     if !reading.may_list_workloads() {
         return Err(from_cluster::nothing_to_read(name, scope));

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::objects::Topic;
+use super::sidecars::drain;
 use super::subject::{Subject, text};
 use super::{Certainty, Finding, Mend, Rule};
 use crate::engine::pod::{Container, Probe};
@@ -27,9 +28,19 @@ pub(super) type Numbered<'s> = (usize, &'s Container<'s>);
 pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
     let containers: Vec<_> = subject.containers().collect();
     let is_only = containers.len() == 1;
+    let of = |container| Written::of(container, &subject.policy.catalogue);
+    let are_alone = containers.iter().all(|(_, it)| of(it).role == WrittenRole::Sidecar);
     let mut found = Vec::new();
     for numbered in containers {
-        let written = Written::of(numbered.1, &subject.policy.catalogue);
+        let mut written = of(numbered.1);
+        if are_alone {
+            // A gateway: the proxy is the application.
+            written.role = WrittenRole::Application;
+            match drain(subject, numbered.0, written.profile) {
+                Some(seconds) => written.own_delay = written.own_delay.max(seconds),
+                None => written.role = WrittenRole::LeftAlone,
+            }
+        }
         let one = One { subject, numbered, written };
         if subject.is_served() {
             found.extend(one.of_problems());
@@ -80,12 +91,27 @@ impl One<'_> {
         self.value("/ports").and_then(Value::as_array).is_some_and(|ports| !ports.is_empty())
     }
 
+    /// Whether a port is one of the container's, as far as it names them: a port of another container of the
+    /// pod, such as a shutdown manager's, closes nothing here.
+    fn is_own_port(&self, port: Option<&Value>) -> bool {
+        let ports = self.value("/ports").and_then(Value::as_array);
+        let mut ports = ports.into_iter().flatten();
+        !self.has_ports()
+            || ports.any(|own| {
+                port.is_some() && [own.get("name"), own.get("containerPort")].contains(&port)
+            })
+    }
+
     /// Rules that the engine looks at as well.
     fn of_problems(&self) -> Vec<Finding> {
         let place = format!("container {}", self.name());
         let problems = self.subject.decision.problems.iter().filter(|it| it.place == place);
         let findings = problems.filter_map(|problem| {
-            let rule = rule_of(problem)?;
+            let rule = match rule_of(problem)? {
+                // The application has the whole grace period, and the hook would have waited longer.
+                Rule::HookFillsGrace if self.written.waits_after_quit => Rule::GraceShorterThanApp,
+                rule => rule,
+            };
             let mut finding = match rule {
                 Rule::ShellIsPid1 => self.finding(rule, "/command", problem.detail.clone()),
                 _ => self.of_hook(rule, problem.detail.clone()),
@@ -124,7 +150,8 @@ impl One<'_> {
         let path = self.value("/lifecycle/preStop/httpGet/path")?.as_str()?;
         let lower = path.to_ascii_lowercase();
         let shuts_down = SHUTDOWN_PATHS.iter().any(|part| lower.contains(part));
-        shuts_down.then(|| {
+        let is_own = self.is_own_port(self.value("/lifecycle/preStop/httpGet/port"));
+        (shuts_down && is_own).then(|| {
             let finding = self.finding(Rule::HttpHookClosesPort, HOOK, path);
             Finding { certainty: Certainty::Possible, ..finding }
         })

@@ -1,17 +1,23 @@
 //! Rules about the time between the pod's deletion and the stop signal.
 
 use super::containers::{HOOK, One};
+use super::subject::INTERNAL_LOCAL;
 use super::{Certainty, Finding, Rule};
 use crate::duration::HumanSeconds;
 use crate::engine::written::{WrittenHook, WrittenRole};
 use crate::fronts::{Front, Withdrawal};
 
 /// Fronts that come from a traffic policy `Local`.
-const LOCAL: [&str; 2] = ["external-policy-local", "internal-policy-local"];
+const LOCAL: [&str; 2] = ["external-policy-local", INTERNAL_LOCAL];
 
 impl One<'_> {
     pub(super) fn stops_at_once(&self) -> Option<Finding> {
-        if self.written.hook != WrittenHook::None {
+        if self.written.hook != WrittenHook::None
+            || self.written.own_delay > 0
+            || !self.subject.is_withdrawn()
+            || self.subject.is_lone_stateful()
+            || self.subject.is_replaced_in_place()
+        {
             return None;
         }
         let need = self.subject.need.delay.map(|delay| format!("the fronts need {delay}"));
@@ -21,7 +27,11 @@ impl One<'_> {
 
     /// A delay of the author's. One of 0 is a decision.
     pub(super) fn delay_too_short(&self) -> Option<Finding> {
-        let WrittenHook::Delay(seconds) = self.written.hook else { return None };
+        let seconds = match self.written.hook {
+            WrittenHook::Delay(seconds) => seconds,
+            WrittenHook::None => self.written.own_delay,
+            WrittenHook::More(_) => return None,
+        };
         let fronts = self.subject.fronts.iter().filter(|front| !is_local(front));
         let (slowest, title) = fronts
             .filter_map(|front| match front.withdrawal {
@@ -33,17 +43,32 @@ impl One<'_> {
             return None;
         }
         let detail = format!("{}; {title}: {slowest}", HumanSeconds(seconds));
-        let finding = self.of_hook(Rule::DelayTooShort, detail);
-        Some(Finding { certainty: Certainty::Likely, ..finding })
+        // The figures are those of large clusters.
+        let certainty = if seconds.saturating_mul(2) >= slowest.least_seconds {
+            Certainty::Possible
+        } else {
+            Certainty::Likely
+        };
+        let finding = match self.written.hook {
+            WrittenHook::None => {
+                let finding = self.finding(Rule::DelayTooShort, "/args", detail);
+                Finding { mend: self.mend_of_no_hook(), ..finding }
+            }
+            _ => self.of_hook(Rule::DelayTooShort, detail),
+        };
+        Some(Finding { certainty, ..finding })
     }
 
     /// The load balancer, or the clients of the node, learn of the end of the pod by their own checks only.
     pub(super) fn local_policy(&self) -> Option<Finding> {
         let seconds = match self.written.hook {
-            WrittenHook::None => 0,
+            WrittenHook::None => self.written.own_delay,
             WrittenHook::Delay(seconds) if seconds > 0 => seconds,
             WrittenHook::Delay(_) | WrittenHook::More(_) => return None,
         };
+        if self.subject.is_replaced_in_place() {
+            return None;
+        }
         let (front, delay) = self.subject.fronts.iter().filter(|front| is_local(front)).find_map(
             |front| match front.withdrawal {
                 Withdrawal::Within(delay) if seconds < delay.least_seconds => Some((front, delay)),
@@ -57,11 +82,11 @@ impl One<'_> {
         };
         let finding = self.finding(
             Rule::LocalPolicy,
-            if seconds == 0 { "/lifecycle" } else { HOOK },
+            if self.written.hook == WrittenHook::None { "/lifecycle" } else { HOOK },
             format!("{held}; {title}: {delay}"),
         );
-        let mend = match seconds {
-            0 => self.mend_of_no_hook(),
+        let mend = match self.written.hook {
+            WrittenHook::None => self.mend_of_no_hook(),
             _ => self.mend_of_own_hook(Rule::LocalPolicy),
         };
         Some(Finding { certainty: Certainty::Likely, mend, ..finding })

@@ -1,8 +1,22 @@
-//! How certain findings are where something of a cluster could not be read.
+//! How certain findings are where it is not known that somebody sends requests, or where something of a cluster could
+//! not be read.
 
 use super::objects::Topic;
-use super::subject::Subject;
+use super::subject::{Subject, text};
 use super::{Certainty, Finding, Mend, Rule};
+
+/// Findings about requests are only possible where it is not known that somebody sends any.
+pub(super) fn about_requests(subject: &Subject<'_>, found: &mut [Finding]) {
+    let is_doubted = subject.fronts.is_empty() || subject.is_only_scraped();
+    let scraped = subject.containers().filter(|(_, container)| subject.is_scraped(container));
+    let scraped: Vec<_> = scraped.filter_map(|(_, container)| text(&container.name)).collect();
+    for finding in found.iter_mut().filter(|finding| finding.rule.needs_requests()) {
+        let of = finding.container.as_deref();
+        if is_doubted || of.is_some_and(|name| scraped.contains(&name)) {
+            finding.certainty = Certainty::Possible;
+        }
+    }
+}
 
 /// Lowers the certainty of what depends on objects that could not be read.
 pub(super) fn lower(subject: &Subject<'_>, found: &mut [Finding]) {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::duration;
 use crate::policy::KubernetesVersion;
 
 /// Labels of spot nodes, the value, and the seconds between notice and end.
@@ -22,8 +21,6 @@ pub(super) struct Nodes {
     /// Labels of spot nodes that are there, or that a pool may make.
     spot: BTreeSet<&'static str>,
     kubelets: BTreeSet<(u32, u32)>,
-    /// The shortest time that a pool leaves to the pods of a node that it removes, and the pool's name.
-    pool_grace: Option<(i64, String)>,
 }
 
 impl Nodes {
@@ -43,7 +40,7 @@ impl Nodes {
     }
 
     /// Takes a `NodePool` of Karpenter.
-    pub(super) fn add_pool(&mut self, pool: &Value, name: &str) {
+    pub(super) fn add_pool(&mut self, pool: &Value) {
         let text = |value: &Value, field: &str| {
             value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
@@ -56,12 +53,6 @@ impl Nodes {
             let meant = SPOT.iter().filter(|(own, value, _)| is_in && *own == key && has(value));
             self.spot.extend(meant.map(|it| it.0));
         }
-        let grace = pool.pointer("/spec/template/spec/terminationGracePeriod");
-        let grace = grace.and_then(Value::as_str).and_then(|text| duration::parse(text).ok());
-        if let Some(grace) = grace {
-            let own = (grace.seconds, name.to_owned());
-            self.pool_grace = Some(self.pool_grace.take().map_or(own.clone(), |it| it.min(own)));
-        }
     }
 
     /// Whether there are nodes with this label of `SPOT`.
@@ -72,10 +63,5 @@ impl Nodes {
     /// Whether any kubelet is of this version.
     pub(super) fn has_kubelet(&self, version: KubernetesVersion) -> bool {
         self.kubelets.contains(&(version.major, version.minor))
-    }
-
-    /// The shortest time that a pool leaves, with its name.
-    pub(super) const fn pool_grace(&self) -> Option<&(i64, String)> {
-        self.pool_grace.as_ref()
     }
 }

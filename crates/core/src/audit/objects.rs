@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde_json::Value;
 
 use super::nodes::Nodes;
+use super::removal::Removers;
 
 /// Objects around workloads, beside what is in front of them. They may be added in any order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +16,8 @@ pub struct Setting {
     autoscalers: HashMap<(String, String, String), Vec<i64>>,
     /// Labels by the namespace's name.
     pub(super) namespaces: HashMap<String, Vec<(String, String)>>,
+    /// Who removes nodes.
+    pub(super) removers: Removers,
     /// Namespaces that have a Service in the input.
     pub(super) with_services: HashSet<String>,
     pub(super) nodes: Nodes,
@@ -119,12 +122,18 @@ impl Setting {
                 let min = object.pointer("/spec/minReplicas").and_then(Value::as_i64).unwrap_or(1);
                 self.add_autoscaler(object, namespace, min);
             }
+            ("apps", "Deployment") => {
+                self.removers.add_deployment(object, &format!("{namespace}/{name}"));
+            }
             ("keda.sh", "ScaledObject") => {
                 let min = object.pointer("/spec/minReplicaCount").and_then(Value::as_i64);
                 self.add_autoscaler(object, namespace, min.unwrap_or(0));
             }
             ("", "Node") => self.nodes.add_node(object),
-            ("karpenter.sh", "NodePool") => self.nodes.add_pool(object, &name),
+            ("karpenter.sh", "NodePool") => {
+                self.nodes.add_pool(object);
+                self.removers.add_node_pool(object, &name);
+            }
             _ => {}
         }
     }

@@ -8,8 +8,6 @@ use super::subject::Subject;
 use super::{Certainty, Finding, Rule};
 use crate::fronts::Front;
 
-/// `--max-graceful-termination-sec` of the cluster autoscaler.
-const AUTOSCALER_LIMIT_SECONDS: i64 = 600;
 /// The label that makes the AWS Load Balancer Controller inject readiness gates.
 const AWS_GATE_LABEL: &str = "elbv2.k8s.aws/pod-readiness-gate-inject";
 /// Fronts that have pods as targets in AWS.
@@ -49,24 +47,31 @@ fn grace_zero(subject: &Subject<'_>) -> Option<Finding> {
 
 fn grace_above_limit(subject: &Subject<'_>) -> Option<Finding> {
     let grace = subject.grace_seconds();
-    let pool = subject.setting.nodes.pool_grace().filter(|(limit, _)| grace > *limit);
-    let (certainty, detail) = match pool {
-        Some((limit, name)) => {
-            (Certainty::Likely, format!("{grace}s; NodePool {name} of Karpenter leaves {limit}s"))
-        }
-        None => (Certainty::Possible, format!("{grace}s")),
-    };
+    let (limit, certainty) = subject.setting.removal_limit()?;
     let pointer = subject.in_pod(GRACE);
-    (pool.is_some() || grace > AUTOSCALER_LIMIT_SECONDS)
-        .then(|| Subject::finding(Rule::GraceAboveLimit, certainty, pointer, detail))
+    (grace > limit.seconds).then(|| {
+        let detail = format!("{grace}s; {limit}");
+        Subject::finding(Rule::GraceAboveLimit, certainty, pointer, detail)
+    })
 }
 
 fn not_ready_checked(subject: &Subject<'_>) -> Option<Finding> {
     let has_gates = !subject.pod.readiness_gates.is_empty();
     let lists = ["/spec/containers", "/spec/initContainers"];
     let containers = lists.iter().filter_map(|list| subject.pod_value(list)?.as_array()).flatten();
-    let mut probes = containers.filter_map(|container| container.get("readinessProbe"));
-    if has_gates || probes.any(|probe| !probe.is_null()) {
+    // A container is not ready before its startup probe has succeeded.
+    let has_probe = |container: &Value| {
+        let mut probes = ["readinessProbe", "startupProbe"].iter();
+        probes.any(|probe| container.get(probe).is_some_and(|it| !it.is_null()))
+    };
+    // Istio replaces this image and adds the probe at admission.
+    let is_completed =
+        |container: &Value| container.get("image").and_then(Value::as_str) == Some("auto");
+    let mut containers = containers;
+    if has_gates
+        || !subject.is_withdrawn()
+        || containers.any(|container| has_probe(container) || is_completed(container))
+    {
         return None;
     }
     let pointer = subject.in_pod("/spec/containers");
@@ -74,11 +79,16 @@ fn not_ready_checked(subject: &Subject<'_>) -> Option<Finding> {
 }
 
 fn host_port(subject: &Subject<'_>) -> Option<Finding> {
+    if subject.is_replaced_in_place() {
+        let pointer = "/spec/updateStrategy/rollingUpdate/maxSurge";
+        let detail = "internalTrafficPolicy Local, and maxSurge is 0";
+        return Some(Subject::finding(Rule::HostPort, Certainty::Certain, pointer, detail));
+    }
     let pointer = subject.in_pod("/spec/containers");
     subject
         .pod
         .has_host_ports
-        .then(|| Subject::finding(Rule::HostPort, Certainty::Certain, pointer, ""))
+        .then(|| Subject::finding(Rule::HostPort, Certainty::Certain, pointer, "ports of the node"))
 }
 
 /// Peers of a `StatefulSet` find each other by a headless Service like that; clients have another one.

@@ -35,6 +35,9 @@ fn recreate(subject: &Subject<'_>) -> Option<Finding> {
 }
 
 fn all_at_once(subject: &Subject<'_>) -> Option<Finding> {
+    if subject.workload.kind == "DaemonSet" {
+        return all_of_a_daemon_set(subject);
+    }
     let place = strategy(subject)?;
     let kind = subject.value(&format!("{place}/type")).and_then(Value::as_str);
     if kind.is_some_and(|kind| kind != "RollingUpdate") {
@@ -53,10 +56,26 @@ fn all_at_once(subject: &Subject<'_>) -> Option<Finding> {
     } else {
         unavailable.unwrap_or(Amount::Pods(1)).of_up(replicas)
     };
-    // One pod of a StatefulSet is always all of them; that is said by another rule.
-    let is_all = unavailable >= replicas && (is_deployment || replicas > 1);
+    if subject.is_lone_stateful() {
+        let detail = "1 of 1: a StatefulSet stops its only pod before it starts the next one";
+        return Some(Subject::finding(Rule::AllAtOnce, certainty, "/spec/replicas", detail));
+    }
     let detail = format!("{unavailable} of {replicas}");
-    is_all.then(|| Subject::finding(Rule::AllAtOnce, certainty, pointer, detail))
+    (unavailable >= replicas).then(|| Subject::finding(Rule::AllAtOnce, certainty, pointer, detail))
+}
+
+/// How many pods it has is not known; a part of 100 % is all of them.
+fn all_of_a_daemon_set(subject: &Subject<'_>) -> Option<Finding> {
+    let place = "/spec/updateStrategy/type";
+    let kind = subject.value(place).and_then(Value::as_str);
+    if kind.is_some_and(|kind| kind != "RollingUpdate") {
+        return None;
+    }
+    let pointer = "/spec/updateStrategy/rollingUpdate/maxUnavailable";
+    let unavailable = Amount::read(subject.value(pointer))?;
+    matches!(unavailable, Amount::Percent(100..)).then(|| {
+        Subject::finding(Rule::AllAtOnce, Certainty::Certain, pointer, "100% of a DaemonSet")
+    })
 }
 
 fn single_replica(subject: &Subject<'_>) -> Option<Finding> {

@@ -147,8 +147,8 @@ rules! {
         "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced";
     /// More than node drains allow.
     GraceAboveLimit = "grace-above-limit", Warning,
-        "Longer grace periods are cut when a node is removed: by the cluster autoscaler to 10 minutes by default, by Karpenter to terminationGracePeriod of its NodePool.",
-        "Shorten the grace period, or raise --max-graceful-termination-sec of the autoscaler or terminationGracePeriod of the NodePool.",
+        "Whoever removes the node cuts the grace period: the cluster autoscaler to 10 minutes unless it is told otherwise, Karpenter to terminationGracePeriod of the NodePool.",
+        "Shorten the grace period, or raise --max-graceful-termination-sec of the cluster autoscaler or terminationGracePeriod of the NodePool.",
         "https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md";
     /// Spot nodes give less notice.
     SpotWindow = "spot-window", Warning,
@@ -222,8 +222,8 @@ rules! {
         "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/";
     /// Ports of the node.
     HostPort = "host-port", Info,
-        "Clients that use the node's address are not told that the pod terminates.",
-        "Put a load balancer that checks health in front, or give a DaemonSet maxSurge: 1.",
+        "Clients that use the node's own pod, by a port of the node or by internalTrafficPolicy Local, have no other one while it is replaced, and are not told.",
+        "Behind internalTrafficPolicy Local: set maxSurge: 1 and maxUnavailable: 0. Two pods can't share a port of the node: put a load balancer that checks health in front, or let clients try again.",
         "https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#communicating-with-daemon-pods";
     /// A delay for nothing.
     WorkerWithDelay = "worker-with-delay", Info,

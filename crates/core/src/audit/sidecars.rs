@@ -70,6 +70,15 @@ fn sidecars_that_stop_first(subject: &Subject<'_>) -> Vec<Finding> {
     found
 }
 
+/// How long a container goes on after its stop signal, if it is a proxy; `None` where it waits for its
+/// connections.
+pub(super) fn drain(subject: &Subject<'_>, index: usize, profile: Option<&str>) -> Option<i64> {
+    match PROXIES.iter().find(|(name, _)| Some(*name) == profile) {
+        Some((name, by_default)) => own_drain(subject, index, name, *by_default),
+        None => Some(0),
+    }
+}
+
 /// How long a proxy goes on after its stop signal; `None` where it waits for its connections.
 fn own_drain(subject: &Subject<'_>, index: usize, profile: &str, default: i64) -> Option<i64> {
     if profile != "istio-proxy" {

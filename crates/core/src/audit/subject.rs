@@ -3,16 +3,27 @@
 use serde_json::Value;
 
 use super::live::LivePods;
-use super::objects::{Setting, Topic};
+use super::objects::{Amount, Setting, Topic};
 use super::{Certainty, Finding, Rule};
 use crate::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use crate::engine::pod::{Container, Spec};
 use crate::engine::settings::{INJECT_LABEL, NamespaceSettings};
 use crate::engine::template::Workload;
+use crate::engine::written::Written;
 use crate::engine::{ContainerDecision, Decision, Injected, Outcome};
 use crate::fronts::{Front, Need, PodShape};
 use crate::policy::Policy;
 use crate::view::Shape;
+
+/// The front of clients on the same node.
+pub(super) const INTERNAL_LOCAL: &str = "internal-policy-local";
+/// The profile of exporters in the catalogue.
+const EXPORTERS: &str = "exporters";
+/// Exporters that applications send to.
+const PUSHED_TO: [&str; 4] = ["statsd", "graphite", "influxdb", "collectd"];
+/// Scripts that only wait.
+const IDLE_SCRIPTS: [&str; 3] =
+    ["sleep infinity", "tail -f /dev/null", "while true; do sleep 30; done;"];
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subject<'s> {
@@ -32,7 +43,74 @@ impl<'s> Subject<'s> {
     /// Whether anything in the input sends requests to the pods, or may do so: without any Service of the
     /// namespace, ports are all that is known.
     pub(super) fn is_served(&self) -> bool {
-        !self.fronts.is_empty() || (!self.knows_services() && self.has_ports())
+        let may_be = !self.fronts.is_empty() || (!self.knows_services() && self.has_ports());
+        may_be && !self.is_idle()
+    }
+
+    /// Whether something takes the pod out of traffic when it terminates, as far as is known. Where nothing
+    /// does, no delay helps.
+    pub(super) const fn is_withdrawn(&self) -> bool {
+        self.fronts.is_empty() || self.need.delay.is_some()
+    }
+
+    /// The only pod of a `StatefulSet` is stopped before the next one starts: a delay only makes the gap begin
+    /// later.
+    pub(super) fn is_lone_stateful(&self) -> bool {
+        let replicas = self.replicas().map(|(replicas, _)| replicas);
+        self.workload.kind == "StatefulSet" && replicas == Some(1)
+    }
+
+    /// Whether clients are bound to the node's own pod, and a rollout stops it before the next one starts.
+    pub(super) fn is_replaced_in_place(&self) -> bool {
+        let surge = Amount::read(self.value("/spec/updateStrategy/rollingUpdate/maxSurge"));
+        let surges =
+            surge.is_some_and(|surge| !matches!(surge, Amount::Pods(0) | Amount::Percent(0)));
+        let of_services =
+            || self.fronts.iter().filter_map(|front| Some((front, front.path.last()?)));
+        let is_local = |service| {
+            let mut fronts = of_services();
+            fronts.any(|(front, it)| it == service && front.kind.name == INTERNAL_LOCAL)
+        };
+        self.workload.kind == "DaemonSet"
+            && !surges
+            && of_services().next().is_some()
+            && of_services().all(|(_, service)| is_local(service))
+    }
+
+    /// Whether all that the pod does is to wait, as pods for debugging do.
+    fn is_idle(&self) -> bool {
+        let list = |container: &'s Value, field| container.get(field).and_then(Value::as_array);
+        let words = |container: &'s Value| -> Vec<&'s str> {
+            let lists = ["command", "args"].into_iter().filter_map(|field| list(container, field));
+            lists.flatten().filter_map(Value::as_str).collect()
+        };
+        let containers = self.pod_value("/spec/containers").and_then(Value::as_array);
+        containers.is_some_and(|containers| {
+            !containers.is_empty()
+                && containers.iter().all(|container| match words(container).as_slice() {
+                    [program, _] => program.rsplit('/').next() == Some("sleep"),
+                    ["tail", "-f", "/dev/null"] => true,
+                    [shell, "-c", script] if shell.ends_with("sh") => IDLE_SCRIPTS.contains(script),
+                    _ => false,
+                })
+        })
+    }
+
+    /// Whether the container is an exporter, or the proxy in front of one: only monitoring asks it.
+    pub(super) fn is_scraped(&self, container: &Container<'_>) -> bool {
+        let written = Written::of(container, &self.policy.catalogue);
+        let image = text(&container.image).unwrap_or_default();
+        written.profile == Some(EXPORTERS) && !PUSHED_TO.iter().any(|part| image.contains(part))
+    }
+
+    /// Whether all containers that can be asked are such.
+    pub(super) fn is_only_scraped(&self) -> bool {
+        let has_ports = |index: usize| {
+            let ports = self.pod_value(&format!("/spec/containers/{index}/ports"));
+            ports.and_then(Value::as_array).is_some_and(|ports| !ports.is_empty())
+        };
+        let mut servers = self.containers().filter(|(index, _)| has_ports(*index)).peekable();
+        servers.peek().is_some() && servers.all(|(_, container)| self.is_scraped(container))
     }
 
     /// Whether the Services of the namespace are known.

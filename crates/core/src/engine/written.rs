@@ -1,15 +1,24 @@
 //! What a container does when it is stopped as it is written, before anything is injected. For the audit.
 
+use super::own_delay::own_delay;
 use super::own_hook::OwnHook;
 use super::own_timeout::own_timeout;
 use super::pod::Container;
+use super::shell::{Word, base_name};
 use crate::catalogue::{Catalogue, ImageReference, Profile, ProfileHook, Signal};
 use crate::view::Shape;
+
+/// Programs that stop others.
+const KILLERS: [&str; 3] = ["kill", "pkill", "killall"];
 
 /// A container as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written<'c> {
     pub(crate) hook: WrittenHook,
+    /// The hook ends the application and then sleeps, to wait for its end.
+    pub(crate) waits_after_quit: bool,
+    /// How long the application goes on serving after its stop signal by its own settings.
+    pub(crate) own_delay: i64,
     /// The time that the application takes to stop by its own settings, and the option that says so.
     pub(crate) timeout: Option<(i64, &'static str)>,
     /// The application is known to drop its requests on the stop signal.
@@ -55,6 +64,8 @@ impl<'c> Written<'c> {
         };
         Self {
             hook: hook(container),
+            waits_after_quit: waits_after_quit(container),
+            own_delay: own_delay(container),
             timeout: own_timeout(container).map(|timeout| (timeout.seconds, timeout.option)),
             stops_abruptly: profile
                 .is_some_and(|profile| stops_abruptly(container, image.as_ref(), profile)),
@@ -84,6 +95,18 @@ fn hook(container: &Container<'_>) -> WrittenHook {
             None => WrittenHook::More(0),
         },
     }
+}
+
+/// Whether the first that the hook does is to stop a process.
+fn waits_after_quit(container: &Container<'_>) -> bool {
+    let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
+    let hook = hook.and_then(OwnHook::read);
+    let first = hook.as_ref().and_then(|hook| hook.commands.first());
+    first.filter(|first| first.after_seconds == 0).is_some_and(|first| {
+        let words: Vec<_> = first.command.words.iter().filter_map(Word::certain).collect();
+        KILLERS.contains(&base_name(first.command.program()))
+            || words.windows(2).any(|pair| matches!(pair, ["-s", "quit" | "stop"]))
+    })
 }
 
 fn needs_stop_signal(

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::scraped::is_scraped;
+
 /// Labels that controllers give each pod beside those of the template, so that a selector with one of
 /// them may match.
 const GENERATED_LABELS: [&str; 5] = [
@@ -23,7 +25,7 @@ pub struct PodShape {
     pub labels: Vec<(String, String)>,
     /// Names and protocols of its containers' ports.
     pub ports: Vec<(String, String)>,
-    /// It has ports on its node.
+    /// It has ports on its node, beside those for monitoring.
     pub has_host_ports: bool,
     /// `conditionType` of its readiness gates.
     pub readiness_gates: Vec<String>,
@@ -46,7 +48,10 @@ impl PodShape {
         let ports: Vec<&Value> = containers.collect();
         let is_on_host = pod.pointer("/spec/hostNetwork") == Some(&Value::Bool(true));
         let has_host_port =
-            ports.iter().any(|port| port.get("hostPort").is_some_and(|it| it.as_i64() != Some(0)));
+            |port: &Value| port.get("hostPort").is_some_and(|it| it.as_i64() != Some(0));
+        let mut on_host = ports.iter().filter(|port| is_on_host || has_host_port(port));
+        let has_host_ports =
+            on_host.any(|port| !port.get("name").and_then(Value::as_str).is_some_and(is_scraped));
         let gates = pod.get("spec").into_iter().flat_map(|spec| items(spec, "readinessGates"));
         let gates = gates.filter_map(|gate| gate.get("conditionType")?.as_str());
         let named = ports.iter().filter_map(|port| {
@@ -57,7 +62,7 @@ impl PodShape {
             namespace: namespace.to_owned(),
             labels: texts(pod.pointer("/metadata/labels")),
             ports: named.collect(),
-            has_host_ports: has_host_port || (is_on_host && !ports.is_empty()),
+            has_host_ports,
             readiness_gates: gates.map(str::to_owned).collect(),
             controlled_by: None,
         }

@@ -80,7 +80,9 @@ impl<'s, 't> Search<'s, 't> {
         };
         self.recognise(RecognisedBy::Pod, &subject, &[], None, &mut found);
         for service in self.services_of(pod) {
-            self.service(service, &mut found);
+            if !service.is_only_scraped(pod) {
+                self.service(service, &mut found);
+            }
             let senders = self.senders.get(&(service.namespace.as_str(), service.name.as_str()));
             for (sender, port) in senders.into_iter().flatten() {
                 if service.serves(pod, port) {
@@ -266,6 +268,12 @@ impl Service {
         // A headless Service needs no ports.
         let is_any = self.ports.is_empty() && *port == BackendPort::Any;
         is_any || wanted.any(|own| own.is_of(pod))
+    }
+
+    /// Whether all of its ports that lead to the pod are for monitoring or probes.
+    fn is_only_scraped(&self, pod: &PodShape) -> bool {
+        let mut own = self.ports.iter().filter(|own| own.is_of(pod)).peekable();
+        own.peek().is_some() && own.all(ServicePort::is_scraped)
     }
 
     /// The labels that a pod has to have itself.
