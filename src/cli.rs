@@ -13,6 +13,8 @@ mod policy;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 mod rehearse;
 mod version;
+#[cfg(all(feature = "watch", unix))]
+mod watch;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -32,6 +34,8 @@ pub(crate) use self::policy::PolicyArguments;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 pub(crate) use self::rehearse::{RehearseArguments, RehearseForm};
 pub(crate) use self::version::VersionArguments;
+#[cfg(all(feature = "watch", unix))]
+pub(crate) use self::watch::{Url, WatchArguments, WatchForm, WorkloadName};
 
 /// preStop hooks for Kubernetes, injected: rolling updates, drains and scale-downs drop no request.
 #[derive(Debug, Parser)]
@@ -102,6 +106,13 @@ pub(crate) enum Command {
     /// For clusters without the webhook: opt-in, skipped owners, delays by annotations, the grace period, native
     /// sleeps, and the quits of chosen profiles, in CEL. Needs no cluster; prints YAML.
     Policy(PolicyArguments),
+    /// Watch pods end: which were killed, whose hook failed, which were gone before their endpoint was withdrawn.
+    ///
+    /// Follows rollouts, drains and scale-downs of a live cluster with read rights only, and prints a line for
+    /// each container that ends: when it was deleted and by whom, when its endpoint was withdrawn, when and how
+    /// it ended, and what that means. With --url it sends requests meanwhile and counts those that are lost.
+    #[cfg(all(feature = "watch", unix))]
+    Watch(WatchArguments),
     /// Say what codes of reports, metrics and logs mean, and what to do.
     Explain(ExplainArguments),
     /// Work with the configuration file.

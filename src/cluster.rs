@@ -5,3 +5,5 @@ pub mod certificates;
 pub(crate) mod installation;
 pub(crate) mod namespaces;
 pub(crate) mod reading;
+#[cfg(all(feature = "watch", unix))]
+pub(crate) mod watching;

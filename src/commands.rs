@@ -20,7 +20,10 @@ mod rehearse;
 #[cfg(unix)]
 mod serve;
 mod version;
+#[cfg(all(feature = "watch", unix))]
+mod watch;
 mod webhook;
+mod xml;
 
 use std::fs;
 use std::io::{self, Write};
@@ -38,7 +41,7 @@ use crate::config::Config;
 enum Exit {
     /// Done.
     Done,
-    /// `--check`, `check` or `audit` found something; `rehearse` dropped requests as injected.
+    /// `--check`, `check`, `audit` or `watch` found something; `rehearse` dropped requests as injected.
     Found,
     /// A second signal ended the server.
     #[cfg(unix)]
@@ -81,6 +84,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Fronts(arguments) => fronts::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
+        #[cfg(all(feature = "watch", unix))]
+        Command::Watch(arguments) => watch::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Config(ConfigCommand::Check { files }) => config::check(&files),
         Command::Config(ConfigCommand::Schema) => config::schema(),

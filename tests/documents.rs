@@ -82,6 +82,19 @@ fn the_reference_of_what_policies_do_not_do_is_current() {
 }
 
 #[test]
+#[cfg(all(feature = "watch", unix))]
+fn the_reference_of_verdicts_is_current() {
+    let mut text =
+        String::from("\n| verdict | | what happened | what to do |\n|---|---|---|---|\n");
+    for verdict in prestop_watch::verdict::Verdict::ALL {
+        let prestop_watch::verdict::Text { code, weight, sentence, advice } = verdict.text();
+        writeln!(text, "| `{code}` | {} | {sentence} | {advice} |", weight.code()).unwrap();
+    }
+    text.push('\n');
+    part_is_current("docs/watch.md", "verdicts", &text);
+}
+
+#[test]
 fn the_reference_of_fronts_is_current() {
     let mut text = String::new();
     let mut last = None;

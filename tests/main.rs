@@ -44,3 +44,5 @@ mod release;
 mod reviews;
 mod rotation;
 mod serve;
+#[cfg(all(feature = "kubeconfig", feature = "watch"))]
+mod watch;

@@ -173,6 +173,13 @@ impl Collection {
         Self(format!("/apis/apps/v1/namespaces/{namespace}/deployments"))
     }
 
+    /// Objects of another kind, by group and version (`apps/v1`) and plural.
+    #[must_use]
+    #[cfg(feature = "watch")]
+    pub(crate) fn of(group_version: &str, namespace: &str, plural: &str) -> Self {
+        Self(format!("/apis/{group_version}/namespaces/{namespace}/{plural}"))
+    }
+
     /// All mutating webhooks.
     #[must_use]
     pub fn mutating_webhook_configurations() -> Self {

@@ -14,10 +14,11 @@
 //! - [`status`]: the annotation that tells what was done;
 //! - [`patch`]: decision to JSON patch;
 //! - [`reason`]: every code, with its sentence and advice; [`hook_note`]: why a hook is as it is, for
-//!   reports;
+//!   reports; [`hook_report`]: what hooks report;
 //! - [`printable`]: text of users as printable ASCII;
 //! - [`front`]: load balancers that the pod itself names;
 //! - [`offline`]: facts that only the whole workload shows;
+//! - [`planned`]: how long a hook in a pod holds the stop signal back;
 //! - [`template`]: pods inside workloads and lists;
 //! - `written`: what a container does when nothing is injected;
 //! - [`undo`]: an injection that is taken out again.
@@ -40,8 +41,10 @@ pub mod front;
 pub mod grace;
 pub mod hook;
 pub mod hook_note;
+pub mod hook_report;
 pub mod offline;
 pub mod patch;
+pub mod planned;
 pub mod pod;
 pub mod printable;
 pub mod reason;

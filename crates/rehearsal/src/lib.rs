@@ -7,20 +7,27 @@
 //! handed a [`plan`] and gives back [`recording`]s. When the outer one is gone, so is the sandbox
 //! with everything in it.
 //!
-//! Pure: [`subject`], [`plan`], `endpoints`, `message`, `tally`, [`report`], [`picture`], and `kubelet` but for
-//! tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, `load`.
+//! Pure: [`subject`], [`plan`], `endpoints`, `tally`, [`report`], [`picture`], and `kubelet` but for
+//! tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, [`load`], whose clients `prestop watch --url` uses too.
+
+// Elsewhere only the clients and pictures are used, by `prestop watch`.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
 mod endpoints;
+#[cfg(target_os = "linux")]
 mod kubelet;
-mod load;
-mod message;
+pub mod load;
 pub mod picture;
 pub mod plan;
+#[cfg(target_os = "linux")]
 pub mod play;
 pub mod recording;
+#[cfg(target_os = "linux")]
 mod replica;
 pub mod report;
+#[cfg(target_os = "linux")]
 mod rollout;
+#[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod subject;
 mod tally;

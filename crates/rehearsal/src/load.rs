@@ -5,6 +5,7 @@ mod connection;
 mod kept_alive;
 
 pub(crate) mod get;
+pub mod remote;
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -43,6 +44,8 @@ struct Clients {
     service: Service,
     pools: Pools,
     load: Load,
+    /// The name that requests are for; the address where there is none.
+    host: Option<String>,
     started: Instant,
 }
 
@@ -74,73 +77,73 @@ pub(crate) fn start(
     over: watch::Receiver<bool>,
     progress: watch::Sender<Progress>,
 ) -> io::Result<oneshot::Receiver<Vec<Sample>>> {
+    let clients = Clients { service, pools: Pools::default(), load, host: None, started };
+    in_background(async move {
+        let mut samples = Vec::new();
+        let take = |sample: Sample| {
+            progress.send_modify(|progress| {
+                progress.ended += 1;
+                progress.dropped += u64::from(!sample.last.is_ok());
+            });
+            samples.push(sample);
+        };
+        clients.run(over, take).await;
+        samples.sort_by_key(|sample| sample.due_micros);
+        samples
+    })
+}
+
+/// Runs this on threads of its own.
+fn in_background<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> io::Result<oneshot::Receiver<T>> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (tell, samples) = oneshot::channel();
+    let (tell, done) = oneshot::channel();
     std::thread::Builder::new().name("load".to_owned()).spawn(move || {
         // Nobody listens when the run has failed meanwhile.
-        let _ = tell.send(runtime.block_on(run(load, service, started, over, progress)));
+        let _ = tell.send(runtime.block_on(work));
     })?;
-    Ok(samples)
+    Ok(done)
 }
 
-/// Sends requests until `over` says so and enough were sent, then waits for the last answers.
-async fn run(
-    load: Load,
-    service: Service,
-    started: Instant,
-    over: watch::Receiver<bool>,
-    progress: watch::Sender<Progress>,
-) -> Vec<Sample> {
-    let interval = Duration::from_secs(1) / load.rate_per_second.max(1);
-    let least = load.least_requests;
-    let clients = Arc::new(Clients { service, pools: Pools::default(), load, started });
-    let places = Arc::new(Semaphore::new(most_in_flight(clients.load.rate_per_second)));
-    let mut requests = JoinSet::new();
-    let mut samples = Vec::new();
-    let mut due = Instant::now();
-    for number in 0_u64.. {
-        sleep_until(due).await;
-        if *over.borrow() && number >= least {
-            break;
-        }
-        // Never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        let clients = Arc::clone(&clients);
-        requests.spawn(async move {
-            let sample = clients.request(number, due).await;
-            drop(place);
-            sample
-        });
-        while let Some(ended) = requests.try_join_next() {
-            take(ended, &mut samples, &progress);
-        }
-        due += interval;
-    }
-    while let Some(ended) = requests.join_next().await {
-        take(ended, &mut samples, &progress);
-    }
-    samples.sort_by_key(|sample| sample.due_micros);
-    samples
-}
-
-fn take(
-    ended: Result<Sample, tokio::task::JoinError>,
-    samples: &mut Vec<Sample>,
-    progress: &watch::Sender<Progress>,
-) {
+fn taken(ended: Result<Sample, tokio::task::JoinError>) -> Sample {
     // A panic of a client is a defect of this program; it must not look like fewer requests.
-    let sample = match ended {
-        Ok(sample) => sample,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
-    progress.send_modify(|progress| {
-        progress.ended += 1;
-        progress.dropped += u64::from(!sample.last.is_ok());
-    });
-    samples.push(sample);
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 impl Clients {
+    /// Sends requests until `over` says so and enough were sent, then waits for the last answers. `take` gets each
+    /// request that has ended.
+    async fn run(self, over: watch::Receiver<bool>, mut take: impl FnMut(Sample)) {
+        let interval = Duration::from_secs(1) / self.load.rate_per_second.max(1);
+        let least = self.load.least_requests;
+        let places = Arc::new(Semaphore::new(most_in_flight(self.load.rate_per_second)));
+        let clients = Arc::new(self);
+        let mut requests = JoinSet::new();
+        let mut due = Instant::now();
+        for number in 0_u64.. {
+            sleep_until(due).await;
+            if *over.borrow() && number >= least {
+                break;
+            }
+            // Never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+            let clients = Arc::clone(&clients);
+            requests.spawn(async move {
+                let sample = clients.request(number, due).await;
+                drop(place);
+                sample
+            });
+            while let Some(ended) = requests.try_join_next() {
+                take(taken(ended));
+            }
+            due += interval;
+        }
+        while let Some(ended) = requests.join_next().await {
+            take(taken(ended));
+        }
+    }
+
     async fn request(&self, number: u64, due: Instant) -> Sample {
         let choice = choose(&self.load, number);
         let late = due.elapsed();
@@ -176,7 +179,7 @@ impl Clients {
             return Attempt { ending: Ending::Refused, replica: None };
         };
         let asked = timeout(patience, async {
-            match connection::open(endpoint.address).await {
+            match connection::open(endpoint.address, self.host.as_deref()).await {
                 Ok(mut connection) => connection.get(path).await,
                 Err(ending) => ending,
             }

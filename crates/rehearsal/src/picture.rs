@@ -10,7 +10,8 @@ use svg::Document;
 use svg::node::element::{Rectangle, Style, Text, Title};
 
 use self::panel::Panel;
-use super::report::{Played, Rehearsal};
+pub use self::panel::{Bar, Drawn, Mark, Outcome};
+use super::report::Rehearsal;
 
 /// What one bar stands for.
 const BAR_MICROS: u64 = 100_000;
@@ -39,27 +40,37 @@ struct Scales {
     longest: Duration,
     /// The highest bar, in requests.
     highest: u32,
+    /// The time of one bar.
+    bar_micros: u64,
 }
 
 /// The picture of a rehearsal, as the text of an SVG file.
 #[must_use]
 pub fn of(rehearsal: &Rehearsal) -> String {
-    let scales = Scales::of(&rehearsal.runs);
-    let mut nodes = legend();
     let rows = panel::rows(&rehearsal.runs);
-    let mut top = TOP;
-    for run in &rehearsal.runs {
-        nodes.extend(Panel { run, scales, rows: &rows, top }.nodes());
-        top += panel::height(&rows);
-    }
+    let drawn: Vec<_> = rehearsal.runs.iter().map(|run| Drawn::of(run, &rows)).collect();
     let subject = &rehearsal.subject;
     let heading = format!("{}, {} ({})", subject.workload, subject.container, subject.image);
+    drawing(&heading, &rehearsal.verdict(), &drawn, Duration::from_micros(BAR_MICROS))
+}
+
+/// A picture of runs below each other, as the text of an SVG file. `title` is for those who can't see it, `bar` the
+/// time of one bar of requests.
+#[must_use]
+pub fn drawing(heading: &str, title: &str, runs: &[Drawn], bar: Duration) -> String {
+    let scales = Scales::of(runs, bar);
+    let mut nodes = legend(bar);
+    let mut top = TOP;
+    for drawn in runs {
+        nodes.extend(Panel { drawn, scales, top }.nodes());
+        top += panel::height(drawn);
+    }
     let mut document = Document::new()
         .set("viewBox", (0.0, 0.0, WIDTH, top))
         .set("width", WIDTH)
         .set("height", top)
         .set("role", "img")
-        .add(Title::new(rehearsal.verdict()))
+        .add(Title::new(title))
         .add(Style::new(STYLE))
         .add(Text::new(heading).set("x", 8.0).set("y", 20.0).set("class", "title"));
     for node in nodes {
@@ -70,31 +81,35 @@ pub fn of(rehearsal: &Rehearsal) -> String {
     text
 }
 
-fn legend() -> Vec<svg::node::element::Element> {
+fn legend(bar: Duration) -> Vec<svg::node::element::Element> {
     let square = |x: f64, class: &str| {
         let square = Rectangle::new().set("x", x).set("y", 32.0).set("width", 10.0);
         square.set("height", 10.0).set("class", class).into()
     };
     let words = |x: f64, words: &str| Text::new(words).set("x", x).set("y", 41.0).into();
+    let per = if bar < Duration::from_secs(1) {
+        format!("{} ms", bar.as_millis())
+    } else {
+        format!("{} s", bar.as_secs())
+    };
     vec![
         square(8.0, "answered"),
-        words(24.0, "requests per 100 ms, answered"),
+        words(24.0, &format!("requests per {per}, answered")),
         square(222.0, "dropped"),
         words(238.0, "dropped"),
     ]
 }
 
 impl Scales {
-    fn of(runs: &[Played]) -> Self {
-        let end = |run: &Played| {
-            let samples = run.recording.samples.iter().map(super::recording::Sample::ended_micros);
-            samples.chain(run.recording.events.iter().map(|event| event.at_micros)).max()
-        };
-        let longest = runs.iter().filter_map(end).max().unwrap_or_default().max(BAR_MICROS);
-        let highest = runs.iter().flat_map(panel::bars).map(|bar| bar.answered + bar.dropped);
+    fn of(runs: &[Drawn], bar: Duration) -> Self {
+        let bar_micros = u64::try_from(bar.as_micros()).unwrap_or(u64::MAX).max(1);
+        let longest = runs.iter().map(|run| run.end_micros(bar_micros)).max();
+        let longest = longest.unwrap_or_default().max(bar_micros);
+        let highest = runs.iter().flat_map(|run| &run.bars).map(|bar| bar.answered + bar.dropped);
         Self {
             longest: Duration::from_micros(longest),
             highest: highest.max().unwrap_or_default().max(1),
+            bar_micros,
         }
     }
 
@@ -115,7 +130,7 @@ mod tests {
     use crate::plan::container::Probe;
     use crate::plan::{EndpointDelay, Load, Plan, Termination, Variant};
     use crate::recording::{Client, Ending, Event, Happened, Phase, Recording, Sample};
-    use crate::report::Subject;
+    use crate::report::{Played, Subject};
 
     fn run(variant: Variant, dropped_every: u64) -> Played {
         let samples = (0..600).map(|number| {

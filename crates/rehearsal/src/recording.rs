@@ -1,6 +1,7 @@
 //! What happened in a run: every request, every event, as the sandbox gives it back. Times are
 //! microseconds from the start of the run's load.
 
+pub use prestop_core::engine::hook_report::HookReport;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Variant;
@@ -54,7 +55,7 @@ pub enum Client {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Ending {
     /// Answered as a whole, with a status below 400.
@@ -158,27 +159,6 @@ pub struct HookEnd {
     pub output: String,
     /// What it saw, where it reports.
     pub report: Option<HookReport>,
-}
-
-/// What a script that measures tells in the termination message. Whole seconds, as it counts them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HookReport {
-    /// How long it delayed.
-    pub delay: Option<u64>,
-    /// When more new connections came than are allowed for, the last time; nothing for never.
-    pub last: Option<u64>,
-    /// New connections in the delay.
-    pub new: Option<u64>,
-    /// The exit status of the quit, or of the author's command.
-    pub quit: Option<i32>,
-    /// Connections when the hold ended.
-    pub left: Option<u64>,
-    /// How long it stayed after the delay.
-    pub waited: Option<u64>,
-    /// The lines themselves.
-    #[serde(default)]
-    pub lines: Vec<String>,
 }
 
 /// How a hook ended.

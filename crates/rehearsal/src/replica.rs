@@ -20,7 +20,6 @@ use prestop_core::engine::DEFAULT_TERMINATION_MESSAGE_PATH;
 
 use super::kubelet::Container;
 use super::load::get::status_of;
-use super::message;
 use super::plan::container::{HookAction, ProbeAction};
 use super::plan::{Plan, Termination};
 use super::recording::{HookReport, HookResult};
@@ -144,7 +143,7 @@ impl Replica {
     pub(super) fn report(&self) -> Option<HookReport> {
         let mut message = [0; LONGEST_MESSAGE];
         let read = self.message.as_ref()?.read_at(&mut message, 0).ok()?;
-        message::report(&String::from_utf8_lossy(message.get(..read)?))
+        HookReport::of(&String::from_utf8_lossy(message.get(..read)?))
     }
 
     /// How PID 1 ended, once it has.

@@ -4,6 +4,7 @@
 //! - `process`: `prestop serve` as a process of the test, waiting, signals
 //! - `wire`: a client for it that sees every byte
 //! - `control_plane`: etcd and kube-apiserver as processes, and a client for the API
+//! - `fake_api`: an API server that is none, for lists and watches that break
 //! - `helm`: helm and kubectl; `renderings`: what the chart makes of each value
 //! - `cases`: the golden cases of `tests/cases`
 //!
@@ -24,6 +25,7 @@
 pub mod cases;
 pub mod command;
 pub mod control_plane;
+pub mod fake_api;
 pub mod helm;
 pub mod process;
 pub mod renderings;

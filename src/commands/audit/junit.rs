@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::report::{Audited, Located, Report, State};
+use crate::commands::xml::escaped;
 
 /// Writes one document.
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -96,33 +97,4 @@ fn case(
         State::Open => writeln!(out, "      <system-out>{message} {text}</system-out>")?,
     }
     writeln!(out, "    </testcase>")
-}
-
-/// Text as content or in quotes. XML can't have other control characters at all.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(letter),
-            '\u{FFFE}' | '\u{FFFF}' => out.push('?'),
-            letter if letter.is_control() => out.push('?'),
-            letter => out.push(letter),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::escaped;
-
-    #[test]
-    fn text_is_xml() {
-        let text = "a<b> & \"c\"\u{0}\u{1b}\u{85}\u{ffff}\nü";
-        assert_eq!(escaped(text), "a&lt;b&gt; &amp; &quot;c&quot;????\nü");
-    }
 }

@@ -39,8 +39,8 @@ struct Counted {
     received: Arc<AtomicU64>,
 }
 
-/// Connects.
-pub(super) async fn open(address: SocketAddr) -> Result<Connection, Ending> {
+/// Connects. Requests are for this host, or for the address.
+pub(super) async fn open(address: SocketAddr, host: Option<&str>) -> Result<Connection, Ending> {
     let stream = TcpStream::connect(address).await.map_err(|error| not_connected(&error))?;
     // Small requests: nothing is gained by waiting for more to send.
     let _ = stream.set_nodelay(true);
@@ -51,7 +51,8 @@ pub(super) async fn open(address: SocketAddr) -> Result<Connection, Ending> {
     let driver = tokio::spawn(async move {
         let _ = connection.await;
     });
-    Ok(Connection { sender, received, host: address.to_string(), driver })
+    let host = host.map_or_else(|| address.to_string(), str::to_owned);
+    Ok(Connection { sender, received, host, driver })
 }
 
 impl Connection {

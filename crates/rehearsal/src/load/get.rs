@@ -10,5 +10,5 @@ use crate::recording::Ending;
 /// # Errors
 /// How it ended if there was no whole answer. There is no time-out here.
 pub(crate) async fn status_of(address: SocketAddr, path: &str) -> Result<u16, Ending> {
-    connection::open(address).await?.status(path).await
+    connection::open(address, None).await?.status(path).await
 }

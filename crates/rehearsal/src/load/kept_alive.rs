@@ -53,7 +53,8 @@ impl Pools {
             return Attempt { ending: Ending::Refused, replica: None };
         };
         let asked = timeout(clients.load.timeout, async {
-            let mut connection = connection::open(endpoint.address).await?;
+            let mut connection =
+                connection::open(endpoint.address, clients.host.as_deref()).await?;
             let ending = connection.get(&clients.load.path).await;
             Ok((ending, connection))
         });

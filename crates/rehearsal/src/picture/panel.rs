@@ -35,19 +35,58 @@ const ROWS: [Row; 5] = [
 /// Only in pictures of hooks that report it.
 const DELAY_OVER: &str = "delay over";
 
+/// One run as it is drawn.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Drawn {
+    /// What it is.
+    pub title: String,
+    /// A line below that.
+    pub subtitle: String,
+    /// The outcome, and whether it is a bad one.
+    pub outcome: (String, Outcome),
+    /// Requests, from the start.
+    pub bars: Vec<Bar>,
+    /// Parts of the run with their names: from, to.
+    pub phases: Vec<(u64, u64, &'static str)>,
+    /// Rows of marks with their names.
+    pub rows: Vec<(&'static str, Vec<Mark>)>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should be.
+    #[default]
+    Good,
+    /// In red.
+    Bad,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// When.
+    pub at_micros: u64,
+    /// What.
+    pub name: String,
+    /// Bad ones are larger, and red.
+    pub outcome: Outcome,
+}
+
 /// One run, and where it is drawn.
 pub(super) struct Panel<'a> {
-    pub(super) run: &'a Played,
+    pub(super) drawn: &'a Drawn,
     pub(super) scales: Scales,
-    pub(super) rows: &'a [Row],
     pub(super) top: f64,
 }
 
 /// Requests that ended in one interval.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Bar {
-    pub(super) answered: u32,
-    pub(super) dropped: u32,
+pub struct Bar {
+    /// Answered as they should be.
+    pub answered: u32,
+    /// All others.
+    pub dropped: u32,
 }
 
 /// The rows of the panels of these runs, the same in each.
@@ -58,15 +97,61 @@ pub(super) fn rows(runs: &[Played]) -> Vec<Row> {
     ROWS.into_iter().filter(|(name, _)| has_delays || *name != DELAY_OVER).collect()
 }
 
-/// Where the time axis of a panel with so many rows is, from its top.
-fn axis(rows: &[Row]) -> f64 {
-    let last = u8::try_from(rows.len().saturating_sub(1)).unwrap_or(u8::MAX);
+/// Where the time axis is, from the top of the panel.
+fn axis(drawn: &Drawn) -> f64 {
+    let last = u8::try_from(drawn.rows.len().saturating_sub(1)).unwrap_or(u8::MAX);
     FIRST_ROW + ROW * f64::from(last) + TO_AXIS
 }
 
-/// The height of such a panel with everything around it.
-pub(super) fn height(rows: &[Row]) -> f64 {
-    axis(rows) + BELOW_AXIS
+/// The height of the panel with everything around it.
+pub(super) fn height(drawn: &Drawn) -> f64 {
+    axis(drawn) + BELOW_AXIS
+}
+
+impl Drawn {
+    /// A run of a rehearsal, with these rows.
+    pub(super) fn of(run: &Played, rows: &[Row]) -> Self {
+        let all = run.tally.all;
+        let how = &run.how;
+        let count = match all.dropped {
+            0 => "none".to_owned(),
+            dropped => grouped(dropped),
+        };
+        let words = format!("{count} of {} requests dropped", grouped(all.sent));
+        let outcome = if all.dropped == 0 { Outcome::Good } else { Outcome::Bad };
+        let hook = format!("{}, grace period {}s", how.hook_words(), how.grace_period_seconds);
+        let began = phases(&run.recording);
+        let ends = began.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
+        let played = began.iter().zip(ends).filter(|((_, phase), _)| Phase::PLAYED.contains(phase));
+        Self {
+            title: how.variant.words().to_owned(),
+            subtitle: hook,
+            outcome: (words, outcome),
+            bars: bars(run),
+            phases: played.map(|((from, phase), to)| (*from, to, phase.words())).collect(),
+            rows: rows.iter().map(|row| (row.0, marks(run, *row))).collect(),
+        }
+    }
+
+    /// When the last thing happens.
+    pub(super) fn end_micros(&self, bar_micros: u64) -> u64 {
+        let bars = u64::try_from(self.bars.len()).unwrap_or(u64::MAX).saturating_mul(bar_micros);
+        let marks = self.rows.iter().flat_map(|(_, marks)| marks).map(|mark| mark.at_micros);
+        marks.max().unwrap_or_default().max(bars)
+    }
+}
+
+fn marks(run: &Played, (name, is_of_row): Row) -> Vec<Mark> {
+    let events = run.recording.events.iter().filter(|event| is_of_row(&event.happened));
+    let marks = events.map(|event| {
+        let is_killed = matches!(event.happened, Happened::Killed { .. });
+        Mark {
+            at_micros: event.at_micros,
+            name: if is_killed { "killed" } else { name }.to_owned(),
+            outcome: if is_killed { Outcome::Bad } else { Outcome::Good },
+        }
+    });
+    marks.collect()
 }
 
 /// The bars of a run, from its start.
@@ -99,40 +184,32 @@ impl Panel<'_> {
     }
 
     fn title(&self) -> Vec<Element> {
-        let all = self.run.tally.all;
-        let how = &self.run.how;
-        let (count, class) = match all.dropped {
-            0 => ("none".to_owned(), "title"),
-            dropped => (grouped(dropped), "bad"),
+        let Drawn { title, subtitle, outcome: (words, outcome), .. } = self.drawn;
+        let class = match outcome {
+            Outcome::Good => "title",
+            Outcome::Bad => "bad",
         };
-        let words = format!("{count} of {} requests dropped", grouped(all.sent));
-        let hook = format!("{}, grace period {}s", how.hook_words(), how.grace_period_seconds);
         vec![
-            self.text(8.0, 12.0, how.variant.words()).set("class", "title").into(),
-            self.text(RIGHT, 12.0, &words).set("text-anchor", "end").set("class", class).into(),
-            self.text(8.0, 28.0, &shortened(&hook)).into(),
+            self.text(8.0, 12.0, title).set("class", "title").into(),
+            self.text(RIGHT, 12.0, words).set("text-anchor", "end").set("class", class).into(),
+            self.text(8.0, 28.0, &shortened(subtitle)).into(),
         ]
     }
 
     /// A band behind each phase in which something happens, with its name.
     fn phases(&self, nodes: &mut Vec<Element>) {
-        let began = phases(&self.run.recording);
-        let ends = began.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
-        for ((from, phase), to) in began.iter().zip(ends) {
-            if !Phase::PLAYED.contains(phase) {
-                continue;
-            }
-            let (from, to) = (self.scales.x(*from), self.scales.x(to));
+        for (from, to, name) in &self.drawn.phases {
+            let (from, to) = (self.scales.x(*from), self.scales.x(*to));
             let band = Rectangle::new()
                 .set("x", from)
                 .set("y", self.top + PLOT_TOP - 16.0)
                 .set("width", round((to - from - 1.0).max(0.5)))
-                .set("height", axis(self.rows) - PLOT_TOP + 16.0)
+                .set("height", axis(self.drawn) - PLOT_TOP + 16.0)
                 .set("class", "phase");
             nodes.push(band.into());
             // The name where there is room for it.
             if to - from > 60.0 {
-                nodes.push(self.text(from + 4.0, PLOT_TOP - 4.0, phase.words()).into());
+                nodes.push(self.text(from + 4.0, PLOT_TOP - 4.0, name).into());
             }
         }
     }
@@ -142,8 +219,9 @@ impl Panel<'_> {
         let height = |count: u32| f64::from(count) / highest * (PLOT_BOTTOM - PLOT_TOP);
         let (mut answered, mut dropped) = (Data::new(), Data::new());
         let mut is_dropped = false;
-        for (bar, from) in bars(self.run).iter().zip((0..).map(|index| index * BAR_MICROS)) {
-            let (left, right) = (self.scales.x(from), self.scales.x(from + BAR_MICROS));
+        let width = self.scales.bar_micros;
+        for (bar, from) in self.drawn.bars.iter().zip((0..).map(|index| index * width)) {
+            let (left, right) = (self.scales.x(from), self.scales.x(from + width));
             let base = self.top + PLOT_BOTTOM;
             let mut red = 0.0;
             if bar.dropped > 0 {
@@ -165,20 +243,21 @@ impl Panel<'_> {
     }
 
     fn rows(&self, nodes: &mut Vec<Element>) {
-        let rows = self.rows.iter().zip((0_u8..).map(|row| FIRST_ROW + ROW * f64::from(row)));
-        for ((name, is_of_row), y) in rows {
+        let places = (0_u8..).map(|row| FIRST_ROW + ROW * f64::from(row));
+        for ((name, marks), y) in self.drawn.rows.iter().zip(places) {
             nodes.push(self.text(LEFT - 6.0, y + 4.0, name).set("text-anchor", "end").into());
             nodes.push(self.line(LEFT, RIGHT, y, "grid"));
-            let events = self.run.recording.events.iter();
-            for event in events.filter(|event| is_of_row(&event.happened)) {
-                let is_killed = matches!(event.happened, Happened::Killed { .. });
-                let seconds = Duration::from_micros(event.at_micros).as_secs_f64();
-                let name = if is_killed { "killed" } else { *name };
+            for Mark { at_micros, name, outcome } in marks {
+                let seconds = Duration::from_micros(*at_micros).as_secs_f64();
+                let (radius, class) = match outcome {
+                    Outcome::Good => (4.0, "mark"),
+                    Outcome::Bad => (5.5, "dropped"),
+                };
                 let mark = Circle::new()
-                    .set("cx", self.scales.x(event.at_micros))
+                    .set("cx", self.scales.x(*at_micros))
                     .set("cy", self.top + y)
-                    .set("r", if is_killed { 5.5 } else { 4.0 })
-                    .set("class", if is_killed { "dropped" } else { "mark" })
+                    .set("r", radius)
+                    .set("class", class)
                     .add(Title::new(format!("{name}, {seconds:.1} s")));
                 nodes.push(mark.into());
             }
@@ -186,7 +265,7 @@ impl Panel<'_> {
     }
 
     fn axis(&self, nodes: &mut Vec<Element>) {
-        let y = axis(self.rows);
+        let y = axis(self.drawn);
         nodes.push(self.line(LEFT, RIGHT, y, "axis"));
         let step = tick_seconds(self.scales.longest);
         let mut at = 0;
@@ -225,8 +304,8 @@ fn bar_path(data: Data, left: f64, right: f64, base: f64, height: f64) -> Data {
 
 /// At most about fifteen ticks.
 fn tick_seconds(longest: Duration) -> u64 {
-    let steps = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600];
-    steps.into_iter().find(|step| longest.as_secs() / step <= 15).unwrap_or(1800)
+    let steps = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
+    steps.into_iter().find(|step| longest.as_secs() / step <= 15).unwrap_or(longest.as_secs() / 15)
 }
 
 /// Hooks can be long; a title has one line.

@@ -1,0 +1,188 @@
+//! Who ended a pod, as far as an event, a condition or its workload says so.
+
+use super::objects::Condition;
+
+/// Who ended a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Its workload replaced it by a pod of another template.
+    Rollout,
+    /// Its workload needs fewer pods.
+    ScaleDown,
+    /// The eviction API, as `kubectl drain` and autoscalers of clusters use it.
+    Eviction,
+    /// The cloud takes its node away.
+    Spot,
+    /// The scheduler, for a pod of higher priority.
+    Preemption,
+    /// A taint of its node.
+    Taint,
+    /// The kubelet, since its node lacks something.
+    NodePressure,
+    /// The kubelet, since its node is shut down.
+    NodeShutdown,
+    /// Its node is gone.
+    NodeLost,
+    /// Nothing says by whom.
+    Unknown,
+}
+
+/// What was seen that tells who ended a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Evidence {
+    /// By a condition or an event of the pod.
+    pub said: Option<Cause>,
+    /// An event says that its controller deleted it.
+    pub is_by_controller: bool,
+    /// Its workload has newer pods of another template.
+    pub is_outdated: bool,
+    /// An event says that its node goes.
+    pub is_node_reclaimed: bool,
+}
+
+/// Reasons of events on nodes that a cloud takes away: those of Karpenter and of the AWS node termination handler.
+const RECLAIMED: [&str; 6] = [
+    "SpotInterrupted",
+    "SpotInterruption",
+    "SpotRebalanceRecommendation",
+    "RebalanceRecommendation",
+    "TerminatingOnInterruption",
+    "PreemptScheduled",
+];
+
+impl Cause {
+    /// For machines.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Rollout => "rollout",
+            Self::ScaleDown => "scale-down",
+            Self::Eviction => "eviction",
+            Self::Spot => "spot",
+            Self::Preemption => "preemption",
+            Self::Taint => "taint",
+            Self::NodePressure => "node-pressure",
+            Self::NodeShutdown => "node-shutdown",
+            Self::NodeLost => "node-lost",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// For people; nothing where nothing is known.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Rollout => "rollout",
+            Self::ScaleDown => "scale-down",
+            Self::Eviction => "drain",
+            Self::Spot => "spot node reclaimed",
+            Self::Preemption => "preempted",
+            Self::Taint => "taint of the node",
+            Self::NodePressure => "evicted by the kubelet",
+            Self::NodeShutdown => "node shut down",
+            Self::NodeLost => "node lost",
+            Self::Unknown => "",
+        }
+    }
+
+    /// What a `DisruptionTarget` condition says:
+    /// <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>.
+    #[must_use]
+    pub fn of_condition(condition: &Condition) -> Option<Self> {
+        let message = condition.message.as_deref().unwrap_or_default();
+        Some(match condition.reason.as_deref()? {
+            "EvictionByEvictionAPI" => Self::Eviction,
+            "PreemptionByScheduler" => Self::Preemption,
+            "DeletionByTaintManager" => Self::Taint,
+            "DeletionByPodGC" => Self::NodeLost,
+            "TerminationByKubelet" if message.contains("shutdown") => Self::NodeShutdown,
+            "TerminationByKubelet" => Self::NodePressure,
+            _ => return None,
+        })
+    }
+
+    /// What an event on a pod says.
+    #[must_use]
+    pub fn of_event(reason: &str) -> Option<Self> {
+        Some(match reason {
+            "Evicted" => Self::NodePressure,
+            "Preempted" => Self::Preemption,
+            "TaintManagerEviction" => Self::Taint,
+            "NodeShutdown" => Self::NodeShutdown,
+            _ => return None,
+        })
+    }
+
+    /// Whether an event on a node says that its cloud takes it away.
+    #[must_use]
+    pub fn is_reclaim(reason: &str) -> bool {
+        RECLAIMED.contains(&reason)
+    }
+
+    /// From everything that was seen.
+    #[must_use]
+    pub const fn of(evidence: Evidence) -> Self {
+        match evidence {
+            Evidence { is_node_reclaimed: true, is_by_controller: false, .. } => Self::Spot,
+            Evidence { said: Some(said), .. } => said,
+            Evidence { is_outdated: true, .. } => Self::Rollout,
+            Evidence { is_by_controller: true, .. } => Self::ScaleDown,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The pod that a controller deleted, by its `SuccessfulDelete` event. Deployments, `DaemonSet`s and Jobs write
+/// `Deleted pod: NAME`, `StatefulSet`s
+/// `delete Pod NAME in StatefulSet ... successful`.
+#[must_use]
+pub fn deleted_pod(message: &str) -> Option<&str> {
+    let rest = message.split_once("Deleted pod: ").or_else(|| message.split_once("delete Pod "));
+    let name = rest?.1.split([' ', ',']).next()?;
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_name_the_pods_that_they_delete() {
+        assert_eq!(deleted_pod("Deleted pod: web-7d9c-abc"), Some("web-7d9c-abc"));
+        let combined = "(combined from similar events): Deleted pod: web-7d9c-abc";
+        assert_eq!(deleted_pod(combined), Some("web-7d9c-abc"));
+        assert_eq!(deleted_pod("delete Pod db-0 in StatefulSet db successful"), Some("db-0"));
+        assert_eq!(deleted_pod("Created pod: web-7d9c-abc"), None);
+        assert_eq!(deleted_pod("Deleted pod: "), None);
+    }
+
+    #[test]
+    fn conditions_say_who_disrupts() {
+        let of = |reason: &str, message: &str| {
+            let (reason, message) = (Some(reason.to_owned()), Some(message.to_owned()));
+            Cause::of_condition(&Condition { reason, message, ..Condition::default() })
+        };
+        assert_eq!(of("EvictionByEvictionAPI", ""), Some(Cause::Eviction));
+        assert_eq!(of("PreemptionByScheduler", ""), Some(Cause::Preemption));
+        assert_eq!(of("DeletionByTaintManager", ""), Some(Cause::Taint));
+        assert_eq!(of("DeletionByPodGC", ""), Some(Cause::NodeLost));
+        let shutdown = "Pod was terminated in response to imminent node shutdown.";
+        assert_eq!(of("TerminationByKubelet", shutdown), Some(Cause::NodeShutdown));
+        assert_eq!(of("TerminationByKubelet", "low on memory"), Some(Cause::NodePressure));
+        assert_eq!(of("SomethingNew", ""), None);
+    }
+
+    #[test]
+    fn the_strongest_evidence_decides() {
+        let nothing = Evidence::default();
+        assert_eq!(Cause::of(nothing), Cause::Unknown);
+        let by_controller = Evidence { is_by_controller: true, ..nothing };
+        assert_eq!(Cause::of(by_controller), Cause::ScaleDown);
+        assert_eq!(Cause::of(Evidence { is_outdated: true, ..by_controller }), Cause::Rollout);
+        let evicted = Evidence { said: Some(Cause::Eviction), ..nothing };
+        assert_eq!(Cause::of(evicted), Cause::Eviction);
+        assert_eq!(Cause::of(Evidence { is_node_reclaimed: true, ..evicted }), Cause::Spot);
+        assert_eq!(Cause::of_event("Preempted"), Some(Cause::Preemption));
+        assert!(Cause::is_reclaim("SpotInterrupted") && !Cause::is_reclaim("NodeReady"));
+    }
+}

@@ -1,0 +1,120 @@
+//! What is kept of a pod while it runs. Pods of one template share it.
+
+use std::hash::Hash;
+
+use prestop_core::engine::planned::PlannedHook;
+
+use super::objects::{Container, Pod, Workload};
+
+/// What the pods of one template have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct PodFacts {
+    /// What they belong to.
+    pub workload: Option<Workload>,
+    /// Which template of it.
+    pub revision: Option<String>,
+    /// Containers and native sidecars.
+    pub containers: Vec<ContainerFacts>,
+}
+
+/// A container.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ContainerFacts {
+    /// Its name.
+    pub name: String,
+    /// Its hook.
+    pub hook: Option<PlannedHook>,
+    /// The ports that it names.
+    pub ports: Vec<u32>,
+    /// What it is in its pod.
+    pub role: Role,
+}
+
+/// What a container is in its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The one that `kubectl logs` takes, or the first.
+    Main,
+    /// Another container.
+    Beside,
+    /// A native sidecar: Kubernetes stops it after the others.
+    Sidecar,
+}
+
+impl PodFacts {
+    /// Reads them from a pod.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        let named = pod.metadata.annotations.get("kubectl.kubernetes.io/default-container");
+        let main = named.filter(|name| pod.spec.containers.iter().any(|it| it.name == **name));
+        let main = main.or_else(|| pod.spec.containers.first().map(|container| &container.name));
+        let containers = pod.spec.containers.iter().map(|container| {
+            let role = if Some(&container.name) == main { Role::Main } else { Role::Beside };
+            ContainerFacts::of(container, role)
+        });
+        let sidecars = pod.spec.init_containers.iter();
+        let sidecars = sidecars.filter(|it| it.restart_policy.as_deref() == Some("Always"));
+        let sidecars = sidecars.map(|container| ContainerFacts::of(container, Role::Sidecar));
+        Self {
+            workload: pod.workload(),
+            revision: pod.revision().map(str::to_owned),
+            containers: containers.chain(sidecars).collect(),
+        }
+    }
+
+    /// Whether a container answers the requests that come to these ports of the pod: it names one of them, or it is
+    /// the main container and nobody names one.
+    #[must_use]
+    pub fn serves(&self, container: &ContainerFacts, ports: &[u32]) -> bool {
+        let names = |it: &ContainerFacts| it.ports.iter().any(|port| ports.contains(port));
+        if self.containers.iter().any(names) {
+            return names(container);
+        }
+        container.role == Role::Main
+    }
+}
+
+impl ContainerFacts {
+    fn of(container: &Container, role: Role) -> Self {
+        let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        Self {
+            name: container.name.clone(),
+            hook: hook.map(PlannedHook::of),
+            ports: container.ports.iter().map(|port| port.container_port).collect(),
+            role,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_container_of_the_port_serves_or_else_the_main_one() {
+        let pod = json!({
+            "metadata": {"annotations": {"kubectl.kubernetes.io/default-container": "app"}},
+            "spec": {"containers": [
+                {"name": "proxy", "ports": [{"containerPort": 15001}]},
+                {"name": "app", "ports": [{"containerPort": 8080}],
+                 "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}},
+            ], "initContainers": [
+                {"name": "init"}, {"name": "mesh", "restartPolicy": "Always"},
+            ]},
+        });
+        let facts = PodFacts::of(&serde_json::from_value(pod).unwrap());
+        let names: Vec<_> = facts.containers.iter().map(|it| (it.name.as_str(), it.role)).collect();
+        let expected = [("proxy", Role::Beside), ("app", Role::Main), ("mesh", Role::Sidecar)];
+        assert_eq!(names, expected);
+        assert_eq!(facts.containers[1].hook.unwrap().delay_seconds, Some(5));
+        let serving = |ports: &[u32]| {
+            let serving = facts.containers.iter().filter(|it| facts.serves(it, ports));
+            serving.map(|it| it.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(serving(&[15001]), ["proxy"]);
+        assert_eq!(serving(&[8080]), ["app"]);
+        // Nobody names it.
+        assert_eq!(serving(&[9000]), ["app"]);
+    }
+}

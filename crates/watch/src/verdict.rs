@@ -1,0 +1,256 @@
+//! What the end of a container means: one table with code, sentence and advice. `docs/watch.md` has it too.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What the end of a container means. In the order of their weight: of several the first is reported, and the others
+/// beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// SIGKILL at the end of the grace period.
+    KilledAtGraceEnd,
+    /// It needed more memory than it may have.
+    OutOfMemory,
+    /// SIGKILL before the grace period was over.
+    Killed,
+    /// Ended by a signal that means a crash.
+    Crashed,
+    /// Its `preStop` hook failed.
+    HookFailed,
+    /// Its hook took the whole grace period.
+    HookUsedGrace,
+    /// It ended before the delay of its hook was over.
+    EndedBeforeDelay,
+    /// It still was an endpoint when it had ended.
+    GoneBeforeWithdrawal,
+    /// Its hook has no delay, and it ended at once.
+    EndedAtOnce,
+    /// It never had a hook.
+    NoHook,
+    /// Nobody saw how it ended.
+    Unseen,
+    /// The hook failed, or ended with the application.
+    HookUnclear,
+    /// Ended by its stop signal.
+    ObeyedStopSignal,
+    /// Ended by itself.
+    EndedByItself,
+    /// The hook was killed since the application had ended.
+    HookEndedWithApplication,
+    /// It had ended before its pod was deleted.
+    EndedBeforeDeletion,
+    /// It never ran.
+    NeverStarted,
+}
+
+/// What a verdict means for requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Requests were lost, or would have been if any had come.
+    Bad,
+    /// Not known.
+    Unknown,
+    /// As it should be, as far as the API shows.
+    Good,
+}
+
+/// Everything about a verdict that people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    /// Its name for machines.
+    pub code: &'static str,
+    /// What it means for requests.
+    pub weight: Weight,
+    /// What happened.
+    pub sentence: &'static str,
+    /// What to do; empty where nothing is to be done.
+    pub advice: &'static str,
+}
+
+/// No verdict of this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownCode(String);
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::KilledAtGraceEnd,
+        Self::OutOfMemory,
+        Self::Killed,
+        Self::Crashed,
+        Self::HookFailed,
+        Self::HookUsedGrace,
+        Self::EndedBeforeDelay,
+        Self::GoneBeforeWithdrawal,
+        Self::EndedAtOnce,
+        Self::NoHook,
+        Self::Unseen,
+        Self::HookUnclear,
+        Self::ObeyedStopSignal,
+        Self::EndedByItself,
+        Self::HookEndedWithApplication,
+        Self::EndedBeforeDeletion,
+        Self::NeverStarted,
+    ];
+
+    /// The table.
+    #[must_use]
+    pub const fn text(self) -> Text {
+        use Weight::{Bad, Good, Unknown};
+        let (code, weight, sentence, advice) = match self {
+            Self::KilledAtGraceEnd => (
+                "killed-at-grace-end",
+                Bad,
+                "killed at the end of its grace period",
+                "Requests in flight were cut. If it was still working, raise terminationGracePeriodSeconds; if it ignores its stop signal (a shell as PID 1, for example), mend that: prestop audit says why.",
+            ),
+            Self::OutOfMemory => (
+                "out-of-memory",
+                Bad,
+                "killed while it was stopping: it used more memory than its limit",
+                "Raise the memory limit.",
+            ),
+            Self::Killed => (
+                "killed",
+                Bad,
+                "killed (SIGKILL) before the end of its grace period",
+                "Somebody shortened the grace period with a second deletion, or a process in the container or on the node sent SIGKILL: see the kubelet's log.",
+            ),
+            Self::Crashed => {
+                ("crashed", Bad, "crashed while it was stopping", "See the log of the container.")
+            }
+            Self::HookFailed => (
+                "hook-failed",
+                Bad,
+                "its preStop hook failed, so the stop signal came without the delay",
+                "The kubelet's log has the hook's output. Often the image has no shell or no such program: prestop audit says so.",
+            ),
+            Self::HookUsedGrace => (
+                "hook-used-grace",
+                Bad,
+                "its hook took the whole grace period, so the application had 2 s to finish",
+                "Raise terminationGracePeriodSeconds above the hook and the time that the application needs.",
+            ),
+            Self::EndedBeforeDelay => (
+                "ended-before-delay",
+                Bad,
+                "ended before its delay was over",
+                "Requests that came after that were lost. Find out who stopped it: the application itself, or a hook of another container.",
+            ),
+            Self::GoneBeforeWithdrawal => (
+                "gone-before-withdrawal",
+                Bad,
+                "its endpoint was withdrawn after the application had gone: requests were lost if any came",
+                "The hook has to delay the stop until the endpoint is withdrawn: see docs/delays.md. If the application ended by itself, find out why.",
+            ),
+            Self::EndedAtOnce => (
+                "ended-at-once",
+                Bad,
+                "its hook does not delay the stop, and it ended within two seconds: requests that were under way to it were lost",
+                "Start the hook with a delay: prestop.dev/own-hook: extend does that.",
+            ),
+            Self::NoHook => (
+                "no-hook",
+                Bad,
+                "it is behind a Service and never had a preStop hook: requests that came after the stop signal were lost",
+                "Label the namespace prestop.dev/inject: enabled. If the application itself goes on serving after its stop signal: --accept no-hook.",
+            ),
+            Self::Unseen => (
+                "unseen",
+                Unknown,
+                "nobody saw how it ended",
+                "The pod was removed before its node had reported (a forced deletion, a lost node), or while prestop had no connection.",
+            ),
+            Self::HookUnclear => (
+                "hook-unclear",
+                Unknown,
+                "its hook failed, or ended together with the application: Kubernetes does not say which",
+                "The kubelet's log has the exit status: 137 means that it ended with the application, which is harmless.",
+            ),
+            Self::ObeyedStopSignal => ("obeyed-stop-signal", Good, "ended by its stop signal", ""),
+            Self::EndedByItself => {
+                ("ended-by-itself", Good, "ended by itself within its grace period", "")
+            }
+            Self::HookEndedWithApplication => (
+                "hook-ended-with-application",
+                Good,
+                "its hook ended together with the application (137), which is harmless",
+                "",
+            ),
+            Self::EndedBeforeDeletion => {
+                ("ended-before-deletion", Good, "had ended before its pod was deleted", "")
+            }
+            Self::NeverStarted => ("never-started", Good, "had never started", ""),
+        };
+        Text { code, weight, sentence, advice }
+    }
+
+    /// Its name for machines.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.text().code
+    }
+
+    /// What it means for requests.
+    #[must_use]
+    pub const fn weight(self) -> Weight {
+        self.text().weight
+    }
+
+    /// Whether requests were lost, or would have been if any had come.
+    #[must_use]
+    pub const fn is_bad(self) -> bool {
+        matches!(self.weight(), Weight::Bad)
+    }
+}
+
+impl Weight {
+    /// For machines.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Unknown => "unknown",
+            Self::Good => "good",
+        }
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|verdict| verdict.code() == text);
+        found.ok_or_else(|| UnknownCode(text.to_owned()))
+    }
+}
+
+impl fmt::Display for UnknownCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let codes: Vec<_> = Verdict::ALL.into_iter().map(Verdict::code).collect();
+        write!(f, "no verdict is named {:?}; there are {}", self.0, codes.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownCode {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_has_its_own_code_and_a_sentence_and_bad_ones_have_advice() {
+        let mut codes: Vec<_> = Verdict::ALL.into_iter().map(Verdict::code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Verdict::ALL.len());
+        for verdict in Verdict::ALL {
+            let text = verdict.text();
+            assert_eq!(text.code.parse(), Ok(verdict));
+            assert!(!text.sentence.is_empty() && !text.sentence.ends_with('.'), "{text:?}");
+            assert_eq!(text.advice.is_empty(), text.weight == Weight::Good, "{text:?}");
+        }
+        assert!(Verdict::ALL.is_sorted());
+        assert!("ended".parse::<Verdict>().unwrap_err().to_string().contains("ended-by-itself"));
+    }
+}

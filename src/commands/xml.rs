@@ -1,0 +1,30 @@
+//! Text in XML, for reports in the form of `JUnit`.
+
+/// Text as content or in quotes. XML can't have other control characters at all.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(letter),
+            '\u{FFFE}' | '\u{FFFF}' => out.push('?'),
+            letter if letter.is_control() => out.push('?'),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn text_is_xml() {
+        let text = "a<b> & \"c\"\u{0}\u{1b}\u{85}\u{ffff}\nü";
+        assert_eq!(escaped(text), "a&lt;b&gt; &amp; &quot;c&quot;????\nü");
+    }
+}
