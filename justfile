@@ -89,6 +89,11 @@ bench-audit *arguments:
     cargo build --release --locked
     bench/audit {{arguments}}
 
+# The table of docs/audit.md: what prestop, kube-score and checkov say of the same manifests.
+audit-comparison:
+    cargo build --locked
+    bench/audit-comparison
+
 # What may not get worse: instructions, allocations, size; --update writes the baseline.
 bench-gate *arguments:
     bench/run gate {{arguments}}

@@ -550,6 +550,26 @@ fn a_hook_that_only_quits_is_found() {
     assert_eq!(found, ["no-budget", "not-ready-checked", "quit-without-wait"]);
 }
 
+/// `just proof` measures anew; the sentences have to follow.
+#[test]
+fn what_was_measured_is_what_the_proof_says() {
+    let proof = include_str!("../docs/proof.md");
+    let measured: Vec<_> = Rule::ALL.iter().filter_map(|rule| rule.measured()).collect();
+    assert!(measured.len() >= 3);
+    for sentence in measured {
+        let words: Vec<_> = sentence.split([' ', ';']).collect();
+        let figures: Vec<_> = words
+            .windows(3)
+            .filter(|it| it[1] == "of" && it[0].starts_with(|it: char| it.is_ascii_digit()))
+            .collect();
+        assert!(!figures.is_empty(), "{sentence}");
+        for figure in figures {
+            let figure = figure.join(" ");
+            assert!(proof.contains(&format!("{figure} |")), "{figure} is not in docs/proof.md");
+        }
+    }
+}
+
 #[test]
 fn the_table_is_well_formed() {
     let ids: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.text().id).collect();

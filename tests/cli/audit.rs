@@ -132,7 +132,12 @@ fn rules_are_listed_and_explained() {
     assert!(rules.lines().count() >= 25 && rules.contains("stops-at-once"));
     let explained = run(&["audit", "--explain", "quit-without-wait"]);
     assert_eq!(explained.status.code(), Some(0));
-    assert!(stdout(&explained).starts_with("quit-without-wait (error)\n"));
+    let explained = stdout(&explained);
+    assert!(explained.starts_with("quit-without-wait (error)\n"), "{explained}");
+    assert!(
+        explained.contains("\n  measured: nginx:1.15 with nothing but nginx -s quit"),
+        "{explained}"
+    );
     let unknown = run(&["audit", "--explain", "quit-without-wai"]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(stderr(&unknown).contains("did you mean quit-without-wait?"));

@@ -20,6 +20,7 @@
 
 mod admission;
 mod audit;
+mod audit_forms;
 mod authority;
 mod chaos;
 mod chart;

@@ -27,6 +27,9 @@ pub(super) fn explain(ids: &[String], out: &mut impl Write) -> anyhow::Result<Ex
         };
         let RuleText { id, severity, sentence, advice, source } = rule.text();
         writeln!(out, "{id} ({severity})\n  {sentence}\n  -> {advice}\n  {source}")?;
+        if let Some(measured) = rule.measured() {
+            writeln!(out, "  measured: {measured}")?;
+        }
     }
     out.flush()?;
     Ok(exit)

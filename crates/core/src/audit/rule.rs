@@ -278,6 +278,23 @@ impl Rule {
         )
     }
 
+    /// What was measured (`docs/proof.md`), where something was.
+    #[must_use]
+    pub const fn measured(self) -> Option<&'static str> {
+        match self {
+            Self::StopsAtOnce => Some(
+                "nginx:1.15 without a hook dropped 336 of 20,000 requests in a rolling update, a scale-down and a drain; as prestop injects it, none.",
+            ),
+            Self::QuitWithoutWait => Some(
+                "nginx:1.15 with nothing but nginx -s quit as its hook dropped 318 of 20,000 requests, hardly fewer than without a hook; with prestop.dev/own-hook: extend, none.",
+            ),
+            Self::DelayTooShort => Some(
+                "Behind a load balancer that is 20 s late, nginx:1.15 with a delay of 10 s dropped 6,678 of 52,630 requests; with a delay of 10s-2m, none.",
+            ),
+            _ => None,
+        }
+    }
+
     /// The rule of that id.
     #[must_use]
     pub fn by_id(id: &str) -> Option<Self> {
