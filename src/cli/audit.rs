@@ -97,6 +97,9 @@ pub(crate) enum AuditForm {
     Junit,
     /// Workflow commands: annotations in pull requests on GitHub.
     Github,
+    /// A code quality report, for merge requests on GitLab.
+    #[value(alias = "codequality")]
+    Gitlab,
     /// A table for comments and summaries.
     Markdown,
     /// Reports of wgpolicyk8s.io/v1alpha2, to be applied.

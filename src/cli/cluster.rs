@@ -18,6 +18,14 @@ pub(crate) struct ClusterArguments {
     #[cfg(feature = "kubeconfig")]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+    /// Ask as another user, as kubectl does: needs the right to impersonate.
+    #[cfg(feature = "kubeconfig")]
+    #[arg(long = "as", value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// A group of that user (can be repeated).
+    #[cfg(feature = "kubeconfig")]
+    #[arg(long = "as-group", value_name = "GROUP", requires = "impersonate")]
+    pub impersonate_groups: Vec<String>,
 }
 
 /// Objects of a cluster instead of manifests.
@@ -30,10 +38,6 @@ pub(crate) struct FromCluster {
     /// Which cluster.
     #[command(flatten)]
     pub choice: ClusterArguments,
-    /// Ask as another user, as kubectl does.
-    #[cfg(feature = "kubeconfig")]
-    #[arg(long = "as", value_name = "USER")]
-    pub impersonate: Option<String>,
     /// All namespaces [default: the context's namespace, or --namespace].
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
@@ -49,19 +53,13 @@ impl FromCluster {
     /// As the client takes it.
     #[must_use]
     pub(crate) fn choice(&self) -> Choice {
-        Choice {
-            #[cfg(feature = "kubeconfig")]
-            impersonate: self.impersonate.clone(),
-            ..self.choice.choice()
-        }
+        self.choice.choice()
     }
 
     /// The first option that is for clusters only, if `--cluster` is not there.
     fn stray(&self) -> Option<&'static str> {
         let of_cluster = [
             (self.choice.stray().is_some(), self.choice.stray().unwrap_or_default()),
-            #[cfg(feature = "kubeconfig")]
-            (self.impersonate.is_some(), "--as"),
             (self.all_namespaces, "--all-namespaces (-A)"),
             (self.selector.is_some(), "--selector (-l)"),
         ];
@@ -95,7 +93,8 @@ impl ClusterArguments {
     #[cfg(feature = "kubeconfig")]
     pub(crate) fn stray(&self) -> Option<&'static str> {
         let kubeconfig = self.kubeconfig.is_some().then_some("--kubeconfig");
-        kubeconfig.or(self.context.is_some().then_some("--context"))
+        let context = self.context.is_some().then_some("--context");
+        kubeconfig.or(context).or(self.impersonate.is_some().then_some("--as"))
     }
 
     /// This build has none.
@@ -112,7 +111,8 @@ impl ClusterArguments {
         Choice {
             kubeconfig: self.kubeconfig.clone(),
             context: self.context.clone(),
-            ..Choice::default()
+            impersonate: self.impersonate.clone(),
+            impersonate_groups: self.impersonate_groups.clone(),
         }
     }
 

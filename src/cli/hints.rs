@@ -103,7 +103,7 @@ const HINTS: &[Hint] = &[
     ),
     (
         "certificates",
-        &["--kubeconfig", "--context", "-n", "--namespace"],
+        &["--kubeconfig", "--context", "--as", "--as-group", "-n", "--namespace"],
         "options come after the command: prestop certificates status --context NAME",
     ),
     (
@@ -146,7 +146,7 @@ const HINTS: &[Hint] = &[
     ),
     (
         "serve",
-        &["--kubeconfig", "--context"],
+        &["--kubeconfig", "--context", "--as"],
         "serve --cluster takes the kubeconfig of KUBECONFIG with its current context, or the pod's service account",
     ),
     ("serve", &["-f", "--file"], "the configuration file is --config FILE"),
@@ -220,7 +220,7 @@ const HINTS: &[Hint] = &[
     ("", &["-v", "-version"], "the version is -V, --version or prestop version"),
     (
         "",
-        &["--kubeconfig", "--context", "-n", "--namespace"],
+        &["--kubeconfig", "--context", "--as", "--as-group", "-n", "--namespace"],
         "options come after the command: prestop check --context NAME",
     ),
 ];

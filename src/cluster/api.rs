@@ -74,6 +74,8 @@ pub struct Choice {
     pub context: Option<String>,
     /// The user to ask as.
     pub impersonate: Option<String>,
+    /// That user's groups.
+    pub impersonate_groups: Vec<String>,
 }
 
 /// A cluster that can be asked.

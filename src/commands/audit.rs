@@ -4,6 +4,7 @@ mod baseline;
 mod cluster;
 mod fields;
 mod github;
+mod gitlab;
 mod json;
 mod junit;
 mod located;
@@ -249,6 +250,7 @@ fn write(report: &Report, form: AuditForm, out: &mut impl Write) -> io::Result<(
         AuditForm::Sarif => sarif::write(report, out),
         AuditForm::Junit => junit::write(report, out),
         AuditForm::Github => github::write(report, out),
+        AuditForm::Gitlab => gitlab::write(report, out),
         AuditForm::Markdown => markdown::write(report, out),
         AuditForm::Policyreport => {
             policy_report::write(report, policy_report::Form::PolicyReport, out)

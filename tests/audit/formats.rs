@@ -44,6 +44,7 @@ fn each_form_is_as_it_was() {
         ("sarif", "shop.sarif"),
         ("junit", "shop.xml"),
         ("github", "shop.github"),
+        ("gitlab", "shop.gitlab.json"),
         ("markdown", "shop.md"),
         ("policyreport", "shop.policyreport.yaml"),
         ("openreports", "shop.openreports.yaml"),
@@ -113,6 +114,39 @@ fn each_line_on_github_is_one_command() {
         let file = "file=tests/audit/golden/shop.yaml,line=";
         assert!(command.starts_with("::") && command.contains(file), "{command}");
     }
+}
+
+/// GitLab needs all five fields of each entry, and compares branches by the fingerprint.
+#[test]
+fn a_code_quality_report_has_what_gitlab_needs() {
+    let file = format!("{GOLDEN}/shop.yaml");
+    let report = |arguments: &[&str]| -> Vec<Value> {
+        serde_json::from_slice(&audit(&[arguments, &[file.as_str()]].concat()).stdout).unwrap()
+    };
+    let findings = report(&["-o", "gitlab"]);
+    assert_eq!(report(&["-o", "codequality"]), findings);
+    let mut fingerprints = BTreeSet::new();
+    for finding in &findings {
+        let object = finding.as_object().unwrap();
+        let fields: BTreeSet<_> = object.keys().map(String::as_str).collect();
+        let expected = ["check_name", "description", "fingerprint", "location", "severity"];
+        assert_eq!(fields, BTreeSet::from(expected));
+        assert!(["critical", "major", "info"].contains(&finding["severity"].as_str().unwrap()));
+        assert!(fingerprints.insert(finding["fingerprint"].as_str().unwrap().to_owned()));
+        assert_eq!(finding["location"]["path"], file);
+        assert!(finding["location"]["lines"]["begin"].as_u64() > Some(1));
+    }
+    // Of the same findings as the other forms, without those that somebody accepted.
+    let log = audit(&["-o", "json", &file]).stdout;
+    let all: Value = serde_json::from_slice(&log).unwrap();
+    let items = all["items"].as_array().unwrap().iter();
+    let open = items.flat_map(|it| it["findings"].as_array().unwrap());
+    assert_eq!(open.filter(|it| it["state"] == "open").count(), findings.len());
+    // A path is that of the repository, and nothing found is an empty list.
+    let here = audit(&["-o", "gitlab", &format!("./{file}")]).stdout;
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&here).unwrap(), findings);
+    let none = audit(&["-o", "gitlab", "examples/prestop.yaml"]).stdout;
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&none).unwrap(), Vec::<Value>::new());
 }
 
 /// Columns in JSON, in a list on one line, and behind letters that are more than one byte.

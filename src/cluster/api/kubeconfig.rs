@@ -168,6 +168,7 @@ pub(super) fn target(kubeconfig: &Kubeconfig, choice: &Choice) -> Result<Target,
     let mut user = user.and_then(|it| it.auth_info.clone()).unwrap_or_default();
     if choice.impersonate.is_some() {
         user.impersonate.clone_from(&choice.impersonate);
+        user.impersonate_groups = Some(choice.impersonate_groups.clone());
     }
     let config = config(cluster, user, &incomplete)?;
     let address = config.cluster_url.to_string();

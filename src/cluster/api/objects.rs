@@ -44,7 +44,21 @@ pub(crate) struct MutatingWebhook {
     pub client_config: WebhookClientConfig,
     pub failure_policy: Option<String>,
     pub namespace_selector: Option<LabelSelector>,
+    pub object_selector: Option<LabelSelector>,
     pub timeout_seconds: Option<i32>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub rules: Vec<RuleWithOperations>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RuleWithOperations {
+    #[serde(deserialize_with = "null_is_default")]
+    pub operations: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub api_groups: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub resources: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -1,0 +1,45 @@
+//! Findings as a code quality report, which GitLab shows in merge requests.
+//! <https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format>
+
+use std::io::{self, Write};
+
+use prestop_core::audit::Severity;
+use serde_json::{Value, json};
+
+use super::report::{Audited, Located, Report};
+
+/// Writes a list of the findings that count. GitLab compares it with that of the target branch by the
+/// fingerprints, which therefore have no line in them.
+pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let findings: Vec<_> = report
+        .with_open()
+        .flat_map(|(workload, open)| open.into_iter().map(move |it| finding(workload, it)))
+        .collect();
+    serde_json::to_writer_pretty(&mut *out, &findings)?;
+    writeln!(out)
+}
+
+fn finding(workload: &Audited, located: &Located) -> Value {
+    let Located { finding, at, .. } = located;
+    let id = finding.rule.text().id;
+    // GitLab looks the file up in the repository.
+    let file = workload.place.file.strip_prefix("./").unwrap_or(&workload.place.file);
+    let Audited { kind, namespace, name, .. } = workload;
+    let container = finding.container.as_deref().unwrap_or_default();
+    let fingerprint = [id, file, namespace, kind, name, container, &finding.pointer].join(":");
+    json!({
+        "description": format!("{}: {} {}", workload.title(), located.message(), located.advice()),
+        "check_name": id,
+        "fingerprint": fingerprint,
+        "severity": severity(finding.severity()),
+        "location": {"path": file, "lines": {"begin": at.line}},
+    })
+}
+
+const fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "critical",
+        Severity::Warning => "major",
+        Severity::Info => "info",
+    }
+}
