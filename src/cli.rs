@@ -5,6 +5,7 @@
 
 mod audit;
 mod cluster;
+mod function;
 mod hints;
 #[cfg(unix)]
 mod listen;
@@ -15,6 +16,7 @@ mod rehearse;
 mod version;
 #[cfg(all(feature = "watch", unix))]
 mod watch;
+mod wait;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ use prestop_core::policy::KubernetesVersion;
 
 pub(crate) use self::audit::{AuditArguments, AuditForm, CertaintyBar, FailOn, SuggestForm};
 pub(crate) use self::cluster::{ClusterArguments, FromCluster};
+pub(crate) use self::function::FunctionArguments;
 #[cfg(unix)]
 pub(crate) use self::listen::ListenAddress;
 pub(crate) use self::manifests::{ManifestArguments, UninjectArguments};
@@ -36,12 +39,18 @@ pub(crate) use self::rehearse::{RehearseArguments, RehearseForm};
 pub(crate) use self::version::VersionArguments;
 #[cfg(all(feature = "watch", unix))]
 pub(crate) use self::watch::{Url, WatchArguments, WatchForm, WorkloadName};
+pub(crate) use self::wait::Wait;
+
+const DONE_OR_USAGE: &str = "Exit status: 0 done, 2 wrong usage.";
 
 /// preStop hooks for Kubernetes, injected: rolling updates, drains and scale-downs drop no request.
 #[derive(Debug, Parser)]
 #[command(name = "prestop", version = crate::version::Version::text(), max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad input."
+    after_help = "Exit status: 0 done, and nothing found, 1 something found (by --check or --strict, findings \
+at the bar of an audit, a failed check, dropped requests) or a server that a second signal ended, 2 wrong \
+usage, 3 input or a cluster that can't be read, 130 interrupted. The --help of each command says what these \
+mean for it."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -65,6 +74,9 @@ pub(crate) enum Command {
     /// Only what the annotation prestop.dev/status proves to be prestop's own. The rest of each file stays as
     /// it is, byte for byte; a hook of the author that was completed comes back.
     Uninject(UninjectArguments),
+    /// Inject hooks as a function of kustomize or kpt: a ResourceList in, a ResourceList with results out.
+    #[command(alias = "fn")]
+    Function(FunctionArguments),
     /// Rehearse a rollout with a real server on this machine, under load: as written, and as injected.
     ///
     /// Starts the command that follows -- as the replicas of a workload, in namespaces of its own, and
@@ -120,12 +132,14 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Print a completion script for a shell.
     #[cfg(feature = "manual")]
+    #[command(after_help = DONE_OR_USAGE)]
     Completions {
         /// Which shell.
         shell: Shell,
     },
     /// Print the manual page.
     #[cfg(feature = "manual")]
+    #[command(after_help = DONE_OR_USAGE)]
     Man,
     /// Print the version of this program, and of the replicas in a cluster.
     Version(VersionArguments),
@@ -291,6 +305,11 @@ pub(crate) struct ServeArguments {
 /// What `prestop check` is told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  prestop check --pre                               before helm install: version, rights, other webhooks
+  prestop check --wait 2m                           after helm install, in a pipeline
+  prestop check --context production --as alice
+
 Nothing is changed: the pod that shows whether hooks arrive is created as a server-side dry run.
 What you may not see is a warning.
 
@@ -304,9 +323,16 @@ pub(crate) struct CheckArguments {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArguments,
-    /// Where the pod is tried [default: the first namespace that is opted in].
+    /// Where the pod is tried [default: the first namespace that is opted in]; with --pre, the namespace in
+    /// which prestop is to be installed [default: prestop-system].
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
+    /// Before an installation: whether the version, your rights and other webhooks let it be installed.
+    #[arg(long, conflicts_with_all = ["connect", "webhook"])]
+    pub pre: bool,
+    /// Check every 2 s until nothing fails, at most so long [2m if no duration is given].
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "2m")]
+    pub wait: Option<Wait>,
     /// Connect to the Service too, as the API server does; from inside of the cluster.
     #[arg(long)]
     pub connect: bool,
@@ -336,6 +362,8 @@ pub(crate) enum CertificatesCommand {
 
 /// What `prestop certificates status` is told.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 done, 2 wrong usage, 3 no cluster can be reached, or prestop is not in it.")]
 pub(crate) struct CertificatesStatusArguments {
     /// The MutatingWebhookConfiguration [default: the one with the entry pods.prestop.dev].
     #[arg(long, value_name = "NAME")]
@@ -367,6 +395,7 @@ pub(crate) enum Color {
 
 /// List what is known about applications, or say what one image gets and why.
 #[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 done, 2 wrong usage, 3 something that is not an image.")]
 pub(crate) struct CatalogueArguments {
     /// Images, such as nginx:1.15. Without any the whole catalogue is listed.
     #[arg(value_name = "IMAGE")]
@@ -416,6 +445,7 @@ pub(crate) struct FrontsArguments {
 
 /// What `prestop explain` is told.
 #[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 done, 2 wrong usage, 3 a code that does not exist.")]
 pub(crate) struct ExplainArguments {
     /// Codes, such as own-hook. Without any all of them are listed.
     #[arg(value_name = "CODE")]
@@ -426,11 +456,15 @@ pub(crate) struct ExplainArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Check configuration files; say what is wrong, where, and what is allowed.
+    #[command(
+        after_help = "Exit status: 0 no mistake, 2 wrong usage, 3 a mistake, or a file that can't be read."
+    )]
     Check {
         /// The files.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// Print the JSON Schema of the configuration file.
+    #[command(after_help = DONE_OR_USAGE)]
     Schema,
 }

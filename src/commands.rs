@@ -70,6 +70,7 @@ fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inject(arguments) => inject::run(&arguments),
         Command::Uninject(arguments) => inject::uninject(&arguments),
+        Command::Function(arguments) => inject::function(&arguments),
         #[cfg(all(feature = "rehearse", target_os = "linux"))]
         Command::Rehearse(arguments) => rehearse::run(&arguments),
         #[cfg(all(feature = "rehearse", target_os = "linux"))]

@@ -2,6 +2,7 @@
 
 mod audit;
 mod fronts;
+mod statuses;
 mod version;
 mod wrong;
 

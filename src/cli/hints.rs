@@ -71,15 +71,10 @@ const HINTS: &[Hint] = &[
     ),
     (
         "check",
-        &["--wait", "-w", "--watch", "--timeout", "--retry"],
-        "check looks once; to wait: until prestop check; do sleep 5; done",
+        &["-w", "--watch", "--timeout", "--retry"],
+        "it is --wait DURATION, such as --wait 2m",
     ),
-    (
-        "check",
-        &["--pre", "--preflight"],
-        "check is for an installation; before one, docs/install.md has the requirements \
-         (Kubernetes 1.30 or newer)",
-    ),
+    ("check", &["--preflight", "--precheck", "--pre-install"], "it is --pre"),
     (
         "check",
         &["-f", "--file", "--filename", "-R"],

@@ -194,6 +194,12 @@ impl Collection {
         Self("/apis/authorization.k8s.io/v1/subjectaccessreviews".to_owned())
     }
 
+    /// Questions about what the person who asks may do.
+    #[must_use]
+    pub fn self_subject_access_reviews() -> Self {
+        Self("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned())
+    }
+
     fn core(namespace: &str, plural: &str) -> Self {
         Self(format!("/api/v1/namespaces/{namespace}/{plural}"))
     }

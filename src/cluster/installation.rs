@@ -1,11 +1,14 @@
 //! Whether an installation works, judged from what was read of the cluster: each check is one sentence,
 //! and what to do where it is not well. Pure: `commands::check` reads.
 
+pub(crate) mod before;
+
 use std::time::{Duration, SystemTime};
 
 use prestop_core::engine::settings::STATUS_ANNOTATION;
 use prestop_core::policy::KubernetesVersion;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::cluster::api::objects::{Deployment, LabelSelector, MutatingWebhook, Pod};
 use crate::cluster::certificates::certificates_in;
@@ -56,6 +59,17 @@ pub(crate) struct Right {
     pub name: Option<String>,
     /// Where, if it is in a namespace.
     pub namespace: Option<String>,
+}
+
+impl Right {
+    /// As reviews of rights have it.
+    #[must_use]
+    pub(crate) fn attributes(&self) -> Value {
+        let Self { verb, group, resource, name, namespace } = self;
+        json!({
+            "verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace,
+        })
+    }
 }
 
 impl Check {
@@ -286,25 +300,24 @@ pub(crate) fn missing_rights(account: &str, missing: &[Right]) -> Check {
             format!("the service account {account} has the rights that it needs"),
         );
     }
-    let texts: Vec<_> = missing
-        .iter()
-        .map(|right| {
-            let name = right.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
-            format!("{} {}{name}", right.verb, right.resource)
-        })
-        .collect();
     Check::failure(
         id,
-        format!("the service account {account} may not {}", texts.join(", ")),
+        format!("the service account {account} may not {}", texts(missing)),
         "let the chart make the roles (rbac.create: true), or see the table in docs/security.md",
     )
+}
+
+fn texts(rights: &[Right]) -> String {
+    let text = |right: &Right| {
+        let name = right.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+        format!("{} {}{name}", right.verb, right.resource)
+    };
+    rights.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
-
-    use serde_json::json;
 
     use super::*;
     use crate::cluster::certificates::Authority;
@@ -326,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_risky_webhook_is_told() {
-        let ids = |webhook: serde_json::Value| {
+        let ids = |webhook: Value| {
             let webhook: MutatingWebhook = serde_json::from_value(webhook).unwrap();
             super::webhook("x", &webhook).into_iter().map(|check| check.id).collect::<Vec<_>>()
         };

@@ -231,13 +231,14 @@ fn report(
 
 /// How the reader's kubectl reaches the same cluster.
 fn kubectl(arguments: &AuditArguments) -> String {
-    let Choice { kubeconfig, context, impersonate } = arguments.from.choice();
+    let Choice { kubeconfig, context, impersonate, impersonate_groups } = arguments.from.choice();
     let options = [
         ("--kubeconfig", kubeconfig.map(|file| file.display().to_string())),
         ("--context", context),
         ("--as", impersonate),
     ];
     let options = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let options = options.chain(impersonate_groups.into_iter().map(|it| ("--as-group", it)));
     options.fold("kubectl".to_owned(), |line, (name, value)| {
         format!("{line} {name} {}", shell::quoted(&value))
     })

@@ -1,6 +1,7 @@
 //! `prestop check`: reads what an installation is made of, and tells what [`crate::cluster::installation`] thinks of it.
 //! Nothing is changed.
 
+mod before;
 mod connect;
 
 use std::io::{self, Write};
@@ -10,11 +11,11 @@ use anyhow::{Context, anyhow};
 use prestop_core::policy::KubernetesVersion;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::webhook::{self, Installed, NotFound};
 use super::{Exit, tell};
-use crate::cli::{CheckArguments, ReadingForm};
+use crate::cli::{CheckArguments, ReadingForm, Wait};
 use crate::cluster::api::objects::{
     Deployment, MutatingWebhook, Named, Pod, Service, ServiceReference, SubjectAccessReview,
 };
@@ -23,13 +24,15 @@ use crate::cluster::installation::{self, Check, Right, Status};
 
 /// For the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two rounds of checks that wait.
+const ROUND: Duration = Duration::from_secs(2);
 /// Of the form for machines.
 const FORM_VERSION: u32 = 1;
 
 /// Checks, and prints what was found.
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
-    let checks = match runtime.block_on(check(arguments, SystemTime::now())) {
+    let checks = match runtime.block_on(rounds(arguments)) {
         Ok(checks) => checks,
         Err(error) => {
             tell(&format!("error: {error:#}"));
@@ -37,8 +40,36 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
         }
     };
     print(&checks, arguments.output, &mut io::stdout().lock())?;
-    let has_failed = checks.iter().any(|check| check.status == Status::Failure);
+    let has_failed = failures(&checks).next().is_some();
     Ok(if has_failed { Exit::Found } else { Exit::Done })
+}
+
+/// Checks again and again where that is asked for, until nothing fails or the time is over.
+async fn rounds(arguments: &CheckArguments) -> anyhow::Result<Vec<Check>> {
+    let target = api::target(&arguments.cluster.choice())?;
+    let end = Instant::now() + arguments.wait.map_or(Duration::ZERO, Wait::duration);
+    let mut told = String::new();
+    loop {
+        let result = check(&target, arguments, SystemTime::now()).await;
+        let why = match &result {
+            Ok(checks) => {
+                failures(checks).map(|it| it.message.as_str()).collect::<Vec<_>>().join("; ")
+            }
+            Err(error) => format!("{error:#}"),
+        };
+        if why.is_empty() || Instant::now() + ROUND > end {
+            return result;
+        }
+        if why != told {
+            tell(&format!("waiting: {why}"));
+            told = why;
+        }
+        sleep(ROUND).await;
+    }
+}
+
+fn failures(checks: &[Check]) -> impl Iterator<Item = &Check> {
+    checks.iter().filter(|check| check.status == Status::Failure)
 }
 
 fn print(checks: &[Check], form: ReadingForm, out: &mut impl Write) -> io::Result<()> {
@@ -63,10 +94,17 @@ fn print(checks: &[Check], form: ReadingForm, out: &mut impl Write) -> io::Resul
 }
 
 /// An error where no cluster can be reached.
-async fn check(arguments: &CheckArguments, now: SystemTime) -> anyhow::Result<Vec<Check>> {
-    let target = api::target(&arguments.cluster.choice())?;
-    let mut checks = vec![installation::version(version(&target).await?)];
-    let api = Api::new(target.client);
+async fn check(
+    target: &Target,
+    arguments: &CheckArguments,
+    now: SystemTime,
+) -> anyhow::Result<Vec<Check>> {
+    let mut checks = vec![installation::version(version(target).await?)];
+    let api = Api::new(target.client.clone());
+    if arguments.pre {
+        checks.extend(before::checks(&api, arguments).await);
+        return Ok(checks);
+    }
     let installed = match webhook::find(&api, arguments.webhook.as_deref()).await {
         Ok(installed) => installed,
         Err(missing) => {
@@ -166,13 +204,7 @@ async fn rights(api: &Api, namespace: &str, account: &str, needed: Vec<Right>) -
             "spec": {
                 "user": format!("system:serviceaccount:{namespace}:{account}"),
                 "groups": ["system:serviceaccounts"],
-                "resourceAttributes": {
-                    "verb": right.verb,
-                    "group": right.group,
-                    "resource": right.resource,
-                    "name": right.name,
-                    "namespace": right.namespace,
-                },
+                "resourceAttributes": right.attributes(),
             },
         });
         let reviews = Collection::subject_access_reviews();

@@ -9,6 +9,7 @@ mod diff;
 mod edit;
 mod file;
 mod fronts;
+mod function;
 mod joint;
 mod output;
 mod report;
@@ -30,7 +31,9 @@ use self::output::Output;
 use self::report::Summary;
 use super::input::{self, Input, list_of_objects};
 use super::{Exit, tell};
-use crate::cli::{InjectArguments, ManifestArguments, OutputForm, UninjectArguments};
+use crate::cli::{
+    FunctionArguments, InjectArguments, ManifestArguments, OutputForm, UninjectArguments,
+};
 use crate::cluster::api::Choice;
 
 /// What is the same for all files.
@@ -106,6 +109,11 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
 pub(super) fn uninject(arguments: &UninjectArguments) -> anyhow::Result<Exit> {
     let run = Run::new(&arguments.manifests, Mode::Uninject, Policy::built_in());
     Ok(run.all()?.0)
+}
+
+/// Reads and writes what functions of kustomize and kpt do.
+pub(super) fn function(arguments: &FunctionArguments) -> anyhow::Result<Exit> {
+    function::run(arguments)
 }
 
 /// Inputs that are not there make the run fail, after all others.

@@ -108,7 +108,7 @@ impl Input {
         }
     }
 
-    fn standard_input() -> anyhow::Result<Self> {
+    pub(super) fn standard_input() -> anyhow::Result<Self> {
         let mut copy = tempfile::tempfile().context("temporary file for standard input")?;
         io::copy(&mut io::stdin().lock(), &mut copy).context("standard input")?;
         Ok(Self { name: "-".to_owned(), patch_of: None, content: Content::Copy(copy) })
@@ -124,6 +124,11 @@ impl Input {
 
     /// The documents, from the first.
     pub(super) fn documents(&self) -> anyhow::Result<Documents<BufReader<File>>> {
+        self.read().map(Documents::new)
+    }
+
+    /// All of it, from the first byte.
+    pub(super) fn read(&self) -> anyhow::Result<BufReader<File>> {
         let file = match &self.content {
             Content::Path(path) => File::open(path).with_context(|| self.name.clone())?,
             Content::Copy(copy) => {
@@ -132,6 +137,6 @@ impl Input {
                 copy
             }
         };
-        Ok(Documents::new(BufReader::new(file)))
+        Ok(BufReader::new(file))
     }
 }

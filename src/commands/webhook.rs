@@ -8,7 +8,7 @@ use crate::cluster::api::objects::{MutatingWebhook, MutatingWebhookConfiguration
 use crate::cluster::api::{Api, Collection, failure};
 
 /// The name of prestop's entry in a webhook configuration. What the whole is called is up to who installs.
-const ENTRY: &str = "pods.prestop.dev";
+pub(super) const ENTRY: &str = "pods.prestop.dev";
 /// What the chart calls it, for a release of that name.
 const USUAL_NAME: &str = "prestop";
 

@@ -22,17 +22,22 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
 fn finding(workload: &Audited, located: &Located) -> Value {
     let Located { finding, at, .. } = located;
     let id = finding.rule.text().id;
-    // GitLab looks the file up in the repository.
-    let file = workload.place.file.strip_prefix("./").unwrap_or(&workload.place.file);
     let Audited { kind, namespace, name, .. } = workload;
+    let file = match &workload.place {
+        // GitLab looks the file up in the repository.
+        Some(place) => place.file.strip_prefix("./").unwrap_or(&place.file).to_owned(),
+        // An object of a cluster has no file, and GitLab takes no finding without one.
+        None => format!("{namespace}/{kind}/{name}"),
+    };
+    let line = at.map_or(1, |at| at.line);
     let container = finding.container.as_deref().unwrap_or_default();
-    let fingerprint = [id, file, namespace, kind, name, container, &finding.pointer].join(":");
+    let fingerprint = [id, &file, namespace, kind, name, container, &finding.pointer].join(":");
     json!({
         "description": format!("{}: {} {}", workload.title(), located.message(), located.advice()),
         "check_name": id,
         "fingerprint": fingerprint,
         "severity": severity(finding.severity()),
-        "location": {"path": file, "lines": {"begin": at.line}},
+        "location": {"path": file, "lines": {"begin": line}},
     })
 }
 

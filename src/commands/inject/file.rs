@@ -220,6 +220,9 @@ impl Run<'_> {
             let Work { place, output, outcome } = work;
             let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
             outcome.summary.add_aside();
+            if let Some(results) = output.results() {
+                results.aside(workload, namespace, reason);
+            }
             let report = WorkloadReport::aside(place, workload, namespace, reason);
             output.workload(&report, None)?;
             return Ok(());
@@ -248,6 +251,9 @@ impl Run<'_> {
         let namespace = workload.namespace.unwrap_or(&self.arguments.namespace);
         let decision = self.decide(workload);
         outcome.summary.add(&decision);
+        if let Some(results) = output.results() {
+            results.decided(workload, namespace, &decision);
+        }
         let settings = self.namespaces.get(namespace).unwrap_or(&self.unknown_namespace);
         let report =
             WorkloadReport::new(place, workload, (namespace, settings), &decision, &self.policy);

@@ -1,7 +1,7 @@
 //! Where results go: standard output in five forms, or the files themselves.
 
 use std::fs;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -12,6 +12,7 @@ use tempfile::{NamedTempFile, SpooledTempFile};
 
 use super::super::input::Input;
 use super::diff::FileDiff;
+use super::function::results::Results;
 use super::joint::{FilePlace, Joint};
 use super::report::{API_VERSION, KIND, Summary, WorkloadReport};
 use super::signals::Signals;
@@ -44,6 +45,8 @@ pub(super) struct FileOutput {
     has_items: bool,
     /// Where its documents join those of other files.
     joint: Joint,
+    /// Of a function.
+    results: Option<Results>,
 }
 
 impl Output {
@@ -74,6 +77,7 @@ impl Output {
             is_changed: false,
             has_items: false,
             joint: Joint::new(if self.is_first { FilePlace::First } else { FilePlace::Later }),
+            results: None,
         }
     }
 
@@ -148,6 +152,34 @@ impl Output {
 }
 
 impl FileOutput {
+    /// For a function: the text, and results beside it.
+    pub(super) fn of_function(results: Results) -> Self {
+        Self {
+            form: Some(OutputForm::Yaml),
+            printed: SpooledTempFile::new(MOST_IN_MEMORY_BYTES),
+            diff: None,
+            rewritten: None,
+            is_changed: false,
+            has_items: false,
+            joint: Joint::new(FilePlace::First),
+            results: Some(results),
+        }
+    }
+
+    /// The text, and the results.
+    pub(super) fn into_function(mut self) -> io::Result<(String, Option<Results>)> {
+        self.printed.seek(SeekFrom::Start(0))?;
+        let mut text = String::new();
+        self.printed.read_to_string(&mut text)?;
+        text.push_str(self.joint.held());
+        Ok((text, self.results))
+    }
+
+    /// Where a function's results are noted.
+    pub(super) fn results(&mut self) -> Option<&mut Results> {
+        self.results.as_mut()
+    }
+
     /// A document that stays as it is.
     pub(super) fn unchanged(&mut self, document: &Document) -> io::Result<()> {
         self.begin(document)?;

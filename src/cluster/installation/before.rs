@@ -1,0 +1,281 @@
+//! What is judged before there is an installation: whether it can be installed, and what it would meet. Pure:
+//! `commands::check` reads.
+
+use super::{Check, Right, rights, texts};
+use crate::cluster::api::objects::{
+    LabelSelector, MutatingWebhook, MutatingWebhookConfiguration, Pod,
+};
+
+/// Where the documentation installs it.
+pub(crate) const NAMESPACE: &str = "prestop-system";
+/// What the documentation calls the release, and the chart its objects.
+const NAME: &str = "prestop";
+/// So many names are reported.
+const MOST_NAMES: usize = 8;
+
+/// What the chart creates with its defaults: group, resource, and whether it is in the release's namespace.
+const CREATED: [(&str, &str, bool); 11] = [
+    ("", "serviceaccounts", true),
+    ("", "secrets", true),
+    ("", "configmaps", true),
+    ("", "services", true),
+    ("apps", "deployments", true),
+    ("policy", "poddisruptionbudgets", true),
+    ("rbac.authorization.k8s.io", "roles", true),
+    ("rbac.authorization.k8s.io", "rolebindings", true),
+    ("rbac.authorization.k8s.io", "clusterroles", false),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", false),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", false),
+];
+
+/// The rights that somebody needs who installs the chart with its defaults in this namespace.
+#[must_use]
+pub(crate) fn installers_rights(namespace: &str) -> Vec<Right> {
+    let created = CREATED.map(|(group, resource, is_namespaced)| Right {
+        verb: "create",
+        group,
+        resource,
+        name: None,
+        namespace: is_namespaced.then(|| namespace.to_owned()),
+    });
+    // Kubernetes lets nobody grant a right that they do not have.
+    let arguments = ["--cluster".to_owned(), format!("--authority-secret={NAME}-authority")];
+    created.into_iter().chain(rights(&arguments, NAME, namespace)).collect()
+}
+
+/// What the person who asks may not do of it.
+#[must_use]
+pub(crate) fn missing_rights(namespace: &str, missing: &[Right]) -> Check {
+    let id = "installer-rights";
+    if missing.is_empty() {
+        return Check::ok(id, format!("you have the rights to install prestop in {namespace}"));
+    }
+    Check::failure(
+        id,
+        format!("to install prestop in {namespace} you lack the rights to {}", texts(missing)),
+        "ask an administrator of the cluster to install it, or for these rights",
+    )
+}
+
+/// The namespace of the installation.
+#[must_use]
+pub(crate) fn namespace(name: &str, is_there: bool) -> Check {
+    let id = "installation-namespace";
+    if is_there {
+        return Check::ok(id, format!("the namespace {name} exists"));
+    }
+    Check::ok(
+        id,
+        format!("the namespace {name} does not exist yet: use helm install --create-namespace"),
+    )
+}
+
+/// Webhook configurations that prestop would meet.
+#[must_use]
+pub(crate) fn others(all: &[MutatingWebhookConfiguration], entry: &str) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let is_ours =
+        |it: &&MutatingWebhookConfiguration| it.webhooks.iter().any(|it| it.name == entry);
+    let ours: Vec<_> = all.iter().filter(is_ours).map(name).collect();
+    if ours.is_empty() {
+        checks.push(Check::ok("not-installed", "prestop is not installed yet"));
+    } else {
+        checks.push(Check::warning(
+            "not-installed",
+            format!("prestop is installed already: webhook configuration {}", some(&ours)),
+            "run prestop check without --pre; helm upgrade changes that installation, and a second one must \
+             select other namespaces (webhook.namespaceSelector)",
+        ));
+    }
+    let others = || all.iter().filter(|it| !is_ours(it));
+    if others().any(|it| it.metadata.name == NAME) {
+        checks.push(Check::failure(
+            "name-taken",
+            format!("a webhook configuration {NAME} of something else exists"),
+            "choose another release name, or set fullnameOverride in the chart's values",
+        ));
+    }
+    let of_pods = |it: &&MutatingWebhookConfiguration| it.webhooks.iter().any(takes_pods);
+    let blocking: Vec<_> = others()
+        .filter(|it| it.webhooks.iter().any(|it| takes_pods(it) && blocks_everything(it)))
+        .map(name)
+        .collect();
+    if !blocking.is_empty() {
+        checks.push(Check::warning(
+            "blocking-webhooks",
+            format!("{} must answer for every pod (failurePolicy: Fail, no selector)", some(&blocking)),
+            "while it is down, prestop's own pods cannot be created either; leave the namespace of prestop out \
+             of its namespaceSelector",
+        ));
+    }
+    let names: Vec<_> = others().filter(of_pods).map(name).collect();
+    let message = if names.is_empty() {
+        "no other webhook changes pods".to_owned()
+    } else {
+        format!(
+            "other webhooks that change pods: {}; prestop is asked again after them (reinvocationPolicy: \
+             IfNeeded)",
+            some(&names)
+        )
+    };
+    checks.push(Check::ok("other-webhooks", message));
+    checks
+}
+
+/// The pod that came back from the API server's dry run, where prestop is not installed.
+#[must_use]
+pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
+    let id = "other-hooks";
+    let mut lifecycles = pod.spec.containers.iter().filter_map(|it| it.lifecycle.as_ref());
+    if lifecycles.any(|lifecycle| lifecycle.pre_stop.is_some()) {
+        return Check::warning(
+            id,
+            format!("a pod in {namespace} comes back with a preStop hook (server-side dry run)"),
+            "another webhook or a MutatingAdmissionPolicy injects hooks; prestop leaves containers with a hook \
+             alone, so take the other one out first",
+        );
+    }
+    Check::ok(
+        id,
+        format!("nothing else injects preStop hooks in {namespace} (server-side dry run)"),
+    )
+}
+
+fn takes_pods(webhook: &MutatingWebhook) -> bool {
+    webhook.rules.iter().any(|rule| {
+        let has = |list: &[String], word: &str| list.iter().any(|it| it == word || it == "*");
+        has(&rule.operations, "CREATE") && has(&rule.api_groups, "") && {
+            let mut resources = rule.resources.iter();
+            resources.any(|it| matches!(it.as_str(), "pods" | "*" | "*/*"))
+        }
+    })
+}
+
+fn blocks_everything(webhook: &MutatingWebhook) -> bool {
+    let is_empty = |selector: Option<&LabelSelector>| {
+        selector.is_none_or(|it| it.match_labels.is_empty() && it.match_expressions.is_empty())
+    };
+    webhook.failure_policy.as_deref() != Some("Ignore")
+        && is_empty(webhook.namespace_selector.as_ref())
+        && is_empty(webhook.object_selector.as_ref())
+}
+
+fn name(configuration: &MutatingWebhookConfiguration) -> &str {
+    &configuration.metadata.name
+}
+
+fn some(names: &[&str]) -> String {
+    let shown: Vec<_> = names.iter().take(MOST_NAMES).copied().collect();
+    let more = if names.len() > MOST_NAMES { ", ..." } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::installation::Status;
+
+    const ENTRY: &str = "pods.prestop.dev";
+
+    fn configuration(name: &str, webhook: &Value) -> MutatingWebhookConfiguration {
+        let mut webhook = webhook.clone();
+        webhook["name"] = json!(webhook.get("name").cloned().unwrap_or_else(|| json!("x.example")));
+        let whole = json!({"metadata": {"name": name}, "webhooks": [webhook]});
+        serde_json::from_value(whole).unwrap()
+    }
+
+    fn statuses(all: &[MutatingWebhookConfiguration]) -> Vec<(&'static str, Status)> {
+        others(all, ENTRY).into_iter().map(|it| (it.id, it.status)).collect()
+    }
+
+    fn pods(more: &Value) -> Value {
+        let mut webhook = json!({"rules": [{"operations": ["CREATE"], "apiGroups": [""], "resources": ["pods"]}]});
+        webhook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        webhook
+    }
+
+    /// Every object of the chart with its defaults, and nothing else.
+    #[test]
+    fn the_rights_are_those_for_the_objects_of_the_chart() {
+        let manifest = include_str!("../../../charts/manifests/install.yaml");
+        let created: BTreeSet<_> = manifest
+            .lines()
+            .filter_map(|line| line.strip_prefix("kind: "))
+            .filter(|kind| *kind != "Namespace")
+            .map(|kind| format!("{}s", kind.to_lowercase()))
+            .collect();
+        let known: BTreeSet<_> =
+            CREATED.iter().map(|(_, resource, _)| (*resource).to_owned()).collect();
+        assert_eq!(known, created);
+        let needed = installers_rights("shop");
+        assert!(
+            needed.iter().any(|it| it.verb == "patch" && it.name.as_deref() == Some("prestop"))
+        );
+        let told = missing_rights("shop", &needed[8..9]);
+        assert_eq!(told.status, Status::Failure);
+        assert!(told.message.contains("create clusterroles"), "{}", told.message);
+        assert_eq!(missing_rights("shop", &[]).status, Status::Ok);
+    }
+
+    #[test]
+    fn what_prestop_would_meet_is_told() {
+        let ok = [("not-installed", Status::Ok), ("other-webhooks", Status::Ok)];
+        assert_eq!(statuses(&[]), ok);
+        let ours = configuration("shop-prestop", &pods(&json!({"name": ENTRY})));
+        let told = others(&[ours], ENTRY);
+        assert_eq!(told[0].status, Status::Warning);
+        assert!(told[0].message.ends_with("webhook configuration shop-prestop"), "{told:?}");
+        assert_eq!(told[1].message, "no other webhook changes pods");
+        let taken = configuration("prestop", &json!({}));
+        assert_eq!(statuses(&[taken])[1], ("name-taken", Status::Failure));
+        let selected = configuration(
+            "mesh",
+            &pods(&json!({"namespaceSelector": {"matchLabels": {"mesh": "on"}}})),
+        );
+        assert_eq!(statuses(std::slice::from_ref(&selected)), ok);
+        let told = others(&[selected], ENTRY);
+        assert!(told[1].message.starts_with("other webhooks that change pods: mesh;"), "{told:?}");
+    }
+
+    #[test]
+    fn a_webhook_that_must_answer_for_every_pod_is_told() {
+        for (more, is_blocking) in [
+            (json!({}), true),
+            (json!({"failurePolicy": "Fail", "objectSelector": {}}), true),
+            (json!({"failurePolicy": "Ignore"}), false),
+            (json!({"objectSelector": {"matchLabels": {"a": "b"}}}), false),
+            (
+                json!({"rules": [{"operations": ["*"], "apiGroups": ["*"], "resources": ["*/*"]}]}),
+                true,
+            ),
+            (
+                json!({"rules": [{"operations": ["UPDATE"], "apiGroups": [""], "resources": ["pods"]}]}),
+                false,
+            ),
+            (
+                json!({"rules": [{"operations": ["CREATE"], "apiGroups": ["apps"], "resources": ["*"]}]}),
+                false,
+            ),
+            (json!({"rules": null}), false),
+        ] {
+            let found = statuses(&[configuration("other", &pods(&more))]);
+            let is_told = found.contains(&("blocking-webhooks", Status::Warning));
+            assert_eq!(is_told, is_blocking, "{more}");
+        }
+    }
+
+    #[test]
+    fn a_hook_that_something_else_injects_is_told() {
+        let pod = |lifecycle: Value| {
+            let pod = json!({"spec": {"containers": [{"lifecycle": lifecycle}]}});
+            canary("default", &serde_json::from_value(pod).unwrap()).status
+        };
+        assert_eq!(pod(json!({"preStop": {"sleep": {"seconds": 5}}})), Status::Warning);
+        assert_eq!(pod(json!({"postStart": {}})), Status::Ok);
+        assert_eq!(pod(Value::Null), Status::Ok);
+    }
+}
