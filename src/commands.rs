@@ -60,6 +60,10 @@ enum Exit {
 /// The program: reads its arguments, runs the command and prints its errors on standard error.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(feature = "manual")]
+    if completions::answered(&std::env::args_os().collect::<Vec<_>>()) {
+        return ExitCode::SUCCESS;
+    }
     match Cli::read(std::env::args_os()) {
         Ok(cli) => run(cli),
         Err(error) => error.exit(),

@@ -1,7 +1,9 @@
 //! The program as people run it: arguments, files, pipes, exit codes.
 
 mod audit;
+mod completion;
 mod fronts;
+mod function;
 mod statuses;
 mod version;
 mod wrong;
@@ -280,7 +282,7 @@ fn long_help_says_what_a_command_does() {
 fn completions_and_the_manual_are_there() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = stdout(&run(&["completions", shell]));
-        assert!(script.contains("inject") && script.contains("catalogue"), "{shell}");
+        assert!(script.contains("PRESTOP_COMPLETE"), "{shell}: {script}");
     }
     let manual = stdout(&run(&["man"]));
     assert!(manual.starts_with('.') && manual.contains("in\\-place"), "{manual}");

@@ -20,6 +20,7 @@ mod authority;
 mod bounds;
 mod catalogue;
 mod cli;
+mod clients;
 mod config;
 mod development_certificates;
 mod documents;

@@ -134,6 +134,23 @@ pub fn target(choice: &Choice) -> Result<Target, ClientError> {
     Ok(Target { client: account.client()?, name, namespace: None })
 }
 
+/// The names of the contexts that can be chosen; none where no kubeconfig can be read.
+#[must_use]
+#[cfg(feature = "kubeconfig")]
+pub fn contexts(choice: &Choice) -> Vec<String> {
+    let environment = |name: &str| std::env::var_os(name);
+    let files = kubeconfig::files(choice.kubeconfig.as_deref(), environment);
+    let kubeconfig = kubeconfig::read(&files).ok().flatten();
+    kubeconfig.map_or_else(Vec::new, |it| it.contexts.into_iter().map(|it| it.name).collect())
+}
+
+/// This build reads no kubeconfig.
+#[must_use]
+#[cfg(not(feature = "kubeconfig"))]
+pub const fn contexts(_: &Choice) -> Vec<String> {
+    Vec::new()
+}
+
 /// The API server's version.
 ///
 /// # Errors

@@ -37,6 +37,12 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// Every code with its sentence.
+#[cfg(feature = "manual")]
+pub(super) fn codes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    known().into_iter().map(|(_, Explanation { code, sentence, .. })| (code, sentence))
+}
+
 fn list(known: &[Known], out: &mut impl Write) -> io::Result<()> {
     let width = known.iter().map(|(_, it)| it.code.len()).max().unwrap_or_default();
     let mut last = "";
