@@ -23,14 +23,12 @@ fn step(command: &mut Command, index: usize) -> &mut Command {
     command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &script])
 }
 
+/// With findings, and with a workload that lacks its hook.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let web = example().replacen(
-        "      containers:",
-        "      terminationGracePeriodSeconds: 0\n      containers:",
-        1,
-    );
-    write(&folder.path().join("manifests/web.yaml"), &web);
+    let shop = fs::read_to_string(root("tests/audit/golden/shop.yaml")).unwrap();
+    write(&folder.path().join("manifests/shop.yaml"), &shop);
+    write(&folder.path().join("web.yaml"), &example());
     folder
 }
 
@@ -60,7 +58,13 @@ fn the_action_and_a_workflow_with_it_are_as_github_reads_them() {
     );
     let workflow = blocks("GitHub Actions", "yaml").remove(0);
     // actionlint looks into actions of the same repository.
-    let workflow = workflow.replace("prestop/prestop@v0.1.0", "./");
+    let owner = env!("CARGO_PKG_REPOSITORY").trim_start_matches("https://github.com/");
+    let uses = format!("uses: {owner}@");
+    let lines = workflow.lines().map(|line| match line.split_once(&uses) {
+        Some((indent, _)) => format!("{indent}uses: ./\n"),
+        None => format!("{line}\n"),
+    });
+    let workflow: String = lines.collect();
     assert!(workflow.contains("uses: ./\n"), "{workflow}");
     let path = folder.path().join(".github/workflows/prestop.yaml");
     write(&path, &format!("on: pull_request\n{workflow}"));
@@ -78,7 +82,11 @@ fn the_steps_audit_and_check() {
     let path = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     let found = run(&programs, folder.path(), ["audit", "manifests/", ""]);
     assert_eq!(found.status.code(), Some(1), "{}", stderr(&found));
-    assert!(stdout(&found).contains("::error file=manifests/web.yaml,line="), "{}", stdout(&found));
+    assert!(
+        stdout(&found).contains("::error file=manifests/shop.yaml,line="),
+        "{}",
+        stdout(&found)
+    );
     let sarif: Value = serde_json::from_str(&path("prestop.sarif")).unwrap();
     assert_eq!(sarif["version"], "2.1.0");
     assert_eq!(path("output"), "sarif-file=prestop.sarif\n");
@@ -87,12 +95,16 @@ fn the_steps_audit_and_check() {
     assert_eq!(accepted.status.code(), Some(0), "{}", stderr(&accepted));
     let missing = run(&programs, folder.path(), ["audit", "nothing/", ""]);
     assert_eq!(missing.status.code(), Some(1));
-    let checked = run(&programs, folder.path(), ["check", "manifests/web.yaml\n", ""]);
+    let check = || run(&programs, folder.path(), ["check", "web.yaml\n", ""]);
+    let checked = check();
+    assert_eq!(checked.status.code(), Some(1));
     assert!(
-        stderr(&checked).contains("no hook") || checked.status.success(),
+        stderr(&checked).contains("Deployment shop/web has no hook yet"),
         "{}",
         stderr(&checked)
     );
+    programs.prints("prestop inject --in-place web.yaml", folder.path());
+    assert_eq!(check().status.code(), Some(0));
     assert_eq!(run(&programs, folder.path(), ["lint", ".", ""]).status.code(), Some(2));
 }
 

@@ -31,8 +31,9 @@ fn pre_commit_runs_the_hooks() {
     // The one that they are used in.
     let config = blocks("pre-commit", "yaml").remove(0);
     let hooks_of = format!("file://{}", folder.path().join("hooks").display());
-    let config = config.replace("https://github.com/prestop/prestop", &hooks_of);
-    let config = config.replace("v0.1.0", &revision);
+    let config = config.replace(env!("CARGO_PKG_REPOSITORY"), &hooks_of);
+    let version = config.lines().find_map(|line| line.trim().strip_prefix("rev: ")).unwrap();
+    let config = config.replace(version, &revision);
     assert!(config.contains(&revision) && config.contains(&hooks_of), "{config}");
     let used = folder.path().join("used");
     write(&used.join(".pre-commit-config.yaml"), &config);

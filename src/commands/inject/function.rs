@@ -159,6 +159,9 @@ impl Run<'_> {
 
 /// The list with these results behind those that it has.
 fn with_results(text: &str, results: &[FunctionResult]) -> anyhow::Result<String> {
+    if results.is_empty() {
+        return Ok(text.to_owned());
+    }
     let mut whole = String::with_capacity(text.len());
     for document in Documents::new(text.as_bytes()) {
         let document = document?;
