@@ -14,9 +14,9 @@ mod policy;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 mod rehearse;
 mod version;
+mod wait;
 #[cfg(all(feature = "watch", unix))]
 mod watch;
-mod wait;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -37,9 +37,9 @@ pub(crate) use self::policy::PolicyArguments;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 pub(crate) use self::rehearse::{RehearseArguments, RehearseForm};
 pub(crate) use self::version::VersionArguments;
+pub(crate) use self::wait::Wait;
 #[cfg(all(feature = "watch", unix))]
 pub(crate) use self::watch::{Url, WatchArguments, WatchForm, WorkloadName};
-pub(crate) use self::wait::Wait;
 
 const DONE_OR_USAGE: &str = "Exit status: 0 done, 2 wrong usage.";
 

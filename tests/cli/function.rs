@@ -1,4 +1,4 @@
-//! `prestop function`: a ResourceList in, the same with hooks and results out.
+//! `prestop function`: a `ResourceList` in, the same with hooks and results out.
 
 use serde_json::{Value, json};
 

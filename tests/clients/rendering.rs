@@ -153,7 +153,7 @@ fn patches_for_flux_give_what_inject_gives() {
     });
     let kustomization = json!({"resources": ["web.yaml"], "patches": patches.collect::<Vec<_>>()});
     write(&folder.path().join("kustomization.yaml"), &kustomization.to_string());
-    let patched = programs.prints("kustomize build .", folder.path());
+    let by_flux = programs.prints("kustomize build .", folder.path());
     let injected = programs.prints("prestop inject web.yaml", folder.path());
-    assert_eq!(documents(&patched), documents(&injected));
+    assert_eq!(documents(&by_flux), documents(&injected));
 }
