@@ -277,6 +277,9 @@ pub(crate) struct ServeArguments {
     /// The MutatingWebhookConfiguration whose caBundle is kept up to date.
     #[arg(long, value_name = "NAME", requires = "authority_secret")]
     pub webhook: Option<String>,
+    /// The ValidatingWebhookConfiguration of the warnings at apply, whose caBundle is kept up to date, too.
+    #[arg(long, value_name = "NAME", requires = "authority_secret")]
+    pub warnings_webhook: Option<String>,
     /// The Service that API servers connect to: the certificate is for its name.
     #[arg(long, value_name = "NAME", requires = "authority_secret")]
     pub service: Option<String>,

@@ -42,6 +42,7 @@ impl Replica {
             secret: "prestop-authority".to_owned(),
             service: "prestop".to_owned(),
             webhook: "prestop".to_owned(),
+            warnings: None,
         };
         let store = {
             let _guard = runtime.enter();

@@ -127,12 +127,16 @@ fn the_reference_of_fronts_is_current() {
 #[test]
 fn the_reference_of_rules_is_current() {
     let mut text = String::from(
-        "\n| rule | severity | why requests are dropped | what to do |\n|---|---|---|---|\n",
+        "\n| rule | severity | [at apply](operations.md#warnings-at-kubectl-apply) | why requests are dropped | what to do |\n|---|---|---|---|---|\n",
     );
-    for RuleText { id, severity, sentence, advice, source } in Rule::ALL.iter().map(|it| it.text())
-    {
-        writeln!(text, "| `{id}` | {severity} | {sentence} ([source]({source})) | {advice} |")
-            .unwrap();
+    for rule in Rule::ALL {
+        let RuleText { id, severity, sentence, advice, source, .. } = rule.text();
+        let at_apply = if rule.warns_at_apply() { "yes" } else { "" };
+        writeln!(
+            text,
+            "| `{id}` | {severity} | {at_apply} | {sentence} ([source]({source})) | {advice} |"
+        )
+        .unwrap();
     }
     part_is_current("docs/audit.md", "rules", &text);
 }

@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/fronts", &["catalogue", "duration"]),
     ("core/engine", &["fronts", "policy", "catalogue", "duration", "nearest", "view"]),
     ("core/audit", &["fronts", "engine", "policy", "catalogue", "duration", "nearest", "view"]),
-    ("core/admission", &["engine", "policy", "view"]),
+    ("core/admission", &["audit", "fronts", "engine", "policy", "view"]),
     ("core/admission_policy", &["engine", "policy", "catalogue", "duration"]),
     ("prestop/config", &["webhook"]),
     ("prestop/webhook", &["cluster"]),

@@ -112,12 +112,53 @@ proptest! {
             let uid = if uid.is_string() { uid } else { answer["response"]["uid"].clone() };
             is_proper(&answer, &uid);
         }
+        // As a review of a workload: whatever the body is, it is allowed and stays as it is.
+        if let Ok(answer) = admission::warn(&body, &namespaces, &policy, &mut |_| {}) {
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            is_proper(&answer, &answer["response"]["uid"]);
+            prop_assert_eq!(answer["response"].get("patch"), None);
+        }
         for why in Unchanged::ALL {
             if let Some(answer) = admission::allow_unchanged(&body, why) {
                 let answer: Value = serde_json::from_slice(&answer).unwrap();
                 is_proper(&answer, &answer["response"]["uid"]);
                 assert_eq!(answer["response"].get("patch"), None);
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Workloads of any pod, with any kind and damage: always allowed, with at most five short warnings.
+    #[test]
+    fn workloads_are_always_allowed_with_few_short_warnings(
+        pod in any_pod(),
+        kind in prop::sample::select(vec!["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout", "Other"]),
+        strategy in prop::sample::select(vec![json!(null), json!("Recreate"), json!({"type": "Recreate"}), json!(7)]),
+        operation in prop::sample::select(vec!["CREATE", "UPDATE", "DELETE", "CONNECT", ""]),
+    ) {
+        let group = if kind == "Rollout" { "argoproj.io/v1alpha1" } else { "apps/v1" };
+        let mut review = review(&pod);
+        review["request"]["operation"] = json!(operation);
+        review["request"]["object"] = json!({
+            "apiVersion": group, "kind": kind, "metadata": {"name": "web"},
+            "spec": {"selector": {}, "strategy": strategy, "template": pod},
+        });
+        let body = review.to_string();
+        let namespaces = One(Arc::default());
+        let mut observed = 0;
+        let answer = admission::warn(body.as_bytes(), &namespaces, &Policy::built_in(), &mut |_| observed += 1);
+        let answer: Value = serde_json::from_slice(&answer.unwrap()).unwrap();
+        is_proper(&answer, &review["request"]["uid"]);
+        prop_assert_eq!(observed, 1);
+        prop_assert_eq!(answer["response"].get("patch"), None);
+        let warnings = answer["response"]["warnings"].as_array().cloned().unwrap_or_default();
+        prop_assert!(warnings.len() <= 5);
+        for warning in warnings {
+            let warning = warning.as_str().unwrap();
+            prop_assert!(warning.len() <= 120 && warning.is_ascii(), "{}", warning);
         }
     }
 }

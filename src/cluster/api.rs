@@ -205,6 +205,12 @@ impl Collection {
         Self("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations".to_owned())
     }
 
+    /// All validating webhooks.
+    #[must_use]
+    pub fn validating_webhook_configurations() -> Self {
+        Self("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations".to_owned())
+    }
+
     /// Questions about what somebody may do.
     #[must_use]
     pub fn subject_access_reviews() -> Self {

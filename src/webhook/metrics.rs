@@ -14,7 +14,7 @@ mod series;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prestop_core::admission::{Event, Operation, Unchanged, Verdict};
+use prestop_core::admission::{Event, Operation, Unchanged, Verdict, Warned};
 use prestop_core::engine::reason::SkipReason;
 use prestop_core::engine::{Decision, Outcome};
 use prometheus_client::metrics::family::Family;
@@ -23,6 +23,7 @@ use prometheus_client::registry::Registry;
 
 use self::groups::{
     AuthorityMetrics, ConnectionMetrics, FaultMetrics, FileMetrics, LogMetrics, ReviewMetrics,
+    WarningMetrics,
 };
 use self::series::Labels;
 use crate::cluster::certificates::rotation::Change;
@@ -62,6 +63,7 @@ pub enum ByNamespace {
 pub struct Metrics {
     registry: Registry,
     reviews: ReviewMetrics,
+    warnings: WarningMetrics,
     faults: FaultMetrics,
     connections: ConnectionMetrics,
     files: FileMetrics,
@@ -91,6 +93,7 @@ impl Metrics {
         let own = registry.sub_registry_with_prefix("prestop");
         let metrics = Self {
             reviews: ReviewMetrics::new(own, by_namespace, profiles),
+            warnings: WarningMetrics::new(own),
             faults: FaultMetrics::new(own),
             connections: ConnectionMetrics::new(own),
             files: FileMetrics::new(own),
@@ -145,6 +148,16 @@ impl Metrics {
         }
         if let Some(namespaces) = self.reviews.namespaces.as_ref().filter(|_| is_pod) {
             namespaces.count(event.namespace, decision.is_injected());
+        }
+    }
+
+    /// A workload was reviewed.
+    pub fn warned(&self, warned: &Warned<'_>) {
+        let is_quiet = warned.rules.is_empty();
+        let result = if is_quiet { WarningMetrics::QUIET } else { WarningMetrics::WARNED };
+        self.warnings.reviews.count(result);
+        for rule in warned.rules {
+            self.warnings.warnings.count(*rule);
         }
     }
 

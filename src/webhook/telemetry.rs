@@ -20,7 +20,7 @@ use self::json::JsonLine;
 pub(crate) use self::lines::Lost;
 use self::lines::{EventWriter, Lines};
 use crate::webhook::settings::{LogFormat, LogLevel, LogSettings};
-use prestop_core::admission::{Event, Verdict};
+use prestop_core::admission::{Event, Verdict, Warned};
 use prestop_core::engine::hook::Hook;
 use prestop_core::engine::printable::{is_printable, printable};
 use prestop_core::engine::{ContainerOutcome, Decision, Outcome};
@@ -94,6 +94,24 @@ const fn filter(level: LogLevel) -> LevelFilter {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// One line for a workload's review: `info` where there were warnings, else `debug`. Names, escaped, and rules.
+pub(crate) fn warned(warned: &Warned<'_>, duration: Duration) {
+    let Warned { kind, namespace, name, rules, is_dry_run, .. } = *warned;
+    if !enabled!(Level::INFO) {
+        return;
+    }
+    let uid = printable(warned.uid, LONGEST_NAME);
+    let workload = printable(&format!("{kind} {namespace}/{name}"), LONGEST_NAME);
+    let ids: Vec<_> = rules.iter().map(|rule| rule.text().id).collect();
+    let warnings = printable(&ids.join(" "), LONGEST_LIST);
+    let duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    if rules.is_empty() {
+        debug!(%uid, %workload, dry_run = is_dry_run, duration_microseconds, "workload");
+    } else {
+        info!(%uid, %workload, %warnings, dry_run = is_dry_run, duration_microseconds, "workload");
     }
 }
 

@@ -94,6 +94,7 @@ impl Installation {
             secret: "prestop-authority".to_owned(),
             service: "prestop".to_owned(),
             webhook: "prestop".to_owned(),
+            warnings: None,
         };
         // The client's own work needs the runtime.
         let _guard = self.runtime.enter();

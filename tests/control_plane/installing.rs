@@ -455,3 +455,81 @@ fn upgrades_succeed_beside_the_admissions_enforcer_of_aks() {
     cluster.helm(&with(&change));
     assert_eq!(cluster.get(WEBHOOK)["webhooks"][0]["timeoutSeconds"], 4);
 }
+
+/// The chart's own webhook of the warnings with a self-managed certificate, through a real API server to a real
+/// kubectl; and with what rights.
+#[test]
+#[ignore = "needs an API server, helm and kubectl; run: just control-plane"]
+fn kubectl_prints_what_is_wrong_with_a_workload() {
+    let cluster = Cluster::start();
+    let install = ["install", "prestop", "charts/prestop", "--create-namespace"];
+    cluster.helm(&[&install[..], &["--set", "warnings.enabled=true"]].concat());
+    let serve = cluster.serve();
+    let path =
+        "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/prestop".to_owned();
+    let bundle = || cluster.get(&path)["webhooks"][0]["clientConfig"]["caBundle"].clone();
+    wait_until("the warnings' bundle", || bundle().is_string());
+    assert_eq!(bundle(), cluster.bundle());
+    // A URL stands for the Service, which needs a kube-proxy.
+    let url = format!("https://127.0.0.1:{}/warn", serve.address.port());
+    let client = json!({"url": url, "caBundle": bundle()}).to_string();
+    let replaced =
+        format!(r#"[{{"op": "replace", "path": "/webhooks/0/clientConfig", "value": {client}}}]"#);
+    let (is_done, told) = cluster.kubectl(
+        &[
+            "patch",
+            "validatingwebhookconfiguration",
+            "prestop",
+            "--type=json",
+            "--patch",
+            &replaced,
+        ],
+        "",
+    );
+    assert!(is_done, "{told}");
+    let workload = |kind: &str, strategy: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: web, namespace: default}}\nspec:\n  \
+             selector: {{matchLabels: {{app: web}}}}\n{strategy}  template:\n    \
+             metadata: {{labels: {{app: web}}}}\n    spec:\n      containers:\n      \
+             - {{name: shop, image: registry.example/shop:1, ports: [{{containerPort: 80}}]}}\n"
+        )
+    };
+    let apply = |text: &str, more: &[&str]| {
+        let (is_done, told) =
+            cluster.kubectl(&[&["apply", "--filename", "-"], more].concat(), text);
+        assert!(is_done, "{told}");
+        told
+    };
+    let recreate = workload("Deployment", "  strategy: {type: Recreate}\n");
+    wait_until("the warnings", || {
+        apply(&recreate, &["--dry-run=server"]).contains("Warning: prestop: recreate: ")
+    });
+    let told = apply(&recreate, &[]);
+    let warnings: Vec<_> = told.lines().filter(|line| line.contains("prestop: ")).collect();
+    assert_eq!(warnings.len(), 3, "{told}");
+    assert!(told.contains("Warning: prestop: stops-at-once: shop: "), "{told}");
+    assert!(told.contains("Warning: prestop: not-ready-checked: "), "{told}");
+    // Nothing of the spec changes.
+    let (is_done, told) =
+        cluster.kubectl(&["annotate", "deployment", "web", "--namespace=default", "a=b"], "");
+    assert!(is_done && !told.contains("Warning"), "{told}");
+    let told = apply(&workload("StatefulSet", "  serviceName: web\n"), &[]);
+    assert!(told.contains("stops-at-once") && !told.contains("recreate"), "{told}");
+    assert!(serve.metric("prestop_workload_reviews_total{result=\"warned\"}") > 0);
+    // It may change this one configuration and no other.
+    for (verb, what, expected) in [
+        ("patch", "validatingwebhookconfigurations/prestop", true),
+        ("get", "validatingwebhookconfigurations/prestop", true),
+        ("list", "validatingwebhookconfigurations", false),
+        ("patch", "validatingwebhookconfigurations/another", false),
+        ("update", "validatingwebhookconfigurations/prestop", false),
+        ("delete", "validatingwebhookconfigurations/prestop", false),
+        ("create", "validatingwebhookconfigurations", false),
+        ("get", "deployments", false),
+    ] {
+        let account = format!("system:serviceaccount:{NAMESPACE}:prestop");
+        let (is_allowed, _) = cluster.kubectl(&["auth", "can-i", verb, what, "--as", &account], "");
+        assert_eq!(is_allowed, expected, "{verb} {what}");
+    }
+}

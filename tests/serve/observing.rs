@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use prestop_test_support::process::{PATIENCE, Serve, wait_until};
-use prestop_test_support::wire::{Connection, body, pod, review};
+use prestop_test_support::wire::{Connection, body, head, pod, review};
 
 #[test]
 fn each_changed_pod_has_one_line() {
@@ -39,6 +39,43 @@ fn each_changed_pod_has_one_line() {
     assert!(line["problems"].as_str().unwrap().contains("pod annotation prestop.dev/delay"));
     assert!(line["duration_microseconds"].is_u64());
     assert!(!serve.log().contains("secret") && !serve.log().contains("PASSWORD"));
+}
+
+/// The path of the warnings: allowed whatever the workload is, with a line and counters of its own.
+#[test]
+fn each_workload_with_warnings_has_one_line() {
+    let mut serve = Serve::start(&["--kubernetes-version", "1.37"]);
+    let mut connection = Connection::open(&serve);
+    let mut post = |object: &Value| {
+        let mut review = review(&pod());
+        review["request"]["name"] = json!("web");
+        review["request"]["object"] = object.clone();
+        let body = review.to_string();
+        connection.send(head("/warn", body.len()) + &body).unwrap();
+        connection.answer().unwrap().response()
+    };
+    let mut deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"selector": {}, "strategy": {"type": "Recreate"}, "template": pod()},
+    });
+    deployment["spec"]["template"]["spec"]["containers"][0]["ports"] =
+        json!([{"containerPort": 80}]);
+    let warned = post(&deployment);
+    let warnings = warned["warnings"].as_array().unwrap();
+    assert!(warnings.iter().any(|it| it.as_str().unwrap().starts_with("prestop: recreate: ")));
+    assert_eq!(warned["auditAnnotations"]["decision"], "warned");
+    for quiet in [json!({"kind": "Shop"}), json!([1]), Value::Null, pod()] {
+        assert_eq!(post(&quiet)["auditAnnotations"]["decision"], "quiet", "{quiet}");
+    }
+    let line = serve.wait_for_line("workload");
+    assert_eq!(
+        (&line["level"], &line["workload"]),
+        (&json!("INFO"), &json!("Deployment shop/web"))
+    );
+    assert!(line["warnings"].as_str().unwrap().contains("recreate"), "{line}");
+    assert_eq!(serve.metric("prestop_workload_reviews_total{result=\"warned\"}"), 1);
+    assert_eq!(serve.metric("prestop_workload_reviews_total{result=\"quiet\"}"), 4);
+    assert_eq!(serve.metric("prestop_warnings_total{rule=\"recreate\"}"), 1);
 }
 
 #[test]

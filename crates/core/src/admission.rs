@@ -7,12 +7,14 @@
 //! - `request`: the borrowed view of a review;
 //! - [`patch`]: operations as a JSON patch;
 //! - `check`: a patch against its pod;
-//! - `answer`: the review that goes back.
+//! - `answer`: the review that goes back;
+//! - `warn`: warnings for whoever applies a workload.
 
 mod answer;
 mod check;
 pub mod patch;
 mod request;
+mod warn;
 
 use std::str::Utf8Error;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use crate::policy::Policy;
 use crate::view::Text;
 
 pub use self::request::Operation;
+pub use self::warn::{Warned, warn};
 
 /// What is known about namespaces, from memory.
 pub trait Namespaces: Send + Sync {

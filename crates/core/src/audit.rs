@@ -39,7 +39,7 @@ pub use self::ignore::Ignore;
 pub use self::live::LivePods;
 pub use self::mend::{Annotation, Mend};
 pub use self::objects::{Setting, Topic};
-pub use self::rule::{Certainty, Rule, RuleText, Severity};
+pub use self::rule::{Certainty, Needs, Rule, RuleText, Severity};
 
 use self::subject::Subject;
 

@@ -79,6 +79,8 @@ pub struct Names {
     pub service: String,
     /// The `MutatingWebhookConfiguration`.
     pub webhook: String,
+    /// The `ValidatingWebhookConfiguration` of the warnings, if they are on.
+    pub warnings: Option<String>,
 }
 
 /// One replica's view of the shared authority.
@@ -247,7 +249,8 @@ impl Store {
     ) -> Result<Looked, StoreError> {
         let clocks = self.compare(clock).await?;
         let secret = self.secret().await?;
-        let configuration = self.configuration().await?;
+        let pods = Collection::mutating_webhook_configurations();
+        let configuration = self.configuration(&pods, &self.names.webhook).await?;
         self.bundle = configuration.bundles.first().cloned().unwrap_or_default();
         let published =
             Published { bundle: &self.bundle, generation: configuration.known_generation() };
@@ -277,11 +280,14 @@ impl Store {
             // Nobody has begun, and this replica must not.
             return Err(StoreError::ClockDiffers);
         };
-        let was_published = self.publish(&shared, &configuration).await?;
+        let was_published =
+            self.publish(&shared, &configuration, (&pods, &self.names.webhook)).await?;
         let generation = shared.generation;
         let authority_end = shared.current.not_after();
         self.shared = Some(shared);
         let is_new = self.sign(&clocks, served)?;
+        // Last: pods do not wait for warnings.
+        let was_published = self.publish_for_warnings().await? || was_published;
         let is_trusted = self.is_trusted(&clocks);
         let problem = if !clocks.agree() {
             Some(Problem::Clock)
@@ -355,9 +361,23 @@ impl Store {
             .ok_or_else(|| StoreError::NoSecret(self.names.secret.clone()))
     }
 
-    async fn configuration(&self) -> Result<Configuration, StoreError> {
-        let webhooks = Collection::mutating_webhook_configurations();
-        let found = self.api.get(&webhooks, &self.names.webhook).await;
+    /// Writes the same into the webhook configuration of the warnings. Whether it did.
+    async fn publish_for_warnings(&self) -> Result<bool, StoreError> {
+        let (Some(name), Some(shared)) = (&self.names.warnings, &self.shared) else {
+            return Ok(false);
+        };
+        let webhooks = Collection::validating_webhook_configurations();
+        let configuration = self.configuration(&webhooks, name).await?;
+        self.publish(shared, &configuration, (&webhooks, name)).await
+    }
+
+    async fn configuration(
+        &self,
+        webhooks: &Collection,
+        name: &str,
+    ) -> Result<Configuration, StoreError> {
+        let found = self.api.get(webhooks, name).await;
+        // Of both kinds the same is read.
         let found: Option<MutatingWebhookConfiguration> =
             found.map_err(|error| StoreError::Request("the webhook configuration", error))?;
         let Some(found) = found else {
@@ -387,6 +407,7 @@ impl Store {
         &self,
         shared: &Shared,
         configuration: &Configuration,
+        (webhooks, name): (&Collection, &str),
     ) -> Result<bool, StoreError> {
         let bundle = shared.bundle();
         let generation = shared.generation.to_string();
@@ -412,8 +433,7 @@ impl Store {
         } else {
             add("/metadata/annotations".to_owned(), json!({GENERATION_ANNOTATION: generation}))
         });
-        let webhooks = Collection::mutating_webhook_configurations();
-        match self.api.patch(&webhooks, &self.names.webhook, &Value::Array(operations)).await {
+        match self.api.patch(webhooks, name, &Value::Array(operations)).await {
             Ok(()) => Ok(true),
             // It changed in between: the next look sees how.
             Err(kube::Error::Api(status)) if [409, 422].contains(&status.code) => Ok(true),

@@ -238,7 +238,7 @@ impl<'r> Item<'r> {
 impl<'r> Entry<'r> {
     fn of(located: &'r Located) -> Self {
         let Located { finding, at, state, rehearsal } = located;
-        let RuleText { id, severity, sentence, advice, source } = finding.rule.text();
+        let RuleText { id, severity, sentence, advice, source, .. } = finding.rule.text();
         let annotations = match &finding.mend {
             Some(Mend::Annotated { annotations, .. }) => annotations.as_slice(),
             Some(Mend::Injected(_) | Mend::Restarted) | None => &[],

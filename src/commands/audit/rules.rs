@@ -25,7 +25,7 @@ pub(super) fn explain(ids: &[String], out: &mut impl Write) -> anyhow::Result<Ex
             exit = Exit::Usage;
             continue;
         };
-        let RuleText { id, severity, sentence, advice, source } = rule.text();
+        let RuleText { id, severity, sentence, advice, source, .. } = rule.text();
         writeln!(out, "{id} ({severity})\n  {sentence}\n  -> {advice}\n  {source}")?;
         if let Some(measured) = rule.measured() {
             writeln!(out, "  measured: {measured}")?;

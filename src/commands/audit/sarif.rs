@@ -40,7 +40,7 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn described(rule: Rule) -> Value {
-    let RuleText { id, severity, sentence, advice, source } = rule.text();
+    let RuleText { id, severity, sentence, advice, source, .. } = rule.text();
     json!({
         "id": id,
         "shortDescription": {"text": sentence},

@@ -93,6 +93,7 @@ fn names(arguments: &ServeArguments) -> Option<Names> {
         secret: arguments.authority_secret.clone()?,
         service: arguments.service.clone()?,
         webhook: arguments.webhook.clone()?,
+        warnings: arguments.warnings_webhook.clone(),
     })
 }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::AtomicU64;
 
 use prestop_core::admission::Operation;
+use prestop_core::audit::Rule;
 use prestop_core::engine::reason::{ContainerReason, ProblemCode, SkipReason};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -33,6 +34,13 @@ pub(super) struct ReviewMetrics {
     pub(super) skipped_containers: Fixed<ContainerReason, 1>,
     pub(super) problems: Fixed<ProblemCode, 1>,
     pub(super) namespaces: Option<Namespaces>,
+}
+
+/// Warnings for whoever applies workloads.
+#[derive(Debug)]
+pub(super) struct WarningMetrics {
+    pub(super) reviews: Fixed<&'static str, 1>,
+    pub(super) warnings: Fixed<Rule, 1>,
 }
 
 /// Requests without a decision.
@@ -128,6 +136,31 @@ impl ReviewMetrics {
                     "Decisions on pods that are created, by namespace",
                 )
             }),
+        }
+    }
+}
+
+impl WarningMetrics {
+    /// What becomes of a workload's review.
+    pub(super) const WARNED: &str = "warned";
+    pub(super) const QUIET: &str = "quiet";
+
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let reviews = Fixed::new([Self::WARNED, Self::QUIET], |result| [("result", result)]);
+        let rules = Rule::ALL.iter().copied().filter(|rule| rule.warns_at_apply());
+        let warnings = Fixed::new(rules, |rule| [("rule", rule.text().id)]);
+        let mut registered = Registered(registry);
+        Self {
+            reviews: registered.metric(
+                "workload_reviews",
+                "Workloads reviewed when they are applied, by whether there were warnings",
+                reviews,
+            ),
+            warnings: registered.metric(
+                "warnings",
+                "What was found in workloads when they are applied, by rule",
+                warnings,
+            ),
         }
     }
 }

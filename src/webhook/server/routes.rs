@@ -69,6 +69,7 @@ pub fn webhook(webhook: Webhook) -> Router {
     Router::new()
         .route("/mutate", post(mutate))
         .route("/mutate/v1/pods", post(mutate))
+        .route("/warn", post(warn_at_apply))
         .fallback(other(StatusCode::NOT_FOUND))
         .method_not_allowed_fallback(other(StatusCode::METHOD_NOT_ALLOWED))
         .with_state(Arc::new(Reviews { webhook, memory, alarms: Alarms::default() }))
@@ -84,11 +85,32 @@ pub fn administration(administration: Administration) -> Router {
         .with_state(Arc::new(administration))
 }
 
-async fn mutate(State(reviews): State<Arc<Reviews>>, request: Request) -> Response {
+/// What is reviewed.
+#[derive(Clone, Copy)]
+enum Reviewed {
+    /// Pods, which may be changed.
+    Pods,
+    /// Workloads, about which there may be warnings.
+    Workloads,
+}
+
+async fn mutate(reviews: State<Arc<Reviews>>, request: Request) -> Response {
+    answered(reviews, request, Reviewed::Pods).await
+}
+
+async fn warn_at_apply(reviews: State<Arc<Reviews>>, request: Request) -> Response {
+    answered(reviews, request, Reviewed::Workloads).await
+}
+
+async fn answered(
+    State(reviews): State<Arc<Reviews>>,
+    request: Request,
+    what: Reviewed,
+) -> Response {
     let began = Instant::now();
     let metrics = &reviews.webhook.metrics;
     let in_flight = metrics.request_begins();
-    let response = reviews.answer(request, began).await;
+    let response = reviews.answer(request, began, what).await;
     drop(in_flight);
     if !response.status().is_success() {
         metrics.refused(response.status().as_u16());
@@ -97,7 +119,7 @@ async fn mutate(State(reviews): State<Arc<Reviews>>, request: Request) -> Respon
 }
 
 impl Reviews {
-    async fn answer(&self, request: Request, began: Instant) -> Response {
+    async fn answer(&self, request: Request, began: Instant, what: Reviewed) -> Response {
         let (head, body) = request.into_parts();
         if !is_json(&head.headers) {
             return refused(
@@ -114,7 +136,7 @@ impl Reviews {
             deadline: began + time_for_body(head.uri.query(), limits.body_timeout),
         };
         match reader.read(body, announced_length(&head.headers)).await {
-            Ok(body) => self.review(body, began),
+            Ok(body) => self.review(body, began, what),
             Err(BodyError::TooLarge) => {
                 refused(StatusCode::PAYLOAD_TOO_LARGE, "longer than server.maximumBodyBytes")
             }
@@ -136,17 +158,10 @@ impl Reviews {
         }
     }
 
-    fn review(&self, body: ReadBody, began: Instant) -> Response {
-        let Webhook { policy, namespaces, metrics, .. } = &self.webhook;
-        let policy = policy.load();
-        let reviewed = catch_unwind(AssertUnwindSafe(|| {
-            admission::review(&body.bytes, namespaces.as_ref(), &policy, &mut |event| {
-                let duration = began.elapsed();
-                let is_known = namespaces.may_exist(event.namespace);
-                let namespace = if is_known { event.namespace } else { "" };
-                metrics.answered(&Event { namespace, ..*event }, duration);
-                telemetry::decided(event, duration);
-            })
+    fn review(&self, body: ReadBody, began: Instant, what: Reviewed) -> Response {
+        let reviewed = catch_unwind(AssertUnwindSafe(|| match what {
+            Reviewed::Pods => self.decide(&body.bytes, began),
+            Reviewed::Workloads => self.warn(&body.bytes, began),
         }));
         match reviewed {
             Ok(Ok(answer)) => match body.answered(&self.memory, answer) {
@@ -176,6 +191,27 @@ impl Reviews {
                 )
             }
         }
+    }
+
+    fn decide(&self, body: &[u8], began: Instant) -> Result<Vec<u8>, Refusal> {
+        let Webhook { policy, namespaces, metrics, .. } = &self.webhook;
+        let policy = policy.load();
+        admission::review(body, namespaces.as_ref(), &policy, &mut |event| {
+            let duration = began.elapsed();
+            let is_known = namespaces.may_exist(event.namespace);
+            let namespace = if is_known { event.namespace } else { "" };
+            metrics.answered(&Event { namespace, ..*event }, duration);
+            telemetry::decided(event, duration);
+        })
+    }
+
+    fn warn(&self, body: &[u8], began: Instant) -> Result<Vec<u8>, Refusal> {
+        let Webhook { policy, namespaces, metrics, .. } = &self.webhook;
+        let policy = policy.load();
+        admission::warn(body, namespaces.as_ref(), &policy, &mut |warned| {
+            metrics.warned(warned);
+            telemetry::warned(warned, began.elapsed());
+        })
     }
 
     /// The pod goes through as it is, unless nobody knows which one it is.

@@ -74,6 +74,45 @@ fn the_webhook_reaches_nobody_who_did_not_ask_for_it() {
     assert!(selectors.contains(&opted_in), "{selectors:?}");
 }
 
+/// Off by default; on, they refuse nothing and slow nothing down, whatever the values.
+#[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
+fn warnings_can_refuse_nothing() {
+    let tools = Tools::find();
+    let is_there = |objects: &[Value]| {
+        objects.iter().any(|object| object["kind"] == "ValidatingWebhookConfiguration")
+    };
+    assert!(!is_there(&tools.render(&[])));
+    for file in values_files() {
+        let objects = tools.render(&["--values", &file, "--set", "warnings.enabled=true"]);
+        let webhook =
+            objects.iter().find(|o| o["kind"] == "ValidatingWebhookConfiguration").unwrap();
+        let hooks = webhook["webhooks"].as_array().unwrap();
+        assert_eq!(hooks.len(), 1);
+        for (field, value) in [
+            ("failurePolicy", json!("Ignore")),
+            ("timeoutSeconds", json!(2)),
+            ("sideEffects", json!("None")),
+            ("matchPolicy", json!("Equivalent")),
+        ] {
+            assert_eq!(hooks[0][field], value, "{file}");
+        }
+        assert_eq!(hooks[0]["clientConfig"]["service"]["path"], "/warn");
+        let has_bundle = hooks[0]["clientConfig"].get("caBundle").is_some();
+        assert_eq!(has_bundle, file.contains("secret-values"), "{file}");
+        let namespaces = hooks[0]["namespaceSelector"].to_string();
+        assert!(namespaces.contains(NAMESPACE) && namespaces.contains("kube-system"), "{file}");
+        // Whoever keeps the other one's certificate keeps this one's.
+        let name = &webhook["metadata"]["name"];
+        let arguments = &deployment(&objects)["spec"]["template"]["spec"]["containers"][0]["args"];
+        let argument = json!(format!("--warnings-webhook={}", name.as_str().unwrap()));
+        let is_kept = arguments.as_array().unwrap().contains(&argument);
+        let by_cert_manager =
+            webhook["metadata"]["annotations"].get("cert-manager.io/inject-ca-from").is_some();
+        assert!(is_kept || by_cert_manager || has_bundle, "{file}: {arguments}");
+    }
+}
+
 fn deployment(objects: &[Value]) -> &Value {
     objects.iter().find(|object| object["kind"] == "Deployment").unwrap()
 }

@@ -44,6 +44,11 @@ impl Audit {
         }
     }
 
+    /// Of a workload, which is never changed.
+    pub(super) const fn warned(is_warned: bool) -> Self {
+        Self { decision: if is_warned { "warned" } else { "quiet" }, reason: None }
+    }
+
     pub(super) const fn skipped(reason: &'static str) -> Self {
         Self { decision: "skipped", reason: Some(reason) }
     }
@@ -72,16 +77,20 @@ pub(super) fn warnings(decision: &Decision<'_>) -> Vec<String> {
             }
         }
     }
+    bounded(warnings, "prestop inject -o report")
+}
+
+/// As many as an answer has; the last one says how to see the rest.
+pub(super) fn bounded(mut warnings: Vec<String>, command: &str) -> Vec<String> {
     if warnings.len() > MOST_WARNINGS {
         let left_out = warnings.len() - (MOST_WARNINGS - 1);
         warnings.truncate(MOST_WARNINGS - 1);
-        warnings
-            .push(format!("prestop: {left_out} more problems; prestop inject -o report tells all"));
+        warnings.push(format!("prestop: {left_out} more problems; {command} tells all"));
     }
     warnings
 }
 
-fn warning(code: &str, told: &str) -> String {
+pub(super) fn warning(code: &str, told: &str) -> String {
     printable(&format!("prestop: {code}: {told}"), LONGEST_WARNING)
 }
 

@@ -146,6 +146,20 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whether an object is created or replaced, and not only a part of it such as its status.
+    pub(super) fn is_write_of_whole_object(&self) -> bool {
+        self.is_of_whole_object()
+            && matches!(self.operation(), Operation::Create | Operation::Update)
+    }
+
+    fn is_of_whole_object(&self) -> bool {
+        match &self.sub_resource {
+            Shape::Absent => true,
+            Shape::Value(name) => name.is_empty(),
+            Shape::Wrong => false,
+        }
+    }
+
     /// The pod that is being created: `nothing` where there should be one, `None` where the request
     /// is about anything else.
     pub(super) fn created_pod(&'a self, nothing: &'a Pod<'a>) -> Option<&'a Pod<'a>> {
@@ -158,12 +172,8 @@ impl<'a> Request<'a> {
                 && resource.resource.value().is_some_and(|resource| resource == "pods")
         });
         // Bindings and ephemeral containers are created under pods too.
-        let is_whole = match &self.sub_resource {
-            Shape::Absent => true,
-            Shape::Value(name) => name.is_empty(),
-            Shape::Wrong => false,
-        };
-        let is_creation = is_pod && is_pods && is_whole && self.operation() == Operation::Create;
+        let is_creation =
+            is_pod && is_pods && self.is_of_whole_object() && self.operation() == Operation::Create;
         is_creation.then(|| self.object.value().unwrap_or(nothing))
     }
 }
