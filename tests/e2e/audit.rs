@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::cluster::{Cluster, wait_until};
 use super::installation;
-use super::workloads::{DISTROLESS, Server, WORKLOAD, content, template};
+use super::workloads::{DISTROLESS, Server, content, template};
 
 /// A workload with one fault; its name is that of the rule.
 struct Fault {
@@ -128,54 +128,4 @@ fn ten_known_faults_are_found_and_nothing_else() {
     let expected: BTreeSet<_> = faults.iter().map(|fault| name(fault.rule)).collect();
     assert_eq!(expected.len(), 10);
     assert_eq!(found(&shop.name), expected);
-}
-
-#[test]
-#[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
-fn pods_from_before_the_label_are_found_until_they_are_restarted() {
-    let cluster = Cluster::connect();
-    installation::ensure(&cluster, &[]);
-    let shop = cluster.namespace("rolled", &json!({}));
-    let plain = |rule| Fault {
-        rule,
-        kind: "Deployment",
-        template: {
-            let mut template = template(Server::Naive, &Value::Null);
-            template["spec"]["containers"][0]["image"] = json!(WORKLOAD);
-            template
-        },
-        spec: json!({"replicas": 2, "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}}),
-        budget: json!({"maxUnavailable": 1}),
-    };
-    for name in ["web", "api"] {
-        for object in objects(&plain(name), &shop.name) {
-            cluster.apply(&object);
-        }
-    }
-    settled(&cluster, &shop.name, 4);
-    let of = |findings: &[(&str, &str)]| -> BTreeSet<_> {
-        findings.iter().map(|(name, rule)| ((*name).to_owned(), (*rule).to_owned())).collect()
-    };
-    assert_eq!(found(&shop.name), of(&[("api", "stops-at-once"), ("web", "stops-at-once")]));
-    cluster.kubectl(&["label", "namespace", &shop.name, "prestop.dev/inject=enabled"]);
-    assert_eq!(found(&shop.name), of(&[("api", "not-rolled-yet"), ("web", "not-rolled-yet")]));
-    cluster.kubectl(&["rollout", "restart", "deployment/web", "--namespace", &shop.name]);
-    let status =
-        ["rollout", "status", "deployment/web", "--timeout=180s", "--namespace", &shop.name];
-    cluster.kubectl(&status);
-    // Old pods on their way out do not count.
-    wait_until("the new pods", || found(&shop.name) == of(&[("api", "not-rolled-yet")]));
-    // The rest by its own advice: what all pods carry counts, the label or not.
-    cluster.kubectl(&["rollout", "restart", "deployment/api", "--namespace", &shop.name]);
-    cluster.kubectl(&[
-        "rollout",
-        "status",
-        "deployment/api",
-        "--timeout=180s",
-        "--namespace",
-        &shop.name,
-    ]);
-    wait_until("all new pods", || found(&shop.name).is_empty());
-    cluster.kubectl(&["label", "namespace", &shop.name, "prestop.dev/inject-"]);
-    assert_eq!(found(&shop.name), of(&[]));
 }
