@@ -26,6 +26,7 @@ LABEL org.opencontainers.image.title="prestop" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY LICENSE /LICENSE
+COPY NOTICES /NOTICES
 COPY --from=build /out/prestop /prestop
 USER 65532:65532
 EXPOSE 10250 10251

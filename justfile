@@ -47,6 +47,40 @@ properties cases="100000":
 fuzz target *arguments:
     cargo +nightly fuzz run --features libfuzzer {{target}} {{arguments}}
 
+# Tools for releases, at pinned versions: cargo-auditable, cargo-cyclonedx, actionlint, crane, helm.
+release-tools *tools:
+    release/tools {{tools}}
+
+# A whole release on this machine, with a registry on loopback; --real builds its programs (after `just image`).
+release-try *arguments:
+    release/try {{arguments}}
+
+# Whether two builds in two folders give the same image (ten minutes).
+release-reproducible:
+    release/reproducible
+
+# The program for one target: just release-program aarch64-unknown-linux-gnu programs/prestop
+release-program target out:
+    release/program {{target}} {{out}}
+
+# Everything else that a release consists of, out of its programs.
+release-assemble programs dist:
+    release/assemble {{programs}} {{dist}}
+
+# Push, sign and release; --dry-run prints the commands.
+release-publish dist *arguments:
+    release/publish {{dist}} {{arguments}}
+
+# The licences of the crates, when Cargo.lock has changed.
+notices:
+    release/tools cargo-about
+    release/notices
+
+# actionlint on the workflows.
+lint-workflows:
+    release/tools actionlint
+    release/lint-workflows
+
 # Give the repository, its image and its chart to another owner: just set-owner acme/prestop
 set-owner repository *arguments:
     release/set-owner {{repository}} {{arguments}}

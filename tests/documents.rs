@@ -156,8 +156,12 @@ fn the_readme_names_every_reason() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    let mut files = vec![root("README.md"), root("ARCHITECTURE.md"), root("CHANGELOG.md")];
-    files.extend(fs::read_dir(root("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let names =
+        ["README", "ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "SECURITY", "CODE_OF_CONDUCT"];
+    let mut files: Vec<_> = names.iter().map(|name| root(&format!("{name}.md"))).collect();
+    for folder in ["docs", "docs/decisions"] {
+        files.extend(fs::read_dir(root(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
     files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut seen = 0;
     for file in files {

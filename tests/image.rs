@@ -125,16 +125,20 @@ fn its_configuration_is_what_the_dockerfile_says() {
         manifest["layers"].as_array().unwrap().iter().map(|layer| blob(&folder, layer)).collect();
     let listed: Vec<_> =
         layers.iter().map(|layer| tar(&["-tvf", layer.to_str().unwrap()])).collect();
-    assert_eq!(listed.len(), 2);
+    assert_eq!(listed.len(), 3);
     assert!(
         listed[0].starts_with("-rw-r--r-- 0/0") && listed[0].trim_end().ends_with(" LICENSE"),
         "{listed:?}"
     );
     assert!(
-        listed[1].starts_with("-rwxr-xr-x 0/0") && listed[1].trim_end().ends_with(" prestop"),
+        listed[1].starts_with("-rw-r--r-- 0/0") && listed[1].trim_end().ends_with(" NOTICES"),
         "{listed:?}"
     );
-    assert_eq!(tar(&["-xOf", layers[1].to_str().unwrap()]).as_bytes(), PROGRAM);
+    assert!(
+        listed[2].starts_with("-rwxr-xr-x 0/0") && listed[2].trim_end().ends_with(" prestop"),
+        "{listed:?}"
+    );
+    assert_eq!(tar(&["-xOf", layers[2].to_str().unwrap()]).as_bytes(), PROGRAM);
     // Compressed, as registries and scanners expect it; the configuration has the digests of what is in them.
     let digests: Vec<_> = layers.iter().map(|layer| digest_of_content(layer)).collect();
     assert_eq!(image["rootfs"]["diff_ids"], json!(digests));

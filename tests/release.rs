@@ -1,7 +1,9 @@
 //! How releases are made: the owner, the image, the archives and what is generated for package managers. With a
 //! program that is not the real one, so that nothing has to be built; `release/try` does it with real ones.
 
+mod notices;
 mod owner;
+mod workflows;
 
 use std::fs;
 use std::path::{Path, PathBuf};

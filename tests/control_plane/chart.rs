@@ -3,6 +3,7 @@
 
 mod merged;
 mod nulls;
+mod placed;
 mod plugin;
 mod refused;
 mod rendered;

@@ -17,6 +17,11 @@
 {{- end }}
 {{- end }}
 
+{{/* The namespace of every object. */}}
+{{- define "prestop.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{/* By these objects find the pods; nothing changes them. */}}
 {{- define "prestop.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "prestop.name" . | quote }}
