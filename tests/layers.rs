@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/admission", &["audit", "fronts", "engine", "policy", "view"]),
     ("core/admission_policy", &["engine", "policy", "catalogue", "duration"]),
     ("prestop/config", &["webhook"]),
-    ("prestop/webhook", &["cluster"]),
+    ("prestop/webhook", &["cluster", "version"]),
     ("prestop/cluster", &[]),
 ];
 
