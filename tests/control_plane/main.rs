@@ -32,3 +32,5 @@ mod others;
 mod policy;
 mod proxy;
 mod rotation;
+#[cfg(all(feature = "kubeconfig", feature = "watch", unix))]
+mod watch;

@@ -34,4 +34,5 @@ mod outage;
 mod own_hook;
 mod restarts;
 mod traffic;
+mod watch;
 mod workloads;

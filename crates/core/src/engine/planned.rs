@@ -14,7 +14,13 @@ pub struct PlannedHook {
     pub delay_seconds: Option<i64>,
     /// It may go on after that, until the application has ended.
     pub waits: bool,
+    /// It watches for new connections and leaves out those of readiness probes. A hook with a fixed delay that reports
+    /// counts them as well.
+    pub leaves_out_probes: bool,
 }
+
+const UNKNOWN: PlannedHook =
+    PlannedHook { delay_seconds: None, waits: true, leaves_out_probes: false };
 
 impl PlannedHook {
     /// Reads `lifecycle.preStop`.
@@ -26,7 +32,7 @@ impl PlannedHook {
         let container = containers.first().and_then(|container| container.value());
         let lifecycle = container.and_then(|container| container.lifecycle.value());
         let read = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.value()).map(Self::read);
-        read.unwrap_or(Self { delay_seconds: None, waits: true })
+        read.unwrap_or(UNKNOWN)
     }
 
     fn read(hook: &PreStop<'_>) -> Self {
@@ -34,14 +40,19 @@ impl PlannedHook {
             let watch = hook::recognised_watch(hook);
             let delay = watch.map_or(most, |watch| watch.least_seconds + watch.extra_seconds);
             let length = hook::recognised_length(hook).unwrap_or(most);
-            return Self { delay_seconds: Some(delay), waits: length > delay };
+            return Self {
+                delay_seconds: Some(delay),
+                waits: length > delay,
+                leaves_out_probes: watch.is_some(),
+            };
         }
         match OwnHook::read(hook) {
             Some(hook) => Self {
                 delay_seconds: Some(hook.leading_seconds),
                 waits: hook.seconds > hook.leading_seconds || hook.rest == Rest::Unknown,
+                leaves_out_probes: false,
             },
-            None => Self { delay_seconds: None, waits: true },
+            None => UNKNOWN,
         }
     }
 }
