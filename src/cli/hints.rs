@@ -208,8 +208,19 @@ const HINTS: &[Hint] = &[
     ),
     (
         "version",
-        &["--client", "--short", "-o", "--output", "--json"],
-        "the version is one line, `prestop NAME`; leave it out",
+        &["--client", "--short"],
+        "version prints this program's version unless --cluster is given; leave it out",
+    ),
+    ("version", &["--json", "--yaml", "--format"], FORM),
+    (
+        "function",
+        &["-c", "--config", "--fn-config"],
+        "the configuration is the functionConfig of the input (docs/tools.md)",
+    ),
+    (
+        "function",
+        &["-f", "--file", "--filename"],
+        "function reads a ResourceList from standard input; for manifests: prestop inject FILE",
     ),
     ("explain", &["--code", "--reason"], "codes are arguments: prestop explain own-hook"),
     ("", &["-v", "-version"], "the version is -V, --version or prestop version"),
@@ -296,6 +307,9 @@ pub(super) fn with_hint(mut error: Error, arguments: &[String]) -> Error {
             "the server's command comes last, after --: prestop rehearse -f FILE -- COMMAND"
                 .to_owned(),
         ),
+        ErrorKind::MissingRequiredArgument if command(arguments) == "completions" => {
+            Some("name your shell, such as prestop completions bash".to_owned())
+        }
         ErrorKind::MissingRequiredArgument if command(arguments) == "inject" => {
             Some("name files or folders, or - for standard input".to_owned())
         }
@@ -324,6 +338,9 @@ fn unknown_argument(error: &mut Error, arguments: &[String]) -> Option<String> {
         return None;
     }
     match command {
+        "function" => Some(format!(
+            "function reads a ResourceList from standard input; for manifests: prestop inject {said}"
+        )),
         "check" => Some(format!(
             "check looks at a cluster and takes no files; for manifests: prestop inject --check {said}"
         )),

@@ -60,8 +60,12 @@ async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
     let api = Api::new(target.client);
     let name = target.name;
     let date = timeout(PATIENCE, api.date()).await;
-    let date =
-        date.map_err(|_| anyhow!("{name} does not answer within {} s", PATIENCE.as_secs()))?;
+    let date = date.map_err(|_| {
+        anyhow!(
+            "{name} does not answer within {} s; a VPN or a proxy may be missing",
+            PATIENCE.as_secs()
+        )
+    })?;
     let date = date.map_err(|error| anyhow!("{name}: {}", failure::reason(&error)))?;
     let found = webhook::find(&api, arguments.webhook.as_deref()).await;
     let Installed { name, mut annotations, webhook } = found.map_err(|missing| {

@@ -128,8 +128,12 @@ async fn check(
 async fn version(target: &Target) -> anyhow::Result<KubernetesVersion> {
     let name = &target.name;
     let asked = timeout(PATIENCE, api::version(&target.client)).await;
-    let asked =
-        asked.map_err(|_| anyhow!("{name} does not answer within {} s", PATIENCE.as_secs()))?;
+    let asked = asked.map_err(|_| {
+        anyhow!(
+            "{name} does not answer within {} s; a VPN or a proxy may be missing",
+            PATIENCE.as_secs()
+        )
+    })?;
     asked.map_err(|error| match error {
         ClusterError::Request(error) => anyhow!("{name}: {}", failure::reason(&error)),
         error @ ClusterError::Version(_) => anyhow!("{name}: {error}"),

@@ -121,6 +121,10 @@ fn every_wrong_usage_names_the_fix() {
         ("explain own-hoks", INPUT, "there is no code own-hoks; did you mean own-hook"),
         ("explain nonsense", INPUT, "prestop explain lists them"),
         ("version --client", USAGE, "leave it out"),
+        ("version --json", USAGE, "it is -o"),
+        ("completions", USAGE, "prestop completions bash"),
+        ("function --config x.yaml", USAGE, "functionConfig"),
+        ("function x.yaml", USAGE, "prestop inject x.yaml"),
         ("install", USAGE, "helm install prestop"),
         ("status", USAGE, "prestop check"),
         ("apply -f x.yaml", USAGE, "| kubectl apply -f -"),
@@ -188,6 +192,13 @@ fn a_cluster_that_can_not_be_asked_is_named_with_its_context() {
     let down = format!("error: {server} (context here): Connection refused");
     for command in [&["check"][..], &["certificates", "status"]] {
         refused(&home, command, &[], INPUT, &down);
+        refused(
+            &home,
+            command,
+            &[],
+            INPUT,
+            "; nothing listens there: see whether the cluster runs",
+        );
         // As with kubectl, this machine is not behind a proxy.
         refused(&home, command, &[("HTTPS_PROXY", "http://127.0.0.1:1")], INPUT, &down);
         let with = |more: &[&'static str]| [command, more].concat();

@@ -1,9 +1,9 @@
 //! `prestop check` and `prestop certificates status` against real API servers, well and broken ones.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -237,4 +237,56 @@ fn certificates_of_files_have_a_status_too() {
         let (_, out, _) = run(&kubeconfig, &arguments);
         assert!(out.contains(expected), "{out}");
     }
+}
+
+#[test]
+#[ignore = "needs an API server; run: just control-plane"]
+fn before_an_installation_rights_and_others_are_judged() {
+    let control_plane = ControlPlane::start();
+    let kubeconfig = control_plane.administrator();
+    let all_ok = json!({
+        "kubernetes-version": "ok", "installer-rights": "ok", "installation-namespace": "ok",
+        "not-installed": "ok", "other-webhooks": "ok", "other-hooks": "ok",
+    });
+    assert_eq!(check(&kubeconfig, &["--pre"]), (0, all_ok.clone()));
+    // Somebody who may do nothing: by their own credentials, and as the administrator sees it.
+    let nobody = control_plane.kubeconfig("nobody", &json!([]));
+    let (code, statuses) = check(&nobody, &["--pre"]);
+    assert_eq!((code, &statuses["installer-rights"]), (1, &json!("failure")));
+    assert_eq!(statuses["other-webhooks"], "warning");
+    let (code, statuses) = check(&kubeconfig, &["--pre", "--as", "jane"]);
+    assert_eq!((code, &statuses["installer-rights"]), (1, &json!("failure")));
+    let masters = ["--pre", "--as", "jane", "--as-group", "system:masters"];
+    assert_eq!(check(&kubeconfig, &masters), (0, all_ok));
+    let (_, out, _) = run(&kubeconfig, &["check", "--pre", "--as", "jane"]);
+    assert!(out.contains("create clusterroles") && out.contains("patch mutating"), "{out}");
+    // Installed already.
+    let _serve = prestop(&control_plane);
+    let (code, statuses) = check(&kubeconfig, &["--pre"]);
+    assert_eq!((code, &statuses["not-installed"]), (0, &json!("warning")));
+}
+
+#[test]
+#[ignore = "needs an API server; run: just control-plane"]
+fn a_check_waits_until_nothing_fails() {
+    let control_plane = ControlPlane::start();
+    let kubeconfig = control_plane.administrator();
+    let (code, _, told) = run(&kubeconfig, &["check", "--wait", "1s"]);
+    assert_eq!((code, told.as_str()), (1, ""));
+    let mut waiting = Command::new(env!("CARGO_BIN_EXE_prestop"))
+        .args(["check", "--wait", "10m"])
+        .env("KUBECONFIG", &kubeconfig)
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(waiting.stderr.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("waiting: no webhook configuration has the entry"), "{first}");
+    let _serve = prestop(&control_plane);
+    let output = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("√ a pod in enabled gets its hook"), "{said}");
 }

@@ -36,6 +36,10 @@ pub(crate) fn innermost(error: &dyn Error) -> String {
 fn advised(text: String) -> String {
     let advice = if text.contains("invalid peer certificate") {
         "the kubeconfig's certificate-authority is not that of this API server"
+    } else if text.to_ascii_lowercase().contains("connection refused") {
+        "nothing listens there: see whether the cluster runs, and whether this is its address"
+    } else if text.contains("failed to lookup address") {
+        "the server's name is not known here: a VPN or a proxy may be missing"
     } else if text.contains("tunnel error: proxy authorization required") {
         "write the proxy as http://USER:PASSWORD@HOST:PORT"
     } else if text.contains("tunnel error") {
@@ -59,7 +63,11 @@ mod tests {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let middle = RequestError::Service(Box::new(refused));
         let outer = RequestError::Service(Box::new(middle));
-        assert_eq!(reason(&outer), "connection refused");
+        let said = reason(&outer);
+        assert!(said.starts_with("connection refused; nothing listens there: see"), "{said}");
+        let unknown = io::Error::other("failed to lookup address information: no such name");
+        let said = reason(&RequestError::Service(Box::new(unknown)));
+        assert!(said.ends_with("a VPN or a proxy may be missing"), "{said}");
         let certificate = io::Error::other("invalid peer certificate: UnknownIssuer");
         let said = reason(&RequestError::Service(Box::new(certificate)));
         assert!(

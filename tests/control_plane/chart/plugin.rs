@@ -115,3 +115,28 @@ fn the_plugin_has_the_version_of_the_program() {
     let plugin = documents(&fs::read_to_string(root().join(PLUGIN).join("plugin.yaml")).unwrap());
     assert_eq!(plugin[0]["version"], env!("CARGO_PKG_VERSION"));
 }
+
+/// By the names of its files, as kubectl finds it.
+#[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
+fn kubectl_runs_prestop_as_a_plugin_and_completes_it() {
+    let tools = Tools::find();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["kubectl-prestop", "kubectl_complete-prestop"] {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_prestop"), folder.path().join(name))
+            .unwrap();
+    }
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let kubectl = |arguments: &[&str]| {
+        let output = tools.command("kubectl").args(arguments).env("PATH", &path).output().unwrap();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (version, _) = kubectl(&["prestop", "version"]);
+    assert!(version.starts_with(concat!("prestop ", env!("CARGO_PKG_VERSION"))), "{version}");
+    let (_, wrong) = kubectl(&["prestop", "inject", "--bogus"]);
+    assert!(wrong.contains("Usage: kubectl prestop inject"), "{wrong}");
+    let (completed, _) = kubectl(&["__complete", "prestop", "audit", "-o", "git"]);
+    assert!(completed.contains("gitlab\t") && completed.ends_with(":4\n"), "{completed}");
+    let (completed, _) = kubectl(&["__complete", "prestop", "certif"]);
+    assert!(completed.contains("certificates\t"), "{completed}");
+}
