@@ -515,7 +515,7 @@ fn kubectl_prints_what_is_wrong_with_a_workload() {
         cluster.kubectl(&["annotate", "deployment", "web", "--namespace=default", "a=b"], "");
     assert!(is_done && !told.contains("Warning"), "{told}");
     let told = apply(&workload("StatefulSet", "  serviceName: web\n"), &[]);
-    assert!(told.contains("stops-at-once") && !told.contains("recreate"), "{told}");
+    assert!(told.contains("not-ready-checked") && !told.contains("recreate"), "{told}");
     assert!(serve.metric("prestop_workload_reviews_total{result=\"warned\"}") > 0);
     // It may change this one configuration and no other.
     for (verb, what, expected) in [
