@@ -8,11 +8,13 @@
 use std::sync::Arc;
 
 use divan::{AllocProfiler, Bencher, black_box};
-use prestop_core::admission::{self, Namespaces};
+use prestop_core::admission::{self, ClusterView, Fronts, Namespaces, NoFronts};
 use prestop_core::catalogue::{Catalogue, ImageReference};
+use prestop_core::duration::AskedDelay;
 use prestop_core::engine::decide;
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::fronts::{FrontDelay, FrontTable, PodShape, Search, Surroundings};
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use serde_json::{Value, json};
 
@@ -107,7 +109,59 @@ impl Namespaces for Nowhere {
 fn review(bencher: Bencher<'_, '_>, body: &str) {
     let body = format!("{}/bench/bodies/{body}.json", env!("CARGO_MANIFEST_DIR"));
     let (body, policy) = (std::fs::read(body).unwrap(), policy());
-    bencher.bench(|| admission::review(black_box(&body), &Nowhere, &policy, &mut |_| {}).unwrap());
+    bencher.bench(|| {
+        admission::review(
+            black_box(&body),
+            ClusterView { namespaces: &Nowhere, fronts: &NoFronts },
+            &policy,
+            &mut |_| {},
+        )
+        .unwrap()
+    });
+}
+
+/// Services and Ingresses of a cluster, as the webhook keeps them.
+struct Known(Surroundings<'static>);
+
+impl Known {
+    /// A hundred Services, and the Ingresses of every fifth, in each namespace.
+    fn services(namespaces: usize) -> Self {
+        let mut around = Surroundings::new(FrontTable::built_in(), "");
+        for index in 0..namespaces * 100 {
+            // The committed reviews are of the namespace `shop`.
+            let namespace =
+                if index < 100 { "shop".to_owned() } else { format!("team-{}", index / 100) };
+            let name = format!("service-{index}");
+            let metadata = json!({"name": name, "namespace": namespace});
+            let app = if index == 50 { "web".to_owned() } else { name.clone() };
+            let spec = json!({"selector": {"app": app}, "ports": [{"port": 80}]});
+            around.add("v1", "Service", &json!({"metadata": metadata, "spec": spec}));
+            if index.is_multiple_of(5) {
+                let backend = json!({"service": {"name": name, "port": {"number": 80}}});
+                let spec = json!({"ingressClassName": "nginx", "defaultBackend": backend});
+                let ingress = json!({"metadata": metadata, "spec": spec});
+                around.add("networking.k8s.io/v1", "Ingress", &ingress);
+            }
+        }
+        Self(around)
+    }
+}
+
+impl Fronts for Known {
+    fn of(&self, pod: &PodShape) -> Option<FrontDelay> {
+        FrontDelay::of(&Search::new(&self.0).fronts(pod))
+    }
+}
+
+/// With delays that follow fronts, of which so many namespaces are known.
+#[divan::bench(args = [0, 1, 100])]
+fn review_auto(bencher: Bencher<'_, '_>, namespaces: usize) {
+    let body = format!("{}/bench/bodies/small.json", env!("CARGO_MANIFEST_DIR"));
+    let body = std::fs::read(body).unwrap();
+    let policy = Policy { default_delay: AskedDelay::Auto, ..policy() };
+    let fronts = Known::services(namespaces);
+    let cluster = ClusterView { namespaces: &Nowhere, fronts: &fronts };
+    bencher.bench(|| admission::review(black_box(&body), cluster, &policy, &mut |_| {}).unwrap());
 }
 
 #[divan::bench(args = SIZES)]

@@ -293,6 +293,9 @@ pub(crate) struct ServeArguments {
     /// kubeconfig, and read its API server's version.
     #[arg(long, conflicts_with = "namespaces_file")]
     pub cluster: bool,
+    /// Watch Services, Ingresses, Gateway API and TargetGroupBindings too, for delays that are `auto`.
+    #[arg(long, requires = "cluster")]
+    pub watch_fronts: bool,
     /// The version of the API server [default: the cluster's, if there is one; else unknown, which
     /// means that delays use the image's own sleep].
     #[arg(long, value_name = "VERSION")]

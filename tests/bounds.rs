@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prestop_core::admission::{Namespaces, review};
+use prestop_core::admission::{ClusterView, Namespaces, NoFronts, review};
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::{Decision, decide};
@@ -73,8 +73,9 @@ fn answered(pod: &Value, namespace: NamespaceSettings) -> Value {
     });
     let body = body.to_string();
     let namespaces = Everywhere(Arc::new(namespace));
+    let cluster = ClusterView { namespaces: &namespaces, fronts: &NoFronts };
     let began = Instant::now();
-    let answer = review(body.as_bytes(), &namespaces, &policy(), &mut |_| ()).unwrap();
+    let answer = review(body.as_bytes(), cluster, &policy(), &mut |_| ()).unwrap();
     let took = began.elapsed();
     assert!(took < LONG, "{took:?} for {} bytes", body.len());
     serde_json::from_slice::<Value>(&answer).unwrap()["response"].take()

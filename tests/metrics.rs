@@ -10,7 +10,7 @@ use prestop::cluster::certificates::rotation::Change;
 use prestop::cluster::certificates::store::Problem;
 use prestop::webhook::events::{Certificate, ConnectionEnd, HandshakeError, Reload, ReloadResult};
 use prestop::webhook::metrics::{ByNamespace, Format, Metrics};
-use prestop_core::admission::{self, Namespaces, Unchanged};
+use prestop_core::admission::{self, ClusterView, Namespaces, NoFronts, Unchanged};
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use prestop_test_support::command::{feed, stderr};
@@ -55,7 +55,8 @@ fn answer(review: &Value, metrics: &Metrics) {
         ..Policy::built_in()
     };
     let body = review.to_string();
-    admission::review(body.as_bytes(), &Unknown, &policy, &mut |event| {
+    let cluster = ClusterView { namespaces: &Unknown, fronts: &NoFronts };
+    admission::review(body.as_bytes(), cluster, &policy, &mut |event| {
         metrics.answered(event, Duration::from_micros(60));
     })
     .unwrap();

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use prestop::webhook::metrics::{ByNamespace, Format, Metrics};
-use prestop_core::admission::{self, Event, Namespaces, Operation, Unchanged, Verdict};
+use prestop_core::admission::{
+    self, ClusterView, Event, Namespaces, NoFronts, Operation, Unchanged, Verdict,
+};
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::{Decision, decide};
@@ -26,7 +28,8 @@ impl Namespaces for One {
 }
 
 fn answer(body: &[u8], namespaces: &One, policy: &Policy) -> Option<Value> {
-    let answer = admission::review(body, namespaces, policy, &mut |event| {
+    let cluster = ClusterView { namespaces, fronts: &NoFronts };
+    let answer = admission::review(body, cluster, policy, &mut |event| {
         assert!(matches!(event.verdict, Verdict::Decided(_)), "{:?}", event.verdict);
     });
     answer.ok().map(|bytes| serde_json::from_slice(&bytes).unwrap())

@@ -107,7 +107,7 @@ pub(super) struct DefaultsSection {
     /// How long a stop is held back while endpoints are withdrawn. A range, such as `10s-2m`, ends when
     /// no new connections arrive, in images with a shell; in others its upper bound is the delay. `auto`
     /// is what the load balancers, Ingresses and Gateways in front of a pod need, as far as they are known.
-    /// Not above `limits.maximumDelay`.
+    /// Not above `limits.maximumDelay`. The chart sets `auto` with `fronts.watch`.
     #[serde(default)]
     #[schemars(with = "AskedDelayText", extend("default" = "10s"))]
     pub(super) delay: Option<AskedDelayText>,

@@ -12,6 +12,8 @@ const WORTHWHILE_PAGES: u64 = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     resident_pages: u64,
+    /// A burst was seen, which may go on.
+    is_busy: bool,
 }
 
 impl Memory {
@@ -21,15 +23,19 @@ impl Memory {
         self.resident_pages = resident_pages().unwrap_or_default();
     }
 
-    /// Gives back what is not in use, if more is held than after the last time. To be called every
-    /// few seconds.
+    /// Gives back what is not in use, if more is held than after the last time, and then until no more is
+    /// taken or given back: much of a burst is still in use when it is first seen. To be called every few
+    /// seconds.
     pub(crate) fn look(&mut self) {
         let Some(now) = resident_pages() else { return };
-        if now < self.resident_pages + WORTHWHILE_PAGES {
+        let has_grown = now >= self.resident_pages + WORTHWHILE_PAGES;
+        if !has_grown && !self.is_busy {
             return;
         }
         give_back();
-        self.resident_pages = resident_pages().unwrap_or(now);
+        let after = resident_pages().unwrap_or(now);
+        self.is_busy = has_grown || now >= after + WORTHWHILE_PAGES;
+        self.resident_pages = after;
     }
 }
 
@@ -63,6 +69,22 @@ mod tests {
         let mut pieces: Vec<_> = (0..20_000).map(|_| vec![1_u8; 4096]).collect();
         // One that stays at the end keeps the allocator from giving back by itself.
         let last = pieces.pop();
+        let held = resident_pages().unwrap();
+        drop(pieces);
+        memory.look();
+        let after = resident_pages().unwrap();
+        assert!(held - after > 10_000, "{held} pages, then {after}");
+        drop(last);
+    }
+
+    #[test]
+    fn what_is_freed_after_the_first_look_is_given_back_too() {
+        let mut memory = Memory::default();
+        memory.look();
+        let mut pieces: Vec<_> = (0..20_000).map(|_| vec![1_u8; 4096]).collect();
+        let last = pieces.pop();
+        // In the middle of a burst.
+        memory.look();
         let held = resident_pages().unwrap();
         drop(pieces);
         memory.look();

@@ -220,6 +220,11 @@ impl Metrics {
         self.files.last_reload_successful.get_or_create(&[("what", what.name())]).set(is_in_use);
     }
 
+    /// Since when something in front of pods can't be watched; `None`: all can, or nobody wants to.
+    pub fn fronts_failing_since(&self, since: Option<SystemTime>) {
+        self.files.fronts_failing_since.set(since.map_or(0, seconds));
+    }
+
     /// Since when namespaces can't be watched; `None`: they can, or nobody wants to.
     pub fn namespaces_failing_since(&self, since: Option<SystemTime>) {
         self.files.namespaces_failing_since.set(since.map_or(0, seconds));

@@ -203,7 +203,7 @@ fn pod_name(event: &Event<'_>) -> String {
     if is_printable(&name, LONGEST_NAME) { name } else { printable(&name, LONGEST_NAME) }
 }
 
-/// `web quit 10s wait 25s, proxy sleep 15s, log own-hook`.
+/// `web quit 10s wait 25s, proxy sleep 60s for aws-alb-ip from default, log own-hook`.
 fn containers(decision: &Decision<'_>) -> String {
     let mut text = String::with_capacity(decision.containers.len() * USUAL_CONTAINER);
     for container in &decision.containers {
@@ -218,6 +218,11 @@ fn containers(decision: &Decision<'_>) -> String {
                 if let Some(obstacle) = injected.unwatched {
                     text.push_str(" unwatched ");
                     text.push_str(obstacle.name());
+                }
+                if let Some(front) = &injected.front {
+                    for part in [" for ", &front.kind.name, " from ", injected.delay_from.name()] {
+                        text.push_str(part);
+                    }
                 }
             }
             ContainerOutcome::Earlier(_) => text.push_str("earlier-pass"),

@@ -298,6 +298,13 @@ fn the_service_account_may_do_its_work_and_nothing_else() {
     };
     let everywhere = [
         json!({"verbs": ["list", "watch"], "apiGroups": [""], "resources": ["namespaces"]}),
+        json!({"verbs": ["list", "watch"], "apiGroups": [""], "resources": ["services"]}),
+        json!({"verbs": ["list", "watch"], "apiGroups": ["networking.k8s.io"],
+            "resources": ["ingresses", "ingressclasses"]}),
+        json!({"verbs": ["list", "watch"], "apiGroups": ["gateway.networking.k8s.io"],
+            "resources": ["gatewayclasses", "gateways", "httproutes", "grpcroutes", "tlsroutes"]}),
+        json!({"verbs": ["list", "watch"], "apiGroups": ["elbv2.k8s.aws"],
+            "resources": ["targetgroupbindings"]}),
         json!({"verbs": ["get", "list", "watch", "patch"], "apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["mutatingwebhookconfigurations"], "resourceNames": ["prestop"]}),
     ];

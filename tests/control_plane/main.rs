@@ -27,6 +27,7 @@ mod chart;
 mod check;
 mod cluster;
 mod failures;
+mod fronts;
 mod installing;
 mod others;
 mod policy;

@@ -127,7 +127,59 @@ fn any_object() -> impl Strategy<Value = Value> {
     prop_oneof![object(), odd]
 }
 
+/// A change of one object.
+#[derive(Debug, Clone)]
+enum Change {
+    Replaced(Value),
+    Removed(Value),
+    /// A list without it was read anew.
+    Unlisted(Value),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let object = any_object().prop_filter("the API server's objects have names", |object| {
+        !names(object).1.is_empty() && !names(object).2.is_empty()
+    });
+    (object, 0..4).prop_map(|(object, kind)| match kind {
+        0 => Change::Removed(object),
+        1 => Change::Unlisted(object),
+        _ => Change::Replaced(object),
+    })
+}
+
+/// `apiVersion`, `kind`, namespace and name. Kinds without namespaces have none here.
+fn names(object: &Value) -> (&str, &str, &str, &str) {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let kind = text("/kind");
+    let namespace = if kind.ends_with("Class") { "" } else { text("/metadata/namespace") };
+    (text("/apiVersion"), kind, namespace, text("/metadata/name"))
+}
+
 proptest! {
+    /// Whoever follows changes knows the same as who reads what is there in the end.
+    #[test]
+    fn changes_are_followed(changes in prop::collection::vec(change(), 0..16)) {
+        let mut followed = Surroundings::new(FrontTable::built_in(), "shop");
+        let mut there: Vec<Value> = Vec::new();
+        for change in &changes {
+            let (Change::Replaced(object) | Change::Removed(object) | Change::Unlisted(object)) = change;
+            let (api_version, kind, namespace, name) = names(object);
+            there.retain(|other| names(other) != names(object));
+            match change {
+                Change::Replaced(object) => {
+                    there.push(object.clone());
+                    followed.replace(api_version, kind, object);
+                }
+                Change::Removed(_) => followed.remove(api_version, kind, namespace, name),
+                Change::Unlisted(_) => {
+                    followed.retain(api_version, kind, |of, own| (of, own) != (namespace, name));
+                }
+            }
+        }
+        let pod = PodShape::of_value(&documents(POD)[0], "shop");
+        prop_assert_eq!(fronts(&pod, &followed), fronts(&pod, &surroundings(&there)));
+    }
+
     #[test]
     fn the_order_of_objects_does_not_matter(
         objects in prop::collection::vec(any_object(), 0..8).prop_flat_map(|objects| {

@@ -50,6 +50,7 @@ fn run(limits: Limits) -> Running {
     let server = Server {
         transport: Transport::Tls(Arc::new(Acceptor::new(terms))),
         router: routes::webhook(Webhook {
+            fronts: Arc::new(prestop_core::admission::NoFronts),
             policy: Arc::new(ArcSwap::from_pointee(Policy {
                 namespaces: prestop_core::policy::NamespaceRule::NotDisabled,
                 ..Policy::built_in()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use allocation_counter::{AllocationInfo, measure};
 use anyhow::Context;
 use prestop_bench::reviews::Review;
-use prestop_core::admission::{self, Namespaces};
+use prestop_core::admission::{self, ClusterView, Namespaces, NoFronts};
 use prestop_core::engine::decide;
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
@@ -67,7 +67,15 @@ fn read_decide_and_patch(body: &[u8]) -> anyhow::Result<AllocationInfo> {
 /// From the request's bytes to the answer's.
 fn whole_review(body: &[u8]) -> AllocationInfo {
     let policy = policy();
-    let once = || admission::review(body, &Nowhere, &policy, &mut |_| {}).is_ok();
+    let once = || {
+        admission::review(
+            body,
+            ClusterView { namespaces: &Nowhere, fronts: &NoFronts },
+            &policy,
+            &mut |_| {},
+        )
+        .is_ok()
+    };
     once();
     measure(|| {
         once();

@@ -115,7 +115,7 @@ default numbers are left out there. Numbers of yours are kept.
 
 {{/* Whether pods talk to the API server; empty is no. */}}
 {{- define "prestop.usesCluster" -}}
-{{- if or .Values.namespaces.watch (eq .Values.certificates.mode "self-managed") }}yes{{ end }}
+{{- if or .Values.namespaces.watch .Values.fronts.watch (eq .Values.certificates.mode "self-managed") }}yes{{ end }}
 {{- end }}
 
 {{- define "prestop.tlsSecretName" -}}
@@ -130,7 +130,12 @@ default numbers are left out there. Numbers of yours are kept.
 {{- define "prestop.configuration" -}}
 apiVersion: prestop.dev/v1alpha1
 kind: Configuration
-{{- with .Values.config }}
+{{- $config := deepCopy (default dict .Values.config) }}
+{{- $defaults := default dict $config.defaults }}
+{{- if and .Values.fronts.watch (kindIs "map" $defaults) }}
+{{- $_ := set $config "defaults" (merge (dict "delay" (default "auto" $defaults.delay)) $defaults) }}
+{{- end }}
+{{- with $config }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

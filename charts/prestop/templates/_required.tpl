@@ -7,7 +7,7 @@ empty, or off.
   "image" "image.repository"
   "webhook" "webhook.failurePolicy" "webhook.timeoutSeconds" "webhook.reinvocationPolicy" "webhook.namespaceSelector"
   "certificates" "certificates.mode" "certificates.certManager" "certificates.secret"
-  "namespaces" "namespaces.watch"
+  "namespaces" "namespaces.watch" "fronts" "fronts.watch"
   "securePort" "adminPort" "terminationGracePeriodSeconds"
   "serviceAccount" "serviceAccount.create" "rbac" "rbac.create" }}
 {{- range $path := $paths }}

@@ -7,6 +7,7 @@
 //! - `request`: the borrowed view of a review;
 //! - [`patch`]: operations as a JSON patch;
 //! - `check`: a patch against its pod;
+//! - `served`: a review's pod as Services see it;
 //! - `answer`: the review that goes back;
 //! - `warn`: warnings for whoever applies a workload.
 
@@ -14,6 +15,7 @@ mod answer;
 mod check;
 pub mod patch;
 mod request;
+mod served;
 mod warn;
 
 use std::str::Utf8Error;
@@ -27,6 +29,7 @@ use crate::engine::pod::Pod;
 use crate::engine::reason::SkipReason;
 use crate::engine::settings::NamespaceSettings;
 use crate::engine::{self, Decision};
+use crate::fronts::{AskedFront, FrontDelay, PodShape};
 use crate::policy::Policy;
 use crate::view::Text;
 
@@ -42,6 +45,25 @@ pub trait Namespaces: Send + Sync {
     fn may_exist(&self, _namespace: &str) -> bool {
         true
     }
+}
+
+/// What is known about Services and what is in front of them, from memory.
+pub trait Fronts: Send + Sync {
+    /// The delay that the fronts of a pod need, as far as they are known.
+    fn of(&self, pod: &PodShape) -> Option<FrontDelay>;
+}
+
+/// No front is known.
+#[derive(Debug, Clone, Copy)]
+pub struct NoFronts;
+
+/// What is known about the cluster, from memory.
+#[derive(Clone, Copy)]
+pub struct ClusterView<'c> {
+    /// Its namespaces.
+    pub namespaces: &'c dyn Namespaces,
+    /// What is in front of pods.
+    pub fronts: &'c dyn Fronts,
 }
 
 /// One answered review, for logs and counters.
@@ -105,11 +127,11 @@ const LARGEST_STORED_BYTES: usize = 1_572_864;
 /// that nothing depends on are passed over, not checked.
 pub fn review(
     body: &[u8],
-    namespaces: &dyn Namespaces,
+    cluster: ClusterView<'_>,
     policy: &Policy,
     observe: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Vec<u8>, Refusal> {
-    review_with(body, namespaces, policy, observe, check::fits)
+    review_with(body, cluster, policy, observe, check::fits)
 }
 
 /// Whether a patch, as JSON, fits a pod, or why not.
@@ -117,7 +139,7 @@ type SelfCheck = fn(&[u8], &Pod<'_>) -> Result<(), &'static str>;
 
 fn review_with(
     body: &[u8],
-    namespaces: &dyn Namespaces,
+    cluster: ClusterView<'_>,
     policy: &Policy,
     observe: &mut dyn FnMut(&Event<'_>),
     check: SelfCheck,
@@ -129,10 +151,11 @@ fn review_with(
     let namespace = request.namespace.value().map_or("", AsRef::as_ref);
     let nothing = Pod::default();
     let pod = if review.is_known() { request.created_pod(&nothing) } else { None };
-    let settings = pod.and_then(|_| namespaces.settings(namespace)).unwrap_or_default();
+    let settings = pod.and_then(|_| cluster.namespaces.settings(namespace)).unwrap_or_default();
+    let front = || cluster.fronts.of(&served::pod_shape(text, namespace));
     let decision = pod.map_or_else(
         || Decision::skipped(SkipReason::NotAPodCreation, Vec::new()),
-        |pod| engine::decide(pod, &settings, policy),
+        |pod| engine::decide_behind(pod, pod.owner(), &settings, policy, &AskedFront::new(&front)),
     );
     let patch = patch::to_json(&decision, "");
     let is_too_large =
@@ -189,6 +212,12 @@ pub fn allow_unchanged(body: &[u8], why: Unchanged) -> Option<Vec<u8>> {
     Some(answer.to_json())
 }
 
+impl Fronts for NoFronts {
+    fn of(&self, _: &PodShape) -> Option<FrontDelay> {
+        None
+    }
+}
+
 impl Unchanged {
     /// Every reason.
     pub const ALL: [Self; 3] = [Self::Overloaded, Self::Deadline, Self::Panic];
@@ -239,7 +268,7 @@ mod tests {
         let mut has_failed = false;
         let answer = review_with(
             body.to_string().as_bytes(),
-            &Nowhere,
+            ClusterView { namespaces: &Nowhere, fronts: &NoFronts },
             &policy,
             &mut |event| {
                 assert_eq!((event.uid, event.namespace), ("u", "shop"));

@@ -72,7 +72,7 @@ use self::reason::{ContainerReason, Problem, ProblemCode, SkipReason};
 use self::settings::{NamespaceSettings, STATUS_ANNOTATION, Switch, read_pod_labels};
 use self::status::{Status, Texts};
 use crate::duration::{Delay, Plain};
-use crate::fronts::FrontDelay;
+use crate::fronts::AskedFront;
 use crate::policy::{NamespaceRule, OwnHookRule, Owner, Policy};
 use crate::view::Shape;
 
@@ -100,19 +100,20 @@ pub fn decide_owned<'a>(
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
 ) -> Decision<'a> {
-    decide_behind(pod, owner, namespace, policy, None)
+    decide_behind(pod, owner, namespace, policy, &AskedFront::known(None))
 }
 
-/// The same for a pod whose fronts are known, and not only those that it names itself.
+/// The same where the delay that the pod's fronts need is known, and not only of those that the pod names
+/// itself.
 #[must_use]
 pub fn decide_behind<'a>(
     pod: &'a Pod<'a>,
     owner: Option<Owner<'_>>,
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
-    behind: Option<&FrontDelay>,
+    front: &AskedFront<'a>,
 ) -> Decision<'a> {
-    let around = (owner, behind);
+    let around = (owner, front);
     let decision = decide_with(pod, around, namespace, policy, OwnHookRule::Extend);
     // Without a status a second pass would take a completed hook for its author's.
     match decision.outcome {
@@ -126,7 +127,7 @@ pub fn decide_behind<'a>(
 /// Decides where hooks of the author can be completed at most so far.
 fn decide_with<'a>(
     pod: &'a Pod<'a>,
-    (owner, behind): (Option<Owner<'_>>, Option<&FrontDelay>),
+    (owner, front): (Option<Owner<'_>>, &AskedFront<'a>),
     namespace: &'a NamespaceSettings,
     policy: &'a Policy,
     own_hooks: OwnHookRule,
@@ -142,7 +143,7 @@ fn decide_with<'a>(
         return Decision::skipped(reason, Vec::new());
     }
     // In the order in which people look for causes: namespace first.
-    let mut context = Context::new(spec, metadata, namespace, policy);
+    let mut context = Context::new(spec, metadata, namespace, policy, front.clone());
     context.problems.append(&mut problems);
     context.read_pod_annotations();
     let grace_now_seconds = spec.grace_period_seconds.value().copied();
@@ -151,9 +152,6 @@ fn decide_with<'a>(
         return Decision::skipped(reason, context.problems);
     }
     context.extends = own_hooks == OwnHookRule::Extend;
-    if let Some(behind) = behind {
-        context.behind = Some(behind.clone());
-    }
     let earlier = context.earlier_status(grace_now);
     let stood_before = earlier.as_ref().map_or_else(
         || Before::first(metadata, grace_now_seconds),

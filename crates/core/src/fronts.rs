@@ -19,6 +19,7 @@ pub mod pattern;
 pub mod pod;
 pub mod table;
 
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::fmt;
 
@@ -74,6 +75,13 @@ pub struct FrontDelay {
     pub path: Vec<ObjectName>,
 }
 
+/// The delay that a pod's fronts need, found when a delay first depends on it: most pods never ask.
+#[derive(Clone)]
+pub struct AskedFront<'f> {
+    ask: &'f dyn Fn() -> Option<FrontDelay>,
+    found: OnceCell<Option<FrontDelay>>,
+}
+
 /// The fronts of a pod, the slowest first.
 #[must_use]
 pub fn fronts<'t>(pod: &PodShape, surroundings: &Surroundings<'t>) -> Vec<Front<'t>> {
@@ -99,6 +107,43 @@ impl FrontDelay {
         let delay = need(fronts).delay?;
         let slowest = fronts.iter().find(|front| front.withdrawal != Withdrawal::Never)?;
         Some(Self { delay, kind: slowest.kind, path: slowest.path.clone() })
+    }
+}
+
+impl FrontDelay {
+    /// What two of them need together; named after the slower one, or the first.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let delay = self.delay.and(other.delay);
+        let is_slower = Withdrawal::Within(other.delay) > Withdrawal::Within(self.delay);
+        if is_slower { Self { delay, ..other } } else { Self { delay, ..self } }
+    }
+}
+
+impl AskedFront<'static> {
+    /// The answer is here already.
+    #[must_use]
+    pub fn known(front: Option<FrontDelay>) -> Self {
+        Self { ask: &|| None, found: OnceCell::from(front) }
+    }
+}
+
+impl<'f> AskedFront<'f> {
+    /// `ask` is called at most once.
+    #[must_use]
+    pub fn new(ask: &'f dyn Fn() -> Option<FrontDelay>) -> Self {
+        Self { ask, found: OnceCell::new() }
+    }
+
+    /// The answer.
+    pub fn get(&self) -> Option<&FrontDelay> {
+        self.found.get_or_init(self.ask).as_ref()
+    }
+}
+
+impl fmt::Debug for AskedFront<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AskedFront").field(&self.found).finish()
     }
 }
 

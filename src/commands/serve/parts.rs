@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use prestop_core::admission::Namespaces;
+use prestop_core::admission::{Fronts, Namespaces, NoFronts};
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ use super::tell;
 use super::watching::Cluster;
 use crate::cli::ServeArguments;
 use crate::cluster::certificates::ServedCertificate;
+use crate::cluster::fronts::WatchedFronts;
 use crate::cluster::namespaces::WatchedNamespaces;
 use crate::webhook::authority::Trust;
 use crate::webhook::memory::Memory;
@@ -53,6 +54,7 @@ struct Reloads {
     clients: Option<ClientFile>,
     namespaces: Option<NamespacesFile>,
     watched: Option<Arc<WatchedNamespaces>>,
+    fronts: Option<Arc<WatchedFronts>>,
     memory: Memory,
     targets: Targets,
 }
@@ -71,6 +73,7 @@ struct Surroundings {
     namespaces: Arc<dyn Namespaces>,
     file: Option<NamespacesFile>,
     watched: Option<Arc<WatchedNamespaces>>,
+    fronts: Option<Arc<WatchedFronts>>,
     trust: Option<Arc<Trust>>,
     /// What keeps it up to date.
     tasks: Option<JoinSet<()>>,
@@ -102,12 +105,13 @@ impl Parts {
             metrics,
             log,
         };
-        let Surroundings { namespaces, file, watched, trust, tasks } =
+        let Surroundings { namespaces, file, watched, fronts, trust, tasks } =
             Surroundings::find(arguments, settings, &targets).await?;
         let (signals, shutdown) = Signals::take().context("signals")?;
-        let readiness = readiness(&targets.certificate, &shutdown, watched.clone(), trust);
+        let readiness =
+            readiness(&targets.certificate, &shutdown, (watched.clone(), fronts.clone()), trust);
         let limits = settings.server.limits;
-        let reviews = targets.reviews(namespaces, limits);
+        let reviews = targets.reviews(namespaces, fronts.clone(), limits);
         let administration = targets.administration(readiness, limits);
         let parts = Self {
             signals,
@@ -124,6 +128,7 @@ impl Parts {
                 clients,
                 namespaces: file,
                 watched,
+                fronts,
                 memory: Memory::default(),
                 targets,
             },
@@ -202,12 +207,22 @@ impl Parts {
 }
 
 impl Targets {
-    fn reviews(&self, namespaces: Arc<dyn Namespaces>, limits: Limits) -> Server {
+    fn reviews(
+        &self,
+        namespaces: Arc<dyn Namespaces>,
+        fronts: Option<Arc<WatchedFronts>>,
+        limits: Limits,
+    ) -> Server {
+        let fronts: Arc<dyn Fronts> = match fronts {
+            Some(fronts) => fronts,
+            None => Arc::new(NoFronts),
+        };
         Server {
             transport: Transport::Tls(self.acceptor.clone()),
             router: routes::webhook(Webhook {
                 policy: self.policy.clone(),
                 namespaces,
+                fronts,
                 metrics: self.metrics.clone(),
                 limits,
             }),
@@ -241,7 +256,7 @@ impl Surroundings {
             Some(file) => file.first()?,
             None => Arc::new(AnyNamespace),
         };
-        Ok(Self { namespaces, file, watched: None, trust: None, tasks: None })
+        Ok(Self { namespaces, file, watched: None, fronts: None, trust: None, tasks: None })
     }
 
     async fn of_cluster(
@@ -250,7 +265,7 @@ impl Surroundings {
         targets: &Targets,
     ) -> anyhow::Result<Self> {
         let cluster = Cluster::find(arguments, &settings.certificates)?;
-        let (watched, trust) = (cluster.watched(), cluster.trust());
+        let (watched, fronts, trust) = (cluster.watched(), cluster.fronts(), cluster.trust());
         let fixed_version = arguments.kubernetes_version;
         if fixed_version.is_none() {
             cluster.read_version_once(&targets.policy).await;
@@ -260,7 +275,7 @@ impl Surroundings {
             cluster.follow(policy.clone(), fixed_version, certificate.clone(), metrics.clone());
         let namespaces = watched.clone();
         let watched = Some(watched);
-        Ok(Self { namespaces, file: None, watched, trust, tasks: Some(tasks) })
+        Ok(Self { namespaces, file: None, watched, fronts, trust, tasks: Some(tasks) })
     }
 }
 
@@ -274,7 +289,7 @@ fn metrics(settings: &ServeSettings, policy: &Policy) -> Arc<Metrics> {
 fn readiness(
     served: &Arc<ServedCertificate>,
     shutdown: &Shutdown,
-    watched: Option<Arc<WatchedNamespaces>>,
+    (namespaces, fronts): (Option<Arc<WatchedNamespaces>>, Option<Arc<WatchedFronts>>),
     trust: Option<Arc<Trust>>,
 ) -> Readiness {
     let (served, shutdown) = (served.clone(), shutdown.clone());
@@ -293,14 +308,15 @@ fn readiness(
         let otherwise = "the webhook configuration does not hold our authority";
         readiness = readiness.with("trust", otherwise, move || trust.is_trusted());
     }
-    match watched {
-        None => readiness,
-        Some(watched) => readiness.telling(
-            "namespaces",
-            "not read yet; the configured defaults hold",
-            move || watched.is_synced(),
-        ),
+    if let Some(namespaces) = namespaces {
+        let otherwise = "not read yet; the configured defaults hold";
+        readiness = readiness.telling("namespaces", otherwise, move || namespaces.is_synced());
     }
+    if let Some(fronts) = fronts {
+        let otherwise = "not all read yet; a delay of auto is at least 10s until then";
+        readiness = readiness.telling("fronts", otherwise, move || fronts.is_synced());
+    }
+    readiness
 }
 
 /// The rules of a file, as they hold where the API server itself selects the namespaces.
@@ -332,6 +348,9 @@ impl Reloads {
         }
         if let Some(watched) = &self.watched {
             targets.metrics.namespaces_failing_since(watched.failing_since());
+        }
+        if let Some(fronts) = &self.fronts {
+            targets.metrics.fronts_failing_since(fronts.failing_since());
         }
         self.memory.look();
     }

@@ -1,4 +1,4 @@
-//! The cluster, while `prestop serve` runs: its namespaces and its version.
+//! The cluster, while `prestop serve` runs: its namespaces, its version, and what is in front of pods.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,6 +15,7 @@ use crate::cli::ServeArguments;
 use crate::cluster::api::{self, Choice};
 use crate::cluster::certificates::ServedCertificate;
 use crate::cluster::certificates::store::Names;
+use crate::cluster::fronts::WatchedFronts;
 use crate::cluster::namespaces::WatchedNamespaces;
 use crate::webhook::authority::{Authority, Trust};
 use crate::webhook::metrics::Metrics;
@@ -31,6 +32,8 @@ const WAIT_FOR_VERSION: Duration = Duration::from_secs(3);
 pub(super) struct Cluster {
     client: Client,
     namespaces: Arc<WatchedNamespaces>,
+    /// `None` where the arguments don't ask for them.
+    fronts: Option<Arc<WatchedFronts>>,
     authority: Option<Authority>,
 }
 
@@ -42,7 +45,8 @@ impl Cluster {
         let client = api::target(&Choice::default()).context("--cluster")?.client;
         let authority =
             names(arguments).map(|names| Authority::new(client.clone(), names, settings));
-        Ok(Self { client, namespaces: Arc::default(), authority })
+        let fronts = arguments.watch_fronts.then(Arc::default);
+        Ok(Self { client, namespaces: Arc::default(), fronts, authority })
     }
 
     /// Whether API servers trust what is served, by what was last read; `None` where that is not for
@@ -55,6 +59,10 @@ impl Cluster {
         self.namespaces.clone()
     }
 
+    pub(super) fn fronts(&self) -> Option<Arc<WatchedFronts>> {
+        self.fronts.clone()
+    }
+
     /// Begins to watch. The version is followed unless the arguments fix it.
     pub(super) fn follow(
         self,
@@ -64,7 +72,7 @@ impl Cluster {
         metrics: Arc<Metrics>,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let Self { client, namespaces, authority } = self;
+        let Self { client, namespaces, fronts, authority } = self;
         if let Some(authority) = authority {
             tasks.spawn(authority.keep(served, metrics));
         }
@@ -76,6 +84,9 @@ impl Cluster {
                     sleep(if is_known { READ_VERSION_EVERY } else { TRY_VERSION_EVERY }).await;
                 }
             });
+        }
+        if let Some(fronts) = fronts {
+            tasks.spawn(fronts.watch(client.clone(), SystemTime::now));
         }
         tasks.spawn(namespaces.watch(client, SystemTime::now));
         tasks

@@ -67,6 +67,7 @@ pub(super) struct FileMetrics {
     pub(super) reloads: Fixed<(Reload, ReloadResult), 2>,
     pub(super) last_reload_successful: Family<Labels<1>, Gauge>,
     pub(super) namespaces_failing_since: Gauge,
+    pub(super) fronts_failing_since: Gauge,
 }
 
 /// The authority that replicas share.
@@ -244,6 +245,10 @@ impl FileMetrics {
             namespaces_failing_since: registered.at_zero(
                 "namespaces_failing_since_timestamp_seconds",
                 "Since when namespaces can't be watched, in seconds since 1970; 0 where they can",
+            ),
+            fronts_failing_since: registered.at_zero(
+                "fronts_failing_since_timestamp_seconds",
+                "Since when something that fronts are recognised by can't be watched, in seconds since 1970; 0 where all can",
             ),
         }
     }

@@ -13,7 +13,7 @@ use axum::http::header::{ACCEPT, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, C
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use prestop_core::admission::{self, Event, Namespaces, Refusal, Unchanged};
+use prestop_core::admission::{self, ClusterView, Event, Fronts, Namespaces, Refusal, Unchanged};
 use prestop_core::policy::Policy;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
@@ -36,6 +36,8 @@ pub struct Webhook {
     pub policy: Arc<ArcSwap<Policy>>,
     /// What is known about namespaces.
     pub namespaces: Arc<dyn Namespaces>,
+    /// What is known about what is in front of pods.
+    pub fronts: Arc<dyn Fronts>,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
     /// What one request, or all together, can take.
@@ -194,9 +196,10 @@ impl Reviews {
     }
 
     fn decide(&self, body: &[u8], began: Instant) -> Result<Vec<u8>, Refusal> {
-        let Webhook { policy, namespaces, metrics, .. } = &self.webhook;
+        let Webhook { policy, namespaces, fronts, metrics, .. } = &self.webhook;
         let policy = policy.load();
-        admission::review(body, namespaces.as_ref(), &policy, &mut |event| {
+        let cluster = ClusterView { namespaces: namespaces.as_ref(), fronts: fronts.as_ref() };
+        admission::review(body, cluster, &policy, &mut |event| {
             let duration = began.elapsed();
             let is_known = namespaces.may_exist(event.namespace);
             let namespace = if is_known { event.namespace } else { "" };

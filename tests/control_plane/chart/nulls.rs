@@ -12,6 +12,8 @@ const NEEDED: &[&str] = &[
     "certificates.certManager",
     "certificates.mode",
     "certificates.secret",
+    "fronts",
+    "fronts.watch",
     "image",
     "image.repository",
     "namespaces",
@@ -119,9 +121,13 @@ fn null_leaves_out_what_it_is_set_to() {
     let webhook = object(&objects, "MutatingWebhookConfiguration", "prestop");
     let selector = &webhook["webhooks"][0]["namespaceSelector"]["matchExpressions"];
     assert_eq!(selector[1]["values"], json!([NAMESPACE]));
-    let objects = tools.render(&["--set-json", "config=null"]);
-    let file = &object(&objects, "ConfigMap", "prestop")["data"]["prestop.yaml"];
-    assert_eq!(file, "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n");
+    for (fronts, defaults) in [("true", "defaults:\n  delay: auto\n"), ("false", "")] {
+        let fronts = format!("fronts.watch={fronts}");
+        let objects = tools.render(&["--set-json", "config=null", "--set-json", &fronts]);
+        let file = &object(&objects, "ConfigMap", "prestop")["data"]["prestop.yaml"];
+        let head = "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n";
+        assert_eq!(*file, format!("{head}{defaults}"));
+    }
     let enabled =
         "prometheusRule={\"enabled\":true,\"renderMode\":\"alwaysRender\",\"extraGroups\":null}";
     let objects = tools.render(&["--set-json", enabled]);

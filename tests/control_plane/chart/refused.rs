@@ -32,8 +32,8 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["--set", "serviceMonitor.enabled=true,metricsService.enabled=false"], "take podMonitor"),
     (&["--set", "preStopSleepSeconds=60"], "less than terminationGracePeriodSeconds"),
     (
-        &["--set", "namespaces.watch=false,certificates.mode=cert-manager"],
-        "needs kubernetesVersion",
+        &["--set", "namespaces.watch=false,fronts.watch=false,certificates.mode=cert-manager"],
+        "need kubernetesVersion",
     ),
     (
         &["--set", "prometheusRule.enabled=true,prometheusRule.renderMode=failIfMissing"],

@@ -204,6 +204,36 @@ fn who_needs_no_rights_has_none() {
     assert_eq!(kinds.len(), 8, "{kinds:?}");
 }
 
+/// With the watch of fronts delays follow them, unless the configuration says otherwise.
+#[test]
+#[ignore = "needs helm and kubectl; run: just control-plane"]
+fn the_default_delay_follows_fronts_that_are_watched() {
+    let tools = Tools::find();
+    let rendered = |set: &str| {
+        let objects = tools.render(&["--set-json", set]);
+        let arguments =
+            deployment(&objects)["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        let watches = arguments.as_array().unwrap().contains(&json!("--watch-fronts"));
+        let file = object(&objects, "ConfigMap", "prestop")["data"]["prestop.yaml"].clone();
+        let file: Value = serde_saphyr::from_str(file.as_str().unwrap()).unwrap();
+        let role = object(&objects, "ClusterRole", "prestop").to_string();
+        assert_eq!(role.contains("httproutes"), watches);
+        (watches, file["defaults"].clone())
+    };
+    for (set, expected) in [
+        ("nameOverride=\"\"", (true, json!({"delay": "auto"}))),
+        ("config={\"defaults\":null}", (true, json!({"delay": "auto"}))),
+        (
+            "config={\"defaults\":{\"shell\":\"present\"}}",
+            (true, json!({"delay": "auto", "shell": "present"})),
+        ),
+        ("config={\"defaults\":{\"delay\":\"15s\"}}", (true, json!({"delay": "15s"}))),
+        ("fronts={\"watch\":false}", (false, Value::Null)),
+    ] {
+        assert_eq!(rendered(set), expected, "{set}");
+    }
+}
+
 /// Two ports in, those of the API server out, and no rule without ports: it would allow all of them.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]

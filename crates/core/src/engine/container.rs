@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use crate::catalogue::{Hold, ImageReference, Profile, ProfileHook, Role};
 use crate::duration::{AskedDelay, Delay};
-use crate::fronts::FrontDelay;
+use crate::fronts::{AskedFront, FrontDelay};
 use crate::policy::{DELAY_WITHOUT_FRONTS, Policy};
 
 pub(super) use self::form::{Asked, ImagePrograms, Sleep, termination_message};
@@ -43,7 +43,7 @@ pub(super) struct Context<'a> {
     /// Whether hooks of the author can be completed.
     pub(super) extends: bool,
     /// What the fronts of the pod need, as far as they are known.
-    pub(super) behind: Option<FrontDelay>,
+    pub(super) behind: AskedFront<'a>,
     default_container: Option<&'a str>,
     pub(super) namespace: Cow<'a, Level>,
     pub(super) pod: Level,
@@ -146,6 +146,7 @@ impl<'a> Context<'a> {
         metadata: Option<&'a Metadata<'a>>,
         namespace: &'a NamespaceSettings,
         policy: &'a Policy,
+        behind: AskedFront<'a>,
     ) -> Self {
         let keys = metadata.and_then(|metadata| metadata.annotations.value());
         let mut problems = Vec::new();
@@ -157,7 +158,7 @@ impl<'a> Context<'a> {
             is_short: false,
             main: None,
             extends: true,
-            behind: spec.readiness_gates.value().and_then(|gates| gates.needed()),
+            behind,
             default_container: keys.and_then(default_container),
             namespace: namespace.level_under(policy, &mut problems),
             pod: Level::default(),
@@ -377,23 +378,32 @@ impl<'a> Context<'a> {
         said.unwrap_or((self.policy.default_delay, Source::Default))
     }
 
+    /// The fronts that are known, and those that the pod itself names.
+    fn front(&self) -> Option<FrontDelay> {
+        let gates = self.spec.readiness_gates.value().and_then(|gates| gates.needed());
+        match (self.behind.get().cloned(), gates) {
+            (Some(known), Some(gates)) => Some(known.and(gates)),
+            (known, gates) => known.or(gates),
+        }
+    }
+
     fn delay(&self, own: Option<AskedDelay>, profile: Option<&Profile>) -> ChosenDelay {
         let (asked, from) = self.asked_delay(own, profile);
-        match (asked, &self.behind) {
-            (AskedDelay::Of(delay), _) => ChosenDelay { delay, from, front: None, note: None },
-            (AskedDelay::Auto, Some(front)) => {
-                ChosenDelay { delay: front.delay, from, front: Some(front.clone()), note: None }
-            }
-            (AskedDelay::Auto, None) => {
-                let delay = match self.policy.default_delay {
-                    AskedDelay::Of(delay) => delay,
-                    AskedDelay::Auto => {
-                        DELAY_WITHOUT_FRONTS.at_most(self.policy.maximum_delay_seconds)
-                    }
-                };
-                let note = Some(HookNote::NoFrontKnown);
-                ChosenDelay { delay, from: Source::Default, front: None, note }
-            }
+        if let AskedDelay::Of(delay) = asked {
+            return ChosenDelay { delay, from, front: None, note: None };
+        }
+        if let Some(front) = self.front() {
+            return ChosenDelay { delay: front.delay, from, front: Some(front), note: None };
+        }
+        let delay = match self.policy.default_delay {
+            AskedDelay::Of(delay) => delay,
+            AskedDelay::Auto => DELAY_WITHOUT_FRONTS.at_most(self.policy.maximum_delay_seconds),
+        };
+        ChosenDelay {
+            delay,
+            from: Source::Default,
+            front: None,
+            note: Some(HookNote::NoFrontKnown),
         }
     }
 

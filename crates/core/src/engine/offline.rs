@@ -12,7 +12,7 @@ use super::settings::{INJECT_LABEL, NamespaceSettings, is_setting};
 use super::template::Workload;
 use super::{Decision, Outcome, decide_behind as decide_pod_behind};
 use crate::catalogue::ImageReference;
-use crate::fronts::FrontDelay;
+use crate::fronts::{AskedFront, FrontDelay};
 use crate::policy::Policy;
 
 const LONGEST_NAME: usize = 80;
@@ -88,8 +88,9 @@ pub fn decide_behind<'a>(
     if has_template_elsewhere(workload) {
         return Decision::skipped(SkipReason::TemplateElsewhere, Vec::new());
     }
+    let front = AskedFront::known(behind.cloned());
     let mut decision =
-        decide_pod_behind(&workload.pod, workload.owner(), namespace, policy, behind);
+        decide_pod_behind(&workload.pod, workload.owner(), namespace, policy, &front);
     let is_left_out = matches!(decision.outcome, Outcome::Skipped(reason) if reason.excludes());
     if !is_left_out {
         decision.problems.extend(misplaced(workload));

@@ -1,15 +1,25 @@
-//! The objects around pods, as far as they matter: who selects pods, who names those, and of which class
-//! they are.
+//! The objects around pods, as far as they matter: Services that select pods, what sends to those, and of
+//! which class that is. Found by namespace and label, since the webhook asks for every pod.
 
 mod backend;
 
-use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 pub(super) use self::backend::{Backend, BackendPort};
 
-use super::pod::{items, texts};
-use super::table::{Annotations, FrontTable};
+use super::pod::{is_generated, items, texts};
+use super::search::bounded;
+use super::table::{Annotations, FrontKind, FrontTable, RecognisedBy, Subject, Withdrawal};
 
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+/// Where Services are kept that select pods by labels of controllers only.
+const ANY_POD: u64 = 0;
 /// Kinds of routes of Gateway API.
 const GATEWAY_ROUTES: [&str; 5] = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"];
 /// An `IngressClass` with this annotation is for Ingresses without a class.
@@ -29,38 +39,64 @@ pub struct Surroundings<'t> {
     pub(super) table: &'t FrontTable,
     /// For objects that do not say.
     default_namespace: String,
-    pub(super) services: Vec<Service>,
-    pub(super) ingresses: Vec<Ingress>,
-    pub(super) routes: Vec<Route>,
-    pub(super) bindings: Vec<Binding>,
-    pub(super) gateways: Vec<Gateway>,
+    spaces: HashMap<String, Space<'t>>,
     pub(super) ingress_classes: Vec<Class>,
     pub(super) gateway_classes: Vec<Class>,
 }
 
-/// A Service that selects pods.
+/// What is known of one namespace.
+#[derive(Debug, Clone, Default)]
+struct Space<'t> {
+    name: Arc<str>,
+    /// By the hash of a label that the pods have to have themselves; by 0 where controllers give them all
+    /// labels that are selected.
+    services: HashMap<u64, Vec<Service<'t>>>,
+    /// What sends to a Service of this namespace, by the Service's name. It may be of another namespace.
+    senders: HashMap<String, Vec<(Arc<Sender>, BackendPort)>>,
+    gateways: Vec<Gateway>,
+}
+
+/// What sends to Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Service {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) selector: Vec<(String, String)>,
-    pub(super) ports: Vec<ServicePort>,
-    pub(super) of_type: String,
-    pub(super) is_headless: bool,
-    pub(super) publish_not_ready_addresses: bool,
-    pub(super) external_traffic_policy: String,
-    pub(super) internal_traffic_policy: String,
-    pub(super) class: Option<String>,
+pub(super) enum Sender {
+    Ingress(Ingress),
+    Route(Route),
+    Binding(Binding),
+}
+
+/// A Service that selects pods. A webhook keeps thousands of them: what it is in front of pods is found when it
+/// is added, and only that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Service<'t> {
+    pub(super) namespace: Arc<str>,
+    pub(super) name: Box<str>,
+    pub(super) selector: Selector,
+    pub(super) ports: Box<[ServicePort]>,
+    pub(super) fronts: Box<[ServiceFront<'t>]>,
+    /// Those that decide which front an Ingress is.
     pub(super) annotations: Annotations,
+}
+
+/// Labels that are selected, in one piece: keys and values, with a zero byte behind each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Selector(Box<str>);
+
+/// What a Service itself is in front of its pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServiceFront<'t> {
+    pub(super) kind: &'t FrontKind,
+    pub(super) withdrawal: Withdrawal,
+    /// The setting that bounds it.
+    pub(super) setting: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServicePort {
-    pub(super) name: String,
+    pub(super) name: Box<str>,
     pub(super) number: Option<i64>,
-    pub(super) protocol: String,
+    pub(super) protocol: Cow<'static, str>,
     /// The name of the containers' port; `None` where it is a number.
-    pub(super) target: Option<String>,
+    pub(super) target: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +105,6 @@ pub(super) struct Ingress {
     pub(super) name: String,
     pub(super) class: Option<String>,
     pub(super) annotations: Annotations,
-    pub(super) backends: Vec<Backend>,
 }
 
 /// A route of Gateway API, or of a vendor.
@@ -82,7 +117,6 @@ pub(super) struct Route {
     pub(super) name: String,
     /// The Gateways, by namespace and name.
     pub(super) parents: Vec<(String, String)>,
-    pub(super) backends: Vec<Backend>,
 }
 
 /// A `TargetGroupBinding`.
@@ -90,14 +124,12 @@ pub(super) struct Route {
 pub(super) struct Binding {
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) backends: Vec<Backend>,
     /// For conditions on its fields.
     pub(super) object: Value,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Gateway {
-    pub(super) namespace: String,
     pub(super) name: String,
     pub(super) class: Option<String>,
 }
@@ -123,55 +155,142 @@ impl<'t> Surroundings<'t> {
         Self {
             table,
             default_namespace: default_namespace.to_owned(),
-            services: Vec::new(),
-            ingresses: Vec::new(),
-            routes: Vec::new(),
-            bindings: Vec::new(),
-            gateways: Vec::new(),
+            spaces: HashMap::new(),
             ingress_classes: Vec::new(),
             gateway_classes: Vec::new(),
         }
     }
 
-    /// Takes an object, if it matters.
+    /// Takes an object, if it matters. Several of one name are all kept: manifests can have variants.
     pub fn add(&mut self, api_version: &str, kind: &str, object: &Value) {
-        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let group = group(api_version);
         let metadata = |field| object.pointer(field).and_then(Value::as_str);
+        let default_namespace = self.default_namespace.clone();
         let names = Names {
-            namespace: metadata("/metadata/namespace").unwrap_or(&self.default_namespace),
+            namespace: metadata("/metadata/namespace").unwrap_or(&default_namespace),
             name: metadata("/metadata/name").unwrap_or_default(),
         };
         match (group, kind) {
-            ("", "Service") => self.services.extend(self.service(&names, object)),
+            ("", "Service") => {
+                if let Some(mut service) = self.service(&names, object) {
+                    let space = self.space(names.namespace);
+                    service.namespace = space.name.clone();
+                    space.add_service(service);
+                }
+            }
             ("networking.k8s.io" | "extensions", "Ingress") => {
-                self.ingresses.push(self.ingress(&names, object));
+                let (ingress, backends) = self.ingress(&names, object);
+                self.add_sender(Sender::Ingress(ingress), backends);
             }
             ("networking.k8s.io", "IngressClass") => {
                 self.ingress_classes.push(class(&names, object, "/spec/controller"));
             }
-            ("gateway.networking.k8s.io", "GatewayClass") => {
+            (GATEWAY_API, "GatewayClass") => {
                 self.gateway_classes.push(class(&names, object, "/spec/controllerName"));
             }
-            ("gateway.networking.k8s.io", "Gateway") => {
+            (GATEWAY_API, "Gateway") => {
                 let class = text(object, "/spec/gatewayClassName").map(str::to_owned);
-                let (namespace, name) = names.owned();
-                self.gateways.push(Gateway { namespace, name, class });
+                let name = names.name.to_owned();
+                self.space(names.namespace).gateways.push(Gateway { name, class });
             }
-            ("gateway.networking.k8s.io", _) if GATEWAY_ROUTES.contains(&kind) => {
-                self.routes.push(gateway_route(kind, &names, object));
+            (GATEWAY_API, _) if GATEWAY_ROUTES.contains(&kind) => {
+                let (route, backends) = gateway_route(kind, &names, object);
+                self.add_sender(Sender::Route(route), backends);
             }
             ("elbv2.k8s.aws", "TargetGroupBinding") => {
                 let backend = object.pointer("/spec/serviceRef");
                 let backends = backend.and_then(|it| Backend::read(it, names.namespace));
                 let (namespace, name) = names.owned();
-                let backends = backends.into_iter().collect();
-                self.bindings.push(Binding { namespace, name, backends, object: object.clone() });
+                let object = json!({"spec": object.get("spec")});
+                let binding = Sender::Binding(Binding { namespace, name, object });
+                self.add_sender(binding, backends.into_iter().collect());
             }
-            _ => self.routes.extend(self.vendor_route(group, kind, &names, object)),
+            _ => {
+                if let Some((route, backends)) = self.vendor_route(group, kind, &names, object) {
+                    self.add_sender(Sender::Route(route), backends);
+                }
+            }
         }
     }
 
-    fn service(&self, names: &Names<'_>, object: &Value) -> Option<Service> {
+    /// Takes an object in place of the one of its kind and name, for whoever follows changes.
+    pub fn replace(&mut self, api_version: &str, kind: &str, object: &Value) {
+        let metadata = |field| object.pointer(field).and_then(Value::as_str).unwrap_or_default();
+        let (namespace, name) = (metadata("/metadata/namespace"), metadata("/metadata/name"));
+        self.remove(api_version, kind, namespace, name);
+        self.add(api_version, kind, object);
+    }
+
+    /// Forgets an object. `namespace` is empty for kinds that have none.
+    pub fn remove(&mut self, api_version: &str, kind: &str, namespace: &str, name: &str) {
+        let is_other = |of: &str| !of.is_empty() && of != namespace;
+        self.retain(api_version, kind, |of, own| is_other(of) || own != name);
+    }
+
+    /// Keeps those objects of a kind for which `keeps` is true of namespace and name. The namespace is empty
+    /// for kinds that have none.
+    pub fn retain(
+        &mut self,
+        api_version: &str,
+        kind: &str,
+        mut keeps: impl FnMut(&str, &str) -> bool,
+    ) {
+        match (group(api_version), kind) {
+            ("networking.k8s.io", "IngressClass") => {
+                self.ingress_classes.retain(|class| keeps("", &class.name));
+            }
+            (GATEWAY_API, "GatewayClass") => {
+                self.gateway_classes.retain(|class| keeps("", &class.name));
+            }
+            _ => self.spaces.retain(|namespace, space| {
+                space.retain(kind, namespace, &mut keeps);
+                !space.is_empty()
+            }),
+        }
+    }
+
+    /// Services that may select pods of a namespace with these labels.
+    pub(super) fn candidates<'s>(
+        &'s self,
+        namespace: &str,
+        labels: &[(String, String)],
+    ) -> impl Iterator<Item = &'s Service<'t>> {
+        let space = self.spaces.get(namespace);
+        let keys = labels.iter().map(|(key, value)| hash(key, value)).chain([ANY_POD]);
+        let buckets = keys.filter_map(move |key| space?.services.get(&key));
+        buckets.flatten()
+    }
+
+    /// What sends to a Service, and to which of its ports.
+    pub(super) fn senders(
+        &self,
+        namespace: &str,
+        service: &str,
+    ) -> impl Iterator<Item = (&Sender, &BackendPort)> {
+        let senders = self.spaces.get(namespace).and_then(|space| space.senders.get(service));
+        senders.into_iter().flatten().map(|(sender, port)| (&**sender, port))
+    }
+
+    /// The classes of the Gateways of a name, of which there is one unless manifests have variants.
+    pub(super) fn gateways(&self, namespace: &str, name: &str) -> Vec<&Gateway> {
+        let all = self.spaces.get(namespace).into_iter().flat_map(|space| &space.gateways);
+        all.filter(|gateway| gateway.name == name).collect()
+    }
+
+    fn space(&mut self, namespace: &str) -> &mut Space<'t> {
+        let entry = self.spaces.entry(namespace.to_owned());
+        entry.or_insert_with(|| Space { name: namespace.into(), ..Space::default() })
+    }
+
+    fn add_sender(&mut self, sender: Sender, backends: Vec<Backend>) {
+        let sender = Arc::new(sender);
+        for Backend { namespace, service, port } in backends {
+            let senders = &mut self.space(&namespace).senders;
+            push(senders.entry(service), (sender.clone(), port));
+        }
+    }
+
+    fn service(&self, names: &Names<'_>, object: &Value) -> Option<Service<'t>> {
         let selector = texts(object.pointer("/spec/selector"));
         let of_type = text(object, "/spec/type").unwrap_or("ClusterIP");
         // Without a selector somebody else writes the endpoints.
@@ -179,24 +298,36 @@ impl<'t> Surroundings<'t> {
             return None;
         }
         let spec = object.get("spec")?;
-        let (namespace, name) = names.owned();
-        let policy = |pointer| text(object, pointer).unwrap_or_default().to_owned();
-        Some(Service {
-            namespace,
-            name,
-            selector,
-            ports: items(spec, "ports").map(ServicePort::read).collect(),
-            of_type: of_type.to_owned(),
-            is_headless: text(object, "/spec/clusterIP") == Some("None"),
+        let annotations = self.annotations(object);
+        let policy = |pointer| text(object, pointer).unwrap_or_default();
+        let subject = Subject {
+            service_type: of_type,
+            headless: text(object, "/spec/clusterIP") == Some("None"),
             publish_not_ready_addresses: publishes_not_ready(object),
             external_traffic_policy: policy("/spec/externalTrafficPolicy"),
             internal_traffic_policy: policy("/spec/internalTrafficPolicy"),
-            class: text(object, "/spec/loadBalancerClass").map(str::to_owned),
-            annotations: self.annotations(object),
+            class: text(object, "/spec/loadBalancerClass"),
+            annotations: &annotations,
+            ..Subject::default()
+        };
+        let fronts = self.table.of(RecognisedBy::Service, &subject).into_iter().map(|kind| {
+            let (withdrawal, setting) = bounded(kind, &subject);
+            ServiceFront { kind, withdrawal, setting: setting.map(Into::into) }
+        });
+        let fronts = fronts.collect();
+        let is_read =
+            |key: &str| SETTINGS.contains(&key) || self.table.looks_at_annotation_of_service(key);
+        Some(Service {
+            namespace: names.namespace.into(),
+            name: names.name.into(),
+            selector: Selector::new(&selector),
+            ports: items(spec, "ports").map(ServicePort::read).collect(),
+            fronts,
+            annotations: annotations.iter().filter(|(key, _)| is_read(key)).cloned().collect(),
         })
     }
 
-    fn ingress(&self, names: &Names<'_>, object: &Value) -> Ingress {
+    fn ingress(&self, names: &Names<'_>, object: &Value) -> (Ingress, Vec<Backend>) {
         let annotations = texts(object.pointer("/metadata/annotations"));
         let old_class = annotations.iter().find(|(key, _)| key == INGRESS_CLASS);
         let class = text(object, "/spec/ingressClassName");
@@ -212,7 +343,7 @@ impl<'t> Surroundings<'t> {
             backends.extend(backend::of_alb_action(action, names.namespace));
         }
         let (namespace, name) = names.owned();
-        Ingress { namespace, name, class, annotations: self.annotations(object), backends }
+        (Ingress { namespace, name, class, annotations: self.annotations(object) }, backends)
     }
 
     fn vendor_route(
@@ -221,7 +352,7 @@ impl<'t> Surroundings<'t> {
         kind: &str,
         names: &Names<'_>,
         object: &Value,
-    ) -> Option<Route> {
+    ) -> Option<(Route, Vec<Backend>)> {
         let vendor_kind = format!("{kind}.{group}");
         let backends: Vec<_> = self
             .table
@@ -234,14 +365,8 @@ impl<'t> Surroundings<'t> {
         }
         let (namespace, name) = names.owned();
         let vendor_kind = Some(vendor_kind);
-        Some(Route {
-            kind: kind.to_owned(),
-            vendor_kind,
-            namespace,
-            name,
-            parents: Vec::new(),
-            backends,
-        })
+        let kind = kind.to_owned();
+        Some((Route { kind, vendor_kind, namespace, name, parents: Vec::new() }, backends))
     }
 
     /// The annotations that the table or a setting looks at.
@@ -249,7 +374,63 @@ impl<'t> Surroundings<'t> {
         let mut all = texts(object.pointer("/metadata/annotations"));
         let is_read = |key: &str| SETTINGS.contains(&key) || self.table.looks_at_annotation(key);
         all.retain(|(key, _)| is_read(key));
+        all.shrink_to_fit();
         all
+    }
+}
+
+impl<'t> Space<'t> {
+    /// Under that of its labels that the fewest others have here.
+    fn add_service(&mut self, service: Service<'t>) {
+        let own = service.selector.labels().filter(|(key, _)| !is_generated(key));
+        let keys = own.map(|(key, value)| hash(key, value));
+        let rarest = keys.min_by_key(|key| self.services.get(key).map_or(0, Vec::len));
+        push(self.services.entry(rarest.unwrap_or(ANY_POD)), service);
+    }
+
+    fn retain(&mut self, kind: &str, namespace: &str, keeps: &mut impl FnMut(&str, &str) -> bool) {
+        match kind {
+            "Service" => self.services.retain(|_, services| {
+                services.retain(|service| keeps(namespace, &service.name));
+                !services.is_empty()
+            }),
+            "Gateway" => self.gateways.retain(|gateway| keeps(namespace, &gateway.name)),
+            _ => self.senders.retain(|_, senders| {
+                senders.retain(|(sender, _)| {
+                    let (own, namespace, name) = sender.names();
+                    own != kind || keeps(namespace, name)
+                });
+                !senders.is_empty()
+            }),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.senders.is_empty() && self.gateways.is_empty()
+    }
+}
+
+impl Selector {
+    fn new(labels: &[(String, String)]) -> Self {
+        let pieces = labels.iter().flat_map(|(key, value)| [key, "\0", value, "\0"]);
+        Self(pieces.collect::<String>().into())
+    }
+
+    /// Keys and values.
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut pieces = self.0.split_terminator('\0');
+        std::iter::from_fn(move || Some((pieces.next()?, pieces.next()?)))
+    }
+}
+
+impl Sender {
+    /// Kind, namespace and name.
+    pub(super) fn names(&self) -> (&str, &str, &str) {
+        match self {
+            Self::Ingress(ingress) => ("Ingress", &ingress.namespace, &ingress.name),
+            Self::Route(route) => (&route.kind, &route.namespace, &route.name),
+            Self::Binding(binding) => ("TargetGroupBinding", &binding.namespace, &binding.name),
+        }
     }
 }
 
@@ -261,18 +442,36 @@ impl Names<'_> {
 
 impl ServicePort {
     fn read(port: &Value) -> Self {
-        let of = |field: &str| port.get(field).and_then(Value::as_str).map(str::to_owned);
+        let of = |field: &str| port.get(field).and_then(Value::as_str);
         let target = of("targetPort").filter(|target| target.parse::<u16>().is_err());
+        let protocol = of("protocol").unwrap_or("TCP");
+        let usual = ["TCP", "UDP", "SCTP"].into_iter().find(|usual| *usual == protocol);
         Self {
-            name: of("name").unwrap_or_default(),
+            name: of("name").unwrap_or_default().into(),
             number: port.get("port").and_then(Value::as_i64),
-            protocol: of("protocol").unwrap_or_else(|| "TCP".to_owned()),
-            target,
+            protocol: usual.map_or_else(|| protocol.to_owned().into(), Cow::Borrowed),
+            target: target.map(Into::into),
         }
     }
 }
 
-fn gateway_route(kind: &str, names: &Names<'_>, object: &Value) -> Route {
+/// Most lists have one item, and a vector would begin with room for four.
+fn push<K, T>(entry: Entry<'_, K, Vec<T>>, item: T) {
+    entry.or_insert_with(|| Vec::with_capacity(1)).push(item);
+}
+
+fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Never [`ANY_POD`].
+fn hash(key: &str, value: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (key, value).hash(&mut hasher);
+    hasher.finish() | 1
+}
+
+fn gateway_route(kind: &str, names: &Names<'_>, object: &Value) -> (Route, Vec<Backend>) {
     let parents = backend::places(object, "/spec/parentRefs/*").into_iter();
     // A route of a mesh has a Service as its parent.
     let parents = parents.filter(|parent| {
@@ -285,14 +484,14 @@ fn gateway_route(kind: &str, names: &Names<'_>, object: &Value) -> Route {
     });
     let backends = backend::places(object, "/spec/rules/*/backendRefs/*").into_iter();
     let backends = backends.filter_map(|backend| Backend::read(backend, names.namespace));
-    Route {
+    let route = Route {
         kind: kind.to_owned(),
         vendor_kind: None,
         namespace: names.namespace.to_owned(),
         name: names.name.to_owned(),
         parents: parents.collect(),
-        backends: backends.collect(),
-    }
+    };
+    (route, backends.collect())
 }
 
 fn class(names: &Names<'_>, object: &Value, controller: &str) -> Class {

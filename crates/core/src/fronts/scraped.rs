@@ -34,7 +34,7 @@ impl ServicePort {
         let name = if self.name.is_empty() {
             self.target.as_deref().unwrap_or_default()
         } else {
-            self.name.as_str()
+            &*self.name
         };
         let is_web = matches!(self.number, Some(80 | 443))
             && words(name).any(|word| matches!(word, "http" | "https"));

@@ -1,72 +1,24 @@
 //! From a pod to the Services that select it, and from these to everything that sends to them.
 
-use std::collections::HashMap;
-
 use super::objects::{
-    ALB_ATTRIBUTES, Backend, BackendPort, Binding, Class, Gateway, Ingress, Route, Service,
-    ServicePort, Surroundings,
+    ALB_ATTRIBUTES, BackendPort, Class, Ingress, Route, Sender, Service, ServicePort, Surroundings,
 };
-use super::pod::{PodShape, is_generated};
+use super::pod::PodShape;
 use super::table::{Bound, FrontKind, RecognisedBy, Subject, Withdrawal};
 use super::{Front, ObjectName};
 use crate::duration::{self, Delay};
 
-/// Namespace, then key and value of a label.
-type LabelKey<'s> = (&'s str, &'s str, &'s str);
-/// Namespace and name.
-type NameKey<'s> = (&'s str, &'s str);
-
-/// Finds fronts without trying every object for every pod.
+/// Finds fronts among objects.
 #[derive(Debug)]
 pub struct Search<'s, 't> {
     around: &'s Surroundings<'t>,
-    /// By that label of its selector that the fewest Services of its namespace select.
-    services: HashMap<LabelKey<'s>, Vec<&'s Service>>,
-    /// Those that select by labels of controllers only, by namespace.
-    others: HashMap<&'s str, Vec<&'s Service>>,
-    /// Who sends to a Service.
-    senders: HashMap<NameKey<'s>, Vec<(Sender<'s>, &'s BackendPort)>>,
-    gateways: HashMap<NameKey<'s>, Vec<&'s Gateway>>,
-    ingress_classes: HashMap<&'s str, Vec<&'s Class>>,
-    gateway_classes: HashMap<&'s str, Vec<&'s Class>>,
-}
-
-/// What sends to Services.
-#[derive(Debug, Clone, Copy)]
-enum Sender<'s> {
-    Ingress(&'s Ingress),
-    Route(&'s Route),
-    Binding(&'s Binding),
 }
 
 impl<'s, 't> Search<'s, 't> {
-    /// Prepares the search among these objects.
+    /// Among these objects.
     #[must_use]
-    pub fn new(around: &'s Surroundings<'t>) -> Self {
-        let mut search = Self {
-            around,
-            services: HashMap::new(),
-            others: HashMap::new(),
-            senders: HashMap::new(),
-            gateways: HashMap::new(),
-            ingress_classes: by_name(&around.ingress_classes),
-            gateway_classes: by_name(&around.gateway_classes),
-        };
-        search.sort_services();
-        for ingress in &around.ingresses {
-            search.add_sender(Sender::Ingress(ingress), &ingress.backends);
-        }
-        for route in &around.routes {
-            search.add_sender(Sender::Route(route), &route.backends);
-        }
-        for binding in &around.bindings {
-            search.add_sender(Sender::Binding(binding), &binding.backends);
-        }
-        for gateway in &around.gateways {
-            let key = (gateway.namespace.as_str(), gateway.name.as_str());
-            search.gateways.entry(key).or_default().push(gateway);
-        }
-        search
+    pub const fn new(around: &'s Surroundings<'t>) -> Self {
+        Self { around }
     }
 
     /// The fronts of a pod, the slowest first.
@@ -81,12 +33,11 @@ impl<'s, 't> Search<'s, 't> {
         self.recognise(RecognisedBy::Pod, &subject, &[], None, &mut found);
         for service in self.services_of(pod) {
             if !service.is_only_scraped(pod) {
-                self.service(service, &mut found);
+                found.extend(service.found());
             }
-            let senders = self.senders.get(&(service.namespace.as_str(), service.name.as_str()));
-            for (sender, port) in senders.into_iter().flatten() {
+            for (sender, port) in self.around.senders(&service.namespace, &service.name) {
                 if service.serves(pod, port) {
-                    self.sender(*sender, service, &mut found);
+                    self.sender(sender, service, &mut found);
                 }
             }
         }
@@ -95,57 +46,15 @@ impl<'s, 't> Search<'s, 't> {
         found
     }
 
-    fn services_of(&self, pod: &PodShape) -> Vec<&'s Service> {
-        let namespace = pod.namespace.as_str();
-        let by_label = pod.labels.iter().filter_map(|(key, value)| {
-            self.services.get(&(namespace, key.as_str(), value.as_str()))
-        });
-        let candidates = by_label.chain(self.others.get(namespace)).flatten().copied();
-        let selects = |service: &&Service| {
-            service.selector.iter().all(|(key, value)| pod.has_label(key, value))
+    fn services_of(&self, pod: &PodShape) -> Vec<&'s Service<'t>> {
+        let selects = |service: &&Service<'_>| {
+            service.selector.labels().all(|(key, value)| pod.has_label(key, value))
                 && service.serves(pod, &BackendPort::Any)
         };
-        candidates.filter(selects).collect()
+        self.around.candidates(&pod.namespace, &pod.labels).filter(selects).collect()
     }
 
-    fn sort_services(&mut self) {
-        let around = self.around;
-        let mut counts: HashMap<LabelKey<'_>, usize> = HashMap::new();
-        for service in &around.services {
-            for key in service.label_keys() {
-                *counts.entry(key).or_default() += 1;
-            }
-        }
-        for service in &around.services {
-            match service.label_keys().min_by_key(|key| counts.get(key)) {
-                Some(rarest) => self.services.entry(rarest).or_default().push(service),
-                None => self.others.entry(&service.namespace).or_default().push(service),
-            }
-        }
-    }
-
-    fn add_sender(&mut self, sender: Sender<'s>, backends: &'s [Backend]) {
-        for backend in backends {
-            let key = (backend.namespace.as_str(), backend.service.as_str());
-            self.senders.entry(key).or_default().push((sender, &backend.port));
-        }
-    }
-
-    fn service(&self, service: &Service, found: &mut Vec<Front<'t>>) {
-        let subject = Subject {
-            service_type: &service.of_type,
-            headless: service.is_headless,
-            publish_not_ready_addresses: service.publish_not_ready_addresses,
-            external_traffic_policy: &service.external_traffic_policy,
-            internal_traffic_policy: &service.internal_traffic_policy,
-            class: service.class.as_deref(),
-            annotations: &service.annotations,
-            ..Subject::default()
-        };
-        self.recognise(RecognisedBy::Service, &subject, &[service.object_name()], None, found);
-    }
-
-    fn sender(&self, sender: Sender<'s>, service: &Service, found: &mut Vec<Front<'t>>) {
+    fn sender(&self, sender: &Sender, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
         match sender {
             Sender::Ingress(ingress) => self.ingress(ingress, service, found),
             Sender::Route(route) => self.route(route, service, found),
@@ -160,7 +69,7 @@ impl<'s, 't> Search<'s, 't> {
         }
     }
 
-    fn ingress(&self, ingress: &Ingress, service: &Service, found: &mut Vec<Front<'t>>) {
+    fn ingress(&self, ingress: &Ingress, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
         let path = [name("Ingress", &ingress.namespace, &ingress.name), service.object_name()];
         for (class, controller) in self.ingress_classes_of(ingress) {
             let subject = Subject {
@@ -195,11 +104,11 @@ impl<'s, 't> Search<'s, 't> {
                 .collect();
             return if defaults.is_empty() { vec![(None, None)] } else { defaults };
         };
-        let controllers = controllers(&self.ingress_classes, class);
+        let controllers = controllers(&self.around.ingress_classes, class);
         controllers.into_iter().map(|controller| (Some(class), controller)).collect()
     }
 
-    fn route(&self, route: &Route, service: &Service, found: &mut Vec<Front<'t>>) {
+    fn route(&self, route: &Route, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
         let own = name(&route.kind, &route.namespace, &route.name);
         if let Some(kind) = &route.vendor_kind {
             let subject = Subject { kind, ..Subject::default() };
@@ -208,8 +117,8 @@ impl<'s, 't> Search<'s, 't> {
         }
         for (namespace, gateway) in &route.parents {
             let path = [name("Gateway", namespace, gateway), own.clone(), service.object_name()];
-            let known = self.gateways.get(&(namespace.as_str(), gateway.as_str()));
-            let Some(known) = known else {
+            let known = self.around.gateways(namespace, gateway);
+            if known.is_empty() {
                 let detail = "the Gateway is not there";
                 self.recognise(
                     RecognisedBy::Gateway,
@@ -219,9 +128,9 @@ impl<'s, 't> Search<'s, 't> {
                     found,
                 );
                 continue;
-            };
+            }
             for class in known.iter().map(|gateway| gateway.class.as_deref().unwrap_or_default()) {
-                for controller in controllers(&self.gateway_classes, class) {
+                for controller in controllers(&self.around.gateway_classes, class) {
                     let detail = Some(match controller {
                         Some(controller) => format!("class {class}, controller {controller}"),
                         None => format!("class {class}; its GatewayClass is not there"),
@@ -257,13 +166,23 @@ impl<'s, 't> Search<'s, 't> {
     }
 }
 
-impl Service {
+impl<'t> Service<'t> {
+    /// What it is itself.
+    fn found(&self) -> impl Iterator<Item = Front<'t>> {
+        self.fronts.iter().map(|front| Front {
+            kind: front.kind,
+            withdrawal: front.withdrawal,
+            path: vec![self.object_name()],
+            detail: front.setting.as_deref().map(str::to_owned),
+        })
+    }
+
     /// Whether the pod has an endpoint for this port, or for any of them.
     fn serves(&self, pod: &PodShape, port: &BackendPort) -> bool {
         let mut wanted = self.ports.iter().filter(|own| match port {
             BackendPort::Any => true,
             BackendPort::Number(number) => own.number == Some(*number),
-            BackendPort::Name(name) => own.name == *name,
+            BackendPort::Name(name) => *own.name == **name,
         });
         // A headless Service needs no ports.
         let is_any = self.ports.is_empty() && *port == BackendPort::Any;
@@ -274,12 +193,6 @@ impl Service {
     fn is_only_scraped(&self, pod: &PodShape) -> bool {
         let mut own = self.ports.iter().filter(|own| own.is_of(pod)).peekable();
         own.peek().is_some() && own.all(ServicePort::is_scraped)
-    }
-
-    /// The labels that a pod has to have itself.
-    fn label_keys(&self) -> impl Iterator<Item = LabelKey<'_>> {
-        let own = self.selector.iter().filter(|(key, _)| !is_generated(key));
-        own.map(|(key, value)| (self.namespace.as_str(), key.as_str(), value.as_str()))
     }
 
     fn object_name(&self) -> ObjectName {
@@ -294,24 +207,15 @@ impl ServicePort {
     }
 }
 
-fn by_name(classes: &[Class]) -> HashMap<&str, Vec<&Class>> {
-    let mut found: HashMap<_, Vec<_>> = HashMap::new();
-    for class in classes {
-        found.entry(class.name.as_str()).or_default().push(class);
-    }
-    found
-}
-
 /// The controllers of a class; one that is not known where the class is not there.
-fn controllers<'a>(classes: &HashMap<&'a str, Vec<&'a Class>>, name: &str) -> Vec<Option<&'a str>> {
-    match classes.get(name) {
-        Some(known) => known.iter().map(|class| class.controller.as_deref()).collect(),
-        None => vec![None],
-    }
+fn controllers<'a>(classes: &'a [Class], name: &str) -> Vec<Option<&'a str>> {
+    let known = classes.iter().filter(|class| class.name == name);
+    let known: Vec<_> = known.map(|class| class.controller.as_deref()).collect();
+    if known.is_empty() { vec![None] } else { known }
 }
 
 /// How long a front goes on sending with the object's own setting, and what that is.
-fn bounded(kind: &FrontKind, subject: &Subject<'_>) -> (Withdrawal, Option<String>) {
+pub(super) fn bounded(kind: &FrontKind, subject: &Subject<'_>) -> (Withdrawal, Option<String>) {
     let (Withdrawal::Within(delay), Some(bound)) = (kind.withdrawal, kind.bounded_by) else {
         return (kind.withdrawal, None);
     };

@@ -194,6 +194,13 @@ impl FrontTable {
         self.backends(kind).next().is_some()
     }
 
+    /// Whether it is an annotation of a Service that decides which front an Ingress is.
+    pub(super) fn looks_at_annotation_of_service(&self, key: &str) -> bool {
+        let conditions = self.kinds.iter().flat_map(|kind| &kind.when);
+        let mut keys = conditions.flat_map(|condition| &condition.service_annotations);
+        keys.any(|(pattern, _)| pattern.matches(key))
+    }
+
     /// Where routes of a kind (`Kind.group`) name their Services.
     pub(super) fn backends<'t>(&'t self, kind: &str) -> impl Iterator<Item = &'t str> {
         let subject = Subject { kind, ..Subject::default() };

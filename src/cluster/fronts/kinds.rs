@@ -1,0 +1,54 @@
+//! The kinds of objects that fronts are recognised by, as the API server serves them. Routes of single
+//! vendors are read from manifests only: each would take a right and a watch of its own.
+
+use kube::core::{ApiResource, GroupVersionKind};
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WatchedKind {
+    /// Empty for the core group.
+    pub(crate) group: &'static str,
+    /// Those that are served somewhere, the newest first.
+    pub(crate) versions: &'static [&'static str],
+    /// `kind`.
+    pub(crate) kind: &'static str,
+    /// The resource's name in paths and rights.
+    pub(crate) plural: &'static str,
+}
+
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
+/// All of them.
+pub(crate) const KINDS: [WatchedKind; 9] = [
+    kind("", &["v1"], "Service", "services"),
+    kind("networking.k8s.io", &["v1"], "Ingress", "ingresses"),
+    kind("networking.k8s.io", &["v1"], "IngressClass", "ingressclasses"),
+    kind(GATEWAY_API, &["v1"], "GatewayClass", "gatewayclasses"),
+    kind(GATEWAY_API, &["v1"], "Gateway", "gateways"),
+    kind(GATEWAY_API, &["v1"], "HTTPRoute", "httproutes"),
+    kind(GATEWAY_API, &["v1", "v1alpha2"], "GRPCRoute", "grpcroutes"),
+    kind(GATEWAY_API, &["v1", "v1alpha3", "v1alpha2"], "TLSRoute", "tlsroutes"),
+    kind("elbv2.k8s.aws", &["v1beta1"], "TargetGroupBinding", "targetgroupbindings"),
+];
+
+const fn kind(
+    group: &'static str,
+    versions: &'static [&'static str],
+    kind: &'static str,
+    plural: &'static str,
+) -> WatchedKind {
+    WatchedKind { group, versions, kind, plural }
+}
+
+impl WatchedKind {
+    /// `apiVersion` of its objects in a version.
+    pub(crate) fn api_version(&self, version: &str) -> String {
+        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
+    }
+
+    /// The resource in a version.
+    pub(crate) fn resource(&self, version: &str) -> ApiResource {
+        let gvk = GroupVersionKind::gvk(self.group, version, self.kind);
+        ApiResource::from_gvk_with_plural(&gvk, self.plural)
+    }
+}
