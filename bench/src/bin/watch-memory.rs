@@ -7,7 +7,7 @@
 //! The API server is one of this program's own on loopback. PROGRAM is a release build of prestop. Prints the program's
 //! resident memory after the lists, and the most that it ever had.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::env;
 use std::fs;
