@@ -202,8 +202,12 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
     let cluster = Cluster::connect();
     let shop = cluster.namespace("watch", &json!({}));
     let cells = cells();
-    cells.iter().for_each(|cell| apply(&cluster, &shop, cell, 2));
-    cells.iter().for_each(|cell| rolled(&cluster, &shop, cell.name));
+    for cell in &cells {
+        apply(&cluster, &shop, cell, 2);
+    }
+    for cell in &cells {
+        rolled(&cluster, &shop, cell.name);
+    }
     let mut all = Watch::start(&shop, &[]);
     let loads = ["no-hook", "ours"].map(|name| (name, address(&cluster, &shop, name)));
     let [mut bad, mut good] = loads.map(|(name, url)| {
