@@ -222,7 +222,6 @@ fn the_default_delay_follows_fronts_that_are_watched() {
     };
     for (set, expected) in [
         ("nameOverride=\"\"", (true, json!({"delay": "auto"}))),
-        ("config={\"defaults\":null}", (true, json!({"delay": "auto"}))),
         (
             "config={\"defaults\":{\"shell\":\"present\"}}",
             (true, json!({"delay": "auto", "shell": "present"})),
