@@ -211,6 +211,12 @@ impl Collection {
         Self("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations".to_owned())
     }
 
+    /// The versions of an API group, by name; not of the core group.
+    #[must_use]
+    pub fn versions(group: &str) -> Self {
+        Self(format!("/apis/{group}"))
+    }
+
     /// Questions about what somebody may do.
     #[must_use]
     pub fn subject_access_reviews() -> Self {

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use self::kinds::{KINDS, WatchedKind};
+pub(crate) use self::kinds::{KINDS, WatchedKind};
 
 /// What is read at once is in memory at once.
 const OBJECTS_A_PAGE: u32 = 20;

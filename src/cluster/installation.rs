@@ -2,6 +2,9 @@
 //! and what to do where it is not well. Pure: `commands::check` reads.
 
 pub(crate) mod before;
+pub(crate) mod fronts;
+pub(crate) mod order;
+pub(crate) mod warnings;
 
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +23,8 @@ const LONGEST_TIMEOUT_SECONDS: i32 = 5;
 /// The oldest version in which prestop's own pods can have a sleep action.
 const OLDEST: KubernetesVersion = KubernetesVersion { major: 1, minor: 30 };
 
+const STOP_SIGNAL: &str = "stop-signal";
+
 /// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -28,7 +33,7 @@ pub(crate) enum Status {
     Ok,
     /// Works, or could not be seen.
     Warning,
-    /// Keeps pods from getting their hooks.
+    /// Keeps pods from getting their hooks, or could refuse somebody's objects.
     Failure,
 }
 
@@ -230,6 +235,25 @@ pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     )
 }
 
+/// A pod with `lifecycle.stopSignal` that came back from the API server's dry run.
+#[must_use]
+pub(crate) fn stop_signal(pod: &Pod) -> Check {
+    let mut lifecycles = pod.spec.containers.iter().filter_map(|it| it.lifecycle.as_ref());
+    let is_kept = lifecycles.any(|lifecycle| lifecycle.stop_signal.is_some());
+    let answer = if is_kept { "kept" } else { "not known to this API server" };
+    Check::ok(STOP_SIGNAL, format!("lifecycle.stopSignal: {answer}"))
+}
+
+/// Whether the API server keeps `lifecycle.stopSignal` could not be tried.
+#[must_use]
+pub(crate) fn stop_signal_untried(namespace: &str, reason: &str) -> Check {
+    Check::warning(
+        STOP_SIGNAL,
+        format!("lifecycle.stopSignal: a pod with it can't be tried in {namespace}"),
+        reason,
+    )
+}
+
 /// The label selector as the API understands it in a query.
 #[must_use]
 pub(crate) fn selector_text(selector: Option<&LabelSelector>) -> String {
@@ -350,6 +374,22 @@ mod tests {
         assert_eq!(ids(with("Ignore", 2)), ["webhook-configuration"]);
         assert_eq!(ids(with("Fail", 2)), ["webhook-configuration", "failure-policy"]);
         assert_eq!(ids(with("Ignore", 30)), ["webhook-configuration", "timeout"]);
+    }
+
+    #[test]
+    fn a_stop_signal_that_comes_back_is_kept() {
+        let message = |lifecycle: Value| {
+            let pod = json!({"spec": {"containers": [{"lifecycle": lifecycle}]}});
+            let check = stop_signal(&serde_json::from_value(pod).unwrap());
+            assert_eq!((check.id, check.status), ("stop-signal", Status::Ok));
+            check.message
+        };
+        let hook = json!({"sleep": {"seconds": 5}});
+        let kept = json!({"stopSignal": "SIGTERM", "preStop": hook});
+        assert_eq!(message(kept), "lifecycle.stopSignal: kept");
+        for dropped in [json!({"preStop": hook}), json!({}), Value::Null] {
+            assert_eq!(message(dropped), "lifecycle.stopSignal: not known to this API server");
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! Nothing is changed.
 
 mod before;
+mod beside;
 mod connect;
+mod rights;
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -13,14 +15,15 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::rights::Account;
 use super::webhook::{self, Installed, NotFound};
 use super::{Exit, tell};
 use crate::cli::{CheckArguments, ReadingForm, Wait};
 use crate::cluster::api::objects::{
-    Deployment, MutatingWebhook, Named, Pod, Service, ServiceReference, SubjectAccessReview,
+    Deployment, MutatingWebhook, Named, Pod, Service, ServiceReference,
 };
 use crate::cluster::api::{self, Api, ClusterError, Collection, Target, failure};
-use crate::cluster::installation::{self, Check, Right, Status};
+use crate::cluster::installation::{self, Check, Status};
 
 /// For the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -112,16 +115,17 @@ async fn check(
             return Ok(checks);
         }
     };
-    let Installed { name, webhook, .. } = installed;
-    checks.extend(installation::webhook(&name, &webhook));
+    let Installed { name, webhook, .. } = &installed;
+    checks.extend(installation::webhook(name, webhook));
     checks.push(installation::bundle(&webhook.client_config.ca_bundle, now));
     if arguments.connect {
         checks.push(connect::check(&api, &webhook.client_config, arguments).await);
     }
     if let Some(service) = &webhook.client_config.service {
-        checks.extend(installation(&api, service, &name).await);
+        checks.extend(installation(&api, service, name).await);
     }
-    checks.extend(injection(&api, &webhook, arguments).await);
+    checks.extend(beside::checks(&api, &installed).await);
+    checks.extend(injection(&api, webhook, arguments).await);
     Ok(checks)
 }
 
@@ -190,35 +194,15 @@ async fn installation(api: &Api, service: &ServiceReference, webhook: &str) -> V
     };
     let mut checks = vec![installation::replicas(&deployments)];
     for spec in deployments.iter().map(|it| &it.spec.template.spec) {
-        let account = spec.service_account_name.as_deref().unwrap_or("default");
+        let name = spec.service_account_name.as_deref().unwrap_or("default");
+        let account = Account { namespace: &service.namespace, name };
         let arguments = spec.containers.iter().flat_map(|it| &it.args);
         let arguments: Vec<String> = arguments.cloned().collect();
         let needed = installation::rights(&arguments, webhook, &service.namespace);
-        checks.push(rights(api, &service.namespace, account, needed).await);
+        checks.push(rights::needed(api, &account, needed).await);
+        checks.push(rights::of_fronts(api, &account, &arguments).await);
     }
     checks
-}
-
-async fn rights(api: &Api, namespace: &str, account: &str, needed: Vec<Right>) -> Check {
-    let mut missing = Vec::new();
-    for right in needed {
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": format!("system:serviceaccount:{namespace}:{account}"),
-                "groups": ["system:serviceaccounts"],
-                "resourceAttributes": right.attributes(),
-            },
-        });
-        let reviews = Collection::subject_access_reviews();
-        match api.create::<SubjectAccessReview>(&reviews, &review).await {
-            Ok(answer) if answer.status.allowed => {}
-            Ok(_) => missing.push(right),
-            Err(error) => return unseen("rights", "the rights of the service account", &error),
-        }
-    }
-    installation::missing_rights(account, &missing)
 }
 
 /// Which namespaces are taken, and whether a pod in one of them gets its hook.
@@ -238,29 +222,49 @@ async fn injection(api: &Api, webhook: &MutatingWebhook, arguments: &CheckArgume
     };
     let Some(namespace) = arguments.namespace.as_ref().or(selected.first()) else { return checks };
     let pods = Collection::pods(namespace);
-    checks.push(match api.create_dry_run::<Pod>(&pods, &canary()).await {
-        Ok(pod) => installation::canary(namespace, &pod),
-        Err(kube::Error::Api(status)) => Check::warning(
+    match api.create_dry_run::<Pod>(&pods, &canary()).await {
+        Ok(pod) => {
+            checks.push(installation::canary(namespace, &pod));
+            checks.push(stop_signal(api, namespace).await);
+        }
+        Err(kube::Error::Api(status)) => checks.push(Check::warning(
             "injection",
             format!("a pod can't be tried in {namespace}"),
             format!("{}; say --namespace NAME for another one", status.message),
-        ),
-        Err(error) => unseen("injection", "a pod", &error),
-    });
+        )),
+        Err(error) => checks.push(unseen("injection", "a pod", &error)),
+    }
     checks
+}
+
+/// Whether the API server keeps `lifecycle.stopSignal`, by a pod that it lets in without.
+async fn stop_signal(api: &Api, namespace: &str) -> Check {
+    // The names of signals are those of an operating system.
+    let pod = canary_with(&json!({"name": "linux"}), &json!({"stopSignal": "SIGTERM"}));
+    match api.create_dry_run::<Pod>(&Collection::pods(namespace), &pod).await {
+        Ok(pod) => installation::stop_signal(&pod),
+        Err(error) => installation::stop_signal_untried(namespace, &failure::reason(&error)),
+    }
 }
 
 /// A pod that the strictest Pod Security level lets in. Never created.
 fn canary() -> Value {
+    canary_with(&Value::Null, &Value::Null)
+}
+
+/// The same with `spec.os` and `lifecycle`.
+fn canary_with(os: &Value, lifecycle: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"generateName": "prestop-check-"},
         "spec": {
+            "os": os,
             "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
                 "name": "check",
                 "image": "prestop-check",
+                "lifecycle": lifecycle,
                 "resources": {
                     "requests": {"cpu": "1m", "memory": "1Mi"},
                     "limits": {"cpu": "1m", "memory": "1Mi"},

@@ -1,5 +1,7 @@
 //! `prestop check` and `prestop certificates status` against real API servers, well and broken ones.
 
+mod beside;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -53,7 +55,7 @@ fn a_working_installation_is_ok_and_a_broken_one_says_why() {
     let mut serve = prestop(&control_plane);
     let all_ok = json!({
         "kubernetes-version": "ok", "webhook-configuration": "ok", "ca-bundle": "ok",
-        "namespaces": "ok", "injection": "ok",
+        "later-webhooks": "ok", "namespaces": "ok", "injection": "ok", "stop-signal": "ok",
     });
     assert_eq!(check(&kubeconfig, &[]), (0, all_ok.clone()));
     // As the API server connects.

@@ -111,7 +111,7 @@ fn the_delay_follows_services_ingresses_and_their_classes() {
 }
 
 /// The `CustomResourceDefinition` of a kind, with any fields.
-fn definition(group: &str, kind: &str, plural: &str, version: &str) -> Value {
+pub(super) fn definition(group: &str, kind: &str, plural: &str, version: &str) -> Value {
     let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
     let version = json!({"name": version, "served": true, "storage": true, "schema": schema});
     json!({

@@ -259,6 +259,9 @@ fn status_is_told(cluster: &Cluster) {
     assert!(status.contains("(in 243 days): a successor is made"), "{status}");
     let checks = run(&["check"]);
     assert!(checks.contains("√ the service account prestop has the rights"), "{checks}");
+    let fronts =
+        "√ fronts: the service account prestop may watch services, ingresses, ingressclasses";
+    assert!(checks.contains(fronts), "{checks}");
     // Nobody runs pods here.
     assert!(checks.contains("× none of 2 replicas is ready"), "{checks}");
     assert!(checks.contains("‼ no namespace is opted in"), "{checks}");

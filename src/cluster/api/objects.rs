@@ -29,6 +29,7 @@ pub(crate) struct Named {
 #[serde(transparent)]
 pub(crate) struct Secret(Map<String, Value>);
 
+/// Mutating or validating: of both kinds the same is read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct MutatingWebhookConfiguration {
@@ -46,6 +47,7 @@ pub(crate) struct MutatingWebhook {
     pub namespace_selector: Option<LabelSelector>,
     pub object_selector: Option<LabelSelector>,
     pub timeout_seconds: Option<i32>,
+    pub reinvocation_policy: Option<String>,
     #[serde(deserialize_with = "null_is_default")]
     pub rules: Vec<RuleWithOperations>,
 }
@@ -177,6 +179,20 @@ pub(crate) struct ContainerPort {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Lifecycle {
     pub pre_stop: Option<IgnoredAny>,
+    pub stop_signal: Option<String>,
+}
+
+/// What a version of an API group serves.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServedResources {
+    pub resources: Vec<ServedResource>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServedResource {
+    pub name: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -1,10 +1,11 @@
 //! What is judged before there is an installation: whether it can be installed, and what it would meet. Pure:
 //! `commands::check` reads.
 
-use super::{Check, Right, rights, texts};
+use super::{Check, Right, fronts, rights, texts};
 use crate::cluster::api::objects::{
     LabelSelector, MutatingWebhook, MutatingWebhookConfiguration, Pod,
 };
+use crate::cluster::fronts::KINDS;
 
 /// Where the documentation installs it.
 pub(crate) const NAMESPACE: &str = "prestop-system";
@@ -40,7 +41,8 @@ pub(crate) fn installers_rights(namespace: &str) -> Vec<Right> {
     });
     // Kubernetes lets nobody grant a right that they do not have.
     let arguments = ["--cluster".to_owned(), format!("--authority-secret={NAME}-authority")];
-    created.into_iter().chain(rights(&arguments, NAME, namespace)).collect()
+    let granted = rights(&arguments, NAME, namespace).into_iter().chain(fronts::rights(&KINDS));
+    created.into_iter().chain(granted).collect()
 }
 
 /// What the person who asks may not do of it.
@@ -141,12 +143,13 @@ pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     )
 }
 
-fn takes_pods(webhook: &MutatingWebhook) -> bool {
+/// Whether it is called when a pod is created.
+pub(super) fn takes_pods(webhook: &MutatingWebhook) -> bool {
     webhook.rules.iter().any(|rule| {
         let has = |list: &[String], word: &str| list.iter().any(|it| it == word || it == "*");
         has(&rule.operations, "CREATE") && has(&rule.api_groups, "") && {
             let mut resources = rule.resources.iter();
-            resources.any(|it| matches!(it.as_str(), "pods" | "*" | "*/*"))
+            resources.any(|it| matches!(it.as_str(), "pods" | "pods/*" | "*" | "*/*"))
         }
     })
 }
@@ -160,11 +163,12 @@ fn blocks_everything(webhook: &MutatingWebhook) -> bool {
         && is_empty(webhook.object_selector.as_ref())
 }
 
-fn name(configuration: &MutatingWebhookConfiguration) -> &str {
+pub(super) fn name(configuration: &MutatingWebhookConfiguration) -> &str {
     &configuration.metadata.name
 }
 
-fn some(names: &[&str]) -> String {
+/// The first of them, separated by commas.
+pub(super) fn some(names: &[&str]) -> String {
     let shown: Vec<_> = names.iter().take(MOST_NAMES).copied().collect();
     let more = if names.len() > MOST_NAMES { ", ..." } else { "" };
     format!("{}{more}", shown.join(", "))
@@ -219,6 +223,9 @@ mod tests {
         assert_eq!(told.status, Status::Failure);
         assert!(told.message.contains("create clusterroles"), "{}", told.message);
         assert_eq!(missing_rights("shop", &[]).status, Status::Ok);
+        // Those that the chart's role grants with its defaults.
+        let fronts = |verb| needed.iter().any(|it| it.verb == verb && it.resource == "ingresses");
+        assert!(fronts("list") && fronts("watch"));
     }
 
     #[test]
@@ -259,6 +266,10 @@ mod tests {
             (
                 json!({"rules": [{"operations": ["CREATE"], "apiGroups": ["apps"], "resources": ["*"]}]}),
                 false,
+            ),
+            (
+                json!({"rules": [{"operations": ["CREATE"], "apiGroups": [""], "resources": ["pods/*"]}]}),
+                true,
             ),
             (json!({"rules": null}), false),
         ] {

@@ -1,0 +1,153 @@
+//! The webhook of the warnings at `kubectl apply`, where it is installed: whether it works, and can refuse
+//! nothing. Pure: `commands::check` reads.
+
+use super::Check;
+use crate::cluster::api::objects::{
+    MutatingWebhook, MutatingWebhookConfiguration, WebhookClientConfig,
+};
+
+pub(crate) const ID: &str = "warnings";
+/// The name of the entry in a `ValidatingWebhookConfiguration`, as the chart writes it.
+const ENTRY: &str = "workloads.prestop.dev";
+/// Where the API has no port.
+const USUAL_PORT: u16 = 443;
+
+/// Of these validating configurations those that have the entry, but for those of other installations, by the
+/// names of their configurations: the chart gives both the release's name. None where it is not installed.
+#[must_use]
+pub(crate) fn checks(
+    pods: &MutatingWebhook,
+    validating: &[MutatingWebhookConfiguration],
+    others: &[&str],
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for configuration in validating {
+        let name = configuration.metadata.name.as_str();
+        let entry = configuration.webhooks.iter().find(|it| it.name == ENTRY);
+        if let Some(entry) = entry.filter(|_| !others.contains(&name)) {
+            checks.push(check(name, entry, pods));
+        }
+    }
+    checks
+}
+
+fn check(name: &str, warnings: &MutatingWebhook, pods: &MutatingWebhook) -> Check {
+    let mend = format!(
+        "helm upgrade writes it anew; until then: kubectl delete validatingwebhookconfiguration {name}"
+    );
+    let what = format!("the warnings' webhook (ValidatingWebhookConfiguration {name})");
+    // The API's default is Fail.
+    if warnings.failure_policy.as_deref() != Some("Ignore") {
+        let message = format!(
+            "{what} can refuse workloads: failurePolicy is Fail, and prestop may not answer"
+        );
+        return Check::failure(ID, message, mend);
+    }
+    let (called, expected) = (server(&warnings.client_config), server(&pods.client_config));
+    if called != expected {
+        let message =
+            format!("{what} can refuse workloads: it calls {called}, and prestop is {expected}");
+        return Check::failure(ID, message, mend);
+    }
+    if warnings.client_config.ca_bundle != pods.client_config.ca_bundle {
+        return Check::warning(
+            ID,
+            format!("{what} warns nobody: its caBundle is not that of the pods' webhook"),
+            "see the log of prestop and its right to patch the configuration (docs/security.md); with \
+             cert-manager, its injector",
+        );
+    }
+    Check::ok(ID, format!("{what} calls prestop and can refuse nothing"))
+}
+
+/// Who is called, without the path.
+fn server(client: &WebhookClientConfig) -> String {
+    if let Some(service) = &client.service {
+        let port = service.port.unwrap_or(USUAL_PORT);
+        return format!("the Service {}/{}:{port}", service.namespace, service.name);
+    }
+    let url = client.url.as_deref().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    format!("{scheme}://{}", rest.split('/').next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::installation::Status;
+
+    fn service(namespace: &str, port: Option<u16>, bundle: &str) -> Value {
+        json!({"caBundle": bundle, "service":
+            {"namespace": namespace, "name": "prestop", "path": "/any", "port": port}})
+    }
+
+    fn url(url: &str) -> Value {
+        json!({"url": url})
+    }
+
+    fn configuration(name: &str, entry: &Value) -> MutatingWebhookConfiguration {
+        serde_json::from_value(json!({"metadata": {"name": name}, "webhooks": [entry]})).unwrap()
+    }
+
+    fn told(pods: &Value, warnings: &Value, policy: Option<&str>) -> Check {
+        let pods = serde_json::from_value(json!({"clientConfig": pods})).unwrap();
+        let entry = json!({"name": ENTRY, "clientConfig": warnings, "failurePolicy": policy});
+        let mut all = checks(&pods, &[configuration("x", &entry)], &[]);
+        assert_eq!(all.len(), 1);
+        all.remove(0)
+    }
+
+    #[test]
+    fn it_may_only_warn_and_has_to_call_prestop() {
+        let ours = service("home", Some(443), "b3Vycw==");
+        let ignore = Some("Ignore");
+        for (pods, warnings, policy, status, part) in [
+            (&ours, &ours, ignore, Status::Ok, "can refuse nothing"),
+            (&ours, &service("home", None, "b3Vycw=="), ignore, Status::Ok, "can refuse nothing"),
+            (&ours, &ours, Some("Fail"), Status::Failure, "failurePolicy is Fail"),
+            (&ours, &ours, None, Status::Failure, "failurePolicy is Fail"),
+            (
+                &ours,
+                &service("other", None, "b3Vycw=="),
+                ignore,
+                Status::Failure,
+                "it calls the Service other/prestop:443",
+            ),
+            (&ours, &service("home", Some(8443), "b3Vycw=="), ignore, Status::Failure, ":8443"),
+            (&ours, &url("https://a.example/warn"), ignore, Status::Failure, "https://a.example"),
+            (&ours, &service("home", None, ""), ignore, Status::Warning, "its caBundle is not"),
+            (
+                &url("https://127.0.0.1:1/mutate"),
+                &url("https://127.0.0.1:1/warn"),
+                ignore,
+                Status::Ok,
+                "can refuse nothing",
+            ),
+        ] {
+            let check = told(pods, warnings, policy);
+            assert_eq!(check.status, status, "{}", check.message);
+            assert!(check.message.contains(part), "{}", check.message);
+        }
+    }
+
+    #[test]
+    fn only_those_of_this_installation_are_judged() {
+        let entry = |name: &str| json!({"name": name, "clientConfig": {}, "failurePolicy": "Fail"});
+        let all = [
+            configuration("policies", &entry("validate.example.com")),
+            configuration("ours", &entry(ENTRY)),
+            configuration("second", &entry(ENTRY)),
+        ];
+        let pods = MutatingWebhook::default();
+        let names = |others: &[&str]| {
+            let told = checks(&pods, &all, others);
+            ["ours", "second"].map(|name| told.iter().any(|it| it.message.contains(name)))
+        };
+        assert_eq!(names(&["second"]), [true, false]);
+        // Whoever renamed one has it judged, too.
+        assert_eq!(names(&[]), [true, true]);
+        assert!(checks(&pods, &all[..1], &[]).is_empty());
+    }
+}
