@@ -413,7 +413,7 @@ fn custom_resources_are_read_where_their_kinds_are() {
     let control_plane = ControlPlane::start();
     control_plane.namespace("shop", &json!({}));
     control_plane.namespace("infra", &json!({}));
-    let sleep = json!({"preStop": {"sleep": {"seconds": 6}}});
+    let sleep = json!({"preStop": {"sleep": {"seconds": 10}}});
     rolled_out(&control_plane, "shop", "web", &template("example.com/app:1", &sleep));
     let reader = control_plane.kubeconfig("reader", &documented_role());
     let (ran, found) = audit(&reader, &["-n", "shop"]);

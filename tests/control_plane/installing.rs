@@ -141,6 +141,8 @@ fn objects_of_empty_values_are_accepted() {
     cluster.control_plane.namespace(NAMESPACE, &json!({}));
     let path = "/apis/scheduling.k8s.io/v1/priorityclasses/system-cluster-critical";
     wait_until("the priority class", || cluster.control_plane.request("GET", path, None).0 == 200);
+    let sandbox = json!({"metadata": {"name": "gvisor"}, "handler": "runsc"});
+    cluster.control_plane.create("/apis/node.k8s.io/v1/runtimeclasses", &sandbox);
     let renderings = renderings::renderings(&cluster.tools).iter();
     // Its mounts would be left without a volume.
     let usable = renderings.filter(|((set, _), _)| !set.starts_with("extraVolumes="));
@@ -161,6 +163,8 @@ fn every_object_is_accepted_as_it_is() {
     // What the test's objects name.
     let path = "/apis/scheduling.k8s.io/v1/priorityclasses/system-cluster-critical";
     wait_until("the priority class", || cluster.control_plane.request("GET", path, None).0 == 200);
+    let sandbox = json!({"metadata": {"name": "gvisor"}, "handler": "runsc"});
+    cluster.control_plane.create("/apis/node.k8s.io/v1/runtimeclasses", &sandbox);
     let dry_run = DRY_RUN;
     let mut count = 0;
     for file in values_files() {
