@@ -78,7 +78,7 @@ fn shown() -> Vec<Shown> {
     vec![
         // The advice is the label: the second number of the same line.
         (Rule::StopsAtOnce, (none(), none()), (none(), none())),
-        (Rule::DelayTooShort, (sleep(1), none()), (sleep(6), none())),
+        (Rule::DelayTooShort, (sleep(1), none()), (sleep(11), none())),
         (
             Rule::HookCannotStart,
             (distroless(json!({"exec": {"command": ["sleep", "4"]}})), none()),
