@@ -5,7 +5,7 @@
 //!
 //! `PRESTOP_E2E_LAGS=0,20,45` are the seconds that the load balancers are late, one run each; 20 by default.
 
-mod cells;
+pub(crate) mod cells;
 mod row;
 
 use std::collections::BTreeSet;

@@ -23,6 +23,7 @@ mod certificates;
 mod cluster;
 mod creation;
 mod figures;
+mod fronts;
 mod hook_report;
 mod inject;
 mod install;
