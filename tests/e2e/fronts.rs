@@ -24,7 +24,8 @@ const UNTIL_OLD_PODS_ARE_GONE: Duration = Duration::from_secs(270);
 #[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn the_default_delay_outlasts_the_load_balancer_in_front() {
     let cluster = Cluster::connect();
-    let mut figures = Figures::new("fronts", &["`fronts.watch`", "front", "requests", "dropped"]);
+    let mut figures =
+        Figures::new("watched-fronts", &["`fronts.watch`", "front", "requests", "dropped"]);
     let mut dropped = |is_watched: bool| {
         installation::ensure(&cluster, &[&format!("fronts.watch={is_watched}")]);
         let front = is_watched.then_some("aws-nlb-ip");
