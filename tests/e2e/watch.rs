@@ -221,7 +221,9 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
         let workload = format!("deployment/{name}");
         cluster.kubectl(&["rollout", "restart", &workload, "--namespace", &shop.name]);
     }
-    assert_eq!((bad.status(), good.status()), (1, 0), "{:?}", good.objects("Summary"));
+    let statuses = (bad.status(), good.status());
+    let [summary, requests] = ["Summary", "Requests"].map(|kind| good.objects(kind));
+    assert_eq!(statuses, (1, 0), "{summary:#?} {requests:#?}");
     let lost = |watch: &Watch| watch.objects("Requests")[0]["lost"].as_u64().unwrap();
     println!("lost: {} without a hook, {} with ours", lost(&bad), lost(&good));
     assert_eq!(lost(&good), 0);
