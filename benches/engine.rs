@@ -14,7 +14,7 @@ use prestop_core::duration::AskedDelay;
 use prestop_core::engine::decide;
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::settings::NamespaceSettings;
-use prestop_core::fronts::{FrontDelay, FrontTable, PodShape, Search, Surroundings};
+use prestop_core::fronts::{FrontDelay, FrontTable, PodShape, Surroundings};
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use serde_json::{Value, json};
 
@@ -149,7 +149,7 @@ impl Known {
 
 impl Fronts for Known {
     fn of(&self, pod: &PodShape) -> Option<FrontDelay> {
-        FrontDelay::of(&Search::new(&self.0).fronts(pod))
+        FrontDelay::of(&self.0.fronts(pod))
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use prestop_core::audit::{Audit, Certainty, Finding, Ignore, Rule, Setting};
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::objects;
-use prestop_core::fronts::{FrontTable, Search, Surroundings};
+use prestop_core::fronts::{FrontTable, Surroundings};
 use prestop_core::policy::{NamespaceRule, Policy};
 use serde_json::{Value, json};
 
@@ -82,13 +82,7 @@ fn findings_without(objects_: &[Value], policy: &Policy, ignores: &[Ignore]) -> 
         around.add(text("apiVersion"), text("kind"), object);
         setting.add(text("apiVersion"), text("kind"), object, "default");
     }
-    let audit = Audit {
-        search: Search::new(&around),
-        setting: &setting,
-        policy,
-        namespace: "default",
-        ignores,
-    };
+    let audit = Audit { around: &around, setting: &setting, policy, namespace: "default", ignores };
     let namespace = NamespaceSettings::default();
     let found = objects_.iter().flat_map(objects).filter_map(|object| object.workload(&[]));
     found.flat_map(|workload| audit.workload(&workload, &namespace)).collect()

@@ -4,7 +4,7 @@ mod kinds;
 mod lookups;
 mod random;
 
-use prestop_core::fronts::{Front, FrontTable, PodShape, Surroundings, fronts, need};
+use prestop_core::fronts::{Front, FrontTable, PodShape, Surroundings, need};
 use serde_json::Value;
 
 const YAML: &str = include_str!("../crates/core/src/fronts/fronts.yaml");
@@ -60,7 +60,7 @@ fn lines(found: &[Front<'_>]) -> Vec<String> {
 
 /// The fronts of the pod among objects.
 fn found(yaml: &str) -> Vec<String> {
-    lines(&fronts(&pod(POD), &surroundings(&documents(yaml))))
+    lines(&surroundings(&documents(yaml)).fronts(&pod(POD)))
 }
 
 fn service(spec: &str, annotations: &str) -> String {

@@ -18,7 +18,7 @@ use kube::api::{Api, DynamicObject};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use prestop_core::admission::Fronts;
-use prestop_core::fronts::{FrontDelay, FrontTable, PodShape, Search, Surroundings};
+use prestop_core::fronts::{FrontDelay, FrontTable, PodShape, Surroundings};
 use prestop_core::policy::DELAY_WITHOUT_FRONTS;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -99,14 +99,11 @@ impl WatchedFronts {
     ) {
         loop {
             for version in kind.versions {
-                let follower = Follower {
-                    fronts: &self,
-                    place,
-                    kind,
-                    api_version: kind.api_version(version),
-                    listed: HashSet::new(),
-                };
-                let api = Api::all_with(client.clone(), &kind.resource(version));
+                let resource = kind.resource(version);
+                let api = Api::all_with(client.clone(), &resource);
+                let api_version = resource.api_version;
+                let listed = HashSet::new();
+                let follower = Follower { fronts: &self, place, kind, api_version, listed };
                 follower.follow(api, now).await;
             }
             self.absent(place, kind);
@@ -119,7 +116,7 @@ impl WatchedFronts {
         let mut state = self.write();
         let State { known, watches } = &mut *state;
         for version in kind.versions {
-            known.retain(&kind.api_version(version), kind.kind, |_, _| false);
+            known.retain(&kind.resource(version).api_version, kind.kind, |_, _| false);
         }
         if let Some(watch) = watches.get_mut(place) {
             *watch = Watch { is_synced: true, failing_since: None };
@@ -205,10 +202,12 @@ impl State {
 impl Fronts for WatchedFronts {
     fn of(&self, pod: &PodShape) -> Option<FrontDelay> {
         let state = self.read();
-        let front = FrontDelay::of(&Search::new(&state.known).fronts(pod))?;
+        let front = FrontDelay::of(&state.known.fronts(pod))?;
+        if state.is_synced() {
+            return Some(front);
+        }
         // Something slower may be in front that has not been read.
-        let least = if state.is_synced() { front.delay } else { DELAY_WITHOUT_FRONTS };
-        Some(FrontDelay { delay: front.delay.and(least), ..front })
+        Some(FrontDelay { delay: front.delay.and(DELAY_WITHOUT_FRONTS), ..front })
     }
 }
 
@@ -262,7 +261,7 @@ mod tests {
     fn follower<'w>(fronts: &'w WatchedFronts, kind: &str) -> Follower<'w> {
         let place = place_of(kind);
         let kind = &KINDS[place];
-        let api_version = kind.api_version(kind.versions[0]);
+        let api_version = kind.resource(kind.versions[0]).api_version;
         Follower { fronts, place, kind, api_version, listed: HashSet::new() }
     }
 

@@ -28,8 +28,8 @@ use anyhow::Context;
 use prestop_core::audit::{Audit, Finding, Ignore, LivePods, Setting};
 use prestop_core::engine::printable::printable;
 use prestop_core::engine::settings::NamespaceSettings;
-use prestop_core::engine::template::{Object, Workload, objects_of_item};
-use prestop_core::fronts::{FrontTable, Need, Search, Surroundings, need};
+use prestop_core::engine::template::{Object, Workload};
+use prestop_core::fronts::{FrontTable, Need, Surroundings, need};
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use prestop_manifest::Document;
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ fn report(
         arguments,
         kubectl: &kubectl,
         audit: Audit {
-            search: Search::new(&input.around),
+            around: &input.around,
             setting: &input.setting,
             policy: &policy,
             namespace: arguments.default_namespace(),
@@ -327,11 +327,8 @@ impl Auditor<'_> {
         kind: &str,
         origin: &Origin<'_>,
     ) -> Option<Audited> {
-        let list = json!({"apiVersion": api_version, "kind": format!("{kind}List")});
-        let objects = objects_of_item(object, &list, "");
-        let workload = objects
-            .first()
-            .and_then(|object: &Object<'_>| object.workload(&self.arguments.kinds))?;
+        let object = Object::of_kind(object, api_version, kind);
+        let workload = object.workload(&self.arguments.kinds)?;
         let namespace = workload.namespace.unwrap_or(self.audit.namespace);
         let unknown = NamespaceSettings::default();
         let settings = self.namespaces.get(namespace).unwrap_or(&unknown);
@@ -341,7 +338,7 @@ impl Auditor<'_> {
         };
         self.note_ignores(&findings, &workload, namespace);
         let pod = workload.pod_shape(self.audit.namespace);
-        let need = need(&self.audit.search.fronts(&pod));
+        let need = need(&self.audit.around.fronts(&pod));
         let findings = findings.into_iter().map(|it| self.located(it, origin, &workload, need));
         let findings = findings.collect();
         Some(Audited {

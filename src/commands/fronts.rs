@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use prestop_core::duration::Delay;
 use prestop_core::engine::printable::printable;
 use prestop_core::fronts::{
-    Front, FrontKind, FrontTable, PodShape, Search, Surroundings, Withdrawal, need,
+    Front, FrontKind, FrontTable, PodShape, Surroundings, Withdrawal, need,
 };
 use serde_json::{Value, json};
 
@@ -95,11 +95,10 @@ fn write(
     exit: Exit,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let search = Search::new(around);
     match arguments.output {
         ReadingForm::Text => {
             for subject in subjects {
-                subject.write(&search.fronts(&subject.pod), out)?;
+                subject.write(&around.fronts(&subject.pod), out)?;
             }
             if subjects.is_empty() && exit == Exit::Done {
                 writeln!(out, "no workload in the input")?;
@@ -107,7 +106,7 @@ fn write(
         }
         ReadingForm::Json => {
             let workloads: Vec<_> =
-                subjects.iter().map(|it| it.described(&search.fronts(&it.pod))).collect();
+                subjects.iter().map(|it| it.described(&around.fronts(&it.pod))).collect();
             writeln!(out, "{:#}", json!({"version": FORM_VERSION, "workloads": workloads}))?;
         }
     }

@@ -22,7 +22,7 @@ use std::io::{self, Write};
 use prestop_core::duration::AskedDelay;
 use prestop_core::engine::settings::{DOMAIN, NamespaceSettings};
 use prestop_core::engine::template::{Object, objects, objects_of_item};
-use prestop_core::fronts::Search;
+use prestop_core::fronts::Surroundings;
 use prestop_core::policy::{NamespaceRule, Policy};
 use prestop_manifest::ManifestError;
 use serde_json::Value;
@@ -42,7 +42,7 @@ struct Run<'a> {
     mode: Mode,
     policy: Policy,
     /// What is in front of workloads, if anything depends on that.
-    search: Option<&'a Search<'a, 'static>>,
+    around: Option<Surroundings<'static>>,
     /// Something depends on it.
     asks_for_fronts: bool,
     /// The cluster whose Services count as well.
@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
             asks_for_fronts: policy.default_delay == AskedDelay::Auto,
             policy,
             cluster: None,
-            search: None,
+            around: None,
             namespaces: HashMap::new(),
             unknown_namespace: NamespaceSettings::default(),
         }
@@ -153,9 +153,8 @@ impl<'a> Run<'a> {
                 return Ok((Exit::NoCluster, Summary::new(self.mode)));
             }
         };
-        let search = around.as_ref().map(Search::new);
-        let run = Run { search: search.as_ref(), ..self };
-        run.inputs(&inputs, exit_of(&missing))
+        self.around = around;
+        self.inputs(&inputs, exit_of(&missing))
     }
 
     /// All inputs, where everything is known that they say about each other.

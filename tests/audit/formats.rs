@@ -172,7 +172,7 @@ fn columns_are_those_of_the_field() {
 
 /// Against the schemas of those who made the forms.
 #[test]
-#[ignore = "needs the schemas of tests/tools/schemas, and python3"]
+#[ignore = "needs the schemas of tests/tools/schemas, and Python 3; run: just test-tools"]
 fn forms_of_others_are_as_their_schemas_say() {
     let folder = root("target/tools/schemas");
     let schema = |file: &str| {

@@ -37,9 +37,13 @@ pub(super) fn found(running: &Running) -> Vec<Finding> {
         }
     }
     let policy = policy();
-    let search = Search::new(&around);
-    let audit =
-        Audit { search, setting: &setting, policy: &policy, namespace: "default", ignores: &[] };
+    let audit = Audit {
+        around: &around,
+        setting: &setting,
+        policy: &policy,
+        namespace: "default",
+        ignores: &[],
+    };
     let workload = objects(&running.objects[0])[0].workload(&[]).unwrap();
     let namespace = NamespaceSettings::default();
     if running.unread.contains(&Topic::Pods) {

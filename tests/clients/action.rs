@@ -46,7 +46,7 @@ fn run(programs: &Programs, folder: &Path, inputs: [&str; 3]) -> Output {
 }
 
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn the_action_and_a_workflow_with_it_are_as_github_reads_them() {
     let programs = Programs::new();
     let folder = tempfile::tempdir().unwrap();
@@ -76,7 +76,7 @@ fn the_action_and_a_workflow_with_it_are_as_github_reads_them() {
 }
 
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn the_steps_audit_and_check() {
     let (programs, folder) = (Programs::new(), folder());
     let path = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
@@ -110,7 +110,7 @@ fn the_steps_audit_and_check() {
 
 /// From a server that has a release.
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn the_step_that_installs_takes_a_release_and_holds_it_to_its_sum() {
     let programs = Programs::new();
     let folder = tempfile::tempdir().unwrap();

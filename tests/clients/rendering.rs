@@ -29,7 +29,7 @@ fn kustomization() -> TempDir {
 }
 
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn helm_3_injects_by_its_post_renderer() {
     let (programs, chart) = (Programs::new(), chart());
     let plain = programs.prints("helm template web .", chart.path());
@@ -48,7 +48,7 @@ fn helm_3_injects_by_its_post_renderer() {
 }
 
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn kustomize_runs_prestop_as_a_transformer() {
     let (programs, folder) = (Programs::new(), kustomization());
     let build = format!("kustomize build {ALLOWED} .");
@@ -71,7 +71,7 @@ fn kustomize_runs_prestop_as_a_transformer() {
 }
 
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn kustomize_fails_where_a_check_finds_something() {
     let (programs, folder) = (Programs::new(), kustomization());
     let build = format!("kustomize build {ALLOWED} .");
@@ -99,7 +99,7 @@ fn kustomize_fails_where_a_check_finds_something() {
 
 /// As Argo CD's server runs it: in the application's folder, with its variables.
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn the_plugin_of_argo_cd_renders_and_injects() {
     let programs = Programs::new();
     let plugin = std::fs::read_to_string(root("examples/argocd/plugin.yaml")).unwrap();
@@ -139,7 +139,7 @@ fn the_plugin_of_argo_cd_renders_and_injects() {
 
 /// The patches that Flux applies with kustomize, its own library.
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn patches_for_flux_give_what_inject_gives() {
     let programs = Programs::new();
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use prestop_test_support::command::{stderr, stdout};
 use super::{Programs, blocks, example, root, write};
 
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn pre_commit_runs_the_hooks() {
     let programs = Programs::new();
     let folder = tempfile::tempdir().unwrap();
@@ -66,7 +66,7 @@ fn pre_commit_runs_the_hooks() {
 }
 
 #[test]
-#[ignore = "needs the programs of tests/tools/clients/install"]
+#[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn the_pipeline_for_gitlab_is_as_gitlab_reads_it() {
     let programs = Programs::new();
     let folder = tempfile::tempdir().unwrap();

@@ -261,7 +261,7 @@ fn every_front_of_objects_is_recognised() {
 #[test]
 fn no_object_is_two_fronts() {
     for (objects, name, _) in [services(), ingresses(), gateways(), routes()].concat() {
-        let found = fronts(&pod(POD), &surroundings(&documents(&objects)));
+        let found = surroundings(&documents(&objects)).fronts(&pod(POD));
         let object =
             FrontTable::built_in().kinds().iter().find(|it| it.name == name).unwrap().object;
         let same = found.iter().filter(|front| front.kind.object == object && !front.kind.adds);
@@ -273,7 +273,7 @@ fn no_object_is_two_fronts() {
 fn pods_say_some_of_them_themselves() {
     let of = |spec: &str| {
         let pod = pod(&format!("{{metadata: {{labels: {{}}}}, spec: {spec}}}"));
-        lines(&fronts(&pod, &surroundings(&[])))
+        lines(&surroundings(&[]).fronts(&pod))
     };
     let gate =
         |name: &str| format!("{{containers: [], readinessGates: [{{conditionType: {name}}}]}}");

@@ -31,7 +31,7 @@ fn labels_of_controllers_are_known() {
     let template = pod(POD);
     let of = |selector: &str, controlled_by: Option<&str>| {
         let pod = PodShape { controlled_by: controlled_by.map(str::to_owned), ..template.clone() };
-        fronts(&pod, &surroundings(&documents(&named("web", "shop", selector)))).len()
+        surroundings(&documents(&named("web", "shop", selector))).fronts(&pod).len()
     };
     let by_name = |pod: &str| format!("{{statefulset.kubernetes.io/pod-name: {pod}}}");
     assert_eq!(of(&by_name("db-0"), Some("db")), 1);
@@ -66,7 +66,7 @@ spec:
     for (name, serves) in [("http", true), ("once", false)] {
         let port = format!("{{port: 80, targetPort: {name}}}");
         let service = named("web", "shop", "{app: web}").replace("{port: 80}", &port);
-        let found = fronts(&sidecar, &surroundings(&documents(&service)));
+        let found = surroundings(&documents(&service)).fronts(&sidecar);
         assert_eq!(!found.is_empty(), serves, "{name}");
     }
 }
@@ -172,7 +172,7 @@ fn several_at_once_and_the_longest_wins() {
         cluster_ip(),
         named("peers", "shop", "{app: web}").replace("ports:", "clusterIP: None, ports:"),
     );
-    let found = fronts(&pod(POD), &surroundings(&documents(&objects)));
+    let found = surroundings(&documents(&objects)).fronts(&pod(POD));
     assert_eq!(
         lines(&found),
         [
@@ -190,7 +190,7 @@ fn several_at_once_and_the_longest_wins() {
 }
 
 fn found_need(yaml: &str) -> prestop_core::fronts::Need {
-    need(&fronts(&pod(POD), &surroundings(&documents(yaml))))
+    need(&surroundings(&documents(yaml)).fronts(&pod(POD)))
 }
 
 #[test]
@@ -211,11 +211,10 @@ fn many_services_with_a_label_in_common_are_no_burden() {
         })
         .collect();
     let around = surroundings(&services);
-    let search = prestop_core::fronts::Search::new(&around);
     for index in 0..count {
         let labels = [("part-of", "shop".to_owned()), ("app", format!("a{index}"))];
         let labels = labels.map(|(key, value)| (key.to_owned(), value)).to_vec();
         let pod = PodShape { namespace: "shop".to_owned(), labels, ..PodShape::default() };
-        assert_eq!(search.fronts(&pod).len(), 1);
+        assert_eq!(around.fronts(&pod).len(), 1);
     }
 }

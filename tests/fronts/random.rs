@@ -177,7 +177,7 @@ proptest! {
             }
         }
         let pod = PodShape::of_value(&documents(POD)[0], "shop");
-        prop_assert_eq!(fronts(&pod, &followed), fronts(&pod, &surroundings(&there)));
+        prop_assert_eq!(followed.fronts(&pod), surroundings(&there).fronts(&pod));
     }
 
     #[test]
@@ -190,6 +190,6 @@ proptest! {
         let (one, other) = objects;
         let pod = PodShape::of_value(&template, "shop");
         let (one, other) = (surroundings(&one), surroundings(&other));
-        prop_assert_eq!(fronts(&pod, &one), fronts(&pod, &other));
+        prop_assert_eq!(one.fronts(&pod), other.fronts(&pod));
     }
 }

@@ -144,10 +144,8 @@ fn review_with(
     observe: &mut dyn FnMut(&Event<'_>),
     check: SelfCheck,
 ) -> Result<Vec<u8>, Refusal> {
-    let text = utf8(body).map_err(|error| Refusal::NotJson(error.to_string()))?;
-    let review = Review::from_json(text).map_err(|error| Refusal::NotJson(error.to_string()))?;
-    let request = review.request.value().ok_or(Refusal::NoUid)?;
-    let uid = request.uid.value().filter(|uid| !uid.is_empty()).ok_or(Refusal::NoUid)?;
+    let (text, review) = read(body)?;
+    let (request, uid) = review.request_with_uid().ok_or(Refusal::NoUid)?;
     let namespace = request.namespace.value().map_or("", AsRef::as_ref);
     let nothing = Pod::default();
     let pod = if review.is_known() { request.created_pod(&nothing) } else { None };
@@ -193,6 +191,13 @@ fn review_with(
         audit,
     };
     Ok(answer.to_json())
+}
+
+/// A body as text, and as a review.
+fn read(body: &[u8]) -> Result<(&str, Review<'_>), Refusal> {
+    let text = utf8(body).map_err(|error| Refusal::NotJson(error.to_string()))?;
+    let review = Review::from_json(text).map_err(|error| Refusal::NotJson(error.to_string()))?;
+    Ok((text, review))
 }
 
 /// A body as text. `simdutf8` is much faster where all is well, the standard library tells where it

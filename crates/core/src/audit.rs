@@ -32,7 +32,7 @@ pub mod rule;
 use crate::engine::offline;
 use crate::engine::settings::NamespaceSettings;
 use crate::engine::template::Workload;
-use crate::fronts::{FrontDelay, Search, need};
+use crate::fronts::{FrontDelay, Surroundings, need};
 use crate::policy::Policy;
 
 pub use self::ignore::Ignore;
@@ -65,8 +65,8 @@ pub struct Finding {
 /// What workloads are held against.
 #[derive(Debug)]
 pub struct Audit<'s, 't> {
-    /// The fronts of the input.
-    pub search: Search<'s, 't>,
+    /// What is around the pods of the input.
+    pub around: &'s Surroundings<'t>,
     /// Budgets, autoscalers and labels of namespaces.
     pub setting: &'s Setting,
     /// Rules, images and the version of Kubernetes.
@@ -112,7 +112,7 @@ impl Audit<'_, 'static> {
             return Vec::new();
         }
         let pod = workload.pod_shape(self.namespace);
-        let fronts = self.search.fronts(&pod);
+        let fronts = self.around.fronts(&pod);
         let behind = FrontDelay::of(&fronts);
         let decision = offline::decide_behind(workload, namespace, self.policy, behind.as_ref());
         let subject = Subject {

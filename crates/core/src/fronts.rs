@@ -27,7 +27,6 @@ use crate::duration::Delay;
 
 pub use self::objects::Surroundings;
 pub use self::pod::PodShape;
-pub use self::search::Search;
 pub use self::table::{FrontKind, FrontTable, RecognisedBy, Withdrawal};
 
 /// Something in front of a pod.
@@ -80,12 +79,6 @@ pub struct FrontDelay {
 pub struct AskedFront<'f> {
     ask: &'f dyn Fn() -> Option<FrontDelay>,
     found: OnceCell<Option<FrontDelay>>,
-}
-
-/// The fronts of a pod, the slowest first.
-#[must_use]
-pub fn fronts<'t>(pod: &PodShape, surroundings: &Surroundings<'t>) -> Vec<Front<'t>> {
-    Search::new(surroundings).fronts(pod)
 }
 
 /// What these fronts need together: the longest wins.

@@ -41,11 +41,6 @@ const fn kind(
 }
 
 impl WatchedKind {
-    /// `apiVersion` of its objects in a version.
-    pub(crate) fn api_version(&self, version: &str) -> String {
-        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
-    }
-
     /// The resource in a version.
     pub(crate) fn resource(&self, version: &str) -> ApiResource {
         let gvk = GroupVersionKind::gvk(self.group, version, self.kind);

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use anyhow::anyhow;
 use prestop_core::audit::{LivePods, Setting, Topic};
 use prestop_core::engine::settings::NamespaceSettings;
-use prestop_core::engine::template::{Object, objects};
+use prestop_core::engine::template::Object;
 use prestop_core::fronts::{FrontTable, Surroundings};
 use prestop_core::policy::KubernetesVersion;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::from_cluster::{self, Cluster, Progress};
 use super::super::tell;
@@ -74,7 +74,7 @@ async fn all(
         around.add(&api_version, &resource.kind, &object);
         setting.add(&api_version, &resource.kind, &object, "default");
         if resource.is_namespaces() {
-            namespaces.extend(namespace(object));
+            namespaces.extend(Object::of_kind(&object, "v1", "Namespace").namespace_settings());
         }
     });
     surroundings.await.map_err(failed)?;
@@ -141,14 +141,6 @@ fn consequence(forbidden: &Forbidden) -> &'static str {
             "findings that a label of the namespace mends are less certain"
         }
     }
-}
-
-/// An item of a list has no kind of its own.
-fn namespace(mut object: Value) -> Option<(String, NamespaceSettings)> {
-    let members = object.as_object_mut()?;
-    members.insert("apiVersion".to_owned(), json!("v1"));
-    members.insert("kind".to_owned(), json!("Namespace"));
-    objects(&object).iter().find_map(Object::namespace_settings)
 }
 
 impl Workloads {

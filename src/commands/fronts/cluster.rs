@@ -2,9 +2,8 @@
 
 use anyhow::anyhow;
 use prestop_core::audit::Topic;
-use prestop_core::engine::template::objects_of_item;
+use prestop_core::engine::template::Object;
 use prestop_core::fronts::{FrontTable, PodShape, Surroundings};
-use serde_json::json;
 
 use super::super::from_cluster::{self, Cluster, Progress};
 use super::Subject;
@@ -72,13 +71,10 @@ async fn all(
     Ok((around, subjects))
 }
 
-/// A list's item has the kind of its list.
 fn subject(Read { resource, object }: &Read<'_>, arguments: &FrontsArguments) -> Option<Subject> {
-    let list = json!({
-        "apiVersion": resource.api_version(), "kind": format!("{}List", resource.kind),
-    });
-    let objects = objects_of_item(object, &list, "");
-    let workload = objects.first()?.workload(&arguments.kinds)?;
+    let api_version = resource.api_version();
+    let object = Object::of_kind(object, &api_version, &resource.kind);
+    let workload = object.workload(&arguments.kinds)?;
     let pod = workload.pod_shape("default");
     Some(Subject {
         place: None,

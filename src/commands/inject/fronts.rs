@@ -50,7 +50,7 @@ impl Run<'_> {
     /// The delay that the fronts of a workload need, as far as they are known.
     pub(super) fn behind(&self, workload: &Workload<'_>) -> Option<FrontDelay> {
         let pod = workload.pod_shape(&self.arguments.namespace);
-        FrontDelay::of(&self.search?.fronts(&pod))
+        FrontDelay::of(&self.around.as_ref()?.fronts(&pod))
     }
 
     fn of_input(&self, inputs: &[Input]) -> OfInput {

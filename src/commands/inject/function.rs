@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use json_patch::Patch as JsonPatch;
 use prestop_core::engine::template::is_list;
-use prestop_core::fronts::Search;
 use prestop_core::policy::{NamespaceRule, Policy};
 use prestop_manifest::Documents;
 use serde_json::{Value, json};
@@ -50,9 +49,7 @@ pub(in super::super) fn run(arguments: &FunctionArguments) -> anyhow::Result<Exi
     let mut run = Run::new(&manifests, Mode::Inject, policy);
     run.find_namespaces(&input);
     let inputs = [input];
-    let around = run.surroundings(&inputs)?;
-    let search = around.as_ref().map(Search::new);
-    let run = Run { search: search.as_ref(), ..run };
+    run.around = run.surroundings(&inputs)?;
     let [input] = &inputs;
     run.function(input, Results::new(arguments))
 }

@@ -129,6 +129,12 @@ impl<'a> Review<'a> {
             && matches!(version, Some(V1 | V1_BETA_1))
     }
 
+    /// What it is about, and the uid that its answer has to bear.
+    pub(super) fn request_with_uid(&self) -> Option<(&Request<'a>, &Text<'a>)> {
+        let request = self.request.value()?;
+        Some((request, request.uid.value().filter(|uid| !uid.is_empty())?))
+    }
+
     /// The version of the answer.
     pub(super) fn answer_version(&self) -> &'static str {
         answer_version(self.api_version.value().map(AsRef::as_ref))

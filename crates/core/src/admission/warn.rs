@@ -4,12 +4,11 @@
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Audit as AuditAnnotations};
-use super::request::Review;
-use super::{LARGEST_STORED_BYTES, Namespaces, Operation, Refusal, utf8};
+use super::{LARGEST_STORED_BYTES, Namespaces, Operation, Refusal, read};
 use crate::audit::{Audit, Finding, Rule, Setting};
 use crate::engine::settings::INJECT_LABEL;
 use crate::engine::template;
-use crate::fronts::{FrontTable, Search, Surroundings};
+use crate::fronts::{FrontTable, Surroundings};
 use crate::policy::Policy;
 
 /// One answered review of a workload, for logs and counters.
@@ -41,10 +40,8 @@ pub fn warn(
     policy: &Policy,
     observe: &mut dyn FnMut(&Warned<'_>),
 ) -> Result<Vec<u8>, Refusal> {
-    let text = utf8(body).map_err(|error| Refusal::NotJson(error.to_string()))?;
-    let review = Review::from_json(text).map_err(|error| Refusal::NotJson(error.to_string()))?;
-    let request = review.request.value().ok_or(Refusal::NoUid)?;
-    let uid = request.uid.value().filter(|uid| !uid.is_empty()).ok_or(Refusal::NoUid)?;
+    let (text, review) = read(body)?;
+    let (request, uid) = review.request_with_uid().ok_or(Refusal::NoUid)?;
     let namespace = request.namespace.value().map_or("", AsRef::as_ref);
     let is_read = review.is_known() && request.is_write_of_whole_object();
     let object = if is_read { object_of(text) } else { Value::Null };
@@ -95,8 +92,7 @@ fn findings(
         setting.add("v1", "Namespace", &labels, "");
     }
     let around = Surroundings::new(FrontTable::built_in(), namespace);
-    let search = Search::new(&around);
-    let audit = Audit { search, setting: &setting, policy, namespace, ignores: &[] };
+    let audit = Audit { around: &around, setting: &setting, policy, namespace, ignores: &[] };
     let workloads = template::workloads(object, &[]).into_iter();
     // A pod of its own is not what people apply, and its webhook warns already.
     let workloads = workloads.filter(|workload| workload.aside.is_none() && workload.kind != "Pod");

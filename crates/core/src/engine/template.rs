@@ -196,6 +196,13 @@ impl<'a> Object<'a> {
         Self { value, api_version: text(value, "apiVersion").or(of_list), kind, pointer }
     }
 
+    /// An object of which kind and version are known, whether or not it says so itself: API servers leave them
+    /// out of the items of lists.
+    #[must_use]
+    pub const fn of_kind(value: &'a Value, api_version: &'a str, kind: &'a str) -> Self {
+        Self { value, api_version: Some(api_version), kind: Some(kind), pointer: String::new() }
+    }
+
     fn open(self, depth: usize, found: &mut Vec<Self>) {
         let field = if is_list(self.value) {
             Some("items")

@@ -224,7 +224,17 @@ impl<'t> Surroundings<'t> {
     /// Forgets an object. `namespace` is empty for kinds that have none.
     pub fn remove(&mut self, api_version: &str, kind: &str, namespace: &str, name: &str) {
         let is_other = |of: &str| !of.is_empty() && of != namespace;
-        self.retain(api_version, kind, |of, own| is_other(of) || own != name);
+        let mut keeps = |of: &str, own: &str| is_other(of) || own != name;
+        // Others may be anywhere: senders are kept where their Services are.
+        if !matches!(kind, "Service" | "Gateway") {
+            return self.retain(api_version, kind, keeps);
+        }
+        if let Entry::Occupied(mut space) = self.spaces.entry(namespace.to_owned()) {
+            space.get_mut().retain(kind, namespace, &mut keeps);
+            if space.get().is_empty() {
+                space.remove();
+            }
+        }
     }
 
     /// Keeps those objects of a kind for which `keeps` is true of namespace and name. The namespace is empty

@@ -8,19 +8,7 @@ use super::table::{Bound, FrontKind, RecognisedBy, Subject, Withdrawal};
 use super::{Front, ObjectName};
 use crate::duration::{self, Delay};
 
-/// Finds fronts among objects.
-#[derive(Debug)]
-pub struct Search<'s, 't> {
-    around: &'s Surroundings<'t>,
-}
-
-impl<'s, 't> Search<'s, 't> {
-    /// Among these objects.
-    #[must_use]
-    pub const fn new(around: &'s Surroundings<'t>) -> Self {
-        Self { around }
-    }
-
+impl<'t> Surroundings<'t> {
     /// The fronts of a pod, the slowest first.
     #[must_use]
     pub fn fronts(&self, pod: &PodShape) -> Vec<Front<'t>> {
@@ -35,9 +23,9 @@ impl<'s, 't> Search<'s, 't> {
             if !service.is_only_scraped(pod) {
                 found.extend(service.found());
             }
-            for (sender, port) in self.around.senders(&service.namespace, &service.name) {
+            for (sender, port) in self.senders(&service.namespace, &service.name) {
                 if service.serves(pod, port) {
-                    self.sender(sender, service, &mut found);
+                    self.of_sender(sender, service, &mut found);
                 }
             }
         }
@@ -46,18 +34,18 @@ impl<'s, 't> Search<'s, 't> {
         found
     }
 
-    fn services_of(&self, pod: &PodShape) -> Vec<&'s Service<'t>> {
+    fn services_of(&self, pod: &PodShape) -> Vec<&Service<'t>> {
         let selects = |service: &&Service<'_>| {
             service.selector.labels().all(|(key, value)| pod.has_label(key, value))
                 && service.serves(pod, &BackendPort::Any)
         };
-        self.around.candidates(&pod.namespace, &pod.labels).filter(selects).collect()
+        self.candidates(&pod.namespace, &pod.labels).filter(selects).collect()
     }
 
-    fn sender(&self, sender: &Sender, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
+    fn of_sender(&self, sender: &Sender, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
         match sender {
-            Sender::Ingress(ingress) => self.ingress(ingress, service, found),
-            Sender::Route(route) => self.route(route, service, found),
+            Sender::Ingress(ingress) => self.of_ingress(ingress, service, found),
+            Sender::Route(route) => self.of_route(route, service, found),
             Sender::Binding(binding) => {
                 let path = [
                     name("TargetGroupBinding", &binding.namespace, &binding.name),
@@ -69,7 +57,7 @@ impl<'s, 't> Search<'s, 't> {
         }
     }
 
-    fn ingress(&self, ingress: &Ingress, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
+    fn of_ingress(&self, ingress: &Ingress, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
         let path = [name("Ingress", &ingress.namespace, &ingress.name), service.object_name()];
         for (class, controller) in self.ingress_classes_of(ingress) {
             let subject = Subject {
@@ -98,17 +86,17 @@ impl<'s, 't> Search<'s, 't> {
         ingress: &'a Ingress,
     ) -> Vec<(Option<&'a str>, Option<&'a str>)> {
         let Some(class) = ingress.class.as_deref() else {
-            let defaults = self.around.ingress_classes.iter().filter(|class| class.is_default);
+            let defaults = self.ingress_classes.iter().filter(|class| class.is_default);
             let defaults: Vec<_> = defaults
                 .map(|class| (Some(class.name.as_str()), class.controller.as_deref()))
                 .collect();
             return if defaults.is_empty() { vec![(None, None)] } else { defaults };
         };
-        let controllers = controllers(&self.around.ingress_classes, class);
+        let controllers = controllers(&self.ingress_classes, class);
         controllers.into_iter().map(|controller| (Some(class), controller)).collect()
     }
 
-    fn route(&self, route: &Route, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
+    fn of_route(&self, route: &Route, service: &Service<'_>, found: &mut Vec<Front<'t>>) {
         let own = name(&route.kind, &route.namespace, &route.name);
         if let Some(kind) = &route.vendor_kind {
             let subject = Subject { kind, ..Subject::default() };
@@ -117,7 +105,7 @@ impl<'s, 't> Search<'s, 't> {
         }
         for (namespace, gateway) in &route.parents {
             let path = [name("Gateway", namespace, gateway), own.clone(), service.object_name()];
-            let known = self.around.gateways(namespace, gateway);
+            let known = self.gateways(namespace, gateway);
             if known.is_empty() {
                 let detail = "the Gateway is not there";
                 self.recognise(
@@ -130,7 +118,7 @@ impl<'s, 't> Search<'s, 't> {
                 continue;
             }
             for class in known.iter().map(|gateway| gateway.class.as_deref().unwrap_or_default()) {
-                for controller in controllers(&self.around.gateway_classes, class) {
+                for controller in controllers(&self.gateway_classes, class) {
                     let detail = Some(match controller {
                         Some(controller) => format!("class {class}, controller {controller}"),
                         None => format!("class {class}; its GatewayClass is not there"),
@@ -158,7 +146,7 @@ impl<'s, 't> Search<'s, 't> {
         detail: Option<&str>,
         found: &mut Vec<Front<'t>>,
     ) {
-        for kind in self.around.table.of(object, subject) {
+        for kind in self.table.of(object, subject) {
             let (withdrawal, setting) = bounded(kind, subject);
             let detail = setting.or_else(|| detail.map(str::to_owned));
             found.push(Front { kind, withdrawal, path: path.to_vec(), detail });

@@ -3,7 +3,7 @@
 use prestop_core::engine::offline;
 use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::{KindName, Workload, namespaces, objects, workloads};
-use prestop_core::fronts::{FrontDelay, FrontTable, Search, Surroundings};
+use prestop_core::fronts::{FrontDelay, FrontTable, Surroundings};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -96,7 +96,7 @@ fn behind(
             around.add(api_version, kind, object.value());
         }
     }
-    FrontDelay::of(&Search::new(&around).fronts(&workload.pod_shape(namespace)))
+    FrontDelay::of(&around.fronts(&workload.pod_shape(namespace)))
 }
 
 #[cfg(test)]
