@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use prestop_test_support::control_plane::ControlPlane;
 use prestop_test_support::process::wait_until;
+use prestop_test_support::schemas;
 
 /// What a command did.
 struct Ran {
@@ -210,7 +211,7 @@ fn the_documented_role_is_enough_to_find_everything() {
 
 /// All of the forms, against each other.
 #[test]
-#[ignore = "needs an API server; run: just control-plane"]
+#[ignore = "needs an API server and the schemas of tests/tools/schemas; run: just control-plane"]
 fn every_form_names_the_object_and_no_file() {
     let control_plane = ControlPlane::start();
     shop(&control_plane);
@@ -234,6 +235,9 @@ fn every_form_names_the_object_and_no_file() {
         let name = location["logicalLocations"][0]["fullyQualifiedName"].as_str().unwrap();
         assert!(name.starts_with("shop/"), "{name}");
     }
+    let errors = jsonschema::validator_for(&schemas::sarif()).unwrap();
+    let errors: Vec<_> = errors.iter_errors(&sarif).map(|it| it.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
     let junit = printed("junit");
     assert!(
         junit.contains(

@@ -6,6 +6,7 @@
 //! - `control_plane`: etcd and kube-apiserver as processes, and a client for the API
 //! - `fake_api`: an API server that is none, for lists and watches that break
 //! - `helm`: helm and kubectl; `renderings`: what the chart makes of each value
+//! - `schemas`: those of forms that others made
 //! - `cases`: the golden cases of `tests/cases`
 //!
 //! Everything here panics where a test has to fail.
@@ -29,6 +30,7 @@ pub mod fake_api;
 pub mod helm;
 pub mod process;
 pub mod renderings;
+pub mod schemas;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
