@@ -291,6 +291,10 @@ fn a_report_stays_within_what_the_kubelet_reads() {
     });
 }
 
+/// Runs a program with a `/dev/null` of its own, whatever was done to the machine's.
+const WITH_NULL: &str = "mount -t tmpfs -o mode=755 null /mnt && mknod -m 666 /mnt/null c 1 3 && \
+     mount --bind /mnt/null /dev/null && exec \"$@\"";
+
 #[test]
 #[ignore = "needs root, util-linux, iproute2 and the shells; run: just test-tools"]
 fn what_can_not_be_written_does_no_harm() {
@@ -302,10 +306,12 @@ fn what_can_not_be_written_does_no_harm() {
         for path in [read_only.as_path(), &missing, folder.path(), "/dev/null".as_ref()] {
             let hook = ScriptHook { report: path.to_str().map(Into::into), ..watching(WATCH) };
             let hook = ScriptHook { delay: Delay::Fixed { seconds: 0 }, ..hook };
-            // As anybody, where nothing can be written.
-            let mut words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+            // As anybody, where nothing can be written but `/dev/null`, as in every container.
+            let mut words = ["unshare", "--mount", "sh", "-ec", WITH_NULL, "sh", "setpriv"]
+                .into_iter()
+                .chain(["--reuid=65534", "--regid=65534", "--clear-groups"])
                 .map(str::to_owned)
-                .to_vec();
+                .collect::<Vec<_>>();
             words.extend(shell.run_by(&arguments(hook)));
             let ended = start_command(&words).end();
             let stderr = String::from_utf8_lossy(&ended.output.stderr).into_owned();
