@@ -3,6 +3,7 @@
 //! one is in `control_plane`.
 
 mod api;
+mod rotations;
 
 use std::fs;
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 mod agreement;
 mod attacks;
 mod certificates;
+mod control_group;
 mod drain;
 mod envelope;
 mod hostile;
@@ -12,5 +13,8 @@ mod in_process;
 mod listening;
 mod memory;
 mod observing;
+mod overload;
 mod pods;
 mod reload;
+mod soak;
+mod steady;

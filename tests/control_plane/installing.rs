@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -15,25 +16,26 @@ use prestop_test_support::process::{Serve, wait_until};
 use prestop_test_support::renderings;
 use prestop_test_support::root;
 
-const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
-const SECRET: &str = "/api/v1/namespaces/prestop-system/secrets/prestop-authority";
+pub(super) const WEBHOOK: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
+pub(super) const SECRET: &str = "/api/v1/namespaces/prestop-system/secrets/prestop-authority";
 
 /// An API server, and helm and kubectl as its administrator.
-struct Cluster {
-    control_plane: ControlPlane,
+pub(super) struct Cluster {
+    pub(super) control_plane: ControlPlane,
     tools: Tools,
     kubeconfig: String,
 }
 
 impl Cluster {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let tools = Tools::find();
         let control_plane = ControlPlane::start();
         let kubeconfig = control_plane.administrator().display().to_string();
         Self { control_plane, tools, kubeconfig }
     }
 
-    fn helm(&self, arguments: &[&str]) -> String {
+    pub(super) fn helm(&self, arguments: &[&str]) -> String {
         let (is_done, told) = self.try_helm(arguments);
         assert!(is_done, "{arguments:?}: {told}");
         told
@@ -69,7 +71,7 @@ impl Cluster {
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(super) fn get(&self, path: &str) -> Value {
         let (status, object) = self.control_plane.request("GET", path, None);
         assert_eq!(status, 200, "{path}: {object}");
         object
@@ -81,6 +83,15 @@ impl Cluster {
 
     /// What the chart's pods would run, with the rights that they have.
     fn serve(&self) -> Serve {
+        let (kubeconfig, arguments) = self.pod();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let environment =
+            [("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", NAMESPACE)];
+        Serve::start_with(&environment, &arguments)
+    }
+
+    /// The rights of the chart's pods as a kubeconfig, and the arguments of their program.
+    pub(super) fn pod(&self) -> (PathBuf, Vec<String>) {
         let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/prestop");
         let spec = self.get(&path)["spec"]["template"]["spec"].clone();
         let account = spec["serviceAccountName"].as_str().unwrap();
@@ -94,13 +105,11 @@ impl Cluster {
         for argument in &arguments {
             let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
             if !of_pod.contains(&name) {
-                own.push(name);
-                own.extend(Some(value).filter(|value| !value.is_empty()));
+                own.push(name.to_owned());
+                own.extend(Some(value.to_owned()).filter(|value| !value.is_empty()));
             }
         }
-        let environment =
-            [("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", NAMESPACE)];
-        Serve::start_with(&environment, &own)
+        (kubeconfig, own)
     }
 
     /// Every object of the cluster that could be the chart's: kind, namespace and name.

@@ -33,5 +33,6 @@ mod others;
 mod policy;
 mod proxy;
 mod rotation;
+mod upgrade;
 #[cfg(all(feature = "kubeconfig", feature = "watch", unix))]
 mod watch;

@@ -30,7 +30,7 @@ fn bundle(cluster: &Cluster) -> String {
         .to_owned()
 }
 
-fn generation(cluster: &Cluster) -> u64 {
+pub(crate) fn generation(cluster: &Cluster) -> u64 {
     let value = &cluster.get(&WEBHOOK)["metadata"]["annotations"]["prestop.dev/ca-generation"];
     value.as_str().unwrap().parse().unwrap()
 }

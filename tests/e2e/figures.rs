@@ -66,7 +66,8 @@ pub(crate) fn save_raw(name: &str, value: &Value) {
 }
 
 /// The documents that have tables of these tests in them.
-const DOCUMENTS: [&str; 3] = ["docs/real-cluster.md", "docs/drain.md", "docs/own-hooks.md"];
+const DOCUMENTS: [&str; 4] =
+    ["docs/real-cluster.md", "docs/drain.md", "docs/own-hooks.md", "docs/reliability.md"];
 
 fn replace_part(name: &str, part: &str) {
     let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));

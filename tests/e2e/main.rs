@@ -20,6 +20,7 @@
 
 mod audit;
 mod certificates;
+mod chaos;
 mod cluster;
 mod creation;
 mod figures;

@@ -20,16 +20,18 @@ const REQUESTS: usize = 100;
 const SOON: Duration = Duration::from_secs(1);
 
 /// Attackers of one kind, and what they have done so far.
-struct Attackers<'a> {
-    serve: &'a Serve,
-    is_over: &'a AtomicBool,
+pub(super) struct Attackers<'a> {
+    pub(super) serve: &'a Serve,
+    pub(super) is_over: &'a AtomicBool,
     /// All are there, and each has done its worst once.
-    has_begun: &'a AtomicBool,
+    pub(super) has_begun: &'a AtomicBool,
+    /// Slow on purpose, and the honest client needs a processor too.
+    pub(super) pause: Duration,
 }
 
 impl Attackers<'_> {
     /// Does its worst with each of so many connections, again and again. What fails begins anew.
-    fn go_on<T>(
+    pub(super) fn go_on<T>(
         &self,
         many: usize,
         open: impl Fn(&Serve) -> io::Result<T>,
@@ -47,8 +49,11 @@ impl Attackers<'_> {
                 };
             }
             self.has_begun.store(true, Ordering::Relaxed);
-            // Slow on purpose, and the honest client needs a processor too.
-            thread::sleep(Duration::from_millis(20));
+            // In pieces: whoever waits for the end does not wait long.
+            let until = Instant::now() + self.pause;
+            while Instant::now() < until && !self.is_over.load(Ordering::Relaxed) {
+                thread::sleep(self.pause.min(Duration::from_millis(20)));
+            }
         }
     }
 }
@@ -93,7 +98,8 @@ fn is_served_under(name: &str, serve: &Serve, attack: impl Fn(&Attackers<'_>) + 
     let soon = SOON + 5 * alone.max().unwrap();
     let (is_over, has_begun) = (AtomicBool::new(false), AtomicBool::new(false));
     let answered = thread::scope(|scope| {
-        let attackers = Attackers { serve, is_over: &is_over, has_begun: &has_begun };
+        let pause = Duration::from_millis(20);
+        let attackers = Attackers { serve, is_over: &is_over, has_begun: &has_begun, pause };
         scope.spawn(move || attack(&attackers));
         while !has_begun.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(20) {
             thread::sleep(Duration::from_millis(5));
@@ -110,11 +116,11 @@ fn server(rest: &str) -> Serve {
     Serve::configured(&format!("server: {{maximumConnections: {PLACES}{rest}}}\n"))
 }
 
-fn tls(serve: &Serve) -> io::Result<Connection> {
+pub(super) fn tls(serve: &Serve) -> io::Result<Connection> {
     Connection::open_with(serve, ClientTerms::default())
 }
 
-fn slow_body(serve: &Serve) -> io::Result<Connection> {
+pub(super) fn slow_body(serve: &Serve) -> io::Result<Connection> {
     let mut connection = tls(serve)?;
     connection.send(head("/mutate", 100_000))?;
     Ok(connection)
@@ -247,9 +253,8 @@ fn huge_bodies() {
     is_served_under("huge bodies", &serve, |attack| attack.go_on(8, open, closed));
 }
 
-#[test]
-fn poisonous_annotations() {
-    let serve = server("");
+/// A request that takes long to answer.
+pub(super) fn poison() -> Vec<u8> {
     let mut poisoned = pod();
     let annotations: serde_json::Map<_, _> = (0..500)
         .map(|index| (format!("x{index}.prestop.dev/{}", "a".repeat(400)), json!("x")))
@@ -257,12 +262,18 @@ fn poisonous_annotations() {
         .collect();
     poisoned["metadata"]["annotations"] = annotations.into();
     let body = review(&poisoned).to_string().into_bytes();
-    let request = [&head("/mutate", body.len()).into_bytes()[..], &body].concat();
-    let poison = |connection: &mut Connection| {
+    [&head("/mutate", body.len()).into_bytes()[..], &body].concat()
+}
+
+#[test]
+fn poisonous_annotations() {
+    let serve = server("");
+    let request = poison();
+    let ask = |connection: &mut Connection| {
         connection.send(&request)?;
         connection.answer().map(drop)
     };
-    is_served_under("poisonous annotations", &serve, |attack| attack.go_on(4, tls, poison));
+    is_served_under("poisonous annotations", &serve, |attack| attack.go_on(4, tls, ask));
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! A replica within the memory that the chart gives it, whatever it is sent. The kernel ends it
 //! otherwise, so this needs a control group of its own, which only root can make.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 
+use super::control_group::{Group, limit_bytes};
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{Connection, body, head, pod, review};
 
@@ -13,76 +11,6 @@ use prestop_test_support::wire::{Connection, body, head, pod, review};
 const AT_ONCE: usize = 25;
 /// Just below `server.maximumBodyBytes`.
 const LARGE_BYTES: usize = 7_300_000;
-
-/// A control group with a bound for memory; gone when this is dropped.
-struct Group {
-    folder: PathBuf,
-    is_first_version: bool,
-}
-
-impl Group {
-    /// One with this bound, or why there can't be one.
-    fn new(bytes: u64) -> Result<Self, String> {
-        let name = format!("prestop-test-{}", std::process::id());
-        let first = Path::new("/sys/fs/cgroup/memory");
-        let is_first_version = first.join("memory.limit_in_bytes").exists();
-        let parent = if is_first_version { first } else { Path::new("/sys/fs/cgroup") };
-        let group = Self { folder: parent.join(name), is_first_version };
-        fs::create_dir(&group.folder).map_err(|error| format!("no control group: {error}"))?;
-        let bound = if is_first_version { "memory.limit_in_bytes" } else { "memory.max" };
-        fs::write(group.folder.join(bound), bytes.to_string())
-            .map_err(|error| format!("no bound of memory: {error}"))?;
-        if !is_first_version {
-            // Not there where nothing swaps.
-            let _ = fs::write(group.folder.join("memory.swap.max"), "0");
-        }
-        Ok(group)
-    }
-
-    /// The program, started in this group.
-    fn prestop(&self) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]);
-        command.arg(self.folder.join("cgroup.procs")).arg(env!("CARGO_BIN_EXE_prestop"));
-        command
-    }
-
-    /// The most memory that was in use. Linux before 5.19 does not tell it for the second version.
-    fn peak_bytes(&self) -> Option<u64> {
-        let file = if self.is_first_version { "memory.max_usage_in_bytes" } else { "memory.peak" };
-        fs::read_to_string(self.folder.join(file)).ok()?.trim().parse().ok()
-    }
-
-    /// How often the kernel ended a process for want of memory.
-    fn kills(&self) -> u64 {
-        let file = if self.is_first_version { "memory.oom_control" } else { "memory.events" };
-        let text = fs::read_to_string(self.folder.join(file)).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        line.unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Its process has ended, which the kernel may notice a little later.
-        for _ in 0..500 {
-            if fs::remove_dir(&self.folder).is_ok() || !self.folder.exists() {
-                return;
-            }
-            thread::sleep(std::time::Duration::from_millis(10));
-        }
-    }
-}
-
-/// What the chart allows.
-fn limit_bytes() -> u64 {
-    let values = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/prestop/values.yaml");
-    let values = fs::read_to_string(values).unwrap();
-    let (_, resources) = values.split_once("\nresources:").unwrap();
-    let (_, limits) = resources.split_once("limits:").unwrap();
-    let memory = limits.lines().find_map(|line| line.trim().strip_prefix("memory: ")).unwrap();
-    memory.strip_suffix("Mi").unwrap().parse::<u64>().unwrap() << 20
-}
 
 /// The review of a pod, with something else in the place of this text.
 fn with(place: &str, text: &str) -> Vec<u8> {

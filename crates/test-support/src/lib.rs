@@ -8,6 +8,7 @@
 //! - `helm`: helm and kubectl; `renderings`: what the chart makes of each value
 //! - `schemas`: those of forms that others made
 //! - `cases`: the golden cases of `tests/cases`
+//! - `full_size`: tests that are larger where a recipe asks for it, and the table of their figures
 //!
 //! Everything here panics where a test has to fail.
 
@@ -27,6 +28,7 @@ pub mod cases;
 pub mod command;
 pub mod control_plane;
 pub mod fake_api;
+pub mod full_size;
 pub mod helm;
 pub mod process;
 pub mod renderings;
@@ -41,19 +43,24 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
-/// The program, which cargo builds beside the tests that use it.
+/// The program, which cargo builds beside the tests that use it; `PRESTOP_TEST_PROGRAM` names another build.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        // target/debug/deps/TEST
-        let program = test.ancestors().nth(2).unwrap().join("prestop");
-        assert!(program.exists(), "{} is missing: cargo build", program.display());
-        program
+    PROGRAM.get_or_init(|| match std::env::var_os("PRESTOP_TEST_PROGRAM") {
+        Some(program) => PathBuf::from(program),
+        None => built_program(),
     })
+}
+
+fn built_program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    // target/debug/deps/TEST
+    let program = test.ancestors().nth(2).unwrap().join("prestop");
+    assert!(program.exists(), "{} is missing: cargo build", program.display());
+    program
 }
 
 /// Where `tests/tools/install` puts what it builds.
 pub fn built_tools() -> PathBuf {
-    program().ancestors().nth(2).unwrap().join("tools/control-plane-1.37")
+    built_program().ancestors().nth(2).unwrap().join("tools/control-plane-1.37")
 }

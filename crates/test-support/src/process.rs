@@ -145,6 +145,14 @@ impl Serve {
         self.lines.lock().unwrap().iter().find_map(|line| with_message(line, message))
     }
 
+    /// Forgets the log lines with this text, and says how many they were: for runs that write millions.
+    pub fn take_lines(&self, part: &str) -> usize {
+        let mut lines = self.lines.lock().unwrap();
+        let before = lines.len();
+        lines.retain(|line| !line.contains(part));
+        before - lines.len()
+    }
+
     pub fn log(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }

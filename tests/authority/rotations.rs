@@ -1,0 +1,173 @@
+//! Authorities that live for 45 s, certificates that live for 10 s, and reviews over new connections all the while:
+//! no handshake fails. `just certificates` runs 16 installations of 3 replicas until 200 authorities and 2,000
+//! certificates have changed.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use prestop_test_support::full_size::{Row, sized};
+use prestop_test_support::process::{Serve, configuration, wait_until};
+use prestop_test_support::wire::{body, head};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::api::ApiServer;
+
+const SECONDS: &str =
+    "certificates: {authorityLifetime: 45s, lifetime: 10s, overlap: 5s, lookInterval: 1s}
+server: {drainDelay: 0, workers: 1}
+";
+const REPLICAS: usize = 3;
+/// Between two connections to one replica.
+const PAUSE: Duration = Duration::from_millis(250);
+/// An authority is followed by the next after 30 s.
+const ONE_ROTATION: Duration = Duration::from_secs(30);
+
+/// An API server, and the replicas that share its Secret.
+struct Installation {
+    server: ApiServer,
+    replicas: Vec<Serve>,
+}
+
+/// What clients saw.
+#[derive(Default)]
+struct Seen {
+    handshakes: AtomicUsize,
+    leaves: AtomicUsize,
+}
+
+impl Installation {
+    fn start() -> Self {
+        let server = ApiServer::new();
+        let replicas = (0..REPLICAS).map(|_| {
+            let folder = tempfile::tempdir().unwrap();
+            let kubeconfig = server.kubeconfig(folder.path());
+            fs::write(folder.path().join("prestop.yaml"), configuration(SECONDS)).unwrap();
+            let environment =
+                [("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", "prestop")];
+            let own = [
+                "--config",
+                "{folder}/prestop.yaml",
+                "--cluster",
+                "--authority-secret",
+                "prestop-authority",
+                "--webhook",
+                "prestop",
+                "--service",
+                "prestop",
+                "--kubernetes-version",
+                "1.37",
+            ];
+            Serve::launch(folder, &environment, &own)
+        });
+        let installation = Self { replicas: replicas.collect(), server };
+        for replica in &installation.replicas {
+            wait_until("ready", || replica.get("/readyz").0 == 200);
+        }
+        installation
+    }
+
+    fn authority(&self) -> String {
+        self.server.with(|cluster| cluster.shared().current.certificate_pem().to_owned())
+    }
+}
+
+/// Reviews over new connections until it is over; what is published before each is trusted, and nothing else.
+fn review_again_and_again(
+    installation: &Installation,
+    replica: &Serve,
+    is_over: &AtomicBool,
+    seen: &Seen,
+) {
+    let mut leaves = HashSet::new();
+    while !is_over.load(Ordering::Relaxed) {
+        let bundle = installation.server.with(|cluster| cluster.bundle());
+        match reviewed(replica.address, &bundle) {
+            Ok(leaf) => leaves.insert(leaf),
+            Err(error) => panic!("{error}\n{}", replica.log()),
+        };
+        seen.handshakes.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(PAUSE);
+    }
+    // The first one has followed none.
+    seen.leaves.fetch_add(leaves.len() - 1, Ordering::Relaxed);
+}
+
+/// A review over a new connection that trusts these authorities: the certificate that it met.
+fn reviewed(address: SocketAddr, bundle: &str) -> io::Result<Vec<u8>> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle.as_bytes()).flatten());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("prestop.prestop.svc").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut stream = StreamOwned::new(connection, socket);
+    let body = body();
+    stream.write_all(&[head("/mutate", body.len()).as_bytes(), &body].concat())?;
+    let mut beginning = [0; 12];
+    stream.read_exact(&mut beginning)?;
+    assert_eq!(&beginning, b"HTTP/1.1 200");
+    Ok(stream.conn.peer_certificates().unwrap()[0].to_vec())
+}
+
+#[test]
+#[ignore = "run: just test-tools, or at full size: just certificates"]
+fn authorities_and_certificates_change_under_load_and_no_handshake_fails() {
+    let (installations, rotations) = (sized(1, 16), sized(1, 13));
+    let installations: Vec<_> = (0..installations).map(|_| Installation::start()).collect();
+    let (began, is_over, seen) = (Instant::now(), AtomicBool::new(false), Seen::default());
+    let [changed, fewest] = thread::scope(|scope| {
+        for installation in &installations {
+            for replica in &installation.replicas {
+                let (is_over, seen) = (&is_over, &seen);
+                scope.spawn(move || review_again_and_again(installation, replica, is_over, seen));
+            }
+        }
+        // Whatever fails, the others end.
+        let changes = changes(&installations, rotations);
+        is_over.store(true, Ordering::Relaxed);
+        [changes.iter().sum(), changes.into_iter().min().unwrap_or_default()]
+    });
+    let leaves = seen.leaves.into_inner();
+    Row {
+        what: "certificates under load",
+        command: "just certificates",
+        took: began.elapsed(),
+        figures: format!(
+            "{} installations of {REPLICAS} replicas: {changed} changes of the authority that signs, {leaves} of certificates, {} handshakes on new connections, 0 failed",
+            installations.len(),
+            seen.handshakes.into_inner()
+        ),
+    }
+    .note();
+    assert!(fewest >= rotations, "{fewest} of {rotations}");
+    assert!(leaves >= changed * REPLICAS * 3, "{leaves}");
+}
+
+/// How often each installation's authority has changed, when all have so often; bounded.
+fn changes(installations: &[Installation], rotations: usize) -> Vec<usize> {
+    let mut seen: Vec<_> =
+        installations.iter().map(|one| HashSet::from([one.authority()])).collect();
+    let until = Instant::now()
+        + (ONE_ROTATION + Duration::from_secs(15)) * u32::try_from(rotations + 1).unwrap();
+    while Instant::now() < until && seen.iter().any(|known| known.len() <= rotations) {
+        thread::sleep(Duration::from_millis(500));
+        for (known, one) in seen.iter_mut().zip(installations) {
+            known.insert(one.authority());
+        }
+    }
+    seen.iter().map(|known| known.len() - 1).collect()
+}
