@@ -105,6 +105,31 @@ e2e-late:
 proof *arguments:
     tests/proof/run {{arguments}}
 
+# Full size, with figures for docs/reliability.md. 3,000 hostile connections, 64 files, a full disk (six minutes, as root).
+overload: (full-size "overload")
+
+# The same: memory, files and latencies over hours of 500 reviews a second.
+soak seconds="7200": (full-size "soak" "PRESTOP_SOAK_SECONDS=" + seconds)
+
+# The same: 200 authorities and 2,000 certificates change under load; 200 writers at one Secret (20 minutes).
+certificates: (full-size "rotations")
+    PRESTOP_FULL_SIZE=1 tests/control_plane/run 1.37 many_replicas_that_start_at_once_agree --nocapture
+
+# The same in the cluster of the scripts that PRESTOP_E2E_CLUSTER names, as root: everything breaks, pods are created.
+chaos seconds="1800":
+    PRESTOP_FULL_SIZE=1 UPDATE_GENERATED=1 PRESTOP_CHAOS_SECONDS={{seconds}} tests/e2e/run chaos::
+
+# The same: from two older versions to this one and back, with three versions of the API server (15 minutes).
+upgrades versions="1.30 1.33 1.37":
+    tests/control_plane/older-versions "${CARGO_TARGET_DIR:-target}/older-versions"
+    for version in {{versions}}; do PRESTOP_FULL_SIZE=1 PRESTOP_OLDER_VERSIONS="$(realpath "${CARGO_TARGET_DIR:-target}/older-versions")" tests/control_plane/run "$version" upgrade:: --nocapture; done
+
+# Tests of this name with a release build of the program, at full size.
+[private]
+full-size name *environment:
+    cargo build --release --locked
+    PRESTOP_FULL_SIZE=1 PRESTOP_TEST_PROGRAM="$(realpath "${CARGO_TARGET_DIR:-target}/release/prestop")" env {{environment}} cargo test --locked --test prestop -- --ignored --nocapture --test-threads=1 {{name}}
+
 # Everything that docs/performance.md compares, on a quiet machine; --quick to try it.
 bench *arguments:
     bench/run run {{arguments}}

@@ -38,7 +38,8 @@ impl Version {
 
     /// Each folder of it is a commit, with its chart and its program.
     fn older(folder: &Path) -> Vec<Self> {
-        let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+        let entries =
+            fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let mut all: Vec<_> = entries
             .map(|entry| entry.unwrap().path())
             .map(|path| Self {

@@ -75,8 +75,13 @@ fn attacked(serve: &Serve, size: &Size) -> (Measured, usize) {
 }
 
 fn assert_served(what: &str, measured: &Measured, size: &Size) {
+    assert_served_but(0, what, measured, size);
+}
+
+/// Not so for as many at most.
+fn assert_served_but(most: usize, what: &str, measured: &Measured, size: &Size) {
     println!("{what}: {}", measured.in_words());
-    let is_fine = measured.failures.is_empty() && measured.unchanged == 0;
+    let is_fine = measured.failures.len() + measured.unchanged <= most;
     assert!(is_fine, "{what}: {}: {:?}", measured.in_words(), measured.failures);
     assert!(measured.quantile(990) <= size.soon, "{what}: {}", measured.in_words());
 }
@@ -135,7 +140,9 @@ fn an_honest_client_is_served_among_hostile_ones_with_64_files() {
         figures: format!("{connected} hostile connections made; {}", measured.in_words()),
     }
     .note();
-    assert_served("64 files", &measured, &size);
+    // 32 places, of which a new connection is sure for 25 ms: a client that is slower, on a machine that is busy
+    // with its attackers, may be taken for one of them.
+    assert_served_but(measured.count() / 1_000, "64 files", &measured, &size);
 }
 
 /// A namespace with 10,000 annotations, and among small pods those of 1 MB.

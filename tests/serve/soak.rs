@@ -53,7 +53,7 @@ fn nothing_grows_while_reviews_are_answered_for_long() {
         parts.push((measured, Taken::by(&serve)));
     }
     let took = began.elapsed();
-    let lost = asked - told_lines(&serve, told, asked);
+    let without_line = asked - told_lines(&serve, told, asked);
     let p99 = |part: &(Measured, Taken)| part.0.quantile(990);
     let (lowest, highest) =
         (parts.iter().map(p99).min().unwrap(), parts.iter().map(p99).max().unwrap());
@@ -67,7 +67,7 @@ fn nothing_grows_while_reviews_are_answered_for_long() {
         command: "just soak",
         took,
         figures: format!(
-            "{per_second} reviews a second, {asked} in all, {failed} failed; memory {} KiB, then {grown:+} KiB; {} files, then {fewest} to {most}; p99 of each tenth {} to {}; {lost} log lines lost",
+            "{per_second} reviews a second, {asked} in all, {failed} failed; memory {} KiB, then {grown:+} KiB; {} files, then {fewest} to {most}; p99 of each tenth {} to {}; {without_line} log lines lost",
             first.resident_kibibytes,
             first.files,
             milliseconds(lowest),
@@ -75,7 +75,7 @@ fn nothing_grows_while_reviews_are_answered_for_long() {
         ),
     }
     .note();
-    assert_eq!((failed, lost), (0, 0));
+    assert_eq!((failed, without_line), (0, 0));
     assert!(grown < 5 * 1024, "{grown} KiB more");
     // Connections that are idle for long close and open.
     assert!(most <= first.files + 32, "{} files, then {most}", first.files);

@@ -72,11 +72,18 @@ fn human(duration: Duration) -> String {
     }
 }
 
-/// With a `+` where what is shipped has changes that are not committed.
+/// What the program of the image says; otherwise the last commit that changed what is shipped, with a `+` where that
+/// has changes that are not committed.
 fn commit() -> String {
-    let changes = told("git", &["status", "--porcelain", "--", "src", "crates/core", "charts"]);
+    if let Ok(image) = std::env::var("PRESTOP_E2E_BINARY") {
+        let version = told(&image, &["version"]);
+        let revision = version.split_once('(').and_then(|(_, rest)| rest.get(..7));
+        return revision.unwrap_or("unknown").to_owned();
+    }
+    let shipped = ["--", "src", "crates/core", "crates/watch", "charts", "Cargo.lock"];
+    let changes = told("git", &[&["status", "--porcelain"], &shipped[..]].concat());
     let plus = if changes.is_empty() { "" } else { "+" };
-    told("git", &["rev-parse", "--short=7", "HEAD"]) + plus
+    told("git", &[&["log", "-1", "--abbrev=7", "--format=%h"], &shipped[..]].concat()) + plus
 }
 
 fn told(program: &str, arguments: &[&str]) -> String {

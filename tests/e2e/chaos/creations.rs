@@ -11,13 +11,12 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 
 const STATUS: &str = "prestop.dev/status";
 /// Requests under way at a time; beyond that the stream waits.
 const MOST_UNDER_WAY: usize = 200;
 /// Every such pod is created for good.
-const FOR_GOOD: usize = 10;
+const FOR_GOOD: u32 = 10;
 /// Longer than the webhook's timeout and anything that an API server at work needs.
 pub(super) const BLOCKED: Duration = Duration::from_secs(10);
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -82,19 +81,20 @@ async fn run(
     created: &AtomicUsize,
 ) -> Creations {
     let api: Api<Pod> = Api::namespaced(Client::try_default().await.unwrap(), namespace);
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (mut creations, mut under_way) = (Creations::default(), JoinSet::new());
-    let mut number = 0;
+    let (began, mut number) = (Instant::now(), 0_u32);
     while !stop.load(Ordering::Relaxed) {
-        ticks.tick().await;
         while let Some(done) = under_way.try_join_next() {
             creations.add(done.unwrap());
         }
         created.store(creations.all.len(), Ordering::Relaxed);
-        if under_way.len() < MOST_UNDER_WAY {
+        // What could not be created while the API server was away is caught up with.
+        let is_due = began.elapsed() >= Duration::from_secs(1) * number / per_second;
+        if is_due && under_way.len() < MOST_UNDER_WAY {
             number += 1;
             under_way.spawn(create(api.clone(), number));
+        } else {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
     while let Some(done) = under_way.join_next().await {
@@ -111,7 +111,7 @@ impl Creations {
 }
 
 /// Tries until an API server that is at work has answered.
-async fn create(api: Api<Pod>, number: usize) -> (Creation, Vec<(Instant, String)>) {
+async fn create(api: Api<Pod>, number: u32) -> (Creation, Vec<(Instant, String)>) {
     let is_dry = !number.is_multiple_of(FOR_GOOD);
     let parameters = PostParams { dry_run: is_dry, ..PostParams::default() };
     let mut unanswered = Vec::new();

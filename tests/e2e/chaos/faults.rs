@@ -14,7 +14,7 @@ use crate::cluster::{Cluster, wait_at_most, wait_until};
 use crate::installation::{self, NAMESPACE, is_ready};
 
 /// What a fault may still cause after its end: watches that begin anew, probes that have to pass.
-const AFTERMATH: Duration = Duration::from_secs(5);
+const AFTERMATH: Duration = Duration::from_secs(10);
 const SECURE_PORT: u16 = 10250;
 /// As much as the network between is slower.
 const SLOWER_BY: Duration = Duration::from_millis(500);
@@ -90,6 +90,14 @@ impl Log {
         };
         let met = all.iter().filter(|(_, from, until)| meets(*from, *until));
         met.map(|(fault, ..)| *fault).collect()
+    }
+
+    /// What was over last, and how long ago.
+    pub(super) fn last_before(&self, at: Instant) -> Option<(Fault, Duration)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = all.iter().filter_map(|(fault, _, until)| Some((*fault, (*until)?)));
+        let before = ended.filter(|(_, until)| *until <= at);
+        before.map(|(fault, until)| (fault, at - until)).min_by_key(|(_, ago)| *ago)
     }
 }
 
@@ -187,7 +195,7 @@ impl<'a> Faults<'a> {
         });
     }
 
-    /// The kubelet looks at a ConfigMap when something about a pod changes.
+    /// The kubelet looks at a `ConfigMap` when something about a pod changes.
     fn configure(&self, text: &str) {
         let patch = json!({"data": {"prestop.yaml": text}}).to_string();
         let arguments = ["patch", "configmap", "prestop", "--namespace", NAMESPACE];
