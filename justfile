@@ -166,8 +166,9 @@ microbench:
     cargo bench --bench engine
     cargo bench --bench stream
 
-readme:
-    .ci/readme
+# The commands of the documents, as they are written: documents docs/audit.md
+documents *pages:
+    .ci/documents {{pages}}
 
 # The picture of docs/drain.md: hooks behind a load balancer that is 20 s late (40 s).
 drain-picture:
@@ -176,3 +177,16 @@ drain-picture:
 # What a look at 10, 1,000 and 10,000 connections costs in each shell (two minutes).
 hold-cost:
     tests/drain/cost
+
+# The documents as a site: target/site/book/index.html. No network once mdbook is installed.
+site:
+    site/mdbook
+    site/build
+
+# Every page of it in headless Chromium at two widths; --pictures FOLDER leaves screenshots.
+site-check *arguments:
+    site/check {{arguments}}
+
+# The pictures of the documents: docs/pod.svg and the others that site/pictures names.
+pictures:
+    site/pictures

@@ -1,6 +1,8 @@
 //! Documents that are made from code, and what they promise. `UPDATE_GENERATED=1 cargo test documents`
 //! writes the generated parts anew.
 
+mod pages;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -139,42 +141,6 @@ fn the_reference_of_rules_is_current() {
         .unwrap();
     }
     part_is_current("docs/audit.md", "rules", &text);
-}
-
-#[test]
-fn the_readme_names_every_reason() {
-    let mut text = String::new();
-    for (title, rows) in explanations() {
-        writeln!(text, "\n**{title}**\n\n| code | what it means |\n|---|---|").unwrap();
-        for Explanation { code, sentence, .. } in rows {
-            writeln!(text, "| `{code}` | {sentence} |").unwrap();
-        }
-    }
-    text.push('\n');
-    part_is_current("README.md", "reasons", &text);
-}
-
-#[test]
-fn links_between_documents_lead_somewhere() {
-    let names =
-        ["README", "ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "SECURITY", "CODE_OF_CONDUCT"];
-    let mut files: Vec<_> = names.iter().map(|name| root(&format!("{name}.md"))).collect();
-    for folder in ["docs", "docs/decisions"] {
-        files.extend(fs::read_dir(root(folder)).unwrap().map(|entry| entry.unwrap().path()));
-    }
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let mut seen = 0;
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = link.split('#').next().unwrap_or_default();
-            if !target.is_empty() && !target.contains("://") {
-                assert!(file.parent().unwrap().join(target).exists(), "{}: {link}", file.display());
-                seen += 1;
-            }
-        }
-    }
-    assert!(seen > 5, "no links were found");
 }
 
 /// The page of typical changes names files as they are.

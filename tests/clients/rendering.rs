@@ -34,7 +34,8 @@ fn helm_3_injects_by_its_post_renderer() {
     let (programs, chart) = (Programs::new(), chart());
     let plain = programs.prints("helm template web .", chart.path());
     assert_eq!(delay(&plain), None);
-    let block = blocks("Helm", "sh").pop().unwrap().replace("\\\n", " ").replace("./chart", ".");
+    let block =
+        blocks("Helm", "sh elsewhere").pop().unwrap().replace("\\\n", " ").replace("./chart", ".");
     let words: Vec<_> = block.split_whitespace().collect();
     let line = words.join(" ").replace("helm install", "helm template");
     let injected = programs.prints(&line, chart.path());

@@ -7,6 +7,7 @@
 //! - `fake_api`: an API server that is none, for lists and watches that break
 //! - `helm`: helm and kubectl; `renderings`: what the chart makes of each value
 //! - `schemas`: those of forms that others made
+//! - `documents`: the pages of the repository
 //! - `cases`: the golden cases of `tests/cases`
 //! - `full_size`: tests that are larger where a recipe asks for it, and the table of their figures
 //!
@@ -27,6 +28,7 @@
 pub mod cases;
 pub mod command;
 pub mod control_plane;
+pub mod documents;
 pub mod fake_api;
 pub mod full_size;
 pub mod helm;
