@@ -175,7 +175,7 @@ fn every_page_is_in_the_index_once() {
     let index = page(&root("docs/README.md"));
     let listed: Vec<_> = links(&index)
         .into_iter()
-        .filter(|(_, link)| link.ends_with(".md"))
+        .filter(|(_, link)| Path::new(link).extension().is_some_and(|kind| kind == "md"))
         .map(|(_, link)| root("docs").join(link).canonicalize().unwrap())
         .collect();
     for page in pages() {
@@ -217,7 +217,7 @@ fn grouped(number: &str) -> String {
     let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
     let mut text = String::new();
     for (place, digit) in digits.iter().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(*digit);

@@ -23,6 +23,7 @@ mod certificates;
 mod chaos;
 mod cluster;
 mod creation;
+mod documents;
 mod figures;
 mod fronts;
 mod hook_report;
