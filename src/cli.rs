@@ -43,14 +43,14 @@ pub(crate) use self::watch::{Url, WatchArguments, WatchForm, WorkloadName};
 
 const DONE_OR_USAGE: &str = "Exit status: 0 done, 2 wrong usage.";
 
-/// preStop hooks for Kubernetes, injected: rolling updates, drains and scale-downs drop no request.
+/// Injects preStop hooks into Kubernetes pods, so that rolling updates, drains and scale-downs drop no
+/// requests.
 #[derive(Debug, Parser)]
 #[command(name = "prestop", version = crate::version::Version::text(), max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done, and nothing found, 1 something found (by --check or --strict, findings \
-at the bar of an audit, a failed check, dropped requests) or a server that a second signal ended, 2 wrong \
-usage, 3 input or a cluster that can't be read, 130 interrupted. The --help of each command says what these \
-mean for it."
+    after_help = "Exit status: 0 done, nothing found, 1 something found (--check, --strict, audit \
+findings, a failed check, dropped requests), or a server was ended by a second signal, 2 wrong \
+usage, 3 unreadable input or cluster, 130 interrupted. The --help of each command has the details."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -63,69 +63,71 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Inject hooks into manifests: files, folders or standard input.
     ///
-    /// Pods, and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets,
+    /// Handles pods, and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets,
     /// ReplicationControllers, Jobs, CronJobs, Argo Rollouts, OpenShift DeploymentConfigs, the CloneSets,
-    /// StatefulSets and DaemonSets of OpenKruise, and Lists of them are decided on exactly
-    /// as the webhook would decide on their pods. Everything else passes through unchanged, and so do
-    /// comments, the order of keys, quotes and blank lines; and so do patches of Kustomize.
+    /// StatefulSets and DaemonSets of OpenKruise, and Lists of them, by the same rules as the webhook.
+    /// All other objects, Kustomize patches, comments, key order, quotes and blank lines stay
+    /// unchanged.
     Inject(InjectArguments),
-    /// Take the hooks out again that prestop put into manifests.
+    /// Remove the hooks that prestop injected into manifests.
     ///
-    /// Only what the annotation prestop.dev/status proves to be prestop's own. The rest of each file stays as
-    /// it is, byte for byte; a hook of the author that was completed comes back.
+    /// Removes only changes that the annotation prestop.dev/status records. The rest of each file stays
+    /// unchanged, byte for byte; existing hooks that were extended are restored.
     Uninject(UninjectArguments),
-    /// Inject hooks as a function of kustomize or kpt: a ResourceList in, a ResourceList with results out.
+    /// Inject hooks as a kustomize or kpt function: reads a ResourceList and writes it with results.
     #[command(alias = "fn")]
     Function(FunctionArguments),
-    /// Rehearse a rollout with a real server on this machine, under load: as written, and as injected.
+    /// Rehearse a rollout under load with a real server on this machine, with and without prestop's hook.
     ///
-    /// Starts the command that follows -- as the replicas of a workload, in namespaces of its own, and
-    /// plays a rolling update, a scale-down and a drain as Kubernetes would, once with the manifest as
-    /// it is and once as prestop injects it. Counts the requests that were dropped.
+    /// Runs the command after -- as the replicas of a workload, in separate Linux namespaces, and
+    /// simulates a rolling update, a scale-down and a drain, first with the manifest as it is and then
+    /// as prestop injects it. Counts dropped requests.
     #[cfg(all(feature = "rehearse", target_os = "linux"))]
     Rehearse(RehearseArguments),
-    /// What runs inside of a rehearsal's sandbox.
+    /// Runs inside the sandbox of a rehearsal.
     #[cfg(all(feature = "rehearse", target_os = "linux"))]
     #[command(hide = true, name = "rehearse-sandbox")]
     RehearseSandbox,
     /// Serve the admission webhook.
     ///
-    /// Reviews of pods over TLS, probes and metrics in plain HTTP. Without arguments it serves this
-    /// machine only, with a certificate made in memory. No pod is ever refused; in doubt a pod stays
-    /// as it is.
+    /// Serves admission reviews over TLS, and probes and metrics over plain HTTP. Without arguments it
+    /// listens on this machine only and uses a certificate made in memory. Never refuses a pod; if
+    /// anything is unclear, the pod is admitted unchanged.
     #[cfg(unix)]
     Serve(ServeArguments),
-    /// Check an installation in the cluster of the current kubeconfig, or else of this pod: what works,
-    /// what does not, and what to do about it.
+    /// Check an installation in the cluster of the current kubeconfig, or of this pod, and print how to
+    /// fix each problem.
     Check(CheckArguments),
-    /// Look after the certificates of an installation.
+    /// Show the certificates of an installation.
     #[command(subcommand)]
     Certificates(CertificatesCommand),
-    /// List what is known about applications, or say what one image gets and why.
+    /// List known applications, or show which hook an image gets, and why.
     #[command(alias = "catalog")]
     Catalogue(CatalogueArguments),
-    /// Find workloads that drop requests when they roll, are drained or scaled down: why, and what mends it.
+    /// Find workloads that drop requests in rollouts, drains and scale-downs, and show the cause and the fix.
     ///
-    /// Reads manifests or a cluster and changes nothing. Joins each workload with the Services, Ingresses, Gateways,
-    /// PodDisruptionBudgets and autoscalers around it, and with what is known about its images.
+    /// Reads manifests or a cluster and changes nothing. Evaluates each workload together with its
+    /// Services, Ingresses, Gateways, PodDisruptionBudgets and autoscalers, and the known facts about
+    /// its images.
     Audit(AuditArguments),
-    /// List what can be in front of pods and how long it goes on sending, or say what is in front of the
-    /// workloads of manifests or of a cluster.
+    /// List the known fronts (load balancers, proxies, kube-proxy) and how long they keep sending to
+    /// terminating pods, or show the fronts of the workloads of manifests or of a cluster.
     Fronts(FrontsArguments),
-    /// Write the rules as a MutatingAdmissionPolicy, which API servers of Kubernetes 1.36 and newer run
-    /// themselves.
+    /// Print the rules as a MutatingAdmissionPolicy, which API servers of Kubernetes 1.36 and newer
+    /// evaluate without a webhook.
     ///
-    /// For clusters without the webhook: opt-in, skipped owners, delays by annotations, the grace period, native
-    /// sleeps, and the quits of chosen profiles, in CEL. Needs no cluster; prints YAML.
+    /// For clusters without the webhook. Covers opt-in, skipped owners, delays from annotations, the
+    /// grace period, native sleeps, and the quits of selected profiles. Needs no cluster; prints YAML.
     Policy(PolicyArguments),
-    /// Watch pods end: which were killed, whose hook failed, which were gone before their endpoint was withdrawn.
+    /// Watch pods end: which were killed, whose hook failed, which were gone before their endpoint was
+    /// withdrawn.
     ///
     /// Follows rollouts, drains and scale-downs of a live cluster with read rights only, and prints a line for
     /// each container that ends: when it was deleted and by whom, when its endpoint was withdrawn, when and how
     /// it ended, and what that means. With --url it sends requests meanwhile and counts those that are lost.
     #[cfg(all(feature = "watch", unix))]
     Watch(WatchArguments),
-    /// Say what codes of reports, metrics and logs mean, and what to do.
+    /// Explain codes of reports, metrics and logs, and what to do.
     Explain(ExplainArguments),
     /// Work with the configuration file.
     #[command(subcommand)]
@@ -146,7 +148,7 @@ pub(crate) enum Command {
 }
 
 impl FrontsArguments {
-    /// The namespace of objects that do not say.
+    /// Namespace of objects without metadata.namespace.
     #[must_use]
     pub(crate) fn default_namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
@@ -181,112 +183,112 @@ impl Cli {
     }
 }
 
-/// What `prestop inject` is told.
+/// Arguments of `prestop inject`.
 #[derive(Debug, Args)]
-// Flags are booleans; each is looked at in one place.
+// Flags are booleans; each is used in one place.
 #[allow(clippy::struct_excessive_bools)]
 #[command(after_help = "\
 Examples:
-  prestop inject -o report deployment.yaml          what would be done, and why
-  prestop inject -o diff manifests/                 the same as a diff
+  prestop inject -o report deployment.yaml          show changes and reasons
+  prestop inject -o diff manifests/                 show changes as a diff
   kustomize build . | prestop inject - | kubectl apply -f -
-  prestop inject --renew -i manifests/              hooks of an older prestop, or for changed settings
-  prestop inject --check manifests/                 for pipelines: exit status 1 if anything is missing
-  prestop inject --strict -o report manifests/      exit status 1 if anything can't be done as asked
-  prestop inject --fronts-from-cluster -i shop/     the delay auto, with the Services of the cluster
+  prestop inject --renew -i manifests/              replace hooks of an older version or older settings
+  prestop inject --check manifests/                 in CI: exit status 1 if a hook is missing
+  prestop inject --strict -o report manifests/      exit status 1 if there are problems
+  prestop inject --fronts-from-cluster -i shop/     delay auto, using the Services of the cluster
 
-Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 bad input: a file that
-can't be read, understood or written (the others are done), or no document at all; a cluster that can't
-be reached.")]
+Exit status: 0 done, 1 --check or --strict found something, 2 wrong usage, 3 a file that can't be read,
+parsed or written (the other files are processed), no document in the input, or a cluster that can't be
+reached.")]
 pub(crate) struct InjectArguments {
     /// Which manifests.
     #[command(flatten)]
     pub(crate) manifests: ManifestArguments,
-    /// The configuration file (prestop config check reads the same).
+    /// The configuration file (prestop config check validates it).
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The version of the API server: decides between Kubernetes' own sleep and the image's.
+    /// The Kubernetes version: determines whether the native sleep action or an exec hook is used for delays.
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
     pub(crate) kubernetes_version: KubernetesVersion,
-    /// For the delay auto: read the Services of the input's namespaces, and what sends to them, from the
-    /// cluster of the current kubeconfig, beside those of the input.
+    /// For the delay auto: in addition to the input, read Services, Ingresses and other fronts of its
+    /// namespaces from the cluster of the current kubeconfig.
     #[arg(long)]
     pub(crate) fronts_from_cluster: bool,
-    /// Which cluster, with --fronts-from-cluster.
+    /// Cluster for --fronts-from-cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
-    /// Only namespaces of the input that are labelled prestop.dev/inject: enabled.
+    /// Inject only namespaces that the input labels prestop.dev/inject: enabled.
     #[arg(long)]
     pub(crate) only_enabled: bool,
-    /// Bring hooks up to date that prestop wrote earlier: as if each were taken out and put in again.
+    /// Update hooks that prestop injected earlier, as if each were removed and injected again.
     #[arg(long)]
     pub(crate) renew: bool,
-    /// Exit with status 1 if there are problems, too.
+    /// Also exit with status 1 if there are problems.
     #[arg(long)]
     pub(crate) strict: bool,
 }
 
-/// What `inject` prints.
+/// Output forms of `inject`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputForm {
-    /// The manifests with the hooks; JSON stays JSON.
+    /// The manifests with hooks; JSON stays JSON.
     Yaml,
-    /// What differs, as a unified diff.
+    /// A unified diff.
     Diff,
-    /// One JSON patch per changed workload, one line each.
+    /// One JSON patch per changed workload, one per line.
     JsonPatch,
-    /// What is done and why, for people.
+    /// Changes and reasons as text.
     Report,
-    /// The report for machines.
+    /// The report as JSON.
     Json,
 }
 
-/// What `prestop serve` is told.
+/// Arguments of `prestop serve`.
 #[cfg(unix)]
 #[derive(Debug, Args)]
-// Flags are booleans; each is looked at in one place.
+// Flags are booleans; each is used in one place.
 #[allow(clippy::struct_excessive_bools)]
 #[command(after_help = "\
-Signals: SIGTERM drains and exits with 0; Ctrl-C finishes what has begun; a second one ends at once.
+Signals: SIGTERM drains and exits with 0; Ctrl-C finishes open requests; a second signal ends the server immediately.
 
 Exit status: 0 drained, 1 ended by a second signal, 2 wrong usage, 3 a file that can't be used.")]
 pub(crate) struct ServeArguments {
-    /// The configuration file; read again when it changes.
+    /// The configuration file; reloaded on change.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where reviews are served: POST /mutate. `:10250` is every address, IPv4 and IPv6.
+    /// Address for admission reviews (POST /mutate). `:10250` listens on every address, IPv4 and IPv6.
     #[arg(long, value_name = "[ADDRESS]:PORT", default_value = "127.0.0.1:10250")]
     pub listen: ListenAddress,
-    /// Where /livez, /readyz, /metrics and /version are served.
+    /// Address for /livez, /readyz, /metrics and /version.
     #[arg(long, value_name = "[ADDRESS]:PORT", default_value = "127.0.0.1:10251")]
     pub admin_listen: ListenAddress,
-    /// The server's certificate and those that signed it, as PEM; read again when it changes.
+    /// The server's certificate chain as PEM; reloaded on change.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
-    /// The certificate's key, as PEM.
+    /// The private key of the certificate as PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Where to write the authority of the certificate that is made in memory, for clients.
+    /// Write the CA of the certificate made in memory to this file, for clients.
     #[arg(long, value_name = "FILE", conflicts_with = "tls_cert")]
     pub ca_out: Option<PathBuf>,
-    /// The Secret in which all replicas keep the authority that they share; each signs its own
-    /// certificate with it, in memory. Needs --cluster.
+    /// The Secret that holds the CA shared by all replicas; each replica signs its own certificate with
+    /// it, in memory. Needs --cluster.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["tls_cert", "ca_out"],
         requires_all = ["cluster", "webhook", "service", "namespace"])]
     pub authority_secret: Option<String>,
-    /// The MutatingWebhookConfiguration whose caBundle is kept up to date.
+    /// The MutatingWebhookConfiguration whose caBundle to update.
     #[arg(long, value_name = "NAME", requires = "authority_secret")]
     pub webhook: Option<String>,
-    /// The ValidatingWebhookConfiguration of the warnings at apply, whose caBundle is kept up to date, too.
+    /// The ValidatingWebhookConfiguration for warnings at apply, whose caBundle to update as well.
     #[arg(long, value_name = "NAME", requires = "authority_secret")]
     pub warnings_webhook: Option<String>,
-    /// The Service that API servers connect to: the certificate is for its name.
+    /// The Service that API servers connect to; the certificate is issued for its name.
     #[arg(long, value_name = "NAME", requires = "authority_secret")]
     pub service: Option<String>,
     /// The namespace of Secret and Service.
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
-    /// Manifests of Namespaces whose labels and annotations hold; read again when they change.
+    /// File of Namespace manifests to read labels and annotations from; reloaded on change.
     #[arg(long, value_name = "FILE")]
     pub namespaces_file: Option<PathBuf>,
     /// Watch the namespaces of the cluster that the pod's service account belongs to, or of the current
@@ -296,30 +298,30 @@ pub(crate) struct ServeArguments {
     /// Watch Services, Ingresses, Gateway API and TargetGroupBindings too, for delays that are `auto`.
     #[arg(long, requires = "cluster")]
     pub watch_fronts: bool,
-    /// The version of the API server [default: the cluster's, if there is one; else unknown, which
-    /// means that delays use the image's own sleep].
+    /// The Kubernetes version [default: that of the cluster; without a cluster unknown, and delays run
+    /// the sleep program of the image].
     #[arg(long, value_name = "VERSION")]
     pub kubernetes_version: Option<KubernetesVersion>,
-    /// How often files are looked at, in seconds.
+    /// Interval for checking files for changes, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub poll_interval: u64,
-    /// Print a review as the API server sends it, to try the server with, and exit.
+    /// Print an example of an admission review to send to the server, and exit.
     #[arg(long)]
     pub print_example_review: bool,
 }
 
-/// What `prestop check` is told.
+/// Arguments of `prestop check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  prestop check --pre                               before helm install: version, rights, other webhooks
-  prestop check --wait 2m                           after helm install, in a pipeline
+  prestop check --pre                               before helm install: version, permissions, other webhooks
+  prestop check --wait 2m                           after helm install, in CI
   prestop check --context production --as alice
 
-Nothing is changed: the pod that shows whether hooks arrive is created as a server-side dry run.
-What you may not see is a warning.
+Changes nothing: the test pod is created as a server-side dry run. Missing permissions are reported as
+warnings.
 
-Proxies are those of the kubeconfig (proxy-url), HTTPS_PROXY and NO_PROXY.
+Uses the proxy of the kubeconfig (proxy-url), HTTPS_PROXY and NO_PROXY.
 
 Exit status: 0 no failure, 1 a failure, 2 wrong usage, 3 no cluster can be reached.")]
 pub(crate) struct CheckArguments {
@@ -329,20 +331,20 @@ pub(crate) struct CheckArguments {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArguments,
-    /// Where the pod is tried [default: the first namespace that is opted in]; with --pre, the namespace in
-    /// which prestop is to be installed [default: prestop-system].
+    /// Namespace for the test pod [default: the first namespace that is opted in]; with --pre, the
+    /// namespace to install prestop in [default: prestop-system].
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Before an installation: whether the version, your rights and other webhooks let it be installed.
+    /// Check before an installation: the Kubernetes version, your permissions and other webhooks.
     #[arg(long, conflicts_with_all = ["connect", "webhook"])]
     pub pre: bool,
-    /// Check every 2 s until nothing fails, at most so long [2m if no duration is given].
+    /// Check every 2 s until nothing fails, for at most this long [2m if no duration is given].
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "2m")]
     pub wait: Option<Wait>,
-    /// Connect to the Service too, as the API server does; from inside of the cluster.
+    /// Also connect to the Service, as the API server does; works only inside the cluster.
     #[arg(long)]
     pub connect: bool,
-    /// Where to connect to instead of the Service, such as the end of a kubectl port-forward.
+    /// Address to connect to instead of the Service, such as that of a kubectl port-forward.
     #[arg(long, value_name = "HOST:PORT", requires = "connect")]
     pub address: Option<String>,
     /// What to print.
@@ -350,7 +352,7 @@ pub(crate) struct CheckArguments {
     pub output: ReadingForm,
 }
 
-/// For whom something is printed.
+/// Output forms of commands that read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReadingForm {
     /// For people.
@@ -359,14 +361,14 @@ pub(crate) enum ReadingForm {
     Json,
 }
 
-/// Look after the certificates of an installation.
+/// Show the certificates of an installation.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertificatesCommand {
-    /// Print what API servers trust, what signs, and when what will happen next. Never a key.
+    /// Show the trusted CA bundle, the signing CA and the next rotation step. Never prints private keys.
     Status(CertificatesStatusArguments),
 }
 
-/// What `prestop certificates status` is told.
+/// Arguments of `prestop certificates status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit status: 0 done, 2 wrong usage, 3 no cluster can be reached, or prestop is not in it.")]
@@ -377,7 +379,7 @@ pub(crate) struct CertificatesStatusArguments {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArguments,
-    /// The Secret with the authority [default: the webhook's name and -authority].
+    /// The Secret with the CA [default: the name of the webhook with -authority appended].
     #[arg(long, value_name = "NAME")]
     pub secret: Option<String>,
     /// The Secret's namespace [default: that of the webhook's Service].
@@ -399,14 +401,14 @@ pub(crate) enum Color {
     Never,
 }
 
-/// List what is known about applications, or say what one image gets and why.
+/// List known applications, or show which hook an image gets, and why.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 done, 2 wrong usage, 3 something that is not an image.")]
 pub(crate) struct CatalogueArguments {
-    /// Images, such as nginx:1.15. Without any the whole catalogue is listed.
+    /// Images, such as nginx:1.15. Without images, the whole catalogue is listed.
     #[arg(value_name = "IMAGE")]
     pub images: Vec<String>,
-    /// The configuration file, for profiles of your own.
+    /// The configuration file, for custom profiles.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What to print.
@@ -414,46 +416,47 @@ pub(crate) struct CatalogueArguments {
     pub output: ReadingForm,
 }
 
-/// What `prestop fronts` is told.
+/// Arguments of `prestop fronts`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Services, Ingresses, Gateway API objects, their classes and TargetGroupBindings are those of the input, in
-any order and in any of its files, or with --cluster those of a cluster.
+Reads Services, Ingresses, Gateway API objects, their classes and TargetGroupBindings from the input, in
+any order and from any of its files, or with --cluster from a cluster.
 
 Examples:
   prestop fronts
   prestop fronts -f manifests/
   prestop fronts --cluster -n shop
 
-Exit status: 0 done, 2 wrong usage, 3 bad input: a file that can't be read or understood (the others are
-read), or no document at all; a cluster that can't be reached or read.")]
+Exit status: 0 done, 2 wrong usage, 3 a file that can't be read or parsed (the other files are
+processed), no document in the input, or a cluster that can't be reached or read.")]
 pub(crate) struct FrontsArguments {
-    /// Files, folders (searched for .yaml, .yml and .json), or - for standard input. Without any the table
-    /// of fronts is listed.
+    /// Files, folders (searched for .yaml, .yml and .json), or - for standard input. Without any, the
+    /// table of fronts is listed.
     #[arg(value_name = "FILE|FOLDER|-")]
     pub paths: Vec<PathBuf>,
-    /// The same, as kubectl has it.
+    /// Same as FILE, for users of kubectl.
     #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
     pub filenames: Vec<PathBuf>,
-    /// The namespace of objects that do not say [default: default]; with --cluster the only one that is read.
+    /// Namespace of objects without metadata.namespace [default: default]; with --cluster, the only
+    /// namespace to read.
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// One more kind that has its pod template at spec.template (can be repeated).
+    /// Additional kind with its pod template at spec.template (can be repeated).
     #[arg(long = "kind", value_name = "KIND.GROUP")]
     pub kinds: Vec<KindName>,
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = ReadingForm::Text)]
     pub output: ReadingForm,
-    /// A cluster instead of manifests.
+    /// Cluster to read instead of manifests.
     #[command(flatten)]
     pub from: FromCluster,
 }
 
-/// What `prestop explain` is told.
+/// Arguments of `prestop explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 done, 2 wrong usage, 3 a code that does not exist.")]
 pub(crate) struct ExplainArguments {
-    /// Codes, such as own-hook. Without any all of them are listed.
+    /// Codes, such as own-hook. Without codes, all of them are listed.
     #[arg(value_name = "CODE")]
     pub codes: Vec<String>,
 }
@@ -461,7 +464,7 @@ pub(crate) struct ExplainArguments {
 /// Work with the configuration file.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Check configuration files; say what is wrong, where, and what is allowed.
+    /// Validate configuration files; print each error with its line and the allowed values.
     #[command(
         after_help = "Exit status: 0 no mistake, 2 wrong usage, 3 a mistake, or a file that can't be read."
     )]

@@ -102,7 +102,7 @@ fn run(cli: Cli) -> ExitCode {
     };
     let exit = match result {
         Ok(exit) => exit,
-        // Whoever reads us has seen enough: `prestop inject … | head`.
+        // The reader has closed the pipe: `prestop inject … | head`.
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
             tell(&format!("error: {error:#}"));
@@ -121,14 +121,13 @@ fn run(cli: Cli) -> ExitCode {
     })
 }
 
-/// A file that can't be opened, and what to do where its name tells it.
+/// The error for a file that can't be opened, with advice if its name is a URL or a pattern.
 fn unopened(path: &Path, error: &io::Error) -> anyhow::Error {
     let name = path.display().to_string();
     let hint = if name.starts_with("http://") || name.starts_with("https://") {
-        format!("; URLs are not read, pipe it in: curl -fsSL {name} | prestop ... -")
+        format!("; URLs are not read; download the file: curl -fsSL {name} | prestop ... -")
     } else if name.contains(['*', '?', '[']) {
-        "; the shell finds files by a pattern that is not in quotes; folders are searched"
-            .to_owned()
+        "; patterns are expanded by the shell: remove the quotes, or name the folder".to_owned()
     } else {
         String::new()
     };
@@ -146,13 +145,12 @@ fn config(path: Option<&Path>) -> anyhow::Result<Option<Config>> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| unopened(path, &error));
     let text = text.context("configuration")?;
-    let config = Config::parse(&text).map_err(|error| {
-        anyhow::anyhow!("configuration can't be used\n{}", error.in_file(&name))
-    })?;
+    let config = Config::parse(&text)
+        .map_err(|error| anyhow::anyhow!("invalid configuration\n{}", error.in_file(&name)))?;
     Ok(Some(config))
 }
 
-/// One message on standard error. There is nobody to tell if that fails.
+/// Prints a message on standard error; a failure can't be reported.
 fn tell(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
 }

@@ -1,8 +1,8 @@
 //! The configuration file `prestop.yaml`: its text in, a [`Policy`] and [`ServeSettings`] out, or
 //! everything that is wrong with it. See `docs/configuration.md` for the fields.
 //!
-//! Three steps, each with all of its errors at once: the text becomes a tree (`document`), the
-//! tree is held against the schema (`shape`), the values against the rules (`rules`).
+//! Three steps, each of which reports all its errors: the text becomes a tree (`document`), the tree is
+//! validated against the schema (`shape`), and the values against the rules (`rules`).
 
 mod audit;
 mod bounded;
@@ -82,7 +82,7 @@ fn read(text: &str) -> Result<Config, Vec<Finding>> {
 fn check_shape(document: &Node, schema: &Value) -> Result<(), Vec<Finding>> {
     if matches!(document.value, document::Value::Null) {
         let message =
-            "empty; at least apiVersion: prestop.dev/v1alpha1 and kind: Configuration are needed";
+            "empty; write at least apiVersion: prestop.dev/v1alpha1 and kind: Configuration";
         return Err(vec![Finding::of_file(message)]);
     }
     let mut findings = shape::check(document, schema);

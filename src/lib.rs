@@ -1,5 +1,5 @@
 //! The `prestop` program as a library, so that its tests and benchmarks can reach it. Internal: there is no
-//! stable API. Only what they use is `pub`, so that the compiler sees what nobody uses.
+//! stable API. Only items that they use are `pub`, so that the compiler finds unused code.
 //!
 //! **prestop** injects `preStop` hooks into pods, so that rolling updates, drains and scale-downs drop no
 //! request. The pure engine is `prestop_core`; manifests as text are `prestop_manifest`; `prestop rehearse`

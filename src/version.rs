@@ -1,5 +1,5 @@
-//! What this program was built from. A release is built with the revision of its tag and the time of that
-//! commit in the environment (`release/facts`); other builds name neither.
+//! The version, revision and date of this build. A release is built with the revision of its tag and
+//! the time of that commit in the environment (`release/facts`); other builds have neither.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::LazyLock;
@@ -41,7 +41,7 @@ impl Version {
         &TEXT
     }
 
-    /// What is empty or no time is not known.
+    /// Empty values and invalid times count as unknown.
     fn new(version: &str, revision: Option<&str>, epoch: Option<&str>) -> Self {
         let seconds = epoch.and_then(|epoch| epoch.parse().ok());
         let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_told() {
+    fn known_facts_are_printed() {
         let revision = "0123456789abcdef0123456789abcdef01234567";
         for (revision, epoch, text) in [
             (Some(revision), Some("1795873800"), "0.1.0 (0123456789ab, 2026-11-28)"),

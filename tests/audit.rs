@@ -1,4 +1,4 @@
-//! Each rule fires on one change of a manifest that is all right, and the advice mends it.
+//! Each rule fires on one change of a manifest that is all right, and the advice fixes it.
 
 mod corpus;
 mod formats;
@@ -112,7 +112,7 @@ fn script(text: &str) -> (String, Value) {
     hook(&json!({"exec": {"command": ["sh", "-c", text]}}))
 }
 
-/// The rule, what breaks the manifest, what mends it.
+/// The rule, what breaks the manifest, what fixes it.
 type Case = (Rule, Vec<(String, Value)>, Vec<(String, Value)>);
 
 fn of_hooks() -> Vec<Case> {
@@ -424,7 +424,7 @@ fn every_rule_fires_alone_and_its_advice_mends_it() {
 }
 
 #[test]
-fn pods_that_nobody_sends_requests_to_are_left_alone() {
+fn pods_without_requests_are_skipped() {
     for (_, broken, _) in [of_hooks(), of_pods(), of_sidecars()].concat() {
         let mut objects = good();
         apply(&mut objects, &broken);
@@ -448,7 +448,7 @@ fn without_any_service_ports_make_it_possible() {
 }
 
 #[test]
-fn jobs_are_left_alone() {
+fn jobs_are_skipped() {
     let mut objects = good();
     let template = objects[0]["spec"]["template"].clone();
     objects[0] = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", "namespace": "shop"},
@@ -497,9 +497,9 @@ fn a_finding_says_whether_prestop_mends_it() {
     assert_eq!(mends(&objects)[0], (Rule::StopsAtOnce, String::new()));
 }
 
-/// The namespace's label is in the input: the webhook mends it at admission.
+/// The namespace's label is in the input: the webhook fixes it at admission.
 #[test]
-fn in_an_enabled_namespace_only_what_is_left_is_told() {
+fn in_an_enabled_namespace_only_remaining_findings_are_reported() {
     let mut objects = good();
     apply(
         &mut objects,
@@ -544,7 +544,7 @@ fn a_hook_that_only_quits_is_found() {
     assert_eq!(found, ["no-budget", "not-ready-checked", "quit-without-wait"]);
 }
 
-/// `just proof` measures anew; the sentences have to follow.
+/// `just proof` measures again; the sentences have to follow.
 #[test]
 fn what_was_measured_is_what_the_proof_says() {
     let proof = include_str!("../docs/proof.md");

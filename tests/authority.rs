@@ -1,6 +1,6 @@
-//! How replicas look after the shared authority where something is odd: clocks, generations, Secrets of
-//! other versions, a webhook configuration that is not there. Against an API server in memory; a real
-//! one is in `control_plane`.
+//! How replicas look after the shared CA where something is odd: clocks, generations, Secrets of other
+//! versions, a webhook configuration that is not there. Against an API server in memory; a real one is
+//! in `control_plane`.
 
 mod api;
 mod rotations;
@@ -174,7 +174,7 @@ fn a_newer_secret_is_left_as_it_is() {
 
 /// Another replica was first, and what it wrote can't be used: the error says what is wrong.
 #[test]
-fn a_lost_race_is_told_for_what_it_is() {
+fn a_lost_race_is_reported_as_such() {
     for (other, part) in [
         (
             "garbage",
@@ -191,7 +191,7 @@ fn a_lost_race_is_told_for_what_it_is() {
 }
 
 #[test]
-fn a_missing_webhook_configuration_is_told_and_not_asked_for_each_second() {
+fn a_missing_webhook_configuration_is_reported_and_not_polled_each_second() {
     let server = ApiServer::new();
     server.with(|cluster| cluster.webhook = serde_json::Value::Null);
     let mut replica = Replica::new(&server);
@@ -201,7 +201,7 @@ fn a_missing_webhook_configuration_is_told_and_not_asked_for_each_second() {
 
 /// The whole program: its clock is right, and the API server's is not, or the other way round.
 #[test]
-fn the_program_tells_that_clocks_differ() {
+fn differing_clocks_are_reported() {
     let server = ApiServer::new();
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = server.kubeconfig(folder.path());
@@ -231,7 +231,7 @@ fn the_program_tells_that_clocks_differ() {
         server.with(|cluster| cluster.ahead = days * 86_400);
         serve.wait_for_metric(&problem("clock"), 1);
         let line = serve.wait_for_line(
-            "this replica's clock and the API server's differ; the shared authority is not changed",
+            "the clocks of this replica and the API server differ; the shared CA is not changed",
         );
         assert!(line["ahead_seconds"].as_i64().unwrap() < -299 * 86_400, "{line}");
         // By the API server's clock the certificate is valid as long as its authority is.
@@ -241,25 +241,24 @@ fn the_program_tells_that_clocks_differ() {
     assert!(serve.get("/readyz?verbose").1.contains("no certificate that is valid now"));
     assert_eq!(server.with(|cluster| cluster.changes), before, "nothing was changed");
     server.with(|cluster| cluster.ahead = 0);
-    serve.wait_for_line("the shared authority is looked after again");
+    serve.wait_for_line("managing the shared CA again");
     wait_until("ready again", || serve.get("/readyz").0 == 200);
     assert_eq!(serve.metric(&problem("clock")), 0);
     // Other troubles are told too, one after the other.
     let state = server.with(|cluster| cluster.state());
     server.with(|cluster| cluster.write_state(r#"{"schema":2}"#));
     serve.wait_for_metric(&problem("newer_secret"), 1);
-    let line =
-        serve.wait_for_line("cannot update the shared authority; the certificate in use is kept");
+    let line = serve.wait_for_line("cannot update the shared CA; keeping the current certificate");
     assert!(line["error"].as_str().unwrap().contains("schema 2"), "{line}");
     assert_eq!(serve.get("/readyz").0, 200);
     server.with(|cluster| cluster.write_state(&state));
-    serve.wait_for_line("the shared authority can be looked after again");
+    serve.wait_for_line("the shared CA can be managed again");
     // An older Secret, and the line that docs/certificates.md promises.
     server.with(|cluster| {
         let bundle = cluster.bundle();
         cluster.overwrite("41", &bundle);
     });
-    let line = serve.wait_for_line("the Secret could not be used: a new authority takes its place");
+    let line = serve.wait_for_line("the Secret was unusable: replacing its CA with a new one");
     assert!(line["error"].as_str().unwrap().contains("older than what is published"), "{line}");
     wait_until("the new generation", || serve.metric("prestop_authority_generation") == 42);
     wait_until("ready", || serve.get("/readyz").0 == 200);

@@ -1,5 +1,5 @@
 //! Pods that are made to cost time or memory: one request never takes long, and a pod that is larger
-//! than any real one is left alone. The time limits are a thousand times what the engine needs, and a
+//! than any real one is skipped. The time limits are a thousand times what the engine needs, and a
 //! tenth of what a cost that grows with the square of the input takes.
 
 use std::sync::Arc;

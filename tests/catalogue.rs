@@ -110,7 +110,7 @@ fn what_cannot_be_an_image_gets_nothing() {
 }
 
 #[test]
-fn lookalikes_are_never_told_to_quit() {
+fn lookalikes_have_no_quit() {
     let lookalikes = [
         "nginx/nginx-prometheus-exporter",
         "nginx/nginx-ingress",
@@ -359,7 +359,7 @@ fn the_nginx_family_quits_with_each_ones_own_program() {
 }
 
 #[test]
-fn sidecars_have_a_margin_and_are_never_told_to_quit() {
+fn sidecars_have_a_margin_and_no_quit() {
     for image in [
         "istio/proxyv2",
         "linkerd/proxy",

@@ -56,7 +56,7 @@ fn a_pipe_ends_where_it_began_plus_the_hook() {
     let result = stdout(&output);
     assert!(result.starts_with(SERVICE) && result.contains("name: web # the shop's front"));
     assert!(result.contains("preStop:") && result.contains("terminationGracePeriodSeconds: 40"));
-    assert_eq!(stderr(&output), "prestop: 1 workload: 1 to inject, 0 left alone, 0 problems\n");
+    assert_eq!(stderr(&output), "prestop: 1 workload: 1 to inject, 0 skipped, 0 problems\n");
     let again = piped(&["inject", "--check", "-"], &result);
     assert_eq!(again.status.code(), Some(0));
 }
@@ -218,7 +218,7 @@ fn the_catalogue_says_which_entry_an_image_gets_and_why() {
 }
 
 #[test]
-fn the_catalogue_says_what_an_image_has_and_where_it_stands() {
+fn the_catalogue_knows_the_programs_and_roles_of_images() {
     let explained = |image: &str| stdout(&run(&["catalogue", image]));
     let hardened = explained("dhi.io/nginx:1.31-debian13");
     assert!(hardened.contains("programs shell: no; sleep: yes"), "{hardened}");
@@ -289,7 +289,7 @@ fn completions_and_the_manual_are_there() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_no_error() {
     let mut child =
         prestop(&["catalogue"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

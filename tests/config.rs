@@ -63,7 +63,7 @@ fn places(error: &ConfigError) -> Vec<String> {
         .collect()
 }
 
-/// Holds each case of a table against what is told, and returns how many there are.
+/// Compares each case of a table with the reported errors, and returns the number of cases.
 fn hold(cases: &str, header: &str) -> usize {
     let mut wrong = String::new();
     let mut count = 0;
@@ -86,13 +86,13 @@ fn hold(cases: &str, header: &str) -> usize {
 }
 
 #[test]
-fn each_mistake_is_told_where_it_stands() {
+fn each_mistake_is_reported_with_its_place() {
     assert!(hold(REFUSED, HEADER) >= 60);
     assert!(hold(NO_CONFIGURATION, "") >= 15);
 }
 
 #[test]
-fn mistakes_are_told_together_in_the_order_of_the_text() {
+fn mistakes_are_reported_together_in_the_order_of_the_text() {
     let shape = error_of(&format!(
         "{HEADER}quit: x\nlimits: {{a: 1}}\nskipOwners: [{{}}, 5]\ndefaults: 5\n"
     ));
@@ -135,10 +135,10 @@ prestop.yaml:3:7: quit: unknown value; allowed here: always, when-needed, never
    |       ^";
     assert_eq!(error.in_file("prestop.yaml").to_string(), expected);
     let expected = "\
-3:19: defaults.delay: 6m has to be at most limits.maximumDelay, which is 5m by default
+3:19: defaults.delay: 6m must be at most limits.maximumDelay, which is 5m by default
  3 | defaults: {delay: 6m}
    |                   ^
-4:30: limits.maximumGracePeriod: allowed are 30s to 24h
+4:30: limits.maximumGracePeriod: allowed: 30s to 24h
  4 | limits: {maximumGracePeriod: 1s}
    |                              ^";
     let error =
@@ -187,7 +187,7 @@ defaults: {delay: *long}
     assert_eq!(derived.delay, Some(Delay::fixed(20)));
     assert_eq!(policy.default_delay, AskedDelay::Of(Delay::fixed(20)));
 
-    // What comes by an alias is told where the alias stands.
+    // Values from an alias are reported at the place of the alias.
     let error = error_of(&format!("{HEADER}{}", text.replace("20s", "6m")));
     let expected =
         ["6:52 profiles.entries[0].delay", "7:12 profiles.entries[1].delay", "8:19 defaults.delay"];
@@ -201,7 +201,7 @@ defaults: {delay: *long}
     let deep = format!("{HEADER}a: {}{}\n", "[".repeat(40), "]".repeat(40));
     for text in [&bomb, &deep] {
         let error = error_of(text);
-        assert!(error.to_string().contains("too many values or too deep"), "{error}");
+        assert!(error.to_string().contains("too many values, or nested too deeply"), "{error}");
     }
     let long = format!("{HEADER}#{}\n", "-".repeat(1 << 20));
     assert!(error_of(&long).to_string().contains("longer than 1 MiB"));
@@ -341,7 +341,7 @@ certificates: {authorityLifetime: 40s, lifetime: 10s, overlap: 1s, lookInterval:
 }
 
 #[test]
-fn mistakes_in_all_sections_are_told_together() {
+fn mistakes_in_all_sections_are_reported_together() {
     let error = error_of(&format!(
         "{HEADER}defaults: {{delay: 6m}}
 server: {{workers: 0, idleTimeout: 1s}}

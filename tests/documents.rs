@@ -1,5 +1,5 @@
 //! Documents that are made from code, and what they promise. `UPDATE_GENERATED=1 cargo test documents`
-//! writes the generated parts anew.
+//! writes the generated parts again.
 
 mod pages;
 

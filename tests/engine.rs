@@ -268,7 +268,7 @@ fn the_strongest_level_wins() {
 }
 
 #[test]
-fn a_value_that_cannot_be_read_falls_to_the_next_level_and_is_told() {
+fn an_invalid_value_falls_to_the_next_level_and_is_reported() {
     for bad in ["", "-5", "1e3", "$(id)", "99999999999999999999", "soon"] {
         let annotated = with_annotations(pod(json!([app()])), json!({"prestop.dev/delay": bad}));
         let told = told(&annotated, &namespace(&[("prestop.dev/delay", "7s")]), &policy());
@@ -332,7 +332,7 @@ fn the_administrator_can_forbid_commands() {
 }
 
 #[test]
-fn strange_keys_are_told_with_the_nearest_known_one() {
+fn unknown_keys_are_reported_with_the_nearest_known_one() {
     let annotations = json!({"prestop.dev/dealy": "5s", "delay.prestop.dev/nobody": "5s",
         "prestop.dev/inject": "disabled", "example.com/delay": "5s", "dely.prestop.dev/app": "5s"});
     let mut annotated = with_annotations(pod(json!([app()])), annotations);
@@ -392,7 +392,7 @@ fn owners_of_any_kind_can_be_skipped() {
 }
 
 #[test]
-fn the_cap_is_kept_and_told() {
+fn the_cap_is_kept_and_reported() {
     let mut pod = pod(json!([app()]));
     pod["spec"]["terminationGracePeriodSeconds"] = json!(595);
     assert_eq!(
@@ -422,7 +422,7 @@ fn the_cap_is_kept_and_told() {
 }
 
 #[test]
-fn probes_that_would_cut_the_hook_short_are_told() {
+fn probes_that_would_cut_the_hook_short_are_reported() {
     let mut container = app();
     container["livenessProbe"] = json!({"terminationGracePeriodSeconds": 5});
     assert_eq!(
@@ -442,7 +442,7 @@ fn malformed_containers_do_not_keep_others_from_their_hooks() {
 }
 
 #[test]
-fn images_that_bring_their_own_procedure_are_left_alone() {
+fn images_that_bring_their_own_procedure_are_skipped() {
     let names = Catalogue::built_in().profiles().iter().map(|profile| profile.name.as_str());
     assert!(names.clone().any(|name| name == "rabbitmq"), "{:?}", names.collect::<Vec<_>>());
     let pod = pod(json!([{"name": "mq", "image": "rabbitmq:4"}]));
@@ -491,7 +491,7 @@ fn auto_is_what_the_fronts_need() {
         ("target-health.elbv2.k8s.aws/k8s-x", auto.clone(), "app: sleep 180"),
         ("target-health.elbv2.k8s.aws/k8s-x", own, "app: sleep 180"),
         ("cloud.google.com/load-balancer-neg-ready", auto.clone(), "app: sleep 60"),
-        // Nothing is known.
+        // It is not known.
         ("example.com/ready", auto, "app: sleep 10"),
     ] {
         assert_eq!(of(gate, annotations), (expected.to_owned(), String::new()), "{gate}");

@@ -80,7 +80,7 @@ pub(crate) fn config() -> ProptestConfig {
         } else {
             RngSeed::Fixed(20_261_124)
         },
-        // A case that failed becomes a test of its own, not an entry in a file of seeds.
+        // A case that failed becomes its own test, not an entry in a file of seeds.
         failure_persistence: None,
         rng_algorithm: RngAlgorithm::XorShift,
         ..ProptestConfig::default()

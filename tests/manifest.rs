@@ -1,4 +1,4 @@
-//! Manifests as text: streams are cut without loss, bad input is told where and why, and patches
+//! Manifests as text: streams are cut without loss, bad input is reported where and why, and patches
 //! change only the lines that they are about.
 
 mod bad_input;

@@ -140,7 +140,7 @@ fn profiles_of_later_configurations_are_other() {
 }
 
 #[test]
-fn what_was_not_looked_at_is_counted_by_its_reason() {
+fn pods_without_evaluation_are_counted_by_reason() {
     let metrics = metrics();
     metrics.unchanged(Unchanged::Overloaded, Duration::ZERO);
     metrics.unchanged(Unchanged::Deadline, Duration::ZERO);

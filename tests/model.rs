@@ -1,5 +1,5 @@
 //! The reference model: `docs/rules.md` a second time, the naive way. It works on the whole pod as
-//! plain JSON and writes the whole pod anew; the properties compare it with the engine.
+//! plain JSON and writes the whole pod again; the properties compare it with the engine.
 
 mod examples;
 mod extend;
@@ -54,7 +54,7 @@ pub(crate) struct Namespace {
 pub(crate) struct Outcome {
     /// The pod after; its status annotation is the model's own.
     pub(crate) result: Value,
-    /// Why the pod is left alone, if it is.
+    /// Why the pod is skipped, if it is.
     pub(crate) reason: Option<&'static str>,
     /// Codes, sorted, each once.
     pub(crate) problems: Vec<&'static str>,
@@ -67,7 +67,7 @@ pub(crate) struct Outcome {
 /// What becomes of a container.
 #[derive(Debug, Clone)]
 pub(crate) struct ContainerOutcome {
-    /// [`INJECTED`], or why it is left alone.
+    /// [`INJECTED`], or why it is skipped.
     pub(crate) code: &'static str,
     pub(crate) delay_seconds: i64,
     /// `None` where the hook does not wait.
@@ -457,7 +457,7 @@ fn plans<'a>(
     plans
 }
 
-/// Why a container is left alone, as far as that is known at first.
+/// Why a container is skipped, as far as that is known at first.
 fn code(container: &Value, profile: Option<&Profile>) -> &'static str {
     let lifecycle = present(container.get("lifecycle"));
     let nameless = settings::name(container).is_none();
@@ -563,7 +563,7 @@ fn grace_after(
     after
 }
 
-/// A load balancer that a readiness gate names has to have time to hear of the end.
+/// A load balancer that a readiness gate names has to have time to learn of the end.
 fn fronts(pod: &Value, plans: &[Plan<'_>], problems: &mut Problems) {
     let Some((needed, _)) = settings::needed_by_gates(pod) else { return };
     let mut held = Vec::new();

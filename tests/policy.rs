@@ -129,10 +129,10 @@ fn what_the_configuration_asks_for_in_vain_is_marked() {
 }
 
 #[test]
-fn wrong_arguments_are_told_with_what_is_right() {
+fn wrong_arguments_are_errors_that_name_the_fix() {
     for (arguments, expected) in [
         (&["--profiles", "ngnix"][..], "did you mean nginx?"),
-        (&["--profiles", "caddy"], "no quit in this profile"),
+        (&["--profiles", "caddy"], "this profile has no quit"),
         (&["--name", "Not A Name"], "lower-case letters"),
         (&["--config", "no-such-file.yaml"], "no-such-file.yaml"),
     ] {

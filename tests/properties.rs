@@ -94,14 +94,14 @@ fn grace_before_seconds(result: &Value, pod: &Value) -> i64 {
     before.unwrap_or_else(|| grace_seconds(pod))
 }
 
-/// What another webhook does behind us: a container of its own, and sometimes more grace.
+/// What another webhook does behind us: its own container, and sometimes more grace.
 fn with_another(pod: &Value, added: &Value, place: usize, more_grace: Option<i64>) -> Value {
     let mut pod = pod.clone();
     let first = pod["spec"]["containers"][0]["name"].clone();
     let chosen =
         pod.pointer(&format!("/metadata/annotations/{}", DEFAULT_CONTAINER.replace('/', "~1")));
     let names_one = |name: &Value| containers(&pod).iter().any(|one| one["name"] == *name);
-    // Whoever puts a container first says which one is the application, as Istio does.
+    // A webhook that puts its container first declares the application, as Istio does.
     if place == 0 && !chosen.is_some_and(names_one) {
         pod["metadata"]["annotations"][DEFAULT_CONTAINER] = first;
     }

@@ -1,5 +1,5 @@
-//! The own reader of JSON against `serde_json`: it never accepts what `serde_json` refuses, never
-//! gives another value, and is not in doubt about ordinary JSON. Hostile texts included.
+//! The own reader of JSON against `serde_json`: it never accepts what `serde_json` refuses, never gives
+//! another value, and is never uncertain about ordinary JSON. Hostile texts included.
 
 use prestop_core::engine::pod::Pod;
 use prestop_core::view::json::skip;
@@ -129,7 +129,7 @@ fn odd_texts_are_read_as_serde_json_reads_them() {
 
 /// Many bytes of a long text are looked at together: every place among them.
 #[test]
-fn long_texts_are_read_whatever_stands_where_in_them() {
+fn long_texts_are_read_with_any_content() {
     for length in [0, 8, 63, 64, 65, 128, 150] {
         for special in ["\"", "\\\"", "\\n", "\\ud800", "\\", "\u{1}", "\u{e4}"] {
             for place in 0..=length {

@@ -40,7 +40,7 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// What git tracks here, in a repository of its own.
+/// What git tracks here, in its own repository.
 fn copy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in git(root(), &["ls-files", "-z"]).split('\0').filter(|file| !file.is_empty()) {

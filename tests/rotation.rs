@@ -1,4 +1,4 @@
-//! The shared authority over years of virtual time: replicas that look now and then, with clocks that
+//! The shared CA over years of virtual time: replicas that look now and then, with clocks that
 //! differ, an API server that sees changes late, Secrets that are lost. At every moment each replica
 //! has to serve a certificate that the API server trusts.
 
@@ -539,8 +539,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Clocks of replicas jump as they like, the API server's is right: whoever has looked serves what it
-    /// trusts.
+    /// Clocks of replicas jump, the API server's is right: after each poll a replica serves a
+    /// certificate that the API server trusts.
     #[test]
     fn clocks_that_jump_do_no_harm(
         steps in prop::collection::vec((0..2_usize, -30_000..30_000_i64, any::<bool>(), 1..200_u64), 1..40),

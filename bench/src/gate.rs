@@ -29,7 +29,7 @@ pub(crate) const GOAL_LARGE: &str = "instructions over the floor's, rep movsb by
 /// A figure's name and what it is now.
 type Figures = BTreeMap<String, f64>;
 
-/// Measures and compares; with `update` writes the baseline anew.
+/// Measures and compares; with `update` writes the baseline again.
 pub(crate) fn run(stage: &Stage<'_>, update: bool) -> anyhow::Result<()> {
     let figures = measure(stage)?;
     let file = baseline_file();

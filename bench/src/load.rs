@@ -1,5 +1,5 @@
 //! Load on a server: closed loop (as fast as it answers), open loop (requests come when they are due,
-//! whether the one before was answered or not), bursts, and connections that are made anew.
+//! whether the one before was answered or not), bursts, and connections that are recreated.
 //!
 //! Connections are pooled as in the API server: the one used last is taken first, at most 25 stay idle,
 //! and one that is missing is made, with a whole handshake.
@@ -127,7 +127,7 @@ pub(crate) fn bursts(
     let start = Instant::now() + pause;
     together(at_once, |_| {
         let mut latencies = Vec::new();
-        // Whoever failed must still come to the barrier, or the others wait for ever.
+        // A thread that failed must still reach the barrier, or the others wait for ever.
         let mut result = Ok(());
         for number in 0..times {
             let due = start + pause * u32::try_from(number)?;

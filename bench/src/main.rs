@@ -84,7 +84,7 @@ enum Task {
         #[arg(default_value = "small")]
         review: Size,
     },
-    /// Write the requests anew.
+    /// Write the requests again.
     Bodies,
 }
 

@@ -8,7 +8,7 @@ use prestop_core::policy::KubernetesVersion;
 
 use super::FromCluster;
 
-/// What `prestop audit` is told.
+/// Arguments of `prestop audit`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,30 +23,30 @@ Examples:
   prestop audit --cluster -A
   prestop audit --cluster --context staging -n shop -l tier=web
 
-Workloads that nothing sends requests to are left alone. Without any Service of its namespace in the input
-a workload's findings are only possible. Workloads in namespaces that the input labels
-prestop.dev/inject: enabled are judged as prestop injects them.
+Workloads that get no requests are skipped. If the input has no Service of its namespace, a workload's
+findings have the certainty possible. Workloads in namespaces labelled prestop.dev/inject: enabled are
+evaluated as prestop injects them.
 
-With --cluster the objects are read from a cluster, page by page, and nothing is written. Workloads with
-running pods are judged by the newest of them, as admission made it. Kinds that may not be listed are named
-once on standard error, and findings that depend on them are less certain.
+With --cluster the objects are read from a cluster, page by page, and nothing is written. If a workload
+has running pods, the newest one is evaluated, including changes by admission webhooks. Kinds that you
+may not list are reported once on standard error, and findings that depend on them are less certain.
 
-Exit status: 0 no finding at the bar, 1 findings, 2 wrong usage, 3 bad input: a file that can't be read or
-understood (the others are read), or no document at all; a cluster that can't be reached or read.")]
+Exit status: 0 no findings at the chosen severity and certainty, 1 findings, 2 wrong usage, 3 a file that can't be read or parsed
+(the other files are processed), no document in the input, or a cluster that can't be reached or read.")]
 pub(crate) struct AuditArguments {
     /// Files, folders (searched for .yaml, .yml and .json), or - for standard input.
     #[arg(required_unless_present_any = ["filenames", "explain", "rules", "schema", "cluster"], value_name = "FILE|FOLDER|-")]
     pub(crate) paths: Vec<PathBuf>,
-    /// The same, as kubectl has it.
+    /// Same as FILE, for users of kubectl.
     #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
     pub(crate) filenames: Vec<PathBuf>,
     /// Exit with status 1 for findings of this severity and above.
     #[arg(long, value_enum, default_value_t = FailOn::Error)]
     pub(crate) fail_on: FailOn,
-    /// Exit with status 1 only for findings that are at least so certain.
+    /// Exit with status 1 only for findings of at least this certainty.
     #[arg(long, value_enum, default_value_t = CertaintyBar::Likely)]
     pub(crate) certainty: CertaintyBar,
-    /// Say what a rule means, why, and what to do (can be repeated).
+    /// Explain a rule: its meaning, evidence and fix (can be repeated).
     #[arg(long, value_name = "RULE", conflicts_with_all = ["paths", "filenames"])]
     pub(crate) explain: Vec<String>,
     /// List all rules.
@@ -55,76 +55,77 @@ pub(crate) struct AuditArguments {
     /// Print the JSON Schema of -o json.
     #[arg(long, conflicts_with_all = ["paths", "filenames", "explain", "rules"])]
     pub(crate) schema: bool,
-    /// A report of -o json or --write-baseline: its findings do not count.
+    /// A report of -o json or --write-baseline; findings that it lists are ignored.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
     /// Write the findings to a file for --baseline, and exit with status 0.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["explain", "rules", "schema"])]
     pub(crate) write_baseline: Option<PathBuf>,
-    /// Print labels and annotations that mend what prestop mends, instead of the findings.
+    /// Print labels and annotations that fix findings, as far as prestop can fix them, instead of the findings.
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "output")]
     pub(crate) suggest: Option<SuggestForm>,
-    /// The configuration file, for delays and profiles of your own, and for what is to be ignored.
+    /// The configuration file, for custom delays and profiles, and for ignored rules.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The version of the API server [default: the newest; with --cluster the cluster's].
+    /// The Kubernetes version [default: the newest; with --cluster that of the cluster].
     #[arg(long, value_name = "VERSION")]
     pub(crate) kubernetes_version: Option<KubernetesVersion>,
-    /// The namespace of objects that do not say [default: default]; with --cluster the only one that is read.
+    /// Namespace of objects without metadata.namespace [default: default]; with --cluster, the only
+    /// namespace to read.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
-    /// One more kind that has its pod template at spec.template (can be repeated).
+    /// Additional kind with its pod template at spec.template (can be repeated).
     #[arg(long = "kind", value_name = "KIND.GROUP")]
     pub(crate) kinds: Vec<KindName>,
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = AuditForm::Text)]
     pub(crate) output: AuditForm,
-    /// A cluster instead of manifests.
+    /// Cluster to read instead of manifests.
     #[command(flatten)]
     pub(crate) from: FromCluster,
 }
 
-/// What `audit` prints.
+/// Output forms of `audit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AuditForm {
     /// For people.
     Text,
-    /// For machines; --schema prints its JSON Schema.
+    /// JSON; --schema prints its JSON Schema.
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
-    /// XML for test reports of pipelines.
+    /// JUnit XML, for test reports of CI systems.
     Junit,
     /// Workflow commands: annotations in pull requests on GitHub.
     Github,
     /// A code quality report, for merge requests on GitLab.
     #[value(alias = "codequality")]
     Gitlab,
-    /// A table for comments and summaries.
+    /// A Markdown table for comments and summaries.
     Markdown,
-    /// Reports of wgpolicyk8s.io/v1alpha2, to be applied.
+    /// PolicyReports (wgpolicyk8s.io/v1alpha2) to apply to a cluster.
     Policyreport,
-    /// Reports of openreports.io/v1alpha1, to be applied.
+    /// Reports of openreports.io/v1alpha1 to apply to a cluster.
     Openreports,
 }
 
-/// How `audit --suggest` prints.
+/// Output forms of `audit --suggest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SuggestForm {
     /// Strategic merge patches.
     Patch,
-    /// A component of kustomize.
+    /// A kustomize component.
     Kustomize,
     /// Commands.
     Kubectl,
 }
 
-/// The least severity that counts.
+/// The lowest severity that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FailOn {
-    /// Requests are dropped in an ordinary rollout.
+    /// Requests are dropped in ordinary rollouts.
     Error,
-    /// Also in drains, scale-downs or behind certain fronts.
+    /// Requests are also dropped in drains, in scale-downs or behind certain fronts.
     Warning,
     /// Everything.
     Info,
@@ -132,19 +133,19 @@ pub(crate) enum FailOn {
     Never,
 }
 
-/// The least certainty that counts.
+/// The lowest certainty that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CertaintyBar {
-    /// By what is written.
+    /// Follows from the manifests.
     Certain,
-    /// Also by the catalogue and by usual figures.
+    /// Also relies on the catalogue and on usual durations.
     Likely,
-    /// Also where it depends on what is not in the input.
+    /// Also depends on objects that were not read.
     Possible,
 }
 
 impl AuditArguments {
-    /// The namespace of objects that do not say.
+    /// Namespace of objects without metadata.namespace.
     #[must_use]
     pub(crate) fn default_namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")

@@ -7,7 +7,8 @@ use clap::Args;
 use crate::cluster::api::Choice;
 use crate::cluster::reading::PAGE;
 
-/// Which cluster: without any of these the current context's, or else the one that this pod runs in.
+/// The cluster to use. Without any of these options: that of the current context, or else the one that
+/// this pod runs in.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ClusterArguments {
     /// The kubeconfig [default: KUBECONFIG, or else ~/.kube/config].
@@ -18,17 +19,17 @@ pub(crate) struct ClusterArguments {
     #[cfg(feature = "kubeconfig")]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// Ask as another user, as kubectl does: needs the right to impersonate.
+    /// User to impersonate, as with kubectl; needs the right to impersonate.
     #[cfg(feature = "kubeconfig")]
     #[arg(long = "as", value_name = "USER")]
     pub impersonate: Option<String>,
-    /// A group of that user (can be repeated).
+    /// Group to impersonate (can be repeated).
     #[cfg(feature = "kubeconfig")]
     #[arg(long = "as-group", value_name = "GROUP", requires = "impersonate")]
     pub impersonate_groups: Vec<String>,
 }
 
-/// Objects of a cluster instead of manifests.
+/// Options to read a cluster instead of manifests.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct FromCluster {
@@ -44,7 +45,7 @@ pub(crate) struct FromCluster {
     /// Only workloads with these labels, such as app=web,tier!=test.
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
-    /// Objects a page. Nobody gains anything by another number but tests.
+    /// Objects per page; for tests only.
     #[arg(long, hide = true, value_name = "NUMBER", default_value_t = PAGE, value_parser = clap::value_parser!(u32).range(1..))]
     pub page_size: u32,
 }
@@ -66,7 +67,8 @@ impl FromCluster {
         of_cluster.into_iter().find(|(is_there, _)| *is_there).map(|(_, name)| name)
     }
 
-    /// What is wrong with the combination of arguments, and what to do. `inputs` are files that are named as well.
+    /// The error of a wrong combination of arguments, with the fix. `inputs` are the files that were
+    /// also given.
     pub(crate) fn contradiction(
         &self,
         inputs: &[PathBuf],
@@ -74,7 +76,9 @@ impl FromCluster {
     ) -> Option<String> {
         if !self.cluster {
             let option = self.stray()?;
-            return Some(format!("{option} is for clusters; add --cluster, or leave it out"));
+            return Some(format!(
+                "{option} has an effect only with --cluster; add --cluster, or leave it out"
+            ));
         }
         if let Some(input) = inputs.first() {
             return Some(format!(

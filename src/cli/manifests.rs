@@ -1,4 +1,4 @@
-//! What `inject` and `uninject` read and print.
+//! Input and output arguments of `inject` and `uninject`.
 
 use std::path::PathBuf;
 
@@ -13,28 +13,28 @@ pub(crate) struct ManifestArguments {
     /// Files, folders (searched for .yaml, .yml and .json), or - for standard input.
     #[arg(required_unless_present = "filenames", value_name = "FILE|FOLDER|-")]
     pub(crate) paths: Vec<PathBuf>,
-    /// The same, as kubectl has it.
+    /// Same as FILE, for users of kubectl.
     #[arg(short = 'f', long = "filename", alias = "file", value_name = "FILE|FOLDER|-")]
     pub(crate) filenames: Vec<PathBuf>,
     /// What to print [default: yaml; nothing with --check or --in-place].
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<OutputForm>,
-    /// Write the files anew, each only if all of it was understood.
+    /// Write the files, each only if all its documents could be parsed.
     #[arg(short, long)]
     pub(crate) in_place: bool,
-    /// Change nothing, exit with status 1 if anything would be changed.
+    /// Change nothing; exit with status 1 if anything would be changed.
     #[arg(long, conflicts_with = "in_place")]
     pub(crate) check: bool,
-    /// The namespace of objects that do not say.
+    /// Namespace of objects without metadata.namespace.
     #[arg(short, long, default_value = "default", value_name = "NAME")]
     pub(crate) namespace: String,
-    /// One more kind that has its pod template at spec.template (can be repeated).
+    /// Additional kind with its pod template at spec.template (can be repeated).
     #[arg(long = "kind", value_name = "KIND.GROUP")]
     pub(crate) kinds: Vec<KindName>,
     /// Colours in diffs [default: on a terminal, unless NO_COLOR is set].
     #[arg(long, value_enum, default_value_t = Color::Auto, hide_default_value = true)]
     pub(crate) color: Color,
-    /// Nothing on standard error but errors.
+    /// Print only errors to standard error.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -46,15 +46,15 @@ impl ManifestArguments {
     }
 }
 
-/// What `prestop uninject` is told.
+/// Arguments of `prestop uninject`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  prestop uninject -o diff manifests/               what would be taken out
-  prestop uninject -i manifests/                    the files as they were before prestop inject -i
+  prestop uninject -o diff manifests/               show what would be removed
+  prestop uninject -i manifests/                    undo prestop inject -i
 
-Exit status: 0 done, 1 --check found something, 2 wrong usage, 3 bad input: a file that can't be read,
-understood or written (the others are done), or no document at all.")]
+Exit status: 0 done, 1 --check found something, 2 wrong usage, 3 a file that can't be read, parsed or
+written (the other files are processed), or no document in the input.")]
 pub(crate) struct UninjectArguments {
     /// Which manifests.
     #[command(flatten)]

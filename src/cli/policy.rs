@@ -1,4 +1,4 @@
-//! What `policy` takes.
+//! Arguments of `prestop policy`.
 
 // The comments of this file are help texts: no back-ticks around the names of kinds.
 #![allow(clippy::doc_markdown)]
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// What `prestop policy` is told.
+/// Arguments of `prestop policy`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -15,21 +15,22 @@ Examples:
   prestop policy --config prestop.yaml --profiles nginx,httpd
   prestop policy --profiles 'nginx*,haproxy*' --validate
 
-What the policy does not do is in the comment at its beginning and in docs/policy.md.
+Limitations are listed in the comment at the top of the output and in docs/policy.md.
 
-Exit status: 0 done, 2 wrong usage, a configuration that can't be used, or an unknown profile.")]
+Exit status: 0 done, 2 wrong usage, an invalid configuration, or an unknown profile.")]
 pub(crate) struct PolicyArguments {
-    /// The configuration file (prestop config check reads the same).
+    /// The configuration file (prestop config check validates it).
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Profiles whose quit is used as well: names with * for any characters, commas between. Without it
-    /// every container gets the delay alone.
+    /// Profiles whose quit the policy uses, separated by commas; * matches any characters. Without this
+    /// option every container gets the delay only.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub profiles: Vec<String>,
-    /// Add a ValidatingAdmissionPolicy that warns whoever creates a pod that has no hook in the end.
+    /// Add a ValidatingAdmissionPolicy that warns when a pod without a hook is created.
     #[arg(long)]
     pub validate: bool,
-    /// Take all namespaces but those labelled prestop.dev/inject: disabled, not only those labelled enabled.
+    /// Select all namespaces except those labelled prestop.dev/inject: disabled, instead of only those
+    /// labelled enabled.
     #[arg(long)]
     pub all_namespaces: bool,
     /// The name of the policies and bindings.

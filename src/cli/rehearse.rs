@@ -1,4 +1,4 @@
-//! What `prestop rehearse` is told.
+//! Arguments of `prestop rehearse`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use prestop_core::engine::template::KindName;
 use prestop_core::policy::KubernetesVersion;
 use prestop_rehearsal::plan::EndpointDelay;
 
-/// What `prestop rehearse` is told.
+/// Arguments of `prestop rehearse`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,73 +20,73 @@ Examples:
   prestop rehearse -f deployment.yaml --long-path /report --long-seconds 3 -- node server.js
   prestop rehearse -f deployment.yaml -o json -q -- ./server >report.json
 
-Needs Linux with util-linux and iproute2, and root or user namespaces. The server has no network but
-that of the rehearsal, and what it writes to /run, /tmp and /var is gone afterwards.
+Needs Linux with util-linux and iproute2, and root or user namespaces. The server can only reach the
+network of the rehearsal; files that it writes to /run, /tmp and /var are deleted afterwards.
 
-Exit status: 0 nothing was dropped as injected, 1 something was, 2 wrong usage or no namespaces,
-3 bad input, such as a server that does not serve, 130 interrupted.")]
+Exit status: 0 no request was dropped with prestop's hook, 1 requests were dropped, 2 wrong usage or no
+namespaces, 3 bad input, such as a server that does not answer, 130 interrupted.")]
 pub(crate) struct RehearseArguments {
     /// The manifest, or - for standard input.
     #[arg(short, long, value_name = "FILE|-")]
     pub file: PathBuf,
-    /// The server: the program and its arguments, as the container would run them.
+    /// The server: its program and arguments, as the container runs them.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
-    /// Which workload, where the manifest has more than one.
+    /// The workload, if the manifest has more than one.
     #[arg(long, value_name = "NAME")]
     pub workload: Option<String>,
-    /// Which container [default: the first].
+    /// The container [default: the first].
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
-    /// The namespace of objects that do not say.
+    /// Namespace of objects without metadata.namespace.
     #[arg(short, long, default_value = "default", value_name = "NAME")]
     pub namespace: String,
-    /// One more kind that has its pod template at spec.template (can be repeated).
+    /// Additional kind with its pod template at spec.template (can be repeated).
     #[arg(long = "kind", value_name = "KIND.GROUP")]
     pub kinds: Vec<KindName>,
-    /// How many replicas serve.
+    /// Number of replicas.
     #[arg(long, default_value_t = 2, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=20))]
     pub replicas: u32,
     /// The port that the server listens on [default: the container's first].
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// The signal that stops the server [default: the image's, as the catalogue knows it, else TERM].
+    /// The signal that stops the server [default: that of the image in the catalogue, or TERM].
     #[arg(long, value_name = "SIGNAL")]
     pub stop_signal: Option<Signal>,
-    /// The image has no shell: exec hooks fail [default: known of distroless images].
+    /// The image has no shell, so exec hooks fail [default: from the catalogue, for distroless images].
     #[arg(long)]
     pub no_shell: bool,
-    /// How long after its deletion a replica is still sent new connections; a spread.
+    /// How long a replica still gets new connections after its deletion, as a range.
     #[arg(long, value_name = "FROM-TO", default_value = "0.1-2", value_parser = endpoint_delay)]
     pub endpoint_delay: EndpointDelay,
-    /// The load balancer in front hears of every new and deleted replica so much later.
+    /// How much later the load balancer in front learns of each new and deleted replica.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = late)]
     pub late_endpoints: Duration,
-    /// Requests a second, of all clients together.
+    /// Requests per second, of all clients together.
     #[arg(long, default_value_t = 200, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=5000))]
     pub rate: u32,
-    /// Send at least so many requests in each run.
+    /// Minimum number of requests in each run.
     #[arg(long, default_value_t = 2000, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub requests: u64,
-    /// What is asked for.
+    /// The path of the requests.
     #[arg(long, default_value = "/", value_name = "PATH", value_parser = path)]
     pub path: String,
-    /// A path that takes long; some requests ask for it.
+    /// A slow path that some of the requests use.
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub long_path: Option<String>,
-    /// How long the answer to that takes.
+    /// How long an answer to the slow path takes.
     #[arg(long, default_value = "3", value_name = "SECONDS", requires = "long_path")]
     pub long_seconds: Seconds,
-    /// How many of them are in flight on average. A server with few workers has no time for more.
+    /// Average number of slow requests in flight; keep it below the number of workers of the server.
     #[arg(long, default_value_t = 2, value_name = "NUMBER", requires = "long_path", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub long_in_flight: u32,
-    /// How long a client waits for an answer; long requests have their own time on top.
+    /// How long a client waits for an answer; for slow requests their duration is added.
     #[arg(long, default_value = "5", value_name = "SECONDS")]
     pub timeout: Seconds,
-    /// How long a replica may take until it is ready.
+    /// How long a replica may take to become ready.
     #[arg(long, default_value = "30", value_name = "SECONDS")]
     pub ready_timeout: Seconds,
-    /// Of what is left to chance: the same seed, the same choices.
+    /// Random seed; the same seed gives the same schedule.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
     /// What to print.
@@ -98,7 +98,7 @@ pub(crate) struct RehearseArguments {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The version of the API server: decides between Kubernetes' own sleep and the image's.
+    /// The Kubernetes version: determines whether the native sleep action or an exec hook is used for delays.
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
     pub kubernetes_version: KubernetesVersion,
     /// No progress on standard error.
@@ -106,12 +106,12 @@ pub(crate) struct RehearseArguments {
     pub quiet: bool,
 }
 
-/// What `rehearse` prints.
+/// Output forms of `rehearse`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RehearseForm {
-    /// A table and what it means, for people.
+    /// A table with its interpretation.
     Text,
-    /// Everything that was counted, for machines.
+    /// All counts as JSON.
     Json,
 }
 

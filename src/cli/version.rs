@@ -4,16 +4,17 @@ use clap::Args;
 
 use super::{ClusterArguments, ReadingForm};
 
-/// What `prestop version` is told.
+/// Arguments of `prestop version`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --cluster the replicas behind the webhook's Service are asked, through the API server: that needs the
-rights to list pods and to get pods/proxy. What can't be asked is named by its image.
+With --cluster the version of each replica behind the webhook's Service is read through the API server,
+which needs the rights to list pods and to get pods/proxy. For a replica that does not answer, its image
+is printed.
 
-Exit status: 0 done, 1 a replica could not be asked, 2 wrong usage, 3 no cluster can be reached, or prestop is
+Exit status: 0 done, 1 a replica did not answer, 2 wrong usage, 3 no cluster can be reached, or prestop is
 not installed in it.")]
 pub(crate) struct VersionArguments {
-    /// Ask the replicas in the cluster for their version too.
+    /// Also print the versions of the replicas in the cluster.
     #[arg(long = "cluster")]
     pub asks_cluster: bool,
     /// Which cluster.

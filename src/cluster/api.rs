@@ -38,7 +38,7 @@ pub use self::kubeconfig::{Contexts, KubeconfigError};
 pub use self::service_account::{ServiceAccount, ServiceAccountError};
 pub use self::trust::trusting;
 
-/// Nobody says where the API server is, or who asks.
+/// There is no configuration of the API server's address and the credentials.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The pod's service account can't be used.
@@ -50,11 +50,11 @@ pub enum ClientError {
     Kubeconfig(#[from] KubeconfigError),
     /// There is no kubeconfig where one is looked for.
     #[cfg(feature = "kubeconfig")]
-    #[error("no cluster is known: there is no kubeconfig{0}; set KUBECONFIG to its path")]
+    #[error("no cluster to connect to: there is no kubeconfig{0}; set KUBECONFIG to its path")]
     NoKubeconfig(String),
 }
 
-/// What can't be had of the cluster.
+/// Errors of reading from the cluster.
 #[derive(Debug, Error)]
 pub enum ClusterError {
     /// It does not answer, or refuses.
@@ -85,7 +85,7 @@ pub struct Target {
     pub client: Client,
     /// Its address and how it was found, for messages.
     pub name: String,
-    /// The namespace that is meant where nobody names one.
+    /// The default namespace.
     pub namespace: Option<String>,
 }
 
@@ -240,7 +240,7 @@ impl Collection {
 
 /// Errors are kube's; those of its kind `Api` are what the API server answered.
 impl Api {
-    /// What this client reaches.
+    /// Creates an API from a kube client.
     #[must_use]
     pub const fn new(client: Client) -> Self {
         Self { client }
@@ -327,7 +327,7 @@ impl Api {
         self.post(collection, object, &PostParams::default()).await
     }
 
-    /// What would be created: the object has gone through all of admission and is not kept.
+    /// The object as it would be created, after admission; it is not stored.
     ///
     /// # Errors
     /// When the API server does not answer or refuses, or the answer is no `T`.
@@ -358,7 +358,7 @@ impl Api {
     /// Changes an object by the operations of a JSON patch.
     ///
     /// # Errors
-    /// When the API server does not answer or refuses; status 409 or 422 where a `test` does not hold.
+    /// When the API server does not answer or refuses; status 409 or 422 if a `test` fails.
     pub async fn patch(
         &self,
         collection: &Collection,

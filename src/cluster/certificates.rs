@@ -6,7 +6,7 @@
 //! - `files`: pairs that somebody else renews; `renewal`: which of them is served; pure;
 //! - [`clock`]: a replica's clock beside the API server's; `validity`: of a certificate; pure;
 //! - [`rotation`]: the authority that the replicas of an installation share; pure;
-//! - [`signing`]: when a replica signs a certificate of its own; pure;
+//! - [`signing`]: when a replica signs its own certificate; pure;
 //! - [`outlook`]: when what will happen to it; [`certificates_in`]: certificates as people read them;
 //! - [`store`]: the same in the cluster: the Secret, the webhook configuration.
 
@@ -37,7 +37,7 @@ pub use self::files::{Pair, read_pair};
 pub use self::issue::{Authority, Leaf};
 pub use self::validity::{Invalid, Validity};
 
-/// What can go wrong with certificates.
+/// Errors of certificates.
 #[derive(Debug, Error)]
 pub enum CertificateError {
     /// The text has no certificate or key, or not as PEM.
@@ -52,10 +52,10 @@ pub enum CertificateError {
     #[error("the certificate can't be read: {0}")]
     NotX509(String),
     /// The key does not belong to the certificate, or is of an unknown type.
-    #[error("the key and the certificate don't go together: {0}")]
+    #[error("the key does not belong to the certificate: {0}")]
     NoPair(#[source] rustls::Error),
     /// It could not be made.
-    #[error("a certificate could not be made: {0}")]
+    #[error("a certificate could not be created: {0}")]
     NotMade(#[from] rcgen::Error),
 }
 
@@ -99,7 +99,7 @@ const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// Longer than anybody leaves a development server running.
 const EPHEMERAL_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// An authority and a certificate for this machine, both in memory only.
+/// A CA and a certificate for this machine, both in memory only.
 ///
 /// # Errors
 /// When the system gives no random numbers.

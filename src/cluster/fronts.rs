@@ -27,12 +27,12 @@ use tracing::{info, warn};
 
 pub(crate) use self::kinds::{KINDS, WatchedKind};
 
-/// What is read at once is in memory at once.
+/// Objects that are read together are in memory together.
 const OBJECTS_A_PAGE: u32 = 20;
 /// How often a kind that the cluster does not have is looked for.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
 
-/// What is in front of pods, as the watches last saw it.
+/// The fronts of pods, as last seen by the watches.
 #[derive(Debug)]
 pub(crate) struct WatchedFronts(RwLock<State>);
 
@@ -124,7 +124,7 @@ impl WatchedFronts {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
-        // Nothing that holds the lock can leave it half done.
+        // No code that holds the lock can leave the value inconsistent.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -187,7 +187,7 @@ impl Follower<'_> {
         // Told once; it is tried again for as long as it takes.
         if watch.failing_since.is_none() {
             let kind = self.kind.plural;
-            warn!(kind, %error, "fronts can't be watched; what was known still counts");
+            warn!(kind, %error, "fronts can't be watched; keeping the last known state");
             watch.failing_since = Some(now);
         }
     }
@@ -305,7 +305,7 @@ mod tests {
         list(&mut services, vec![service("web", "ClusterIP"), service("old", "LoadBalancer")]);
         let (slow, usual) = (front(&fronts), "cluster-ip");
         assert!(slow.is_some_and(|name| name != usual), "{slow:?}");
-        // A list that is read anew has one no longer, and until its end nothing is forgotten.
+        // A list that is read again no longer has one; until it ends, no object is removed.
         services.take(Event::Init);
         services.take(Event::InitApply(service("web", "ClusterIP")));
         assert_eq!(front(&fronts), slow);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::cluster::api::objects::{Deployment, LabelSelector, MutatingWebhook, Pod};
 use crate::cluster::certificates::certificates_in;
 
-/// A certificate that ends sooner is told.
+/// Certificates that expire sooner are reported.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
 /// A webhook that is waited for longer is felt by everybody while it is down.
 const LONGEST_TIMEOUT_SECONDS: i32 = 5;
@@ -115,28 +115,28 @@ pub(crate) fn version(version: KubernetesVersion) -> Check {
         return Check::failure(
             id,
             format!("the API server is {version}, older than {OLDEST}"),
-            "upgrade the cluster; before that, inject with `prestop inject --kubernetes-version`",
+            "upgrade the cluster; until then, inject manifests with `prestop inject --kubernetes-version`",
         );
     }
     let form = if version >= KubernetesVersion::EVERY_KUBELET_SLEEPS {
-        "delays are Kubernetes' own sleep"
+        "delays use the native sleep action"
     } else {
-        "delays use the image's sleep"
+        "delays run the sleep program of the image"
     };
     Check::ok(id, format!("the API server is {version}: {form}"))
 }
 
-/// What the webhook configuration says beside its certificate.
+/// Checks of the webhook configuration, except its certificate.
 #[must_use]
 pub(crate) fn webhook(name: &str, webhook: &MutatingWebhook) -> Vec<Check> {
     let mut checks = vec![Check::ok(
         "webhook-configuration",
-        format!("the webhook configuration {name} is there"),
+        format!("the webhook configuration {name} exists"),
     )];
     if webhook.failure_policy.as_deref() != Some("Ignore") {
         checks.push(Check::warning(
             "failure-policy",
-            "failurePolicy is Fail: while prestop does not answer, no selected pod can be created",
+            "failurePolicy is Fail: no selected pod can be created while prestop does not answer",
             "set webhook.failurePolicy: Ignore in the chart's values",
         ));
     }
@@ -144,7 +144,7 @@ pub(crate) fn webhook(name: &str, webhook: &MutatingWebhook) -> Vec<Check> {
     if timeout > LONGEST_TIMEOUT_SECONDS {
         checks.push(Check::warning(
             "timeout",
-            format!("API servers wait {timeout} s for prestop; everybody who creates pods does while it is down"),
+            format!("API servers wait {timeout} s for prestop: creating a pod takes that much longer while it is down"),
             "set webhook.timeoutSeconds: 2 in the chart's values",
         ));
     }
@@ -159,17 +159,22 @@ pub(crate) fn bundle(pem: &[u8], now: SystemTime) -> Check {
     let certificates = certificates_in(pem);
     let Some(last) = certificates.iter().map(|known| known.validity.not_after).max() else {
         let what = if pem.is_empty() { "empty" } else { "no certificate" };
-        return Check::failure(id, format!("caBundle is {what}: API servers trust nobody"), look);
+        return Check::failure(
+            id,
+            format!("caBundle is {what}: API servers can't connect to prestop"),
+            look,
+        );
     };
     if last <= now {
-        return Check::failure(id, "every certificate in caBundle has ended", look);
+        return Check::failure(id, "every certificate in caBundle has expired", look);
     }
     if !certificates.iter().any(|known| known.validity.holds(now)) {
         return Check::failure(id, "no certificate in caBundle is valid now", look);
     }
     let days = last.duration_since(now).unwrap_or_default().as_secs() / 86_400;
     let count = certificates.len();
-    let message = format!("caBundle has {count} certificate(s); the last one ends in {days} days");
+    let message =
+        format!("caBundle has {count} certificate(s); the last one expires in {days} days");
     if last < now + SOON { Check::warning(id, message, look) } else { Check::ok(id, message) }
 }
 
@@ -188,7 +193,7 @@ pub(crate) fn replicas(deployments: &[Deployment]) -> Check {
         1 => Check::warning(
             id,
             format!("1 of {wanted} replicas is ready"),
-            "have two or more: pods that are created while the only one restarts get no hook",
+            "run two or more: pods that are created while the only replica restarts get no hook",
         ),
         _ => Check::ok(id, format!("{ready} of {wanted} replicas are ready")),
     }
@@ -224,14 +229,14 @@ pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     let mut lifecycles = pod.spec.containers.iter().filter_map(|it| it.lifecycle.as_ref());
     let has_hook = lifecycles.any(|lifecycle| lifecycle.pre_stop.is_some());
     if has_status && has_hook {
-        return Check::ok(id, format!("a pod in {namespace} gets its hook (server-side dry run)"));
+        return Check::ok(id, format!("a pod in {namespace} gets a hook (server-side dry run)"));
     }
     Check::failure(
         id,
-        format!("a pod in {namespace} comes back without a hook"),
-        "the API server did not reach prestop, or prestop let the pod through: see the checks above, \
-         the log of prestop, a NetworkPolicy or firewall in between (port 10250), and \
-         docs/troubleshooting.md",
+        format!("a pod in {namespace} gets no hook (server-side dry run)"),
+        "the API server could not reach prestop, or prestop admitted the pod unchanged: check the \
+         results above, the log of prestop, any NetworkPolicy or firewall in between (port 10250), \
+         and docs/troubleshooting.md",
     )
 }
 
@@ -240,7 +245,7 @@ pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
 pub(crate) fn stop_signal(pod: &Pod) -> Check {
     let mut lifecycles = pod.spec.containers.iter().filter_map(|it| it.lifecycle.as_ref());
     let is_kept = lifecycles.any(|lifecycle| lifecycle.stop_signal.is_some());
-    let answer = if is_kept { "kept" } else { "not known to this API server" };
+    let answer = if is_kept { "kept" } else { "not supported by this API server" };
     Check::ok(STOP_SIGNAL, format!("lifecycle.stopSignal: {answer}"))
 }
 
@@ -249,7 +254,7 @@ pub(crate) fn stop_signal(pod: &Pod) -> Check {
 pub(crate) fn stop_signal_untried(namespace: &str, reason: &str) -> Check {
     Check::warning(
         STOP_SIGNAL,
-        format!("lifecycle.stopSignal: a pod with it can't be tried in {namespace}"),
+        format!("lifecycle.stopSignal: a test pod with it can't be created in {namespace}"),
         reason,
     )
 }
@@ -314,20 +319,17 @@ pub(crate) fn rights(arguments: &[String], webhook: &str, namespace: &str) -> Ve
     rights
 }
 
-/// What the service account may not do of what it needs.
+/// The rights that the service account lacks.
 #[must_use]
 pub(crate) fn missing_rights(account: &str, missing: &[Right]) -> Check {
     let id = "rights";
     if missing.is_empty() {
-        return Check::ok(
-            id,
-            format!("the service account {account} has the rights that it needs"),
-        );
+        return Check::ok(id, format!("the service account {account} has all necessary rights"));
     }
     Check::failure(
         id,
         format!("the service account {account} may not {}", texts(missing)),
-        "let the chart make the roles (rbac.create: true), or see the table in docs/security.md",
+        "let the chart create the roles (rbac.create: true), or see the table in docs/security.md",
     )
 }
 
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_risky_webhook_is_told() {
+    fn a_risky_webhook_is_reported() {
         let ids = |webhook: Value| {
             let webhook: MutatingWebhook = serde_json::from_value(webhook).unwrap();
             super::webhook("x", &webhook).into_iter().map(|check| check.id).collect::<Vec<_>>()
@@ -388,7 +390,7 @@ mod tests {
         let kept = json!({"stopSignal": "SIGTERM", "preStop": hook});
         assert_eq!(message(kept), "lifecycle.stopSignal: kept");
         for dropped in [json!({"preStop": hook}), json!({}), Value::Null] {
-            assert_eq!(message(dropped), "lifecycle.stopSignal: not known to this API server");
+            assert_eq!(message(dropped), "lifecycle.stopSignal: not supported by this API server");
         }
     }
 
@@ -436,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_and_nobody_opted_in_are_told() {
+    fn old_versions_and_missing_opt_ins_are_reported() {
         let at = |minor| version(KubernetesVersion { major: 1, minor }).status;
         assert_eq!((at(29), at(30), at(37)), (Status::Failure, Status::Ok, Status::Ok));
         assert_eq!(namespaces(&[]).status, Status::Warning);

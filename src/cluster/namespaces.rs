@@ -19,7 +19,7 @@ use tracing::{info, warn};
 /// Clusters have a few kinds of namespaces; comparing with more of them would cost more than it brings.
 const MOST_COMMON: usize = 64;
 
-/// What is read at once is in memory at once.
+/// Objects that are read together are in memory together.
 const NAMESPACES_A_PAGE: u32 = 100;
 
 /// Namespaces as the watch last saw them. Of those that say nothing, only the names are kept.
@@ -31,7 +31,7 @@ struct State {
     known: HashMap<String, Arc<NamespaceSettings>>,
     /// Settings that several namespaces have in common are kept once.
     common: Vec<Arc<NamespaceSettings>>,
-    /// While a list is read anew, what was read of it.
+    /// While a list is read again, the objects read so far.
     incoming: HashMap<String, Arc<NamespaceSettings>>,
     is_synced: bool,
     failing_since: Option<SystemTime>,
@@ -93,13 +93,13 @@ impl WatchedNamespaces {
         let mut state = self.write();
         // Told once; it is tried again for as long as it takes.
         if state.failing_since.is_none() {
-            warn!(%error, "namespaces can't be watched; what was known still holds");
+            warn!(%error, "namespaces can't be watched; keeping the last known state");
             state.failing_since = Some(now);
         }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
-        // Nothing that holds the lock can leave it half done.
+        // No code that holds the lock can leave the value inconsistent.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,7 +3,7 @@
 //!
 //! - `kinds`: what is read, and what it is about
 //! - `discovery`: which kinds the API server has beside its own
-//! - `pages`: one list; `trimmed`: an object without what nobody looks at
+//! - `pages`: one list; `trimmed`: an object without unused fields
 //! - [`owners`](Owners): which workload a pod belongs to
 
 mod discovery;
@@ -26,7 +26,7 @@ use self::discovery::{Discovered, Discovery};
 use self::pages::{Listed, Pages};
 use super::api::{Api, failure};
 
-/// So many objects at once.
+/// Number of objects per page.
 pub(crate) const PAGE: u32 = 500;
 
 /// Which part of a cluster.
@@ -65,7 +65,7 @@ pub(crate) struct Reading<'a> {
     resources: Vec<Resource>,
     /// Told the resource and how many objects of it were read so far.
     progress: &'a dyn Fn(&str, usize),
-    /// What may not be listed, each kind once.
+    /// The kinds that may not be listed, each once.
     forbidden: Vec<Forbidden>,
     /// The namespace was asked for and is not there.
     is_namespace_missing: bool,
@@ -139,7 +139,7 @@ impl<'a> Reading<'a> {
         self.forbidden.iter().filter(|it| it.aspect == Aspect::Workload).count() < count
     }
 
-    /// Everything around pods, but for the topics that nobody needs.
+    /// Everything around pods, except for topics that are not needed.
     ///
     /// # Errors
     /// When a list can't be read to its end.
@@ -174,7 +174,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Workloads other than pods. Those that belong to others are told to `owners` and left out.
+    /// Workloads other than pods. Those that belong to others are passed to `owners` and skipped.
     ///
     /// # Errors
     /// When a list can't be read to its end.
@@ -230,8 +230,8 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// The names of the objects with the labels that were asked for; `None` where none were, or where it does not
-    /// matter.
+    /// The names of the objects with the labels that were asked for; `None` where none were, or where
+    /// it does not matter.
     async fn selected(
         &self,
         resource: &Resource,

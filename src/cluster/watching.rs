@@ -24,13 +24,13 @@ use tokio::time::{interval, timeout};
 
 use super::api::{Api, failure};
 
-/// Objects that are in memory at once while they are listed.
+/// Number of objects in memory while they are listed.
 const OBJECTS_A_PAGE: u32 = 500;
 /// A connection that is dead without an end is noticed after that.
 const WATCH_SECONDS: u32 = 60;
 /// The API server is asked so often whether it is there.
 const ASK_EVERY: Duration = Duration::from_secs(5);
-/// Twice as long each time, at most so long: what waits longer is in a gap for longer.
+/// Doubled each time, up to this limit, because a longer wait means a longer gap.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -69,8 +69,8 @@ struct Watched<T> {
 /// How long to wait after failures.
 struct Pauses(Duration);
 
-/// Watches until the receiver is dropped. The first thing that goes wrong before all was listed once is in
-/// `refused`, where trying again would not help.
+/// Watches until the receiver is dropped. `refused` gets the first error before everything was listed
+/// once, if retrying would not help.
 pub(crate) async fn watch(
     client: Client,
     scope: Scope,
@@ -85,7 +85,7 @@ pub(crate) async fn watch(
     tasks.spawn(reflect::<Event>(client.clone(), namespace, None, tell.clone()));
     tasks.spawn(reflect::<EndpointSlice>(client.clone(), namespace, None, tell));
     tasks.spawn(ask(Api::new(client), seen));
-    // Each runs for ever, or until nobody listens.
+    // Each runs until the receiver is dropped.
     tasks.join_next().await;
 }
 
@@ -146,7 +146,7 @@ async fn ask(api: Api, seen: Sender<Seen>) {
     }
 }
 
-/// What will not be better at the next attempt.
+/// Errors for which a retry does not help.
 fn hopeless(error: &watcher::Error) -> Option<String> {
     let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
         error
@@ -173,7 +173,7 @@ fn reason(error: &watcher::Error) -> String {
 
 /// The time, which the pure part is handed.
 pub(crate) fn now() -> Timestamp {
-    // Years before 1970 and after 9999 are nobody's.
+    // Years before 1970 and after 9999 are invalid.
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

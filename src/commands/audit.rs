@@ -1,4 +1,4 @@
-//! `prestop audit`: which workloads of manifests or of a cluster drop requests, why, and what mends it.
+//! `prestop audit`: finds workloads of manifests or of a cluster that drop requests, with cause and fix.
 
 mod baseline;
 mod cluster;
@@ -273,18 +273,18 @@ fn write_baseline(report: &Report, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An entry may be for other inputs; whoever has all of them in one takes it out.
+/// An entry may be for other inputs, so an unused one is only a note.
 fn tell_stale(ignores: &[Ignore], used: &[bool]) {
     for (ignore, _) in ignores.iter().zip(used).filter(|(_, is_used)| !**is_used) {
         let id = ignore.rule.text().id;
         let reason = printable(&ignore.reason, LONGEST_NAME);
         tell(&format!(
-            "note: audit.ignore of the configuration ignores nothing here: {id} ({reason})"
+            "note: audit.ignore in the configuration has no effect here: {id} ({reason})"
         ));
     }
 }
 
-/// A workload for later, unless it is none of a manifest.
+/// A workload to keep for later, if it is from a manifest.
 fn keep(
     found: &Found<'_>,
     api_version: &str,
@@ -296,7 +296,7 @@ fn keep(
     if let Some(reason) = workload.aside {
         let namespace = workload.namespace.unwrap_or(arguments.default_namespace());
         let title = printable(&format!("{kind} {namespace}/{}", workload.name), LONGEST_NAME);
-        tell(&format!("note: {}: {title} left out: {}", place.file, reason.code()));
+        tell(&format!("note: {}: {title} skipped: {}", place.file, reason.code()));
         return None;
     }
     Some(Kept {

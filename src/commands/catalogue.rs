@@ -1,4 +1,4 @@
-//! `prestop catalogue`: what is known about applications, and what one image gets and why.
+//! `prestop catalogue`: lists known applications, and explains which hook an image gets.
 
 use std::io::{self, Write};
 
@@ -138,15 +138,17 @@ fn list(policy: &Policy, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\nThe first that matches is taken, a container's name only where no profile is for its \
-         image.\nImages that none matches get the delay alone."
+        "\nThe first match is used; container names count only if no profile matches the image.\nImages that match no profile get the delay only."
     )
 }
 
 /// What one image gets. False where it is no image reference.
 fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<bool> {
     let Some(reference) = ImageReference::parse(image) else {
-        writeln!(out, "{image}: not an image reference; a pod with it gets the delay alone")?;
+        writeln!(
+            out,
+            "{image}: not an image reference; a pod with this image gets the delay only"
+        )?;
         return Ok(false);
     };
     let Some((profile, pattern)) = policy.catalogue.for_image(&reference) else {
@@ -168,7 +170,7 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
         writeln!(out, "  sidecar  stays {} longer than the application", HumanSeconds(seconds))?;
     }
     match profile.stop_signal(reference.certain_tag()) {
-        None => writeln!(out, "  stop     by a signal that image and tag do not tell")?,
+        None => writeln!(out, "  stop     by a signal that image and tag do not determine")?,
         Some(fact) => {
             let how = if fact.graceful { "finishes its requests" } else { "drops its requests" };
             writeln!(out, "  stop     by {}, on which it {how}", fact.signal)?;
@@ -188,11 +190,8 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
         writeln!(out, "           {wait}")?;
     }
     if profile.hold == Some(Hold::Connections) {
-        let instead = if quit_of(profile).is_some() { ", in place of the quit" } else { "" };
-        writeln!(
-            out,
-            "  hold     until no connection is left, where the image has a shell{instead}"
-        )?;
+        let instead = if quit_of(profile).is_some() { ", instead of the quit" } else { "" };
+        writeln!(out, "  hold     until no connection is left, if the image has a shell{instead}")?;
     }
     writeln!(out, "  why      {}\n           {}", profile.reason, profile.link)?;
     explain_programs(&reference, &policy.catalogue, out)?;
@@ -206,7 +205,7 @@ fn explain_programs(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let Some(known) = catalogue.programs_of_images(reference) else {
-        return writeln!(out, "  programs not known whether it has a shell and sleep");
+        return writeln!(out, "  programs shell and sleep: not known");
     };
     let Programs { shell, sleep } = known.programs;
     let word = |presence| match presence {

@@ -1,4 +1,4 @@
-//! `prestop certificates status`: what API servers trust, what signs, and when what will happen next.
+//! `prestop certificates status`: shows the trusted CAs, the signing CA and the next steps.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -60,12 +60,7 @@ async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
     let api = Api::new(target.client);
     let name = target.name;
     let date = timeout(PATIENCE, api.date()).await;
-    let date = date.map_err(|_| {
-        anyhow!(
-            "{name} does not answer within {} s; a VPN or a proxy may be missing",
-            PATIENCE.as_secs()
-        )
-    })?;
+    let date = date.map_err(|_| anyhow!(failure::silent(&name, PATIENCE)))?;
     let date = date.map_err(|error| anyhow!("{name}: {}", failure::reason(&error)))?;
     let found = webhook::find(&api, arguments.webhook.as_deref()).await;
     let Installed { name, mut annotations, webhook } = found.map_err(|missing| {
@@ -81,7 +76,7 @@ async fn read(arguments: &CertificatesStatusArguments) -> anyhow::Result<Seen> {
     let client_config = webhook.client_config;
     let service_namespace = client_config.service.map(|service| service.namespace);
     let shared = match arguments.namespace.clone().or(service_namespace) {
-        None => Err("the webhook has no Service; say --namespace NAME".to_owned()),
+        None => Err("the webhook has no Service; use --namespace NAME".to_owned()),
         Some(namespace) => {
             let secret = arguments.secret.clone().unwrap_or_else(|| format!("{name}-authority"));
             shared(&api, &namespace, &secret).await
@@ -97,11 +92,11 @@ async fn shared(api: &Api, namespace: &str, name: &str) -> Result<Shared, String
         Ok(Some(secret)) => secret,
         Ok(None) => {
             return Err(format!(
-                "there is no Secret {namespace}/{name}: not self-managed, or not by that name"
+                "there is no Secret {namespace}/{name}: the certificates are not self-managed, or the Secret has another name (--secret NAME)"
             ));
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            return Err(format!("you may not see the Secret {namespace}/{name}"));
+            return Err(format!("you do not have the right to get the Secret {namespace}/{name}"));
         }
         Err(error) => return Err(failure::reason(&error)),
     };
@@ -121,13 +116,13 @@ fn for_people(seen: &Seen) -> String {
     lines.push(format!("trusted by API servers (caBundle of {}{generation}):", seen.webhook));
     let trusted = certificates_in(seen.bundle.as_bytes());
     if trusted.is_empty() {
-        lines.push("  nothing: no call to prestop succeeds".to_owned());
+        lines.push("  none: no call to prestop succeeds".to_owned());
     }
     lines.extend(trusted.iter().map(|known| format!("  {}", line(known, now))));
     match &seen.shared {
-        Err(why) => lines.push(format!("\nthe shared authority: {why}")),
+        Err(why) => lines.push(format!("\nthe shared CA: {why}")),
         Ok(shared) => {
-            lines.push(format!("\nthe shared authority, generation {}:", shared.generation));
+            lines.push(format!("\nthe shared CA, generation {}:", shared.generation));
             lines.push(format!("  signs     {}", line_of(&shared.current, now)));
             if let Some(next) = &shared.next {
                 let since = next.published_at.map_or_else(
@@ -142,12 +137,12 @@ fn for_people(seen: &Seen) -> String {
                 format!("  retired   serial {serial}, trusted until {}", moment(retired.until, now))
             }));
             lines.push(if is_published(seen, shared) {
-                "  published as it is in the Secret".to_owned()
+                "  published".to_owned()
             } else if is_older(seen, shared) {
-                "  OLDER than what is published, as after a restored backup; the next look of a replica makes a new authority"
+                "  OLDER than the published one, as after restoring a backup; the next poll of a replica creates a new CA"
                     .to_owned()
             } else {
-                "  NOT published as it is in the Secret; the next look of a replica does that"
+                "  NOT published in its current form; the next poll of a replica publishes it"
                     .to_owned()
             });
             lines.push("\nwhat comes:".to_owned());
@@ -217,12 +212,12 @@ fn coming(shared: &Shared, now: SystemTime) -> Vec<(String, String)> {
 
 const fn words(change: Change) -> &'static str {
     match change {
-        Change::Begin => "a first authority is made",
-        Change::Prepare => "a successor is made, and published before it signs",
-        Change::Seen => "the successor is published; its time of overlap begins",
+        Change::Begin => "the first CA is created",
+        Change::Prepare => "a successor is created and published; it does not sign yet",
+        Change::Seen => "the successor is published; the overlap begins",
         Change::Switch => "the successor signs",
-        Change::Retire => "a retired authority is trusted no more",
-        Change::Replace => "the authority is not valid: a new one is made",
+        Change::Retire => "a retired CA is no longer trusted",
+        Change::Replace => "the CA is not valid: a new one is created",
     }
 }
 
@@ -296,14 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_installation_is_told_with_its_next_change() {
+    fn a_fresh_installation_is_shown_with_its_next_change() {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let text = for_people(&seen(now));
         for part in [
             "trusted by API servers (caBundle of prestop, generation 1):\n  CN=prestop authority, serial ",
             "until 2028-01-15T08:00:00Z (in 365 days)",
-            "published as it is in the Secret",
-            "(in 243 days): a successor is made, and published before it signs",
+            "published",
+            "(in 243 days): a successor is created and published; it does not sign yet",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
@@ -313,20 +308,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_published_or_not_to_be_seen_is_told() {
+    fn unpublished_and_unreadable_cas_are_reported() {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let mut foreign = seen(now);
         foreign.bundle = String::new();
         let text = for_people(&foreign);
-        assert!(text.contains("nothing: no call to prestop succeeds"), "{text}");
+        assert!(text.contains("none: no call to prestop succeeds"), "{text}");
         assert!(text.contains("NOT published"), "{text}");
         foreign.shared = Err("you may not see it".to_owned());
         assert!(for_people(&foreign).contains("the shared authority: you may not see it"));
     }
 
-    /// By a wrong clock an authority was made that begins next year.
+    /// A wrong clock created a CA that becomes valid next year.
     #[test]
-    fn what_is_not_valid_now_is_told() {
+    fn invalid_certificates_are_reported() {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let mut wrong = seen(now + Duration::from_secs(300 * DAY_SECONDS));
         wrong.now = now;
@@ -343,7 +338,7 @@ mod tests {
 
     /// The overlap is the one that the replicas go by.
     #[test]
-    fn the_switch_is_told_for_the_configured_overlap() {
+    fn the_switch_is_shown_for_the_configured_overlap() {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let lifetimes =
             Lifetimes { overlap: Duration::from_secs(5 * DAY_SECONDS), ..Lifetimes::default() };

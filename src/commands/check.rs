@@ -1,5 +1,5 @@
-//! `prestop check`: reads what an installation is made of, and tells what [`crate::cluster::installation`] thinks of it.
-//! Nothing is changed.
+//! `prestop check`: reads the objects of an installation and prints the results of
+//! [`crate::cluster::installation`]. Changes nothing.
 
 mod before;
 mod beside;
@@ -132,12 +132,7 @@ async fn check(
 async fn version(target: &Target) -> anyhow::Result<KubernetesVersion> {
     let name = &target.name;
     let asked = timeout(PATIENCE, api::version(&target.client)).await;
-    let asked = asked.map_err(|_| {
-        anyhow!(
-            "{name} does not answer within {} s; a VPN or a proxy may be missing",
-            PATIENCE.as_secs()
-        )
-    })?;
+    let asked = asked.map_err(|_| anyhow!(failure::silent(name, PATIENCE)))?;
     asked.map_err(|error| match error {
         ClusterError::Request(error) => anyhow!("{name}: {}", failure::reason(&error)),
         error @ ClusterError::Version(_) => anyhow!("{name}: {error}"),
@@ -158,11 +153,11 @@ fn not_found(missing: &NotFound) -> Check {
     }
 }
 
-/// What can't be seen: a warning where the user has no right to, else a failure.
+/// An object that can't be read: a warning if the user lacks the right, otherwise a failure.
 fn unseen(id: &'static str, what: &str, error: &kube::Error) -> Check {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
-            let message = format!("{what}: you do not have the right to see this");
+            let message = format!("{what}: you do not have the right to read this");
             Check::warning(id, message, status.message.clone())
         }
         error => {
@@ -181,7 +176,7 @@ async fn installation(api: &Api, service: &ServiceReference, webhook: &str) -> V
             return vec![Check::failure(
                 "service",
                 format!("the Service {}/{} is missing", service.namespace, service.name),
-                "install the chart anew, or delete the webhook configuration",
+                "install the chart again, or delete the webhook configuration",
             )];
         }
         Err(error) => return vec![unseen("service", "the Service", &error)],
@@ -229,8 +224,8 @@ async fn injection(api: &Api, webhook: &MutatingWebhook, arguments: &CheckArgume
         }
         Err(kube::Error::Api(status)) => checks.push(Check::warning(
             "injection",
-            format!("a pod can't be tried in {namespace}"),
-            format!("{}; say --namespace NAME for another one", status.message),
+            format!("a test pod can't be created in {namespace}"),
+            format!("{}; use --namespace NAME to choose another one", status.message),
         )),
         Err(error) => checks.push(unseen("injection", "a pod", &error)),
     }

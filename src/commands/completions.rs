@@ -22,7 +22,7 @@ const VARIABLE: &str = "PRESTOP_COMPLETE";
 /// The program that kubectl asks what can follow `kubectl prestop`:
 /// <https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>.
 const KUBECTLS_COMPLETER: &str = "kubectl_complete-prestop";
-/// What kubectl's shells do with the answer: no names of files beside it, and no space behind a folder.
+/// Directives for the shell integration of kubectl: no file names, and no space after a folder.
 /// <https://pkg.go.dev/github.com/spf13/cobra#ShellCompDirective>
 const NO_FILES: u8 = 4;
 const NO_SPACE: u8 = 2;

@@ -8,7 +8,7 @@ use crate::config::{Config, json_schema};
 
 use super::{Exit, tell, unopened};
 
-/// Checks configuration files, all of them, and tells each problem.
+/// Checks all configuration files and reports each problem.
 pub(super) fn check(files: &[PathBuf]) -> anyhow::Result<Exit> {
     let mut out = io::stdout().lock();
     let mut exit = Exit::Done;

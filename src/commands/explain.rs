@@ -1,4 +1,4 @@
-//! `prestop explain`: what codes mean, and what to do.
+//! `prestop explain`: explains codes and their fixes.
 
 use std::io::{self, Write};
 
@@ -57,15 +57,15 @@ fn list(known: &[Known], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn known() -> Vec<Known> {
-    let pods = SkipReason::ALL.iter().map(|it| ("a pod that is left alone", it.explanation()));
+    let pods = SkipReason::ALL.iter().map(|it| ("reason for skipping a pod", it.explanation()));
     let containers = ContainerReason::ALL.iter();
-    let containers = containers.map(|it| ("a container that is left alone", it.explanation()));
+    let containers = containers.map(|it| ("reason for skipping a container", it.explanation()));
     let objects = AsideReason::ALL.iter();
-    let objects = objects.map(|it| ("an object that inject leaves alone", it.explanation()));
+    let objects = objects.map(|it| ("reason for skipping an object in inject", it.explanation()));
     let problems = ProblemCode::ALL.iter().map(|it| ("a problem", it.explanation()));
     let notes = NoteCode::ALL.iter().map(|it| ("a note", it.explanation()));
     let undone = UndoReason::ALL.iter();
-    let undone = undone.map(|it| ("a workload that uninject leaves alone", it.explanation()));
+    let undone = undone.map(|it| ("reason for skipping a workload in uninject", it.explanation()));
     pods.chain(containers).chain(objects).chain(undone).chain(problems).chain(notes).collect()
 }
 

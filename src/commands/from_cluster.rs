@@ -69,19 +69,10 @@ pub(super) fn wanted<'k>(scope: Scope, from: &FromCluster, kinds: &'k [KindName]
 
 async fn version(target: &Target) -> anyhow::Result<KubernetesVersion> {
     let name = &target.name;
-    let what_to_do = "see whether the kubeconfig is right and the address can be reached from here; \
-                      --context NAME takes another cluster";
     let asked = timeout(PATIENCE, api::version(&target.client)).await;
-    let asked = asked.map_err(|_| {
-        anyhow!("{name} does not answer within {} s; {what_to_do}", PATIENCE.as_secs())
-    })?;
+    let asked = asked.map_err(|_| anyhow!(failure::silent(name, PATIENCE)))?;
     asked.map_err(|error| match error {
-        ClusterError::Request(error @ kube::Error::Api(_)) => {
-            anyhow!("{name}: {}", failure::reason(&error))
-        }
-        ClusterError::Request(error) => {
-            anyhow!("{name}: {}; {what_to_do}", failure::reason(&error))
-        }
+        ClusterError::Request(error) => anyhow!("{name}: {}", failure::reason(&error)),
         error @ ClusterError::Version(_) => anyhow!("{name}: {error}"),
     })
 }

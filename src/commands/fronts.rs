@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
             None => subjects.push(subject),
             Some(reason) => {
                 tell(&format!(
-                    "note: {}: {} left out: {}",
+                    "note: {}: {} skipped: {}",
                     place.file,
                     subject.title(),
                     reason.code()
@@ -159,11 +159,14 @@ impl Subject {
         }
         let need = need(fronts);
         match (need.delay, need.has_endless) {
-            (None, false) => writeln!(out, "nothing in the input sends it requests")?,
+            (None, false) => writeln!(out, "no front sends it requests")?,
             (None, true) => writeln!(out, "no delay helps")?,
             (Some(delay), false) => writeln!(out, "needs a delay of {delay}")?,
             (Some(delay), true) => {
-                writeln!(out, "needs a delay of {delay}, which does not help with everything")?;
+                writeln!(
+                    out,
+                    "needs a delay of {delay}, which does not help with all of its fronts"
+                )?;
             }
         }
         let width = fronts.iter().map(|front| front.kind.name.len()).max().unwrap_or_default();

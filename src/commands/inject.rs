@@ -71,12 +71,12 @@ struct Total {
     exit: Exit,
 }
 
-/// What becomes of hooks.
+/// What to do with hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// They are injected.
     Inject,
-    /// The same, and those that are there are made anew.
+    /// The same, and existing ones of prestop are renewed.
     Renew,
     /// They are taken out.
     Uninject,
@@ -96,7 +96,9 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
     let mode = if arguments.renew { Mode::Renew } else { Mode::Inject };
     let stray = arguments.cluster.stray().filter(|_| !arguments.fronts_from_cluster);
     if let Some(option) = stray {
-        anyhow::bail!("{option} is for --fronts-from-cluster; add that, or leave {option} out");
+        anyhow::bail!(
+            "{option} has an effect only with --fronts-from-cluster; add it, or leave {option} out"
+        );
     }
     let mut run = Run::new(&arguments.manifests, mode, policy);
     run.cluster = arguments.fronts_from_cluster.then(|| arguments.cluster.choice());
@@ -149,7 +151,7 @@ impl<'a> Run<'a> {
             Ok(around) => around,
             // Delays without fronts would be the wrong ones.
             Err(error) => {
-                tell(&format!("error: {error:#}; nothing is injected"));
+                tell(&format!("error: {error:#}; nothing was injected"));
                 return Ok((Exit::NoCluster, Summary::new(self.mode)));
             }
         };
@@ -174,15 +176,15 @@ impl<'a> Run<'a> {
                 Mode::Inject | Mode::Renew => "injected",
                 Mode::Uninject => "taken out",
             };
-            tell(&format!("error: no document in the input; nothing can be {what}"));
+            tell(&format!("error: no document in the input, so nothing can be {what}"));
             return Ok((Exit::BadInput, total.summary));
         }
         let is_found = arguments.check && total.summary.changed > 0;
         let exit = if total.exit == Exit::Done && is_found { Exit::Found } else { total.exit };
         Ok((exit, total.summary))
     }
-    /// Namespaces may come after their workloads, or in another file. What can't be read here is
-    /// told when its turn comes.
+    /// Namespaces may come after their workloads, or in another file. Files that can't be read here are
+    /// reported later, in their order.
     fn find_namespaces(&mut self, input: &Input) {
         let Ok(documents) = input.documents() else { return };
         for document in documents.map_while(Result::ok) {
@@ -208,8 +210,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One file, from its first byte to its result. What is wrong with it is told and concerns no
-    /// other.
+    /// Processes one file. Its errors are reported and do not affect other files.
     fn input(&self, input: &Input, output: &mut Output, total: &mut Total) -> anyhow::Result<()> {
         let mut file = output.file(input);
         let outcome = match self.file(input, &mut file) {

@@ -44,7 +44,7 @@ pub(super) fn all(
     for path in paths {
         if path.as_os_str() == "-" {
             if in_place {
-                bail!("standard input can't be written in place; leave --in-place out");
+                bail!("standard input can't be written in place; remove --in-place");
             }
             inputs.push(Input::standard_input()?);
         } else if path.is_dir() {
@@ -71,7 +71,7 @@ pub(super) fn all(
 
 /// A document as a list of objects, and the list without them.
 pub(super) fn list_of_objects(document: &Document) -> Option<(ListOfItems<'_>, Reading)> {
-    // Most documents are no lists, and need no look at each node.
+    // Most documents are not lists, so their nodes need not be visited.
     if !document.text.contains("List") {
         return None;
     }
@@ -80,7 +80,7 @@ pub(super) fn list_of_objects(document: &Document) -> Option<(ListOfItems<'_>, R
     is_list(&frame.value).then_some((list, frame))
 }
 
-/// The manifests of a folder, in the order of their names; returns what could not be looked at.
+/// The manifests of a folder, in the order of their names; returns the errors.
 fn folder(path: &Path, inputs: &mut Vec<Input>) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
     for entry in WalkDir::new(path).follow_links(true).sort_by_file_name() {

@@ -33,7 +33,7 @@ fn chosen<'c>(catalogue: &'c Catalogue, wanted: &[String]) -> anyhow::Result<Vec
         }
         if catalogue.profiles().iter().any(|profile| named(&profile)) {
             bail!(
-                "--profiles {pattern}: there is no quit in this profile, and it is followed without being named"
+                "--profiles {pattern}: this profile has no quit, so it applies without being named; remove it"
             );
         }
         let known = catalogue.profiles().iter().filter(has_quit);

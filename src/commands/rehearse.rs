@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &RehearseArguments) -> anyhow::Result<Exit> {
         End::Failed { why, output } => {
             tell(&format!("error: {why}"));
             if !output.is_empty() {
-                tell("what the server printed last:");
+                tell("last output of the server:");
             }
             for line in output {
                 tell(&format!("  {line}"));
@@ -83,8 +83,8 @@ pub(super) fn run(arguments: &RehearseArguments) -> anyhow::Result<Exit> {
 pub(super) fn inner() -> anyhow::Result<Exit> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
-    let plan: Plan = serde_json::from_str(&line).context("this command is for prestop itself")?;
-    // The outer process holds the other end; whatever ends it ends us, and we are PID 1.
+    let plan: Plan = serde_json::from_str(&line).context("this command is internal")?;
+    // The outer process holds the other end; when it ends, this process (PID 1) ends too.
     std::thread::spawn(|| {
         let mut rest = [0; 64];
         while matches!(io::stdin().read(&mut rest), Ok(count) if count > 0) {}
@@ -108,7 +108,7 @@ async fn outer(way: Way, plan: &Plan, is_quiet: bool) -> anyhow::Result<End> {
     let stdout = sandbox.stdout.take().context("standard output of the sandbox")?;
     let mut text = serde_json::to_vec(plan)?;
     text.push(b'\n');
-    // Fails if the sandbox is gone already, which the end of its output tells.
+    // Fails if the sandbox has already ended, which the end of its output shows.
     let _ = stdin.write_all(&text).await;
     let mut lines = BufReader::new(stdout).lines();
     let mut progress = Progress { is_quiet, variant: Variant::AsWritten };
@@ -130,7 +130,7 @@ async fn outer(way: Way, plan: &Plan, is_quiet: bool) -> anyhow::Result<End> {
     drop(stdin);
     let status = ended(&mut sandbox).await?;
     if end.is_none() && recordings.len() != plan.runs.len() {
-        anyhow::bail!("the sandbox ended before the rehearsal did ({status})");
+        anyhow::bail!("the sandbox ended before the rehearsal ({status})");
     }
     Ok(end.unwrap_or(End::Played(recordings)))
 }
@@ -143,7 +143,7 @@ async fn ended(sandbox: &mut Child) -> anyhow::Result<String> {
     Ok("killed".to_owned())
 }
 
-/// What is told on standard error while it runs.
+/// Progress on standard error.
 struct Progress {
     is_quiet: bool,
     variant: Variant,

@@ -76,7 +76,7 @@ fn print(replicas: Option<&[Replica]>, form: ReadingForm) -> io::Result<()> {
         }
     }
     if replicas.is_some_and(<[_]>::is_empty) {
-        writeln!(out, "no replica is there")?;
+        writeln!(out, "there are no replicas")?;
     }
     Ok(())
 }
@@ -84,10 +84,9 @@ fn print(replicas: Option<&[Replica]>, form: ReadingForm) -> io::Result<()> {
 async fn ask(arguments: &VersionArguments) -> anyhow::Result<Vec<Replica>> {
     let target = api::target(&arguments.cluster.choice())?;
     let (api, name) = (Api::new(target.client), target.name);
-    // Before anything else: whether it answers at all.
+    // First of all, whether it answers.
     let date = timeout(PATIENCE, api.date()).await;
-    let date =
-        date.map_err(|_| anyhow!("{name} does not answer within {} s", PATIENCE.as_secs()))?;
+    let date = date.map_err(|_| anyhow!(failure::silent(&name, PATIENCE)))?;
     date.map_err(|error| anyhow!("{name}: {}", failure::reason(&error)))?;
     let found = webhook::find(&api, arguments.webhook.as_deref()).await;
     let Installed { webhook, .. } =
@@ -130,7 +129,7 @@ async fn version(api: &Api, namespace: &str, pod: &str, port: u16) -> Answer {
     let error = match asked {
         Ok(Ok(text)) => match serde_json::from_str(&text) {
             Ok(version) => return Answer::Version(version),
-            Err(error) => format!("its answer can't be read: {error}"),
+            Err(error) => format!("its answer is invalid: {error}"),
         },
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
             "you do not have the right to get pods/proxy".to_owned()

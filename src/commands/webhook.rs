@@ -44,15 +44,15 @@ impl NotFound {
     pub(super) const fn advice(&self) -> &'static str {
         match self {
             Self::Nowhere => {
-                "install the chart (docs/install.md); an installation whose entry has another name is \
-                 checked with --webhook NAME"
+                "install the chart (docs/install.md); if the entry has another name, use --webhook \
+                 NAME"
             }
             Self::NotThere(_) => {
-                "leave --webhook out to find it, or see `kubectl get mutatingwebhookconfigurations`"
+                "remove --webhook to find it automatically, or run `kubectl get mutatingwebhookconfigurations`"
             }
-            Self::Empty(_) => "install the chart anew",
+            Self::Empty(_) => "install the chart again",
             Self::Several(_) => {
-                "choose one with --webhook NAME; two releases that select the same pods are one too many"
+                "choose one with --webhook NAME; no two releases should select the same pods"
             }
             Self::Unseen(_) => {
                 "ask for the right to get and list mutatingwebhookconfigurations, or choose one with \
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn none_and_several_are_told_apart() {
+    fn none_and_several_are_distinguished() {
         let none = only(vec![configuration("prestop", &["other.example.com"])]).unwrap_err();
         assert!(none.to_string().contains("prestop is not installed in this cluster"), "{none}");
         let two = only(vec![configuration("a", &[ENTRY]), configuration("b", &[ENTRY])]);

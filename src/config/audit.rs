@@ -13,20 +13,20 @@ use super::error::Finding;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct AuditSection {
-    /// Findings that are accepted, each with its reason.
+    /// Findings to ignore, each with a reason.
     #[serde(default)]
     #[schemars(extend("default" = []))]
     ignore: Vec<IgnoreEntry>,
 }
 
-/// Findings that are accepted. Fields that are left out do not matter.
+/// Findings to ignore. Fields that are not set match everything.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct IgnoreEntry {
-    /// Which rule; `prestop audit --rules` lists them.
+    /// The rule; `prestop audit --rules` lists them.
     #[schemars(with = "RuleId")]
     rule: Spanned<String>,
-    /// Why, for those who read it later.
+    /// The reason why the finding is ignored.
     #[schemars(with = "String", length(min = 1))]
     reason: Spanned<String>,
     /// Only in this namespace.
@@ -70,14 +70,18 @@ impl AuditSection {
                 findings.push(Finding::new(&path, place, message.to_owned()));
             };
             if reason.value.trim().is_empty() {
-                find("reason", reason.referenced.into(), "empty; say why the finding is accepted");
+                find("reason", reason.referenced.into(), "empty; write why the finding is ignored");
             }
             match Rule::by_id(&rule.value) {
                 Some(rule) => {
                     let reason = reason.value.trim().to_owned();
                     ignores.push(Ignore { rule, reason, namespace, kind, name });
                 }
-                None => find("rule", rule.referenced.into(), "no rule of prestop audit --rules"),
+                None => find(
+                    "rule",
+                    rule.referenced.into(),
+                    "unknown rule; prestop audit --rules lists them",
+                ),
             }
         }
         ignores

@@ -23,7 +23,7 @@ pub(super) struct Number<const LEAST: u64, const MOST: u64>(Option<Spanned<i128>
 #[serde(transparent)]
 pub(super) struct Seconds<const LEAST: i64, const MOST: i64>(Option<DurationText>);
 
-/// Why there are bounds, to be added to what is told.
+/// The reason for the bounds, appended to the message.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Why {
     pub(super) least: &'static str,
@@ -47,7 +47,7 @@ impl<const LEAST: u64, const MOST: u64> Number<LEAST, MOST> {
         if (i128::from(LEAST)..=i128::from(MOST)).contains(&value.value) {
             return usize::try_from(value.value).ok();
         }
-        let message = format!("allowed are {LEAST} to {MOST}");
+        let message = format!("allowed: {LEAST} to {MOST}");
         findings.push(Finding::new(path, value.referenced.into(), message));
         None
     }
@@ -84,7 +84,7 @@ impl<const LEAST: i64, const MOST: i64> Seconds<LEAST, MOST> {
             }
             Ok(seconds) => {
                 let why = if seconds < LEAST { why.least } else { why.most };
-                format!("allowed are {} to {}{why}", HumanSeconds(LEAST), HumanSeconds(MOST))
+                format!("allowed: {} to {}{why}", HumanSeconds(LEAST), HumanSeconds(MOST))
             }
             Err(cause) => cause.to_string(),
         };

@@ -10,27 +10,26 @@ use crate::webhook::settings::CertificateSettings;
 const DAY: i64 = 24 * 3600;
 const YEAR: i64 = 365 * DAY;
 
-/// Certificates that the replicas of `prestop serve` manage themselves.
+/// Certificates managed by the replicas of `prestop serve`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct CertificatesSection {
-    /// How long the shared authority lives. Its successor is made when two thirds are over. 40s to
-    /// 87600h.
+    /// Lifetime of the shared CA. Its successor is created after two thirds of it. 40s to 87600h.
     #[serde(default)]
     #[schemars(extend("default" = human(CertificateSettings::default().authority_lifetime)))]
     authority_lifetime: Seconds<40, { 10 * YEAR }>,
-    /// How long a replica's own certificate lives. Renewed when two thirds are over. 10s to 8760h, and
-    /// at most a quarter of `authorityLifetime`.
+    /// Lifetime of a replica's certificate. Renewed after two thirds of it. 10s to 8760h, and at most a
+    /// quarter of `authorityLifetime`.
     #[serde(default)]
     #[schemars(extend("default" = human(CertificateSettings::default().lifetime)))]
     lifetime: Seconds<10, YEAR>,
-    /// How long an authority has been published before it signs. 1s to 24h, and at most a quarter of
+    /// How long a CA is published before it signs. 1s to 24h, and at most a quarter of
     /// `authorityLifetime`.
     #[serde(default)]
     #[schemars(extend("default" = human(CertificateSettings::default().overlap)))]
     overlap: Seconds<1, DAY>,
-    /// How often the Secret and the webhook configuration are read, more or less a third. 1s to 10m, and
-    /// at most a tenth of `lifetime`.
+    /// Interval for reading the Secret and the webhook configuration, varied by up to a third. 1s to
+    /// 10m, and at most a tenth of `lifetime`.
     #[serde(default)]
     #[schemars(extend("default" = human(CertificateSettings::default().look_interval)))]
     look_interval: Seconds<1, 600>,
@@ -59,8 +58,8 @@ impl CertificatesSection {
         settings
     }
 
-    /// The first that is too long beside another one. It is told at its own field, or at the other one
-    /// where only that is in the file.
+    /// The first value that is too long compared with another one. Reported at its own field, or at the
+    /// other one if only that is in the file.
     fn too_long(&self, settings: &CertificateSettings) -> Option<Finding> {
         let CertificateSettings { authority_lifetime, lifetime, overlap, look_interval } =
             *settings;

@@ -45,7 +45,7 @@ pub(super) fn read(text: &str) -> Result<Node, Finding> {
     if text.len() > LONGEST_TEXT_BYTES {
         return Err(Finding::of_file("longer than 1 MiB"));
     }
-    // Second keys are found by the check of the shape, which can tell the first one's place.
+    // Duplicate keys are found by the check of the shape, which knows the place of the first one.
     from_str(text, DuplicateKeyPolicy::PassThrough).map_err(|error| finding(&error, None))
 }
 
@@ -77,14 +77,13 @@ fn finding(error: &Error, document: Option<&Node>) -> Finding {
     let place = error.location().map_or(Position::START, Position::from);
     let message = match cause(error) {
         Error::MultipleDocuments { .. } => {
-            "a second document begins here; a configuration is one document".to_owned()
+            "a second document begins here; a configuration has only one".to_owned()
         }
         Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } => {
-            "too many values or too deep a nesting; aliases count as often as they are used"
-                .to_owned()
+            "too many values, or nested too deeply; each use of an alias counts".to_owned()
         }
         Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            "an alias inside of its own anchor".to_owned()
+            "an alias inside its own anchor".to_owned()
         }
         cause => DefaultMessageFormatter.format_message(cause).into_owned(),
     };

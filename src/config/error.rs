@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, shown where it stands.
+//! Errors in a configuration, shown in their line.
 
 use std::fmt;
 

@@ -21,47 +21,47 @@ use super::certificates::CertificatesSection;
 use super::profiles::{AskedDelayText, DurationText, HoldEntry, ProfileEntry, ProgramsEntry};
 use super::server::{LogSection, MetricsSection, ServerSection, TlsSection};
 
-/// The configuration of prestop: which hooks are injected, where nothing stronger says otherwise.
+/// The configuration of prestop: defaults, limits and profiles for injected hooks, and settings of the server.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schemars(title = "prestop configuration")]
 pub(super) struct ConfigurationFile {
-    /// The version of this format.
+    /// Version of this format.
     pub(super) api_version: ApiVersion,
-    /// What the file is.
+    /// Kind of the file.
     pub(super) kind: Kind,
-    /// What holds where neither an annotation nor a profile says otherwise.
+    /// Defaults, used if neither an annotation nor a profile sets a value.
     #[serde(default)]
     pub(super) defaults: DefaultsSection,
-    /// What no annotation passes.
+    /// Limits that no annotation can exceed.
     #[serde(default)]
     pub(super) limits: LimitsSection,
-    /// Which images get the quit command of their profile.
+    /// Which images get the quit of their profile.
     #[serde(default)]
     #[schemars(with = "QuitSetting", extend("default" = "always"))]
     pub(super) quit: Option<QuitSetting>,
-    /// Whether a delay is Kubernetes' own `sleep` action or the `sleep` program of the image.
+    /// Whether delays use the native `sleep` action of Kubernetes or the `sleep` program of the image.
     #[serde(default)]
     #[schemars(with = "SleepActionSetting", extend("default" = "auto"))]
     pub(super) sleep_action: Option<SleepActionSetting>,
-    /// Whether the annotation `prestop.dev/quit-command` is obeyed. Whoever can create a pod can
-    /// then choose what runs in its containers before they stop, and nowhere else.
+    /// Whether the annotation `prestop.dev/quit-command` is allowed. It lets anyone who can create a
+    /// pod choose a command that runs in the containers of that pod before they stop.
     #[serde(default)]
     #[schemars(with = "bool", extend("default" = true))]
     pub(super) allow_quit_command_annotation: Option<bool>,
-    /// Pods of these owners are left alone, unless they are labelled `prestop.dev/inject: enabled`:
-    /// kinds, with or without their API group, as the pods' owner references name them.
+    /// Kinds of owners whose pods are skipped unless labelled `prestop.dev/inject: enabled`. Kinds are
+    /// written as in owner references, with or without their API group.
     #[serde(default)]
     #[schemars(
         with = "Vec<OwnerText>",
         extend("default" = ["Job", "DaemonSet"], "uniqueItems" = true)
     )]
     pub(super) skip_owners: Option<Vec<OwnerText>>,
-    /// Profiles of your own: what is known about your images.
+    /// Custom profiles: facts about your images.
     #[serde(default)]
     #[schemars(with = "ProfilesSection")]
     pub(super) profiles: Option<ProfilesSection>,
-    /// Which of your images have a shell and `sleep`: tried before what is built in.
+    /// Which of your images have a shell and `sleep`; takes precedence over the built-in list.
     #[serde(default)]
     #[schemars(extend("default" = []))]
     pub(super) programs: Vec<ProgramsEntry>,
@@ -71,13 +71,13 @@ pub(super) struct ConfigurationFile {
     /// The TLS port of `prestop serve`.
     #[serde(default)]
     pub(super) tls: TlsSection,
-    /// Log lines of `prestop serve`.
+    /// Log of `prestop serve`.
     #[serde(default)]
     pub(super) log: LogSection,
     /// Metrics of `prestop serve`.
     #[serde(default)]
     pub(super) metrics: MetricsSection,
-    /// Certificates that the replicas of `prestop serve` manage themselves.
+    /// Certificates managed by the replicas of `prestop serve`.
     #[serde(default)]
     pub(super) certificates: CertificatesSection,
     /// Findings of `prestop audit`.
@@ -88,7 +88,7 @@ pub(super) struct ConfigurationFile {
 /// Versions of the format.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 pub(super) enum ApiVersion {
-    /// The first; fields can change until `v1`.
+    /// The first version; fields can change until `v1`.
     #[serde(rename = "prestop.dev/v1alpha1")]
     V1Alpha1,
 }
@@ -100,48 +100,48 @@ pub(super) enum Kind {
     Configuration,
 }
 
-/// What holds where neither an annotation nor a profile says otherwise.
+/// Defaults, used if neither an annotation nor a profile sets a value.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct DefaultsSection {
-    /// How long a stop is held back while endpoints are withdrawn. A range, such as `10s-2m`, ends when
-    /// no new connections arrive, in images with a shell; in others its upper bound is the delay. `auto`
-    /// is what the load balancers, Ingresses and Gateways in front of a pod need, as far as they are known.
-    /// Not above `limits.maximumDelay`. The chart sets `auto` with `fronts.watch`.
+    /// How long to delay the stop signal while endpoints are withdrawn. A range such as `10s-2m` ends
+    /// when no new connections arrive, if the image has a shell; otherwise its upper bound is the
+    /// delay. `auto` is the time for which the known load balancers, Ingresses and Gateways in front of
+    /// a pod keep sending. Not above `limits.maximumDelay`. The chart sets `auto` with `fronts.watch`.
     #[serde(default)]
     #[schemars(with = "AskedDelayText", extend("default" = "10s"))]
     pub(super) delay: Option<AskedDelayText>,
-    /// How long an application may take to finish after its quit. Without: as long as the pod's
-    /// own grace period. Not above `limits.maximumGracePeriod`.
+    /// How long an application may take to finish after its quit. Default: the grace period of the pod.
+    /// Not above `limits.maximumGracePeriod`.
     #[serde(default)]
     #[schemars(with = "DurationText")]
     pub(super) quit_timeout: Option<DurationText>,
-    /// What becomes of preStop hooks that containers have already.
+    /// What to do with existing preStop hooks.
     #[serde(default)]
     #[schemars(with = "OwnHookSetting", extend("default" = "keep"))]
     pub(super) own_hook: Option<OwnHookSetting>,
-    /// Whether images about which nothing is known have `/bin/sh` and `sleep`. Without: nobody knows.
+    /// Whether unknown images have `/bin/sh` and `sleep`. Without a value this is not known.
     #[serde(default)]
     #[schemars(with = "ShellSetting")]
     pub(super) shell: Option<ShellSetting>,
-    /// `connections`: hooks wait until no connection to a listening port of the pod is left, at most for the
-    /// time that the application has to finish, where the image has a shell.
+    /// `connections`: hooks wait until no connection to a listening port of the pod is left, if the
+    /// image has a shell, and at most for the time that the application has to finish.
     #[serde(default)]
     #[schemars(with = "HoldEntry", extend("default" = "none"))]
     pub(super) hold: Option<HoldEntry>,
-    /// Whether hooks write what they saw into the container's termination message.
+    /// Whether hooks write a report into the container's termination message.
     #[serde(default)]
     #[schemars(with = "HookReportSetting", extend("default" = "none"))]
     pub(super) hook_report: Option<HookReportSetting>,
 }
 
-/// What becomes of preStop hooks that containers have already.
+/// What to do with existing preStop hooks.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum OwnHookSetting {
-    /// They stay as they are.
+    /// Keep them unchanged.
     Keep,
-    /// They are completed: a delay before, a wait after a quit.
+    /// Extend them with a delay before, and a wait after a quit.
     Extend,
 }
 
@@ -151,30 +151,30 @@ pub(super) enum OwnHookSetting {
 pub(super) enum ShellSetting {
     /// They have `/bin/sh` and `sleep`.
     Present,
-    /// They have none: no hook that needs them is injected.
+    /// They do not: no hook that needs them is injected.
     Absent,
 }
 
-/// Where hooks write what they saw.
+/// Where hooks write a report.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum HookReportSetting {
     /// Nowhere.
     None,
-    /// One line of JSON in the container's termination message, where the image has a shell.
+    /// As one line of JSON in the container's termination message, if the image has a shell.
     TerminationMessage,
 }
 
-/// What no annotation passes.
+/// Limits that no annotation can exceed.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct LimitsSection {
-    /// Longer delays are cut to this. At most 1h, and below `maximumGracePeriod`. Where it is not
-    /// set: 5m, or half of `maximumGracePeriod` if that is less.
+    /// Longer delays are shortened to this. At most 1h, and below `maximumGracePeriod`. Default: 5m, or
+    /// half of `maximumGracePeriod` if that is less.
     #[serde(default)]
     #[schemars(with = "DurationText", extend("default" = "5m"))]
     pub(super) maximum_delay: Option<DurationText>,
-    /// No pod's grace period is raised above this; a longer one of its own stays. 30s to 24h.
+    /// Grace periods are not raised above this; pods that set a longer one keep it. 30s to 24h.
     #[serde(default)]
     #[schemars(with = "DurationText", extend("default" = "10m"))]
     pub(super) maximum_grace_period: Option<DurationText>,
@@ -184,21 +184,21 @@ pub(super) struct LimitsSection {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum QuitSetting {
-    /// Those whose profile has one.
+    /// Images whose profile has one.
     Always,
-    /// Those that are not known to stop gracefully by their own stop signal.
+    /// Images that are not known to stop gracefully on their stop signal.
     WhenNeeded,
-    /// None: the delay alone.
+    /// No images: they get the delay only.
     Never,
 }
 
-/// Whether a delay is Kubernetes' own `sleep` action or the `sleep` program of the image.
+/// Whether delays use the native `sleep` action of Kubernetes or the `sleep` program of the image.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum SleepActionSetting {
-    /// The action from Kubernetes 1.33 on, the program before, or where the version is not known.
+    /// The action from Kubernetes 1.33 on; the program before, or if the version is not known.
     Auto,
-    /// The action. Before Kubernetes 1.29 the API server refuses such pods.
+    /// Always the action. API servers before Kubernetes 1.29 refuse such pods.
     Always,
     /// The program.
     Never,
@@ -228,11 +228,11 @@ impl JsonSchema for OwnerText {
     }
 }
 
-/// Profiles of your own.
+/// Custom profiles.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct ProfilesSection {
-    /// What becomes of the built-in profiles.
+    /// What to do with the built-in profiles.
     #[serde(default)]
     #[schemars(with = "ProfilesMode", extend("default" = "extend"))]
     pub(super) mode: Option<ProfilesMode>,
@@ -240,11 +240,12 @@ pub(super) struct ProfilesSection {
     pub(super) entries: Vec<ProfileEntry>,
 }
 
-/// What becomes of the built-in profiles.
+/// What to do with the built-in profiles.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ProfilesMode {
-    /// They are tried after these. One of the same name as one of these is dropped.
+    /// They are tried after the custom profiles. A custom profile replaces the built-in profile of the
+    /// same name.
     #[default]
     Extend,
     /// They are dropped.
@@ -262,7 +263,7 @@ pub fn json_schema() -> Value {
 }
 
 fn tidy(schema: &mut Schema) {
-    // Where there is no default, none is told: `null` is never accepted.
+    // Fields without a default have none in the schema, since `null` is never accepted.
     if schema.get("default").is_some_and(Value::is_null) {
         schema.remove("default");
     }

@@ -39,12 +39,12 @@ pub const DURATION_PATTERN: &str = concat!(
     "|[0-9]+s([0-9]+ms)?|[0-9]+ms)$"
 );
 
-/// What is known about one application in one family of images.
+/// Facts about one application in one family of images.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct ProfileEntry {
     /// Unique name, for `prestop.dev/profile` and the reports: lower-case letters, digits and `-`.
-    /// `auto` and `none` have a meaning of their own.
+    /// `auto` and `none` are reserved.
     #[schemars(
         with = "String",
         length(max = LONGEST_NAME),
@@ -52,53 +52,53 @@ pub(super) struct ProfileEntry {
         extend("not" = { "enum": RESERVED_NAMES })
     )]
     name: Spanned<String>,
-    /// Repositories, by the end of their path: `nginx`, `bitnami*/nginx`,
-    /// `cgr.dev/chainguard/nginx`. No tag, no digest.
+    /// Patterns for the end of the repository path: `nginx`, `bitnami*/nginx`,
+    /// `cgr.dev/chainguard/nginx`. Without tag and digest.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     images: Vec<Spanned<String>>,
-    /// Tags of these images: `*fpm*`, `*-dev`. Without: all of them, and no tag.
+    /// Patterns for the tags of these images: `*fpm*`, `*-dev`. Default: every tag, and no tag.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     tag_patterns: Vec<Spanned<String>>,
-    /// Fixed names under which an injector adds this sidecar: `istio-proxy`. For containers whose
-    /// image no profile knows.
+    /// Fixed names under which an injector adds this sidecar: `istio-proxy`. Used for containers whose
+    /// image matches no profile.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     container_names: Vec<Spanned<String>>,
-    /// Its place where requests pass through more than one container of a pod.
+    /// Its role if requests pass through more than one container of a pod.
     #[serde(default)]
     #[schemars(with = "RoleEntry")]
     role: Option<Spanned<RoleEntry>>,
-    /// What these images need before their stop signal.
+    /// The hook that these images need.
     #[schemars(with = "HookEntry")]
     hook: Spanned<HookEntry>,
-    /// For `hook: quit`: how the application is asked to finish its work and go.
+    /// For `hook: quit`: how to ask the application to finish its work and exit.
     #[serde(default)]
     #[schemars(with = "QuitEntry")]
     quit: Option<Spanned<QuitEntry>>,
-    /// A delay of its own, such as `15s` or `10s-2m`; stronger than the default.
+    /// A delay for these images, such as `15s` or `10s-2m`; takes precedence over the default.
     #[serde(default)]
     #[schemars(with = "DelayText")]
     delay: Option<DelayText>,
-    /// `connections`: the hook waits until no connection to a listening port of the pod is left, where the
-    /// image has a shell. With `hook: quit` it does so in place of the quit, whose own limit is shorter.
-    /// Stronger than the default.
+    /// `connections`: the hook waits until no connection to a listening port of the pod is left, if the
+    /// image has a shell. With `hook: quit` it waits instead of quitting, because the quit has a
+    /// shorter time limit. Takes precedence over the default.
     #[serde(default)]
     #[schemars(with = "HoldEntry")]
     hold: Option<HoldEntry>,
-    /// For proxies and log shippers that must outlive the application: how much longer their delay
-    /// is than the longest of the application's containers.
+    /// For proxies and log shippers that must outlive the application: how much longer their delay is
+    /// than the longest delay of the application's containers.
     #[serde(default)]
     #[schemars(with = "DurationText")]
     sidecar_margin: Option<DurationText>,
-    /// Which signal the image is stopped by, and whether the application then finishes its work.
+    /// The stop signal of the image, and whether the application finishes its work on it.
     #[serde(default)]
     stop_signals: Vec<StopSignalEntry>,
-    /// One sentence: why this hook.
+    /// The reason for this hook, in one sentence.
     #[serde(default)]
     reason: String,
-    /// Where that is written.
+    /// A link to the source.
     #[serde(default)]
     link: String,
 }
@@ -107,9 +107,9 @@ pub(super) struct ProfileEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum HookEntry {
-    /// Nothing: their operator or chart brings a hook.
+    /// None: their operator or chart sets a hook.
     LeaveAlone,
-    /// The delay alone.
+    /// The delay only.
     Delay,
     /// Delay, quit, and a wait until the application is done.
     Quit,
@@ -125,33 +125,33 @@ pub enum HoldEntry {
     Connections,
 }
 
-/// A server's place among the containers of one pod.
+/// The role of a server among the containers of a pod.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum RoleEntry {
-    /// It takes the requests of clients and can pass them on to a backend.
+    /// It takes requests of clients and can forward them to a backend.
     Front,
-    /// A front in the same pod asks it, so it has to outlive the front's drain.
+    /// It gets requests from a front in the same pod, so it has to outlive the drain of that front.
     Backend,
 }
 
-/// How an application is asked to finish its work and go.
+/// How to ask an application to finish its work and exit.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct QuitEntry {
-    /// The application's own command, program and arguments. Never a shell line.
+    /// The application's command: program and arguments, not a shell command line.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     command: Vec<Spanned<String>>,
-    /// The signal for PID 1 where there is no command or it failed: `QUIT`, `WINCH`, `USR1`, …
+    /// The signal for PID 1, used if there is no command or if it fails: `QUIT`, `WINCH`, `USR1`, …
     #[serde(default)]
     #[schemars(with = "String")]
     signal: Option<Spanned<String>>,
-    /// The names in `/proc/1/comm` under which PID 1 is the application. `php-fpm*` stands for all
-    /// that begin so.
+    /// The names in `/proc/1/comm` by which the application is recognised as PID 1. `php-fpm*` matches
+    /// every name that begins with `php-fpm`.
     #[schemars(with = "Vec<String>", length(min = 1), inner(length(min = 1, max = LONGEST_PROCESS_NAME + 1)))]
     process_names: Vec<Spanned<String>>,
-    /// `needed`: not for images that are known to stop gracefully by their own stop signal.
+    /// `needed`: not for images that are known to stop gracefully on their stop signal.
     #[serde(default)]
     when: WhenEntry,
 }
@@ -163,24 +163,24 @@ enum WhenEntry {
     /// For every tag.
     #[default]
     Always,
-    /// Only where image and tag are not known to stop gracefully by their own stop signal.
+    /// Only if image and tag are not known to stop gracefully on their stop signal.
     Needed,
 }
 
-/// A fact about images: what the runtime sends them, and what they do then.
+/// A fact about images: which stop signal the runtime sends, and what they do then.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct StopSignalEntry {
-    /// The tags for which it holds: `>=1.19.5`, `<2`, or both with a comma. Without: all.
+    /// The tags to which it applies: `>=1.19.5`, `<2`, or both with a comma. Default: all tags.
     #[serde(default)]
     #[schemars(with = "String")]
     tags: Option<Spanned<String>>,
-    /// The image's `STOPSIGNAL`; `TERM` where it has none.
+    /// The image's `STOPSIGNAL`; `TERM` if it has none.
     #[schemars(with = "String")]
     signal: Spanned<String>,
-    /// The application finishes the requests that it has.
+    /// Whether the application finishes its open requests.
     graceful: bool,
-    /// Where that is written.
+    /// A link to the source.
     #[serde(default)]
     link: String,
 }
@@ -197,8 +197,8 @@ pub(super) enum DurationTextError {
     /// Not a duration at all.
     #[error(transparent)]
     NotADuration(#[from] DurationError),
-    /// `1500ms`: whoever writes it means something that can't be had.
-    #[error("whole seconds only: Kubernetes counts no fractions")]
+    /// `1500ms`: fractions of a second are not supported.
+    #[error("write whole seconds: Kubernetes has no fractions")]
     Fraction,
 }
 
@@ -219,7 +219,7 @@ pub(super) fn validate(
         profiles.extend(entry.validate(&path, &mut errors));
         let name = entry.valid_name(&path);
         if name.is_ok_and(|name| !names.insert(name)) {
-            let message = format!("a second profile of the name {}", entry.name.value);
+            let message = format!("duplicate profile name {}", entry.name.value);
             errors.push(error(&format!("{path}.name"), &entry.name, message));
         }
     }
@@ -296,7 +296,7 @@ impl ProfileEntry {
         let tag_patterns = each(&self.tag_patterns, &tag_patterns, TagPattern::from_str, errors);
         if let Some(first) = self.tag_patterns.first().filter(|_| self.images.is_empty()) {
             let path = format!("{path}.tagPatterns[0]");
-            errors.push(error(&path, first, "tagPatterns are for images: write images, too"));
+            errors.push(error(&path, first, "tagPatterns need images: add images"));
         }
         let container_names = self.valid_container_names(path, errors);
         let role = self.valid_role(path, errors);
@@ -337,11 +337,11 @@ impl ProfileEntry {
             || name.starts_with('-')
             || name.ends_with('-')
         {
-            let message = "a name has lower-case letters, digits and '-' between them, at most 63";
+            let message = "a name consists of at most 63 lower-case letters, digits and '-', and begins and ends with a letter or digit";
             return Err(error(&path, &self.name, message));
         }
         if RESERVED_NAMES.contains(&name.as_str()) {
-            let message = format!("{name} has a meaning of its own; choose another name");
+            let message = format!("{name} is reserved; choose another name");
             return Err(error(&path, &self.name, message));
         }
         Ok(name.clone())
@@ -355,14 +355,13 @@ impl ProfileEntry {
         let path = format!("{path}.containerNames");
         if let Some(first) = self.container_names.first().filter(|_| self.sidecar_margin.is_none())
         {
-            let message =
-                "container names are for sidecars: write sidecarMargin, too, or use images";
+            let message = "container names are for sidecars only: add sidecarMargin, or use images";
             errors.push(error(&format!("{path}[0]"), first, message));
         }
         let mut seen = HashSet::new();
         for (index, name) in self.container_names.iter().enumerate() {
             if !seen.insert(&name.value) {
-                let message = format!("{} a second time", name.value);
+                let message = format!("duplicate {}", name.value);
                 errors.push(error(&format!("{path}[{index}]"), name, message));
             }
         }
@@ -372,8 +371,8 @@ impl ProfileEntry {
     fn valid_role(&self, path: &str, errors: &mut Vec<FieldError>) -> Option<Role> {
         let role = self.role.as_ref()?;
         if self.sidecar_margin.is_some() {
-            let message = "a sidecar outlives every other container, whatever their roles: \
-                           write role or sidecarMargin";
+            let message = "a sidecar outlives every other container, so it has no role: write either \
+                           role or sidecarMargin";
             errors.push(error(&format!("{path}.role"), role, message));
         }
         Some(match role.value {
@@ -389,8 +388,7 @@ impl ProfileEntry {
             (HookEntry::Delay, None) => Some(ProfileHook::Delay),
             (HookEntry::Quit, Some(quit)) => {
                 if self.sidecar_margin.is_some() {
-                    let message =
-                        "a sidecar is never told to quit: it has to outlive the application";
+                    let message = "a sidecar has no quit: it has to outlive the application";
                     errors.push(error(&quit_path, quit, message));
                 }
                 let valid = quit.value.validate(quit, &quit_path, errors);
@@ -436,12 +434,12 @@ impl QuitEntry {
         errors: &mut Vec<FieldError>,
     ) -> Option<Quit> {
         if self.command.is_empty() && self.signal.is_none() {
-            let message = "a quit needs a command, a signal, or both";
+            let message = "a quit needs a command, a signal or both";
             errors.push(error(path, at, message));
         }
         let names = format!("{path}.processNames");
         if self.process_names.is_empty() {
-            let message = "at least one name of PID 1, as in /proc/1/comm: it guards what is not the application";
+            let message = "write at least one name of PID 1, as in /proc/1/comm: no other process gets the signal";
             errors.push(error(&names, at, message));
         }
         let command_path = format!("{path}.command");
@@ -469,7 +467,7 @@ impl QuitEntry {
 
 fn argument(text: &str) -> Result<String, &'static str> {
     if text.contains('\0') {
-        Err("an argument can't have a zero byte")
+        Err("an argument can't contain a NUL byte")
     } else {
         Ok(text.to_owned())
     }
@@ -480,7 +478,7 @@ fn container_name(text: &str) -> Result<String, &'static str> {
     let is_label = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(letters);
     if !is_label || text.starts_with('-') || text.ends_with('-') {
         return Err(
-            "the name of a container: lower-case letters, digits and '-' between them, at most 63",
+            "the name of a container: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit",
         );
     }
     Ok(text.to_owned())
@@ -490,11 +488,13 @@ fn process_name(text: &str) -> Result<String, &'static str> {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b",*?[]\\".contains(&byte);
     let name = text.strip_suffix('*').unwrap_or(text);
     if name.is_empty() || !name.bytes().all(plain) {
-        return Err("the name of a process: letters that can be seen, no spaces, none of ,?[]\\; \
-                    '*' only at the end, for all that begin so");
+        return Err(
+            "the name of a process: printable characters without spaces, commas, ?, [, ] and \
+                    \\; '*' only at the end, for a prefix",
+        );
     }
     if name.len() > LONGEST_PROCESS_NAME {
-        return Err("the kernel cuts the names of processes to 15 letters; write the first 15");
+        return Err("the kernel truncates process names to 15 characters; write the first 15");
     }
     Ok(text.to_owned())
 }

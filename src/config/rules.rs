@@ -1,5 +1,5 @@
-//! From a file of the right shape to a [`Policy`] and [`ServeSettings`]: durations, bounds, and what goes
-//! together. Every rule is tried, so that all that is wrong is told together.
+//! From a file of the right shape to a [`Policy`] and [`ServeSettings`]: durations, bounds, and
+//! combinations. Every rule is checked, so that all errors are reported together.
 
 use prestop_core::catalogue::{Catalogue, Profile};
 use prestop_core::duration::{AskedDelay, HumanSeconds};
@@ -113,7 +113,7 @@ struct Setting {
     place: Option<Position>,
 }
 
-/// What one duration must be to another.
+/// A relation between two durations.
 #[derive(Clone, Copy)]
 enum Order {
     AtMost,
@@ -212,12 +212,12 @@ impl Rules {
             return Some(setting);
         }
         let (least, most) = (HumanSeconds(least), HumanSeconds(most));
-        let message = format!("allowed are {least} to {most}");
+        let message = format!("allowed: {least} to {most}");
         self.find(path, place.unwrap_or(Position::START), message);
         None
     }
 
-    /// Tells it at the shorter one if the file has it, else at the longer one.
+    /// Reported at the shorter one if it is in the file, otherwise at the longer one.
     fn in_order(&mut self, shorter: Option<Setting>, order: Order, longer: Option<Setting>) {
         let (Some(shorter), Some(longer)) = (shorter, longer) else {
             return;
@@ -236,7 +236,7 @@ impl Rules {
         let by_default = if other.place.is_none() { " by default" } else { "" };
         let (value, limit) = (HumanSeconds(wrong.seconds), HumanSeconds(other.seconds));
         let message =
-            format!("{value} has to be {bound} {}, which is {limit}{by_default}", other.path);
+            format!("{value} must be {bound} {}, which is {limit}{by_default}", other.path);
         self.find(wrong.path, wrong.place.unwrap_or(Position::START), message);
     }
 
@@ -248,7 +248,7 @@ impl Rules {
             let path = format!("skipOwners[{index}]");
             match owner.value.parse::<OwnerKind>() {
                 Ok(kind) if kinds.contains(&kind) => {
-                    let message = format!("{kind} a second time");
+                    let message = format!("duplicate {kind}");
                     repeated.push(Finding { path, place: owner.referenced.into(), message });
                 }
                 Ok(kind) => kinds.push(kind),

@@ -15,24 +15,23 @@ use crate::webhook::settings::{
 };
 
 /// Go's client closes idle connections after 90 s.
-const WHY_LONGER_THAN_THE_CLIENT: &str = ": the API server closes idle connections after 90s, and \
-                                          whoever closes first cuts a request now and then";
+const WHY_LONGER_THAN_THE_CLIENT: &str = ": the API server closes idle connections after 90s; if the \
+                                          server closes first, it can cut off a request";
 const WHY_NOT_LONGER_THAN_THE_CALLER: &str = ": the API server waits no longer";
 
 /// Threads, draining and limits of `prestop serve`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct ServerSection {
-    /// Threads that serve requests, 1 to 64. One serves tens of thousands of requests a second.
+    /// Threads that serve requests, 1 to 64. One thread serves tens of thousands of requests per second.
     #[serde(default)]
     #[schemars(extend("default" = ServerSettings::default().workers))]
     workers: Number<1, 64>,
-    /// From SIGTERM on, how long requests are still taken while the pod's address is withdrawn.
-    /// 0s to 10m.
+    /// How long to accept requests after SIGTERM, while the endpoint is withdrawn. 0s to 10m.
     #[serde(default)]
     #[schemars(extend("default" = human(ServerSettings::default().drain_delay)))]
     drain_delay: Seconds<0, 600>,
-    /// After that, how long requests that have begun may take to end. 1s to 10m.
+    /// How long open requests may take to finish after the drain delay. 1s to 10m.
     #[serde(default)]
     #[schemars(extend("default" = human(ServerSettings::default().drain_timeout)))]
     drain_timeout: Seconds<1, 600>,
@@ -40,30 +39,30 @@ pub(super) struct ServerSection {
     #[serde(default)]
     #[schemars(extend("default" = Limits::default().body_bytes))]
     maximum_body_bytes: Number<{ 64 << 10 }, { 64 << 20 }>,
-    /// Unfinished bodies together; pods beyond that go through without being looked at. Not below
-    /// `maximumBodyBytes`, at most 4 GiB.
+    /// The limit of all request bodies in flight; pods beyond it are admitted without evaluation. Not
+    /// below `maximumBodyBytes`, at most 4 GiB.
     #[serde(default)]
     #[schemars(extend("default" = Limits::default().bodies_in_flight_bytes))]
     maximum_bodies_in_flight_bytes: Number<{ 64 << 10 }, { 4 << 30 }>,
-    /// Open connections; beyond that one that is slow or has been idle long is closed for a new one.
-    /// 16 to 65536.
+    /// The maximum number of open connections; beyond it a slow or idle one is closed for a new one. 16
+    /// to 65536.
     #[serde(default)]
     #[schemars(extend("default" = Limits::default().connections))]
     maximum_connections: Number<16, 65_536>,
-    /// For the TLS handshake. 1s to 1m.
+    /// Time limit of the TLS handshake. 1s to 1m.
     #[serde(default)]
     #[schemars(extend("default" = human(Limits::default().handshake_timeout)))]
     handshake_timeout: Seconds<1, 60>,
-    /// From the handshake to the head of the first request. 1s to 1m.
+    /// Time limit from the handshake to the end of the first request's head. 1s to 1m.
     #[serde(default)]
     #[schemars(extend("default" = human(Limits::default().first_request_timeout)))]
     first_request_timeout: Seconds<1, 60>,
-    /// From the head of a request to the end of its body. 1s to 30s.
+    /// Time limit from the head of a request to the end of its body. 1s to 30s.
     #[serde(default)]
     #[schemars(extend("default" = human(Limits::default().body_timeout)))]
     body_timeout: Seconds<1, 30>,
-    /// Between two requests. The API server closes idle connections after 90s; whoever closes first
-    /// cuts a request now and then. 91s to 1h.
+    /// Time limit between two requests. The API server closes idle connections after 90s; if the server
+    /// closes first, it can cut off a request. 91s to 1h.
     #[serde(default)]
     #[schemars(extend("default" = human(Limits::default().idle_timeout)))]
     idle_timeout: Seconds<91, 3600>,
@@ -73,31 +72,31 @@ pub(super) struct ServerSection {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct TlsSection {
-    /// The oldest version of TLS that is spoken.
+    /// The oldest supported version of TLS.
     #[serde(default)]
     #[schemars(with = "TlsVersion", extend("default" = TlsSettings::default().minimum_version))]
     min_version: Option<TlsVersion>,
-    /// A PEM file with the authorities of clients. With it only clients with a certificate of
-    /// theirs may connect. Read again when it changes.
+    /// A PEM file with the CAs of clients. If set, only clients with a certificate of these CAs may
+    /// connect. Reloaded on change.
     #[serde(default, rename = "clientCA")]
     #[schemars(with = "String")]
     client_ca: Option<Spanned<String>>,
-    /// Common names or DNS names of clients, one of which a certificate must have. Without: any
-    /// that `clientCA` signed.
+    /// Common names or DNS names of which a client certificate must have one. Default: every
+    /// certificate that `clientCA` signed.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     allowed_names: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
-/// Log lines of `prestop serve`.
+/// Log of `prestop serve`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct LogSection {
-    /// Their form.
+    /// Format of log lines.
     #[serde(default)]
     #[schemars(with = "LogFormat", extend("default" = LogSettings::default().format))]
     format: Option<LogFormat>,
-    /// The least important that are written. Changes while the server runs.
+    /// The lowest level that is written. Can change while the server runs.
     #[serde(default)]
     #[schemars(with = "LogLevel", extend("default" = LogSettings::default().level))]
     level: Option<LogLevel>,
@@ -107,7 +106,7 @@ pub(super) struct LogSection {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct MetricsSection {
-    /// Whether decisions are also counted for each namespace.
+    /// Whether to count decisions for each namespace as well.
     #[serde(default)]
     #[schemars(with = "bool", extend("default" = MetricsSettings::default().by_namespace))]
     by_namespace: Option<bool>,
@@ -172,7 +171,7 @@ impl ServerSection {
         let body =
             self.maximum_body_bytes.read("server.maximumBodyBytes", default.body_bytes, findings);
         let in_flight = of_all.read(path, default.bodies_in_flight_bytes, findings);
-        // Only where both are in their own bounds: one mistake is told once. By default as many
+        // Only if both are within their own bounds, so that an error is reported once. By default as many
         // bytes are in flight as the longest body may have, so this needs the field in the file.
         if let (Some(body), Some(in_flight), Some(place)) = (body, in_flight, of_all.place())
             && in_flight < body
@@ -180,7 +179,7 @@ impl ServerSection {
             let is_default = self.maximum_body_bytes.place().is_none();
             let by_default = if is_default { " by default" } else { "" };
             let message = format!(
-                "{in_flight} has to be at least server.maximumBodyBytes, which is {body}{by_default}"
+                "{in_flight} must be at least server.maximumBodyBytes, which is {body}{by_default}"
             );
             findings.push(Finding::new(path, place, message));
         }
@@ -206,13 +205,13 @@ impl TlsSection {
             find("tls.clientCA", file.referenced, "expected a file");
         }
         if let (None, Some(names)) = (client_ca, allowed_names) {
-            let message = "only together with tls.clientCA: without it no client is asked";
+            let message = "needs tls.clientCA: without it, clients are not asked for certificates";
             find("tls.allowedNames", names.referenced, message);
         }
         let names = allowed_names.as_ref().map(|names| names.value.as_slice()).unwrap_or_default();
         for (index, name) in names.iter().enumerate() {
             if name.value.trim().is_empty() {
-                let message = "empty; no certificate has this name";
+                let message = "empty; write the name in the client's certificate";
                 find(&format!("tls.allowedNames[{index}]"), name.referenced, message);
             }
         }

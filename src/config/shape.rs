@@ -1,6 +1,6 @@
-//! Holds a document against the JSON Schema that editors use: which fields there are, which types,
-//! which words. So the published schema is the truth, and everything that does not fit is told at
-//! once, with its path and the nearest thing that is allowed.
+//! Validates a document against the JSON Schema that editors use: fields, types and allowed words. So
+//! the published schema is authoritative, and all errors are reported together, with path and nearest
+//! allowed value.
 //!
 //! Only what the types of [`super::format`] produce is understood: `type`, `properties`,
 //! `required`, `items`, and words as `const`, `enum` or `oneOf`. What values mean is checked later.
@@ -80,7 +80,7 @@ impl Checker<'_> {
             };
             let path = join(path, name);
             if let Some(first) = seen.insert(name.as_str(), key.place.line) {
-                let message = format!("a second time; the first is in line {first}");
+                let message = format!("duplicate field; the first is in line {first}");
                 self.find(&path, key.place, message);
                 continue;
             }

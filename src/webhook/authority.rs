@@ -1,4 +1,4 @@
-//! The shared authority while the server runs: when it is looked after, and what readiness, metrics and the log
+//! The shared CA while the server runs: when it is looked after, and what readiness, metrics and the log
 //! have to know of it.
 
 use std::pin::{Pin, pin};
@@ -27,21 +27,21 @@ const AFTER_A_CHANGE: Duration = Duration::from_millis(500);
 /// After something failed.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// The authority that this replica shares with others.
+/// The CA that this replica shares with others.
 pub(crate) struct Authority {
     store: Store,
     trust: Arc<Trust>,
     look_interval: Duration,
 }
 
-/// What readiness has to know of the last look at the shared authority.
+/// The result of the last poll of the shared CA, for readiness.
 pub(crate) struct Trust {
     is_trusted: AtomicBool,
     difference: AtomicI64,
     clock_tolerance: Duration,
 }
 
-/// What the log has said of looks: each trouble once, until there is another one, or none.
+/// The problems that were logged: each once, until there is another one or none.
 #[derive(Debug, Default)]
 struct Log {
     failure: Option<String>,
@@ -55,7 +55,7 @@ enum Message {
     Recovered,
     /// They fail, for this reason.
     Failing(String),
-    /// Another problem was seen, or none any more.
+    /// The problem has changed or is gone.
     Problem(Option<Problem>),
 }
 
@@ -101,7 +101,7 @@ impl Authority {
         self.trust.clone()
     }
 
-    /// Keeps the authority, what is published of it, and this replica's certificate up to date.
+    /// Keeps the CA, its publication and this replica's certificate up to date.
     pub(crate) async fn keep(mut self, served: Arc<ServedCertificate>, metrics: Arc<Metrics>) {
         let mut log = Log::default();
         let mut changes = pin!(self.store.changes());
@@ -113,9 +113,9 @@ impl Authority {
                 message.tell(self.store.difference());
             }
             let wait = wait_after(&looked, self.look_interval, SystemTime::now());
-            // What others change is seen at once, whatever the interval is.
+            // Changes by others are seen immediately, regardless of the interval.
             if timeout(wait, changed(changes.as_mut(), &mut is_watched)).await.is_ok() {
-                // Not all replicas at once, and not as fast as somebody who keeps changing it.
+                // Replicas are spread over time, and limited in case something keeps changing it.
                 sleep(jittered(AFTER_A_CHANGE, SystemTime::now())).await;
             }
         }
@@ -177,18 +177,18 @@ impl Log {
 impl Message {
     fn tell(&self, difference: Difference) {
         match self {
-            Self::Recovered => info!("the shared authority can be looked after again"),
+            Self::Recovered => info!("the shared CA can be managed again"),
             Self::Failing(error) => warn!(
                 error = error.as_str(),
-                "cannot update the shared authority; the certificate in use is kept"
+                "cannot update the shared CA; keeping the current certificate"
             ),
-            Self::Problem(None) => info!("the shared authority is looked after again"),
+            Self::Problem(None) => info!("managing the shared CA again"),
             Self::Problem(Some(Problem::Clock)) => warn!(
                 ahead_seconds = difference.milliseconds() / 1000,
-                "this replica's clock and the API server's differ; the shared authority is not changed"
+                "the clocks of this replica and the API server differ; the shared CA is not changed"
             ),
             Self::Problem(Some(Problem::NoWebhook)) => warn!(
-                "the webhook configuration is missing or has no webhook; API servers do not call this replica"
+                "the webhook configuration is missing or empty; API servers do not call this replica"
             ),
             // It comes as an error.
             Self::Problem(Some(Problem::NewerSecret)) => {}
@@ -224,7 +224,7 @@ fn chain(error: &StoreError) -> String {
     text
 }
 
-/// Waits for a change. That none can be seen is told once.
+/// Waits for a change. A failing watch is logged once.
 async fn changed(
     mut changes: Pin<&mut impl Stream<Item = Result<(), watcher::Error>>>,
     is_watched: &mut bool,
@@ -235,14 +235,14 @@ async fn changed(
             return;
         };
         if std::mem::take(is_watched) {
-            warn!(%error, "the webhook configuration can't be watched; it is read now and then");
+            warn!(%error, "the webhook configuration can't be watched; polling it instead");
         }
     }
     // Watches do not end. If this one does, there is nothing to see.
     std::future::pending::<()>().await;
 }
 
-/// The interval, more or less a third: replicas should not all come at once.
+/// The interval, varied by up to a third, so that replicas do not poll at the same time.
 fn jittered(interval: Duration, now: SystemTime) -> Duration {
     let nanoseconds =
         now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_told_once_until_it_is_over() {
+    fn each_problem_is_reported_once_until_it_is_over() {
         let mut log = Log::default();
         let no_secret = || Err(StoreError::NoSecret("x".to_owned()));
         let missing = "the Secret x is missing; the chart creates it, empty".to_owned();

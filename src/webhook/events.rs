@@ -1,5 +1,5 @@
-//! What happens to the server: connections that end, handshakes that fail, certificates that expire, files
-//! that are read again. Metrics count these events, and log lines name them.
+//! Events of the server: connections that end, handshakes that fail, certificates that expire, reloaded
+//! files. They are counted in metrics and logged.
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum ConnectionEnd {
     Error,
     /// The handshake took too long.
     HandshakeTimeout,
-    /// What came was no head of a request.
+    /// The data was not the head of a request.
     MalformedHead,
     /// The client did not read its answer.
     AnswerTimeout,
@@ -33,7 +33,7 @@ pub enum HandshakeError {
     Protocol,
     /// The client has no certificate that is accepted.
     ClientCertificate,
-    /// What came was not TLS.
+    /// The data was not TLS.
     NotTls,
     /// The client went away.
     Closed,
@@ -50,25 +50,25 @@ pub enum Certificate {
     ClientAuthority,
 }
 
-/// What was read anew.
+/// The content that was reloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
     /// The configuration file.
     Configuration,
     /// The certificate and its key.
     Certificate,
-    /// The authorities of clients.
+    /// The CAs of clients.
     ClientAuthority,
     /// The namespaces file.
     Namespaces,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadResult {
-    /// It holds from now on.
+    /// It is in use from now on.
     Changed,
-    /// It can't be used; the last good one still holds.
+    /// It can't be used; keeping the last valid version.
     Failed,
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 /// Less is not worth the work.
 const WORTHWHILE_PAGES: u64 = 1024;
 
-/// What was in use when memory was last given back.
+/// The memory in use when memory was last returned to the system.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     resident_pages: u64,
@@ -39,7 +39,7 @@ impl Memory {
     }
 }
 
-/// Pages in memory (`proc_pid_statm(5)`); `None` where that is not told.
+/// Pages in memory (`proc_pid_statm(5)`); `None` if that is not available.
 fn resident_pages() -> Option<u64> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     text.split(' ').nth(1)?.parse().ok()

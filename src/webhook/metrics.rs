@@ -49,7 +49,7 @@ const REFUSED_STATUSES: [(u16, &str); 9] = [
     (0, OTHER),
 ];
 
-/// Whether decisions are also counted for each namespace.
+/// Whether to count decisions for each namespace as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByNamespace {
     /// They are.
@@ -161,7 +161,7 @@ impl Metrics {
         }
     }
 
-    /// A pod was let through without being looked at.
+    /// A pod was admitted without evaluation.
     pub fn unchanged(&self, why: Unchanged, duration: Duration) {
         match why {
             Unchanged::Overloaded | Unchanged::Deadline => self.faults.shed.inc(),
@@ -176,8 +176,7 @@ impl Metrics {
         self.faults.refused.count(status_label(status).0);
     }
 
-    /// A request begins. It ends when the result is dropped, also where the client went away and
-    /// nobody waits for an answer.
+    /// A request begins. It ends when the result is dropped, even if the client has disconnected.
     #[must_use]
     pub fn request_begins(&self) -> InFlight<'_> {
         self.reviews.in_flight.inc();
@@ -220,17 +219,17 @@ impl Metrics {
         self.files.last_reload_successful.get_or_create(&[("what", what.name())]).set(is_in_use);
     }
 
-    /// Since when something in front of pods can't be watched; `None`: all can, or nobody wants to.
+    /// Since when a kind of front can't be watched; `None` if all can, or none is to be watched.
     pub fn fronts_failing_since(&self, since: Option<SystemTime>) {
         self.files.fronts_failing_since.set(since.map_or(0, seconds));
     }
 
-    /// Since when namespaces can't be watched; `None`: they can, or nobody wants to.
+    /// Since when namespaces can't be watched; `None` if they can, or are not to be watched.
     pub fn namespaces_failing_since(&self, since: Option<SystemTime>) {
         self.files.namespaces_failing_since.set(since.map_or(0, seconds));
     }
 
-    /// The shared authority was looked at.
+    /// The shared CA was polled.
     pub fn authority(&self, generation: u64, change: Option<Change>) {
         self.authority.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         if let Some(change) = change {
@@ -238,12 +237,12 @@ impl Metrics {
         }
     }
 
-    /// The shared authority could not be looked at.
+    /// The shared CA could not be polled.
     pub fn authority_failed(&self) {
         self.authority.failures.inc();
     }
 
-    /// What keeps this replica from looking after the shared authority now.
+    /// The current problem that keeps this replica from managing the shared CA.
     pub fn authority_problem(&self, problem: Option<Problem>) {
         for known in Problem::ALL {
             let is_so = i64::from(problem == Some(known));
@@ -292,7 +291,7 @@ impl Answered {
     }
 }
 
-/// Every pair that there can be: nobody knows the operation of a review that was not read.
+/// All possible pairs: the operation of a review that was not read is unknown.
 fn answers() -> impl Iterator<Item = (Operation, Answered)> {
     let read = [Answered::Injected, Answered::Skipped, Answered::SelfCheckFailed];
     let unread = Unchanged::ALL.map(|why| (Operation::Unknown, Answered::Unchanged(why)));

@@ -1,4 +1,4 @@
-//! Namespaces that nobody watches: those of a file, or none at all.
+//! Namespaces that are not watched: those of a file, or none.
 
 use std::collections::HashMap;
 use std::io::Cursor;

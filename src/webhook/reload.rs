@@ -8,10 +8,10 @@ use std::{fs, io};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Larger files are none of ours.
+/// Larger files are refused.
 const LARGEST_FILE_BYTES: u64 = 16 << 20;
 
-/// Files that belong together, and what was in them when they were last looked at.
+/// Files that belong together, with their content at the last check.
 #[derive(Debug)]
 pub(crate) struct Files {
     paths: Vec<PathBuf>,
@@ -19,17 +19,17 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Files of these paths, not yet looked at.
+    /// Files of these paths, not read yet.
     #[must_use]
     pub(crate) fn new(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         Self { paths, last: None }
     }
 
-    /// What is in the files, in the order of their paths, if that is not what was there before.
+    /// The content of the files, in the order of their paths, if it has changed.
     ///
     /// # Errors
-    /// When one can't be read; told once, until the reason changes.
+    /// When one can't be read; reported once, until the reason changes.
     pub(crate) fn changed(&mut self) -> Option<Result<&[Vec<u8>], &str>> {
         let now = self.read();
         if self.last.as_ref() == Some(&now) {
@@ -39,8 +39,7 @@ impl Files {
         Some(last.as_ref().map(Vec::as_slice).map_err(String::as_str))
     }
 
-    /// All files as they are at one moment: if one changed while the others were read, all are read
-    /// anew.
+    /// All files as they are at one moment: if one changed while the others were read, all are read again.
     fn read(&self) -> Result<Vec<Vec<u8>>, String> {
         let mut contents = self.read_each()?;
         for _ in 0..3 {
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_are_told_once() {
+    fn changes_are_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("a"), folder.path().join("b"));
         let mut files = Files::new([&first, &second]);

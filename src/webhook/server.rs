@@ -9,8 +9,8 @@
 //! - [`routes`]: the paths of both ports;
 //! - `readiness`: whether requests should come here.
 //!
-//! What a pod gets is not decided here, and where certificates, policies and namespaces come from
-//! is not known here.
+//! Decisions about pods are made elsewhere; this module does not know where certificates, policies and
+//! namespaces come from.
 
 mod body;
 mod connections;
@@ -96,7 +96,7 @@ impl Server {
         let connections = Arc::new(Connections::new(server.most_connections()));
         let mut stopping = shutdown.clone();
         let mut told = None;
-        // Connections inherit it. Where it can't be set, the system's own bound holds.
+        // Connections inherit it. If it can't be set, the limit of the system applies.
         let _ = set_socket_send_buffer_size(&listener, UNREAD_IN_KERNEL_BYTES);
         loop {
             let accepted = tokio::select! {
@@ -119,7 +119,7 @@ impl Server {
         drop(listener);
         shutdown.reached(Phase::Stopping).await;
         if timeout(drain_timeout, connections.all_ended()).await.is_err() {
-            warn!("requests were still open at the end of the drain timeout");
+            warn!("requests were still in flight at the end of the drain timeout");
         }
     }
 

@@ -33,17 +33,17 @@ pub struct ServerSettings {
     pub drain_delay: Duration,
     /// After that, how long requests that have begun may take to end.
     pub drain_timeout: Duration,
-    /// What one client, or all together, can take.
+    /// Limits of one client, and of all together.
     pub limits: Limits,
 }
 
-/// What one client, or all together, can take.
+/// Limits of one client, and of all together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Longest request body. The API server takes objects of 3 MiB.
     pub body_bytes: usize,
-    /// Bytes of bodies that are being read and answers that are being sent, together; pods beyond that
-    /// are allowed without being looked at.
+    /// Bytes of bodies being read and answers being sent, together; pods beyond that are admitted
+    /// without evaluation.
     pub bodies_in_flight_bytes: usize,
     /// Open connections; beyond that one that is slow or has been idle long is closed for a new one.
     pub connections: usize,
@@ -53,8 +53,8 @@ pub struct Limits {
     pub first_request_timeout: Duration,
     /// From the head of a request to the end of its body.
     pub body_timeout: Duration,
-    /// Between two requests. The API server keeps idle connections for 90 s: whoever closes first
-    /// cuts a request now and then.
+    /// Between two requests. The API server closes idle connections after 90 s: if the server closes
+    /// first, it can cut off a request.
     pub idle_timeout: Duration,
 }
 
@@ -81,7 +81,7 @@ pub enum TlsVersion {
 /// Clients that have to show a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificates {
-    /// A PEM file with the authorities that sign them.
+    /// A PEM file with the CAs that sign them.
     pub authorities_file: String,
     /// Common names or DNS names, one of which the certificate must have; empty: any.
     pub allowed_names: Vec<String>,
@@ -90,7 +90,7 @@ pub struct ClientCertificates {
 /// Log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Their form.
+    /// Format of log lines.
     pub format: LogFormat,
     /// The least important that are written. Can change while the server runs.
     pub level: LogLevel,
@@ -127,18 +127,18 @@ pub enum LogLevel {
 /// Metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricsSettings {
-    /// Whether decisions are also counted for each namespace.
+    /// Whether to count decisions for each namespace as well.
     pub by_namespace: bool,
 }
 
 /// Certificates that the replicas manage themselves; each of the times down to seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CertificateSettings {
-    /// How long the shared authority lives. Its successor is made when two thirds are over.
+    /// Lifetime of the shared CA. Its successor is created after two thirds of it.
     pub authority_lifetime: Duration,
     /// How long a replica's own certificate lives. Renewed when two thirds are over.
     pub lifetime: Duration,
-    /// How long an authority has been published before it signs.
+    /// How long a CA is published before it signs.
     pub overlap: Duration,
     /// How often the Secret and the webhook configuration are read, more or less a third.
     pub look_interval: Duration,

@@ -1,9 +1,9 @@
 //! How the server ends: which phase it is in, and the signals that move it on.
 //!
 //! SIGTERM comes at the moment when the pod's address begins to be withdrawn, so requests keep
-//! coming: the server says that it is not ready, keeps serving, and asks every client to connect
-//! anew. Ctrl-C is a person who waits: what has begun is finished, nothing more. A second signal of
-//! either kind ends at once.
+//! coming: the server says that it is not ready, keeps serving, and asks every client to reconnect.
+//! After Ctrl-C, a person is waiting: only open requests are finished. A second signal of either kind
+//! ends the server immediately.
 
 use std::io;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub enum Phase {
     Serving,
     /// It takes requests, is not ready, and asks clients to connect elsewhere.
     Draining,
-    /// It takes no more connections and finishes the requests that have begun.
+    /// It accepts no more connections and finishes open requests.
     Stopping,
 }
 

@@ -74,7 +74,7 @@ pub(crate) async fn write_together(lose: impl Fn(Lost)) {
     LINES.write_together(lose).await;
 }
 
-/// Writes the lines that still wait, and later ones at once.
+/// Writes the waiting lines, and later ones immediately.
 pub(crate) fn write_the_last() {
     LINES.end();
 }
@@ -116,18 +116,18 @@ pub(crate) fn warned(warned: &Warned<'_>, duration: Duration) {
 }
 
 /// One line a decision: what changed a pod or found a problem at `info`, the rest at `debug`.
-/// No text of a pod but names, and those escaped.
+/// Contains no text of a pod except escaped names.
 pub(crate) fn decided(event: &Event<'_>, duration: Duration) {
     let decision = match event.verdict {
         Verdict::Decided(decision) => decision,
         Verdict::SelfCheckFailed(fault) => {
             let (uid, pod) = (printable(event.uid, LONGEST_NAME), pod_name(event));
-            error!(%uid, %pod, fault, "patch held back: please report this");
+            error!(%uid, %pod, fault, "patch withheld: please report this");
             return;
         }
     };
     let is_noteworthy = decision.is_injected() || !decision.problems.is_empty();
-    // A line that nobody wants is not made.
+    // Disabled lines are not built.
     if is_noteworthy && enabled!(Level::INFO) {
         let line = Line::new(event, decision, duration);
         info!(

@@ -1,5 +1,5 @@
-//! The audit over workloads of public projects, made anew: `tests/audit/corpus`. The golden file shows what a change
-//! of a rule changes; `corpus.judged.yaml` says which findings are false.
+//! The audit over workloads of public projects, recreated: `tests/audit/corpus`. The golden file shows
+//! what a change of a rule changes; `corpus.judged.yaml` says which findings are false.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -33,8 +33,8 @@ fn what_is_wrong_with_an_annotation_is_said() {
         (r#"{"recreat": "x"}"#, "there is no rule recreat; did you mean recreate?"),
         (r#"{"recreate": ""}"#, "recreate has no reason"),
         (r#"{"recreate": true}"#, "recreate has no reason"),
-        (r#"["recreate"]"#, "it is no JSON object of rules and reasons"),
-        ("recreate", "it is no JSON object of rules and reasons"),
+        (r#"["recreate"]"#, "write a JSON object of rules and reasons"),
+        ("recreate", "write a JSON object of rules and reasons"),
     ] {
         let found = findings(&with_recreate("/metadata", text), &policy());
         assert_eq!(ids(&found), ["recreate", "ignore-not-usable"], "{text}");

@@ -156,7 +156,7 @@ fn what_changed_after_us_is_named() {
     assert_eq!(changed(&|_| {}), "");
     assert_eq!(
         changed(&|pod| pod["spec"]["terminationGracePeriodSeconds"] = json!(20)),
-        "1 of 1 pods; the grace period is 20s, and prestop made it 70s"
+        "1 of 1 pods; the grace period is 20s, but prestop set it to 70s"
     );
     let other = json!({"preStop": {"exec": {"command": ["true"]}}});
     assert_eq!(
@@ -169,7 +169,7 @@ fn what_changed_after_us_is_named() {
     );
     assert_eq!(
         changed(&|pod| pod["metadata"]["annotations"]["prestop.dev/status"] = json!("{")),
-        "1 of 1 pods; its annotation prestop.dev/status can't be read"
+        "1 of 1 pods; the annotation prestop.dev/status can't be read"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What prestop mends by its annotations, and what is left after them.
+//! What prestop fixes by its annotations, and what is left after them.
 
 use prestop_core::audit::Mend;
 
@@ -87,7 +87,7 @@ fn what_no_annotation_mends_says_so() {
     }
 }
 
-/// A label alone does not touch hooks of the author.
+/// A label alone does not touch existing hooks.
 #[test]
 fn in_an_enabled_namespace_a_hook_that_only_quits_is_still_found() {
     let mut objects = good();

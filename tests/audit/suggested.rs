@@ -6,7 +6,7 @@ use std::process::Command;
 use super::formats::{audit, text};
 use super::*;
 
-/// A manifest with findings that prestop mends, by label and by annotations.
+/// A manifest with findings that prestop fixes, by label and by annotations.
 fn broken() -> Vec<Value> {
     let mut objects = good();
     apply(&mut objects, &[(web("/image"), json!("nginx:1.15")), script("nginx -s quit")]);
@@ -80,7 +80,7 @@ fn left(objects: &[Value]) -> Vec<String> {
 
 const BEFORE: [&str; 5] =
     ["stops-at-once", "hard-stop-signal", "no-budget", "new-pods-too-early", "quit-without-wait"];
-/// No annotation mends these.
+/// No annotation fixes these.
 const AFTER: [&str; 2] = ["new-pods-too-early", "no-budget"];
 
 fn sorted(rules: Vec<String>) -> Vec<String> {
@@ -167,7 +167,7 @@ fn commands_mend_what_they_are_for() {
 }
 
 #[test]
-fn a_baseline_hides_what_was_there_and_tells_what_is_gone() {
+fn a_baseline_hides_old_findings_and_lists_fixed_ones() {
     let objects = broken();
     let file = written(&objects);
     let baseline = tempfile::NamedTempFile::new().unwrap();
@@ -202,7 +202,7 @@ fn a_baseline_hides_what_was_there_and_tells_what_is_gone() {
         fs::write(baseline, wrong).unwrap();
         let output = audit(&["--baseline", baseline, input]);
         assert_eq!(output.status.code(), Some(2));
-        assert!(text(&output.stderr).contains("no report of prestop audit"));
+        assert!(text(&output.stderr).contains("not a report of prestop audit"));
     }
 }
 
@@ -221,6 +221,6 @@ fn the_configuration_ignores_with_reasons() {
     let output = audit(&["--config", config, input]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains(", 3 ignored)"), "{}", text(&output.stdout));
-    let stale = "note: audit.ignore of the configuration ignores nothing here: grace-zero (none)";
+    let stale = "note: audit.ignore in the configuration has no effect here: grace-zero (none)";
     assert!(text(&output.stderr).contains(stale), "{}", text(&output.stderr));
 }

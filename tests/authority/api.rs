@@ -1,5 +1,5 @@
-//! An API server as far as the shared authority asks one: a Secret, a webhook configuration, and the
-//! time. In memory, as a client of kube's or over HTTP.
+//! An API server as far as the shared CA asks one: a Secret, a webhook configuration, and the time. In
+//! memory, as a client of kube's or over HTTP.
 
 use std::convert::Infallible;
 use std::fs;
@@ -87,7 +87,7 @@ impl ApiServer {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let server = server.clone();
-                // Whoever goes away in the middle gets no answer.
+                // A client that disconnects in the middle gets no answer.
                 thread::spawn(move || server.serve(&stream));
             }
         });

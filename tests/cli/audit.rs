@@ -79,7 +79,7 @@ fn the_summary_says_what_labelling_would_mend() {
     assert!(said.contains("           prestop injects a delay of 10s\n"), "{said}");
     assert!(
         said.contains(
-            "1 of 1 workloads drops requests in a rollout; 1 is mended by labelling namespace shop"
+            "1 of 1 workloads drops requests in a rollout; labelling the namespace shop fixes 1 of them"
         ),
         "{said}"
     );

@@ -1,4 +1,4 @@
-//! What shells and kubectl are told while somebody types.
+//! Completions that shells and kubectl get while somebody types.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

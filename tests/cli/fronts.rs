@@ -73,7 +73,7 @@ fn fronts_are_found_across_files_in_any_order() {
 fn lists_and_standard_input_are_read() {
     let yaml = format!("{SERVICE}---\n{}", deployment());
     let alone = piped(&["fronts", "-"], &deployment());
-    assert!(stdout(&alone).contains("nothing in the input sends it requests"));
+    assert!(stdout(&alone).contains("no front sends it requests"));
     let both = stdout(&piped(&["fronts", "-"], &yaml));
     assert!(both.contains("(-:7): needs a delay of 10s"), "{both}");
     let list = r#"{"apiVersion": "v1", "kind": "List", "items": [
@@ -85,8 +85,8 @@ fn lists_and_standard_input_are_read() {
          "spec": {"containers": [{"name": "db", "image": "x"}]}}]}"#;
     let output = piped(&["fronts", "-"], list);
     let said = stdout(&output);
-    assert!(said.contains("StatefulSet shop/db (-:2): needs a delay of 30s-1m, which does not help with everything"), "{said}");
-    assert_eq!(stderr(&output), "note: -: Pod shop/db-0 left out: running-pod\n");
+    assert!(said.contains("StatefulSet shop/db (-:2): needs a delay of 30s-1m, which does not help with all of its fronts"), "{said}");
+    assert_eq!(stderr(&output), "note: -: Pod shop/db-0 skipped: running-pod\n");
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn the_configuration_can_be_the_config_map_of_the_chart() {
 }
 
 #[test]
-fn what_can_not_be_used_is_told_and_nothing_is_printed() {
+fn invalid_input_is_an_error_without_output() {
     let with = |config: &str| list(&[DEPLOYMENT], config);
     let misspelt = CONFIGURATION.replace("delay: 17s", "dealy: 17s");
     for (input, status, part) in [

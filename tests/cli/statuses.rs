@@ -117,7 +117,7 @@ fn each_status_that_happens_is_in_the_help_of_its_command() {
 
 /// Once, whatever is printed.
 #[test]
-fn the_summary_of_inject_is_told_once() {
+fn the_summary_of_inject_is_reported_once() {
     let folder = folder(&[("web.yaml", DEPLOYMENT)]);
     let file = folder.path().join("web.yaml");
     let told = |arguments: &[&str]| {

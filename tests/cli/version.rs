@@ -141,7 +141,7 @@ fn each_replica_is_asked_through_the_api_server() {
 }
 
 #[test]
-fn without_a_cluster_its_own_version_is_told_all_the_same() {
+fn without_a_cluster_the_own_version_is_still_printed() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let output = asked(&["version", "--cluster"], free);
     assert_eq!(output.status.code(), Some(3));

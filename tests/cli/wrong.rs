@@ -1,5 +1,5 @@
-//! Wrong usages: what people type who know other tools. Each has its exit status, and its message names
-//! what is right.
+//! Wrong usages: options and commands of other tools, missing files, clusters that can't be reached. Each has
+//! its exit status, and a message that names the fix.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -46,43 +46,61 @@ fn every_wrong_usage_names_the_fix() {
     let home = folder(&[("x.yaml", DEPLOYMENT)]);
     for (line, status, part) in [
         ("audit", USAGE, "FILE|FOLDER|-"),
+        ("audit", USAGE, "name files or folders, - for standard input, or use --cluster"),
+        ("audit --delay 15s x.yaml", USAGE, "prestop.dev/delay: 15s"),
+        ("audit -R .", USAGE, "folders are always searched recursively"),
+        ("audit -k .", USAGE, "kustomize build FOLDER | prestop audit -"),
+        ("audit --ignore no-delay x.yaml", USAGE, "audit.prestop.dev/ignore"),
+        ("audit --dry-run x.yaml", USAGE, "this command changes nothing"),
+        ("audit --junit x.yaml", USAGE, "choose the form with -o"),
+        ("audit *.yml", INPUT, "remove the quotes, or name the folder"),
+        ("audit https://example.com/x.yaml", INPUT, "URLs are not read"),
         ("audit --severity error x.yaml", USAGE, "--fail-on error|warning|info|never"),
         ("audit --fix x.yaml", USAGE, "prestop inject --in-place FILE"),
         ("audit missing.yaml", INPUT, "missing.yaml: No such file"),
-        ("fronts --format json", USAGE, "it is -o: --help lists the forms"),
+        ("fronts --format json", USAGE, "choose the form with -o; --help lists the forms"),
+        ("fronts *.yml", INPUT, "remove the quotes, or name the folder"),
+        ("fronts -k .", USAGE, "kustomize build FOLDER | prestop fronts -"),
         ("fronts missing.yaml", INPUT, "missing.yaml: No such file"),
         ("inject", USAGE, "name files or folders, or - for standard input"),
         ("inject --dry-run x.yaml", USAGE, "-o diff shows what it would change"),
         ("inject --dry-run=client x.yaml", USAGE, "-o diff shows what it would change"),
         ("inject --diff x.yaml", USAGE, "-o diff shows"),
         ("inject --delay 15s x.yaml", USAGE, "prestop.dev/delay: 15s"),
-        ("inject --delay=15s x.yaml", USAGE, "configuration file that --config names"),
+        ("inject --delay=15s x.yaml", USAGE, "configuration file (--config FILE)"),
         ("inject --quit-signal QUIT x.yaml", USAGE, "annotation of the pod template"),
         ("inject --selector app=web x.yaml", USAGE, "prestop.dev/inject: disabled"),
         ("inject -l app=web x.yaml", USAGE, "prestop.dev/inject: disabled"),
-        ("inject -R .", USAGE, "folders are searched with all folders in them"),
+        ("inject -R .", USAGE, "folders are always searched recursively"),
         ("inject --recursive .", USAGE, "leave it out"),
         ("inject -k .", USAGE, "kustomize build FOLDER | prestop inject -"),
         ("inject --context kind", USAGE, "name files or folders, or - for standard input"),
         ("inject -A", USAGE, "kubectl get deployments -o yaml"),
         ("inject --write x.yaml", USAGE, "--in-place"),
-        ("inject --json x.yaml", USAGE, "it is -o"),
+        ("inject --json x.yaml", USAGE, "choose the form with -o"),
         ("inject --kube-version 1.30 x.yaml", USAGE, "--kubernetes-version"),
-        ("inject -v x.yaml", USAGE, "-o report says"),
+        ("inject -v x.yaml", USAGE, "use -o report"),
+        ("inject --fail-on error x.yaml", USAGE, "--fail-on is an option of prestop audit"),
+        ("uninject", USAGE, "name files or folders, or - for standard input"),
+        ("uninject --dry-run x.yaml", USAGE, "-o diff shows what it would change"),
+        ("uninject -R .", USAGE, "folders are always searched recursively"),
+        ("uninject -k .", USAGE, "kustomize build FOLDER | prestop uninject -"),
+        ("uninject --config c.yaml x.yaml", USAGE, "--config is an option of prestop inject,"),
+        ("uninject *.yml", INPUT, "remove the quotes, or name the folder"),
         ("inject --bogus x.yaml", USAGE, "unexpected argument '--bogus'"),
         ("inject --chek x.yaml", USAGE, "'--check'"),
-        ("inject *.yml", INPUT, "a pattern that is not in quotes"),
+        ("inject *.yml", INPUT, "remove the quotes, or name the folder"),
         (
             "inject https://example.com/x.yaml",
             INPUT,
             "curl -fsSL https://example.com/x.yaml | prestop",
         ),
         ("inject -f https://example.com/x.yaml", INPUT, "URLs are not read"),
-        ("inject --config *.yaml x.yaml", USAGE, "a pattern that is not in quotes"),
-        ("check -A", USAGE, "choose with --namespace NAME"),
+        ("inject --config *.yaml x.yaml", USAGE, "remove the quotes, or name the folder"),
+        ("check -A", USAGE, "--namespace NAME chooses another"),
         ("check --timeout 5m", USAGE, "--wait DURATION, such as --wait 2m"),
         ("check --wait soon", USAGE, "a duration such as 30s, 2m or 1h"),
-        ("check --preflight", USAGE, "it is --pre"),
+        ("check --preflight", USAGE, "use --pre"),
         ("check --pre --connect", USAGE, "'--pre' cannot be used with '--connect'"),
         ("check --as-group admins", USAGE, "--as <USER>"),
         ("check -f x.yaml", USAGE, "prestop inject --check FILE"),
@@ -90,7 +108,7 @@ fn every_wrong_usage_names_the_fix() {
         ("check --release shop", USAGE, "--webhook NAME"),
         ("check --contxt kind", USAGE, "'--context'"),
         ("check", INPUT, "/.kube/config; set KUBECONFIG to its path"),
-        ("check --context kind", INPUT, "there is no kubeconfig at"),
+        ("check --context kind", INPUT, "no cluster to connect to: there is no kubeconfig at"),
         ("check --kubeconfig none", INPUT, "there is no kubeconfig at none; set KUBECONFIG"),
         ("audit --cluster x.yaml", USAGE, "x.yaml is a file; leave one of them out"),
         ("audit --cluster -f x.yaml", USAGE, "x.yaml is a file; leave one of them out"),
@@ -108,23 +126,34 @@ fn every_wrong_usage_names_the_fix() {
         ("inject -A x.yaml", USAGE, "--fronts-from-cluster"),
         ("certificates status", INPUT, "/.kube/config; set KUBECONFIG to its path"),
         ("certificates status -A", USAGE, "--namespace NAME"),
-        ("certificates renew", USAGE, "certificates are renewed without a command"),
+        ("certificates renew", USAGE, "certificates are renewed automatically"),
         ("certificates show", USAGE, "prestop certificates status"),
         ("certificates --context kind status", USAGE, "prestop certificates status --context NAME"),
         ("config validate x.yaml", USAGE, "prestop config check FILE"),
         ("validate x.yaml", USAGE, "prestop inject --check FILE"),
         ("config check -f x.yaml", USAGE, "prestop config check FILE"),
-        ("config check *.yml", INPUT, "a pattern that is not in quotes"),
-        ("catalogue --json", USAGE, "it is -o"),
+        ("config check *.yml", INPUT, "remove the quotes, or name the folder"),
+        ("catalogue --json", USAGE, "choose the form with -o"),
         ("catalogue -f x.yaml", USAGE, "prestop inject -o report FILE"),
+        ("catalog -f x.yaml", USAGE, "prestop inject -o report FILE"),
         ("catalogue --image nginx", USAGE, "prestop catalogue nginx:1.27"),
         ("explain own-hoks", INPUT, "there is no code own-hoks; did you mean own-hook"),
         ("explain nonsense", INPUT, "prestop explain lists them"),
         ("version --client", USAGE, "leave it out"),
-        ("version --json", USAGE, "it is -o"),
+        ("version --json", USAGE, "choose the form with -o"),
         ("completions", USAGE, "prestop completions bash"),
         ("function --config x.yaml", USAGE, "functionConfig"),
         ("function x.yaml", USAGE, "prestop inject x.yaml"),
+        ("fn x.yaml", USAGE, "prestop inject x.yaml"),
+        ("policy -o json", USAGE, "kubectl create --dry-run=client -o json -f -"),
+        ("policy -f x.yaml", USAGE, "--config FILE"),
+        ("policy x.yaml", USAGE, "policy takes no files"),
+        ("policy -n shop", USAGE, "prestop.dev/inject: enabled"),
+        ("policy --profile nginx", USAGE, "--profiles NAME,NAME"),
+        ("policy --profiles ngin", USAGE, "did you mean nginx?"),
+        ("policy --apply", USAGE, "prestop policy | kubectl apply -f -"),
+        ("policy --kubernetes-version 1.36", USAGE, "from 1.36 on"),
+        ("monitor", USAGE, "prestop watch"),
         ("install", USAGE, "helm install prestop"),
         ("status", USAGE, "prestop check"),
         ("apply -f x.yaml", USAGE, "| kubectl apply -f -"),
@@ -145,6 +174,40 @@ fn every_wrong_usage_names_the_fix() {
     }
 }
 
+#[cfg(all(feature = "watch", unix))]
+#[test]
+fn watch_names_its_own_options() {
+    let home = folder(&[("x.yaml", DEPLOYMENT)]);
+    for (line, status, part) in [
+        ("watch -f x.yaml", USAGE, "for manifests: prestop audit FILE"),
+        ("watch x.yaml", USAGE, "for manifests: prestop audit x.yaml"),
+        ("watch web", USAGE, "prestop watch --until-rolled deployment/web"),
+        ("watch statefulset/web", USAGE, "prestop watch --until-rolled statefulset/web"),
+        ("watch --deployment web", USAGE, "--until-rolled KIND/NAME, such as"),
+        ("watch --pod web-0", USAGE, "--selector LABELS (-l)"),
+        ("watch --wait 10m", USAGE, "--for DURATION, such as --for 10m"),
+        ("watch --watch", USAGE, "watch follows pods until Ctrl-C"),
+        ("watch --json", USAGE, "choose the form with -o"),
+        ("watch -o yaml", USAGE, "possible values: text, json, junit"),
+        ("watch --for soon", USAGE, "15s"),
+        ("watch --requests 50", USAGE, "--rate NUMBER (requests per second)"),
+        ("watch --rate 50", USAGE, "--url"),
+        ("watch --service web", USAGE, "--url http://HOST[:PORT]/PATH"),
+        ("watch --url web.shop", USAGE, "http://web.shop/healthz"),
+        ("watch --ignore no-hook", USAGE, "--accept VERDICT, such as --accept no-hook"),
+        ("watch --accept nonsense", USAGE, "no-hook"),
+        ("watch --output-file x", USAGE, "--svg FILE writes a picture"),
+        ("watch -q", USAGE, "-o json prints every field"),
+        ("watch --contxt kind", USAGE, "'--context'"),
+        ("watch --until-rolled web", USAGE, "KIND/NAME such as deployment/web"),
+        ("watch -A -n shop", USAGE, "'--all-namespaces' cannot be used with '--namespace"),
+        ("watch", INPUT, "/.kube/config; set KUBECONFIG to its path"),
+    ] {
+        let arguments: Vec<_> = line.split(' ').collect();
+        refused(&home, &arguments, &[], status, part);
+    }
+}
+
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 #[test]
 fn a_rehearsal_says_where_manifest_and_command_go() {
@@ -154,7 +217,7 @@ fn a_rehearsal_says_where_manifest_and_command_go() {
         ("rehearse -f x.yaml", USAGE, "prestop rehearse -f FILE -- COMMAND"),
         ("rehearse -f x.yaml nginx", USAGE, "the server's command comes after --"),
         ("rehearse -f x.yaml --image nginx -- true", USAGE, "a program of this machine"),
-        ("rehearse -f *.yml -- true", INPUT, "a pattern that is not in quotes"),
+        ("rehearse -f *.yml -- true", INPUT, "remove the quotes, or name the folder"),
         ("rehearse -f https://example.com/x.yaml -- true", INPUT, "URLs are not read"),
         ("rehearse --dry-run -f x.yaml -- true", USAGE, "prestop inject -o diff FILE"),
     ] {
@@ -175,7 +238,7 @@ fn kubeconfig(server: &str, more: &str) -> String {
 }
 
 #[test]
-fn a_cluster_that_can_not_be_asked_is_named_with_its_context() {
+fn an_unreachable_cluster_is_named_with_its_context() {
     // A port that nobody listens on, once the listener is gone.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = format!("https://127.0.0.1:{port}");
@@ -192,13 +255,7 @@ fn a_cluster_that_can_not_be_asked_is_named_with_its_context() {
     let down = format!("error: {server} (context here): Connection refused");
     for command in [&["check"][..], &["certificates", "status"]] {
         refused(&home, command, &[], INPUT, &down);
-        refused(
-            &home,
-            command,
-            &[],
-            INPUT,
-            "; nothing listens there: see whether the cluster runs",
-        );
+        refused(&home, command, &[], INPUT, "; check that the cluster is running");
         // As with kubectl, this machine is not behind a proxy.
         refused(&home, command, &[("HTTPS_PROXY", "http://127.0.0.1:1")], INPUT, &down);
         let with = |more: &[&'static str]| [command, more].concat();
@@ -233,7 +290,7 @@ fn a_cluster_that_can_not_be_asked_is_named_with_its_context() {
 
 /// A proxy that plays the API server itself: an empty cluster.
 #[test]
-fn a_cluster_is_reached_by_way_of_the_proxy() {
+fn a_cluster_is_reached_through_the_proxy() {
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("127.0.0.1:{}", proxy.local_addr().unwrap().port());
     let answering = thread::spawn(move || {
@@ -320,12 +377,12 @@ fn a_plugin_of_kubectl_is_called_as_kubectl_calls_it() {
 }
 
 #[test]
-fn codes_and_the_version_are_told() {
+fn codes_and_the_version_are_printed() {
     let output = run(&["explain", "own-hook", "Malformed-Container"]);
     assert_eq!(output.status.code(), Some(0));
     let said = stdout(&output);
     assert!(
-        said.starts_with("own-hook (a container that is left alone)\n  The container"),
+        said.starts_with("own-hook (reason for skipping a container)\n  The container"),
         "{said}"
     );
     assert!(said.contains("\n  -> ") && said.contains("malformed-container (a problem)"), "{said}");

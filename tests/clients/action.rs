@@ -111,7 +111,7 @@ fn the_steps_audit_and_check() {
 /// From a server that has a release.
 #[test]
 #[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
-fn the_step_that_installs_takes_a_release_and_holds_it_to_its_sum() {
+fn the_step_that_installs_verifies_the_checksum_of_a_release() {
     let programs = Programs::new();
     let folder = tempfile::tempdir().unwrap();
     let name = "prestop-9.9.9-x86_64-unknown-linux-gnu";

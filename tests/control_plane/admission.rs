@@ -252,7 +252,7 @@ fn only_pods_that_ask_for_it_reach_prestop() {
 
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
-fn what_cannot_be_done_is_told_to_whoever_creates_the_pod() {
+fn problems_are_warnings_when_the_pod_is_created() {
     let control_plane = ControlPlane::start();
     let _serve = prestop(&control_plane);
     let pod = json!({

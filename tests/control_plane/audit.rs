@@ -1,5 +1,6 @@
-//! `prestop audit --cluster`, `prestop fronts --cluster` and `prestop inject --fronts-from-cluster` with a real API
-//! server: what is found, with which rights, over several pages, with and without custom resources.
+//! `prestop audit --cluster`, `prestop fronts --cluster` and `prestop inject --fronts-from-cluster`
+//! with a real API server: what is found, with which rights, over several pages, with and without
+//! custom resources.
 
 use std::fs;
 use std::net::TcpListener;
@@ -502,7 +503,7 @@ fn inject_uses_the_fronts_of_the_cluster(control_plane: &ControlPlane) {
         .unwrap();
     let ran = prestop(&reader, &["inject", &file, "--fronts-from-cluster"]);
     assert!(
-        ran.told.contains("note: no delay is auto, so --fronts-from-cluster changes nothing"),
+        ran.told.contains("note: no delay is auto, so --fronts-from-cluster has no effect"),
         "{}",
         ran.told
     );

@@ -71,7 +71,7 @@ fn audit(arguments: &[&str], input: &str) -> String {
     text(&output.stdout)
 }
 
-/// Rules that prestop mends, and those that it does not.
+/// Rules that prestop fixes, and those that it does not.
 fn rules(manifests: &str) -> (Vec<String>, Vec<String>) {
     let report: Value = serde_json::from_str(&audit(&["-o", "json"], manifests)).unwrap();
     let items = report["items"].as_array().unwrap().iter();

@@ -1,4 +1,4 @@
-//! The shared authority in a real cluster: replicas of a test look at the same Secret and webhook
+//! The shared CA in a real cluster: replicas of a test look at the same Secret and webhook
 //! configuration, with the rights that an installation has and no others.
 
 use std::cell::Cell;

@@ -134,7 +134,7 @@ fn create_pods(control_plane: &ControlPlane, mut disturb: impl FnMut()) -> (usiz
 
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
-fn nobody_is_kept_from_creating_pods_while_replicas_come_and_go() {
+fn pods_can_be_created_while_replicas_come_and_go() {
     let control_plane = ControlPlane::start();
     let mut fleet = Fleet::start();
     control_plane.namespace("enabled", &json!({"prestop.dev/inject": "enabled"}));

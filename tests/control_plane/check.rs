@@ -183,7 +183,7 @@ fn a_cluster_behind_a_proxy_is_checked() {
 
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
-fn several_installations_are_told() {
+fn several_installations_are_reported() {
     let control_plane = ControlPlane::start();
     let _serve = prestop(&control_plane);
     let (_, mut second) = control_plane.request("GET", WEBHOOK, None);
@@ -227,7 +227,7 @@ fn certificates_of_files_have_a_status_too() {
     let (code, out, _) = run(&kubeconfig, &["certificates", "status"]);
     assert_eq!(code, 0);
     assert!(out.contains("CN=prestop authority"), "{out}");
-    assert!(out.contains("the webhook has no Service; say --namespace NAME"), "{out}");
+    assert!(out.contains("the webhook has no Service; use --namespace NAME"), "{out}");
     control_plane.namespace("home", &json!({}));
     let path = "/api/v1/namespaces/home/secrets";
     for (name, data, expected) in [

@@ -39,7 +39,7 @@ fn namespaces_and_version_are_those_of_the_cluster() {
     namespace("early", &json!({"prestop.dev/delay": "12s", "other.example/x": "y"}));
     let serve = start(&control_plane, "prestop", &rules());
     wait_until("the namespaces", || serve.get("/readyz?verbose").1.contains("[+]namespaces ok"));
-    // The version is new enough for Kubernetes' own sleep.
+    // The version is new enough for the native sleep action.
     assert_eq!(hook(&serve, "early"), delay(12));
     assert_eq!(hook(&serve, "other"), delay(10));
     namespace("late", &json!({"prestop.dev/delay": "13s"}));
@@ -58,10 +58,10 @@ fn namespaces_and_version_are_those_of_the_cluster() {
     assert_eq!(serve.metric("prestop_namespaces_failing_since_timestamp_seconds"), 0);
 }
 
-/// The API server is away: what was known still holds, nobody waits, and it is told.
+/// The API server is away: the last known state is used, nobody waits, and it is reported.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
-fn what_was_known_holds_while_the_api_server_is_away() {
+fn the_last_known_state_is_used_while_the_api_server_is_away() {
     let control_plane = ControlPlane::start();
     let object = json!({"metadata": {"name": "shop", "annotations": {"prestop.dev/delay": "12s"}}});
     control_plane.request("POST", "/api/v1/namespaces", Some(&object));
@@ -76,18 +76,18 @@ fn what_was_known_holds_while_the_api_server_is_away() {
     wait_until("its line", || serve.log().contains("what was known still holds"));
 }
 
-/// Without the right to see namespaces the defaults hold, and that is told.
+/// Without the right to read namespaces the defaults apply, and that is reported.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn without_the_right_the_defaults_hold() {
     let control_plane = ControlPlane::start();
     let none = json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}]);
     let mut serve = start(&control_plane, "nobody", &none);
-    serve.wait_for_line("namespaces can't be watched; what was known still holds");
+    serve.wait_for_line("namespaces can't be watched; keeping the last known state");
     assert_eq!(hook(&serve, "shop"), delay(10));
     let (status, text) = serve.get("/readyz?verbose");
     assert_eq!(status, 200);
-    assert!(text.contains("[!]namespaces: not read yet; the configured defaults hold"), "{text}");
+    assert!(text.contains("[!]namespaces: not read yet; using the configured defaults"), "{text}");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn without_a_cluster_the_program_says_so() {
     assert!(told.contains("--cluster: no cluster is known"), "{told}");
 }
 
-/// Resident memory in KiB.
+/// Resident memory size in KiB.
 fn resident(serve: &Serve) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", serve.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -152,14 +152,14 @@ fn a_kind_that_comes_and_goes_is_followed() {
 
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
-fn missing_rights_are_told_and_the_rest_is_known() {
+fn missing_rights_are_reported_and_the_rest_is_read() {
     let control_plane = ControlPlane::start();
     control_plane.create(SERVICES, &service(&json!({})));
     let few = json!([
         {"apiGroups": [""], "resources": ["namespaces", "services"], "verbs": ["list", "watch"]},
     ]);
     let mut serve = start(&control_plane, "few", &few);
-    serve.wait_for_line("fronts can't be watched; what was known still counts");
+    serve.wait_for_line("fronts can't be watched; keeping the last known state");
     wait_until("Services", || front(&serve).is_some());
     wait_until("the gauge", || serve.metric(FAILING) > 1_700_000_000);
     let (status, text) = serve.get("/readyz?verbose");

@@ -225,7 +225,7 @@ fn an_installation_lives_and_leaves_nothing() {
         let annotations = &cluster.get(WEBHOOK)["metadata"]["annotations"];
         assert_eq!(annotations["prestop.dev/ca-generation"], generation, "{what}");
     };
-    status_is_told(&cluster);
+    status_is_reported(&cluster);
     let timeout = || cluster.get(WEBHOOK)["webhooks"][0]["timeoutSeconds"].clone();
     cluster.helm(&["upgrade", "prestop", "charts/prestop", "--set", "webhook.timeoutSeconds=1"]);
     assert_eq!(timeout(), 1);
@@ -257,7 +257,7 @@ fn an_installation_lives_and_leaves_nothing() {
 }
 
 /// `prestop check` and `prestop certificates status` find everything by the release's name.
-fn status_is_told(cluster: &Cluster) {
+fn status_is_reported(cluster: &Cluster) {
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
             .args(arguments)
@@ -268,7 +268,7 @@ fn status_is_told(cluster: &Cluster) {
     };
     let status = run(&["certificates", "status"]);
     assert!(status.contains("generation 1:"), "{status}");
-    assert!(status.contains("published as it is in the Secret"), "{status}");
+    assert!(status.contains("published"), "{status}");
     assert!(status.contains("(in 243 days): a successor is made"), "{status}");
     let checks = run(&["check"]);
     assert!(checks.contains("√ the service account prestop has the rights"), "{checks}");

@@ -122,7 +122,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
             break;
         }
     }
-    // Whichever ends, the other one is told.
+    // If one ends, the other one is closed.
     let _ = to.shutdown(Shutdown::Write);
 }
 

@@ -137,7 +137,7 @@ fn authorities_change_under_load_and_no_call_fails() {
     let installation = Installation::start(SECONDS);
     let before = installation.failed_open();
     let first = installation.generation();
-    // Held by who creates a pod; whoever has it alone can cut connections without hurting a request.
+    // Held by code that creates a pod; the exclusive holder can cut connections without affecting a request.
     let under_way = RwLock::new(());
     let is_over = AtomicBool::new(false);
     let [created, without, dials, untrusted] = [const { AtomicUsize::new(0) }; 4];
@@ -208,7 +208,7 @@ fn certificates_are_renewed_while_the_api_server_is_away() {
     signal(installation.control_plane.id(), "CONT");
     // By now the authority may have ended: a new one is published and served.
     for replica in &mut installation.replicas {
-        replica.wait_for_line("cannot update the shared authority; the certificate in use is kept");
+        replica.wait_for_line("cannot update the shared CA; keeping the current certificate");
     }
     wait_until("trust", || {
         installation.replicas.iter().all(|replica| installation.is_trusted(replica.address))

@@ -1,4 +1,4 @@
-//! Sidecars, PID 1, stop signals, programs, Windows and hooks of the author.
+//! Sidecars, PID 1, stop signals, programs, Windows and existing hooks.
 
 use super::*;
 
@@ -121,7 +121,7 @@ fn the_main_container_is_the_first_that_is_no_sidecar() {
     let told = plainly(&with_annotations(pod(json!([proxy(), app()])), quit.clone()));
     assert_eq!(told.containers, ["linkerd-proxy: sleep 40", "app: 10, bye, wait 25"]);
 
-    // Whoever comes first after the first pass does not get the command as well.
+    // A container that comes first after the first pass does not get the command as well.
     let mut once = patched(&with_annotations(pod(json!([app()])), quit.clone()), &policy());
     let stranger = json!({"name": "stranger", "image": "x"});
     once["spec"]["containers"].as_array_mut().unwrap().insert(0, stranger);

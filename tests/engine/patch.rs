@@ -81,7 +81,7 @@ fn a_container_that_came_in_between_gets_its_hook_from_the_first_grace_period() 
 }
 
 #[test]
-fn a_status_that_is_not_true_is_told_and_ignored() {
+fn a_status_that_does_not_match_is_reported_and_ignored() {
     let honest = patched(&pod(json!([app()])), &policy());
     let status = honest["metadata"]["annotations"]["prestop.dev/status"].as_str().unwrap();
     let changed = |from: &str, to: &str| {

@@ -132,7 +132,7 @@ fn any_object() -> impl Strategy<Value = Value> {
 enum Change {
     Replaced(Value),
     Removed(Value),
-    /// A list without it was read anew.
+    /// A list without it was read.
     Unlisted(Value),
 }
 
@@ -156,7 +156,7 @@ fn names(object: &Value) -> (&str, &str, &str, &str) {
 }
 
 proptest! {
-    /// Whoever follows changes knows the same as who reads what is there in the end.
+    /// Following changes gives the same result as reading the final objects.
     #[test]
     fn changes_are_followed(changes in prop::collection::vec(change(), 0..16)) {
         let mut followed = Surroundings::new(FrontTable::built_in(), "shop");

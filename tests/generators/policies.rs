@@ -128,7 +128,7 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// A profile of every sort: left alone, delay, quit by command, by signal, by both, only when
+/// A profile of every sort: skipped, delay, quit by command, by signal, by both, only when
 /// needed, sidecars, delays of their own, and one without images.
 pub(crate) fn test_catalogue() -> Catalogue {
     let quit = |command: &[&str], signal: Option<&str>, when: QuitWhen| {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::eventually;
 
-/// What the runtime leaves a container for its stop signal, whatever the hook has used up.
+/// The time that the runtime always leaves a container after its stop signal, no matter how long the hook took.
 const LEAST_TIME_TO_STOP: Duration = Duration::from_secs(2);
 
 /// A process in its own PID namespace, seen as PID 1 there. Ends with the value.

@@ -10,7 +10,7 @@ use super::PATIENCE;
 /// The size of what is downloaded.
 pub(crate) const BODY_BYTES: usize = 400_000;
 
-/// A download in a thread of its own, somewhere between its first byte and its last.
+/// A download in its own thread, somewhere between its first byte and its last.
 pub(crate) struct Download {
     client: JoinHandle<io::Result<Vec<u8>>>,
 }

@@ -1,4 +1,4 @@
-//! The long script: what it measures, when it ends, what it reports. Each test has a network of its own.
+//! The long script: what it measures, when it ends, what it reports. Each test has its own network.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -145,7 +145,7 @@ fn a_hold_without_connections_ends_at_once_and_no_hold_is_longer_than_its_bound(
 
 #[test]
 #[ignore = "needs root, util-linux, iproute2 and the shells; run: just test-tools"]
-fn connections_to_ports_that_nobody_listens_on_do_not_count() {
+fn connections_to_closed_ports_do_not_count() {
     in_each_network(|shell| {
         let server = listen();
         let _client = connect();

@@ -48,7 +48,7 @@ impl Witness {
 
 #[test]
 #[ignore = "needs root, util-linux and servers; run: just test-tools"]
-fn a_signal_goes_to_pid_1_where_the_command_fails() {
+fn a_signal_is_sent_to_pid_1_if_the_command_fails() {
     need_containers(&[]);
     in_each_shell(|shell| {
         let witness = Witness::start();

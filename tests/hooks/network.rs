@@ -37,7 +37,7 @@ pub(crate) struct Traffic {
     client: JoinHandle<()>,
 }
 
-/// Does the same in each shell, each time in a network of its own. Called with a closure in a test, by whose
+/// Does the same in each shell, each time in its own network. Called with a closure in a test, by whose
 /// name the test is found again.
 pub(crate) fn in_each_network<T: Fn(&Shell) + Sync>(test: T) {
     if let Ok(wanted) = env::var(SHELL) {

@@ -54,7 +54,7 @@ fn a_second_time_is_like_the_first() {
 
 #[test]
 #[ignore = "needs dash, bash and busybox; run: just test-tools"]
-fn says_so_and_does_not_hold_when_nothing_could_be_told() {
+fn says_so_and_does_not_hold_when_the_signal_fails() {
     let cases: &[(&str, &[&str], &str)] = &[
         ("", &[], ""),
         ("NOSUCH", &[], ""),
@@ -158,7 +158,7 @@ fn a_command_that_is_a_word_of_the_shell_does_not_end_the_hook() {
 
 #[test]
 #[ignore = "needs dash, bash and busybox; run: just test-tools"]
-fn without_a_delay_nothing_is_told() {
+fn without_a_delay_nothing_is_reported() {
     in_each_shell(|shell| {
         for wait in ["0", "none"] {
             let mut hook = hook_arguments(0, wait, "", "", &["echo", "told"]);

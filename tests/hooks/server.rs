@@ -1,5 +1,5 @@
-//! What every server under test needs: a folder with something to download, a port of its own, and
-//! a container that is taken through its termination with requests in flight.
+//! What every server under test needs: a folder with something to download, its own port, and a
+//! container that is taken through its termination with requests in flight.
 
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -73,7 +73,7 @@ impl Server {
         eventually("a server that is ready", || {
             assert!(container.is_running(), "ended: {}", container.log());
             let listens = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-            // HAProxy's master runs itself anew after it has started a worker, and until it has set
+            // HAProxy's master executes itself again after it has started a worker, and until it has set
             // its handlers again the kernel drops the signals of a PID 1.
             (listens && container.catches_term()).then_some(())
         });

@@ -46,7 +46,7 @@ fn every_object_of_every_file_is_read_again() {
 }
 
 #[test]
-fn patches_of_a_kustomization_are_left_alone() {
+fn patches_of_a_kustomization_are_skipped() {
     let whole = deployment("web");
     let folder = folder(&[
         ("base/kustomization.yaml", "resources: [web.yaml]\n"),
@@ -71,7 +71,7 @@ fn patches_of_a_kustomization_are_left_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_cannot_be_written_is_told_and_the_others_are_done() {
+fn a_file_that_cannot_be_written_is_reported_and_the_others_are_done() {
     use std::os::unix::fs::{PermissionsExt, chown};
     use std::os::unix::process::CommandExt;
     let folder = folder(&[

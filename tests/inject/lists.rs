@@ -49,7 +49,7 @@ fn json_lists_keep_their_layout() {
 }
 
 #[test]
-fn an_item_that_has_to_be_written_anew_stays_in_its_list() {
+fn an_item_that_has_to_be_rewritten_stays_in_its_list() {
     let odd = "apiVersion: v1\n  kind: Pod\n  metadata: {name: a}\n  spec:\n    containers:\n    - {name: a, image: b, lifecycle: { # c\n      }}";
     let list = format!("kind: List\napiVersion: v1\nitems:\n- {}\n- {odd}\n", item("web"));
     let output = piped(&["-"], &list);

@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use prestop_test_support::cases::cases;
 
-/// Cases that are written anew as a whole, since an anchor around the pod is used elsewhere too. No annotation
-/// could keep a document; `uninject` says so.
+/// Cases that are rewritten as a whole, since an anchor around the pod is used elsewhere too. No
+/// annotation could keep a document; `uninject` says so.
 const WRITTEN_ANEW: [&str; 3] =
     ["text-aliased-lifecycle", "text-aliased-template", "text-anchors-and-merge-keys"];
 
@@ -110,8 +110,8 @@ fn hooks_of_the_author_come_back() {
     let report = prestop(folder.path(), &["uninject", "-", "-o", "report"], &injected.stdout);
     let report = text(&report.stdout);
     assert!(report.contains("uninjected; grace period 40s -> 30s"), "{report}");
-    assert!(report.contains("the hook of its author is there again"), "{report}");
-    assert!(report.ends_with("1 workload: 1 to uninject, 0 left alone, 0 problems\n"), "{report}");
+    assert!(report.contains("its original hook is restored"), "{report}");
+    assert!(report.ends_with("1 workload: 1 to uninject, 0 skipped, 0 problems\n"), "{report}");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_hook_that_was_too_large_to_be_kept_stays_and_that_is_said() {
 }
 
 #[test]
-fn a_text_that_was_too_long_is_written_anew_and_that_is_said() {
+fn a_text_that_was_too_long_is_rewritten_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let comment = format!("        exec:\n          # {}\n", "c".repeat(5000));
     let long = EXTENDED.replacen("        exec:\n", &comment, 1);

@@ -1,4 +1,4 @@
-//! What can't be read is told: what, where, and what to do.
+//! What can't be read is reported: what, where, and what to do.
 
 use prestop_manifest::ManifestError;
 

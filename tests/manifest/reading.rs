@@ -100,7 +100,7 @@ fn many_comments_are_no_error() {
 }
 
 #[test]
-fn deep_is_read_and_too_deep_is_told() {
+fn deep_is_read_and_too_deep_is_reported() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     for text in [nested(60), format!("--- {}", nested(60))] {
         assert!(document(&text).value().unwrap().is_some());

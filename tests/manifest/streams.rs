@@ -149,7 +149,7 @@ fn long_lines_are_taken_in_pieces() {
 }
 
 #[test]
-fn a_reader_that_fails_is_told() {
+fn a_reader_that_fails_is_reported() {
     struct Broken;
     impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

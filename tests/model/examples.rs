@@ -143,7 +143,7 @@ fn the_strongest_readable_level_decides() {
 }
 
 #[test]
-fn own_hooks_are_left_alone() {
+fn own_hooks_are_skipped() {
     let own = json!({"preStop": {"sleep": {"seconds": 0}}});
     let containers = json!([{"name": "web", "lifecycle": own}]);
     let alone = pod(&json!({}), &json!(30), &containers);

@@ -1,4 +1,4 @@
-//! Section 13 of the rules: hooks of the author that are completed, as the generated pods have them.
+//! Section 13 of the rules: existing hooks that are completed, as the generated pods have them.
 
 use super::*;
 use crate::model::hook::{slept, steps};

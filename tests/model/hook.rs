@@ -102,7 +102,7 @@ fn allowed(pod: &Value, quiet: i64) -> i64 {
     2 * connections + 2
 }
 
-/// What a hook of the author does, as far as it is certain.
+/// What an existing hook does, as far as it is certain.
 #[derive(Default)]
 pub(super) struct Steps<'a> {
     /// The commands beside `sleep`, each with the seconds slept before it.
@@ -112,7 +112,7 @@ pub(super) struct Steps<'a> {
     pub(super) goes_on: bool,
 }
 
-/// How long a hook of the author certainly sleeps, and whether it does nothing else.
+/// How long an existing hook certainly sleeps, and whether it does nothing else.
 pub(super) fn own_sleep(hook: &Value) -> Option<(i64, bool)> {
     let steps = steps(hook)?;
     Some((steps.seconds, steps.commands.is_empty() && !steps.goes_on))

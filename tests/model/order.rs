@@ -86,7 +86,7 @@ pub(super) fn delay_sidecars(
             let own = plan.own.as_ref().map_or(0, |own| own.seconds);
             let Done { least, most, drained, drain, quiet } = applications;
             plan.delay = most.saturating_add(margin).max(own);
-            // Whoever asked for a range, it was for somebody else.
+            // The range was requested for another container.
             plan.unwatched = None;
             if plan.can_follow(least, most) {
                 plan.stays_until(most.saturating_add(drain).saturating_add(margin), policy);

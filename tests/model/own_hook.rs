@@ -1,4 +1,4 @@
-//! Section 10 of the rules: hooks of the author that do not help, as the generated pods have them.
+//! Section 10 of the rules: existing hooks that do not help, as the generated pods have them.
 
 use prestop_core::catalogue::{ImageReference, Presence, ProfileHook, Programs, Signal};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Sections 8 and 9 of the rules: what an earlier pass left, and the pod written anew.
+//! Sections 8 and 9 of the rules: what an earlier pass left, and the pod rewritten.
 
 use prestop_core::policy::Policy;
 use serde_json::{Map, Value, json};

@@ -11,7 +11,7 @@ use super::{Case, dropped, need_to_rehearse};
 /// The load balancer is so late.
 const LATE: f64 = 3.0;
 
-/// A server that ends at once on TERM, behind a late load balancer.
+/// A server that ends immediately on TERM, behind a late load balancer.
 fn late(annotations: &Value) -> Case {
     let probe = json!({"readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
         "terminationMessagePath": "/run/web/message"});
@@ -83,7 +83,7 @@ fn a_range_waits_for_the_load_balancer_and_drops_none() {
     assert_eq!(of_this_machine.exists(), before);
 }
 
-/// Long requests to a server that ends at once on TERM.
+/// Long requests to a server that ends immediately on TERM.
 fn with_long_requests(annotations: &Value) -> Case {
     let long = ["--long-path", "/slower", "--long-seconds", "3", "--long-in-flight", "20"];
     let case = Case::python("close", &json!({}), &json!({}));

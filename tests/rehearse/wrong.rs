@@ -39,7 +39,7 @@ fn one_that_ignores_term_is_killed() {
 
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
-fn one_that_does_not_start_is_told_with_its_output() {
+fn a_server_that_does_not_start_is_reported_with_its_output() {
     need_to_rehearse(&["python3"]);
     let said = Case::python("refuse", &json!({}), &json!({})).refusal();
     assert!(said.contains("ended by itself (exit status: 1)"), "{said}");
@@ -48,7 +48,7 @@ fn one_that_does_not_start_is_told_with_its_output() {
 
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
-fn a_program_that_is_not_there_is_told() {
+fn a_program_that_is_not_there_is_reported() {
     need_to_rehearse(&[]);
     let mut case = Case::python("", &json!({}), &json!({}));
     case.server = vec!["/no/such/server".to_owned()];
@@ -58,7 +58,7 @@ fn a_program_that_is_not_there_is_told() {
 
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
-fn one_that_is_never_ready_is_told() {
+fn a_server_that_is_never_ready_is_reported() {
     need_to_rehearse(&["python3"]);
     let probe = json!({"readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}}});
     let case = Case::python("never-ready", &probe, &json!({})).with(&["--ready-timeout", "2"]);
@@ -71,7 +71,7 @@ fn one_that_is_never_ready_is_told() {
 
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
-fn one_that_listens_elsewhere_is_told_where() {
+fn a_server_on_another_port_is_reported_with_its_port() {
     need_to_rehearse(&["python3"]);
     let mut case = Case::python("", &json!({}), &json!({})).with(&["--ready-timeout", "8"]);
     case.server = ["python3", SERVER, "8081"].map(str::to_owned).to_vec();
@@ -82,7 +82,7 @@ fn one_that_listens_elsewhere_is_told_where() {
 
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
-fn a_path_that_is_not_served_is_told() {
+fn a_path_that_is_not_served_is_reported() {
     need_to_rehearse(&["python3"]);
     let mut case = Case::python("never-ready", &json!({}), &json!({}));
     case = case.with(&["--path", "/ready"]);
@@ -91,7 +91,7 @@ fn a_path_that_is_not_served_is_told() {
 }
 
 #[test]
-fn manifests_that_can_not_be_rehearsed_are_told() {
+fn manifests_that_can_not_be_rehearsed_are_reported() {
     let said = Case::new(&json!({"name": "web"}), &json!({}), &["true"]).refusal();
     assert!(said.contains("--port"), "{said}");
     let case = Case::new(&json!({"name": "web"}), &json!({}), &["true"]);
@@ -116,7 +116,7 @@ fn a_rollout_whose_template_is_elsewhere_is_refused_as_inject_says_it() {
 }
 
 #[test]
-fn what_is_needed_and_missing_is_told() {
+fn missing_requirements_are_reported() {
     let case = Case::new(&json!({"name": "web"}), &json!({}), &["true"]).with(&["--port", "80"]);
     let mut command: Command = case.command();
     let output = command.env("PATH", case.folder.path()).output().unwrap();

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 #[ignore = "needs git and Python 3; run: just test-tools"]
-fn nobody_else_is_named_anywhere() {
+fn no_other_name_is_used_anywhere() {
     done(root(), "release/set-owner", &["--check"]);
 }
 

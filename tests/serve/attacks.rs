@@ -30,7 +30,7 @@ pub(super) struct Attackers<'a> {
 }
 
 impl Attackers<'_> {
-    /// Does its worst with each of so many connections, again and again. What fails begins anew.
+    /// Does its worst with each of so many connections, again and again. What fails starts again.
     pub(super) fn go_on<T>(
         &self,
         many: usize,
@@ -179,13 +179,13 @@ fn slow_bodies_without_file_descriptors() {
     }
     let one_byte = |connection: &mut Connection| connection.send("y");
     is_served_under("64 files", &serve, |attack| attack.go_on(ATTACKERS, slow_body, one_byte));
-    // By a bound of places, or for want of a file.
+    // By a bound of places, or for lack of a file.
     assert!(serve.metric("prestop_connections_closed_total{reason=\"evicted\"}") > 0);
     assert_eq!(serve.get("/livez").0, 200);
 }
 
 #[test]
-fn answers_that_nobody_reads() {
+fn answers_that_are_not_read() {
     // An answer has the uid of its review: few of these are more than fits on the way.
     let long = String::from_utf8(body()).unwrap().replacen("0df28fbd", &"0".repeat(50_000), 1);
     let requests = (head("/mutate", long.len()) + &long).repeat(2);
@@ -204,7 +204,7 @@ fn answers_that_nobody_reads() {
 }
 
 #[test]
-fn an_answer_that_nobody_reads_ends_the_connection() {
+fn an_answer_that_is_not_read_ends_the_connection() {
     let serve = server("");
     let mut connection = tls(&serve).unwrap();
     let body = body();
@@ -294,7 +294,7 @@ fn malformed_heads_are_counted() {
     }
 }
 
-/// More API servers than there are places: the one that was not heard of for longest connects anew.
+/// More API servers than there are places: the one that was idle for longest reconnects.
 #[test]
 fn more_honest_connections_than_places() {
     let serve = server("");

@@ -92,7 +92,7 @@ const FILES: [&str; 4] = ["--tls-cert", "{folder}/tls.crt", "--tls-key", "{folde
 const CHANGED: &str = "prestop_reloads_total{what=\"certificate\",result=\"changed\"}";
 const FAILED: &str = "prestop_reloads_total{what=\"certificate\",result=\"failed\"}";
 
-/// Whether a new connection is trusted by whoever trusts this authority.
+/// Whether a client that trusts this CA trusts a new connection.
 fn is_trusted(serve: &Serve, authority: &Authority) -> bool {
     let mut connection =
         Connection::begin(serve.address, Some(authority.trusted()), ClientTerms::default());
@@ -120,7 +120,7 @@ fn a_certificate_is_renewed_by_swapping_a_link() {
 }
 
 #[test]
-fn a_broken_pair_keeps_the_old_one_and_is_told() {
+fn a_broken_pair_keeps_the_old_one_and_is_reported() {
     let authority = Authority::new();
     let pair = authority.sign("prestop", &["localhost"]);
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +142,7 @@ fn a_broken_pair_keeps_the_old_one_and_is_told() {
         serve.wait_for_metric(FAILED, failures);
         assert!(is_trusted(&serve, &authority), "{name}: {text}");
     }
-    let line = serve.wait_for_line("the last good one still holds");
+    let line = serve.wait_for_line("keeping the last valid version");
     assert!(line["error"].as_str().unwrap().contains("--tls-cert and --tls-key"), "{line}");
     fs::remove_file(path.join("..data/tls.crt")).unwrap();
     serve.wait_for_metric(FAILED, failures + 1);
@@ -179,12 +179,9 @@ fn what_api_servers_would_refuse_does_not_replace_a_good_pair() {
         assert_eq!((serve.metric(EXPIRY), serve.metric(IN_USE)), (expiry, 0), "{what}");
         assert_eq!(serve.get("/readyz").0, 200, "{what}");
     }
-    let line = serve.wait_for_line("the last good one still holds");
+    let line = serve.wait_for_line("keeping the last valid version");
     assert!(
-        line["error"]
-            .as_str()
-            .unwrap()
-            .contains("--tls-cert: the certificate is not valid any more"),
+        line["error"].as_str().unwrap().contains("--tls-cert: the certificate is expired"),
         "{line}"
     );
     // The same pair of the other authority, and with it a word that it is meant.
@@ -225,7 +222,7 @@ fn a_pair_that_is_not_valid_at_the_start_is_not_ready() {
         let folder = tempfile::tempdir().unwrap();
         mount(folder.path(), "1", &authority.sign_for("localhost", from, until));
         let mut serve = Serve::start_in(folder, &FILES);
-        serve.wait_for_line("used all the same: there is no other certificate");
+        serve.wait_for_line("used nevertheless: there is no other certificate");
         let (status, text) = serve.get("/readyz?verbose");
         assert_eq!(status, 503);
         assert!(text.contains("[-]certificate failed: there is no certificate that is valid now"));
@@ -318,7 +315,7 @@ fn what_cannot_be_used_at_the_start_is_an_error() {
         (
             &["--tls-cert", "{folder}/tls.key", "--tls-key", "{folder}/tls.key"],
             3,
-            "no section BEGIN CERTIFICATE",
+            "it has no BEGIN CERTIFICATE section",
         ),
         (&["--tls-cert", "{folder}/tls.crt"], 2, "--tls-key"),
         (&["--config", "{folder}/broken.yaml"], 3, "did you mean server?"),

@@ -12,7 +12,7 @@ use prestop_test_support::wire::{Connection, body, head};
 #[derive(Default)]
 struct Seen {
     answered: AtomicUsize,
-    /// Answers that asked to connect anew.
+    /// Answers that asked the client to reconnect.
     closing: AtomicUsize,
 }
 
@@ -85,7 +85,7 @@ fn a_request_that_has_begun_is_finished() {
     connection.send(&body[..100]).unwrap();
     serve.wait_for_metric("prestop_admission_in_flight", 1);
     serve.signal("TERM");
-    serve.wait_for_line("stopping: requests that have begun are finished");
+    serve.wait_for_line("stopping: finishing open requests");
     connection.send(&body[100..]).unwrap();
     let answer = connection.answer().unwrap();
     assert!(answer.response().get("patch").is_some());
@@ -98,7 +98,7 @@ fn a_second_signal_ends_at_once() {
     for (first, second) in [("TERM", "TERM"), ("TERM", "INT")] {
         let mut serve = Serve::configured("server: {drainDelay: 10m}\n");
         serve.signal(first);
-        serve.wait_for_line("draining: requests are still taken");
+        serve.wait_for_line("draining: still accepting requests");
         let began = Instant::now();
         serve.signal(second);
         assert_eq!(serve.ended().code(), Some(1), "{}", serve.log());
@@ -114,7 +114,7 @@ fn a_second_signal_ends_what_hangs() {
     stalled.send(head("/mutate", 1000)).unwrap();
     serve.wait_for_metric("prestop_admission_in_flight", 1);
     serve.signal("INT");
-    serve.wait_for_line("stopping: requests that have begun are finished");
+    serve.wait_for_line("stopping: finishing open requests");
     assert!(!serve.has_ended());
     serve.signal("INT");
     assert_eq!(serve.ended().code(), Some(1));
@@ -129,10 +129,10 @@ fn what_hangs_is_given_up_at_the_end_of_the_drain_timeout() {
     serve.wait_for_metric("prestop_admission_in_flight", 1);
     serve.signal("TERM");
     assert_eq!(serve.ended().code(), Some(0));
-    assert!(serve.line("requests were still open at the end of the drain timeout").is_some());
+    assert!(serve.line("requests were still in flight at the end of the drain timeout").is_some());
 }
 
-/// Ctrl-C on an idle server ends at once: nobody has to wait for the drain delay.
+/// Ctrl-C on an idle server ends immediately: nobody has to wait for the drain delay.
 #[test]
 fn an_interrupt_does_not_wait_for_anybody() {
     let mut serve = Serve::configured("server: {drainDelay: 10m}\n");

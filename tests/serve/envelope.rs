@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{Answer, Connection, body, head, pod, review};
 
-/// One request on a connection of its own, byte by byte.
+/// One request on its own connection, byte by byte.
 fn raw(serve: &Serve, request: &str) -> Answer {
     let mut connection = Connection::open(serve);
     connection.send(request).unwrap();
@@ -229,7 +229,7 @@ fn whatever_is_not_the_creation_of_a_pod_is_let_through() {
 }
 
 #[test]
-fn a_creation_without_a_pod_is_told() {
+fn a_creation_without_a_pod_is_reported() {
     let serve = Serve::start(&[]);
     for object in [
         json!(null),

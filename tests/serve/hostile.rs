@@ -126,8 +126,8 @@ fn bodies_that_are_too_long_are_not_read() {
     is_served(&serve);
 }
 
-/// Bodies beyond the memory that there is are let through, not refused. One that holds memory for
-/// longer than honest bodies take has to go for the next.
+/// Bodies beyond the memory that there is are admitted unchanged, not refused. One that holds memory
+/// for longer than honest bodies take has to go for the next.
 #[test]
 fn pods_beyond_the_memory_go_through_unchanged_and_slow_bodies_make_room() {
     let serve = Serve::configured(
@@ -150,7 +150,7 @@ fn pods_beyond_the_memory_go_through_unchanged_and_slow_bodies_make_room() {
 
 /// More than there are places, so that each honest client needs one that somebody else holds.
 #[test]
-fn a_thousand_idle_connections_and_two_thousand_half_handshakes_keep_nobody_out() {
+fn a_thousand_idle_connections_and_two_thousand_half_handshakes_block_no_client() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
@@ -303,7 +303,7 @@ fn requests_of_unclear_length_are_refused() {
     is_served(&serve);
 }
 
-/// For whoever reads this first: the certificate that clients are given is the one they trust.
+/// To begin with: the certificate that clients get is the one they trust.
 #[test]
 fn the_certificate_made_in_memory_is_for_this_machine() {
     let serve = Serve::start(&[]);

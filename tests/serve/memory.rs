@@ -96,7 +96,7 @@ fn holding_all_places(serve: &Serve) {
     let mut holding = Vec::new();
     for index in 0..1_100 {
         let mut connection = Connection::open(serve);
-        // Whoever came first may have to go meanwhile.
+        // The first one may have been closed in the meantime.
         let _ = connection.send(if index % 2 == 0 { &long_head } else { &half });
         holding.push(connection);
     }

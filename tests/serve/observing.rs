@@ -79,7 +79,7 @@ fn each_workload_with_warnings_has_one_line() {
 }
 
 #[test]
-fn nobody_waits_for_whoever_reads_the_log() {
+fn no_request_waits_for_the_reader_of_the_log() {
     let mut serve = Serve::start(&["--kubernetes-version", "1.37"]);
     let unread = serve.stop_reading();
     let mut connection = Connection::open(&serve);
@@ -93,7 +93,7 @@ fn nobody_waits_for_whoever_reads_the_log() {
         assert!(sent < 100_000, "no line was dropped");
     }
     drop(unread);
-    let told = serve.wait_for_line("log lines were dropped: nobody read them in time");
+    let told = serve.wait_for_line("log lines were dropped because they were not read in time");
     assert_eq!(told["level"], "WARN");
     let dropped = serve.metric("prestop_log_lines_dropped_total");
     assert_eq!(told["lines"], dropped);
@@ -210,7 +210,7 @@ impl Prometheus {
         let (process, address) = Self::spawn(folder.path());
         let mut prometheus = Self { process, address, folder };
         wait_until("Prometheus", || {
-            // It does not tell a port of its own choice, and another test may have taken this one.
+            // It does not report the port it chose, and another test may have taken this one.
             if prometheus.process.try_wait().unwrap().is_some() {
                 (prometheus.process, prometheus.address) = Self::spawn(prometheus.folder.path());
             }

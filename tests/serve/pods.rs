@@ -1,4 +1,4 @@
-//! Odd pods over the wire: what is done to them, and what is told. The engine's own tests say more
+//! Odd pods over the wire: what is done to them, and what is reported. The engine's own tests say more
 //! about each rule; here it is the whole way from bytes to bytes.
 
 use json_patch::Patch;

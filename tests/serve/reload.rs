@@ -25,7 +25,7 @@ fn rules_and_level_change_and_a_mistake_keeps_the_last_good_ones() {
     fs::write(&file, configuration("defaults: {delay: 7s}\nlog: {level: debug}\n")).unwrap();
     serve.wait_for_metric(CHANGED, 1);
     assert_eq!(delay(&mut connection), "7");
-    // What is skipped is told at debug only.
+    // Skipped pods are logged at debug only.
     let mut skipped = pod();
     skipped["spec"]["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 1}}});
     connection.post(review(&skipped).to_string());
@@ -35,7 +35,7 @@ fn rules_and_level_change_and_a_mistake_keeps_the_last_good_ones() {
     fs::write(&file, configuration("defaults: {dealy: 9s}\n")).unwrap();
     serve.wait_for_metric(FAILED, 1);
     assert_eq!(delay(&mut connection), "7");
-    let line = serve.wait_for_line("the last good one still holds");
+    let line = serve.wait_for_line("keeping the last valid version");
     assert!(line["error"].as_str().unwrap().contains("did you mean delay?"), "{line}");
     fs::remove_file(&file).unwrap();
     serve.wait_for_metric(FAILED, 2);
@@ -43,7 +43,9 @@ fn rules_and_level_change_and_a_mistake_keeps_the_last_good_ones() {
     fs::write(&file, configuration("defaults: {delay: 9s}\nserver: {workers: 2}\n")).unwrap();
     serve.wait_for_metric(CHANGED, 2);
     assert_eq!(delay(&mut connection), "9");
-    serve.wait_for_line("server, tls, log.format and metrics hold from the next start on");
+    serve.wait_for_line(
+        "changes of server, tls, log.format and metrics take effect after a restart",
+    );
 }
 
 #[test]

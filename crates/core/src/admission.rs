@@ -2,14 +2,14 @@
 //!
 //! No answer of this module refuses a pod: `allowed` is a constant. A patch is checked against the
 //! pod before it is sent, because a patch that does not apply makes the API server refuse the pod,
-//! whatever the webhook's failure policy says; in doubt there is no patch.
+//! whatever the webhook's failure policy is; if the check fails, no patch is sent.
 //!
 //! - `request`: the borrowed view of a review;
 //! - [`patch`]: operations as a JSON patch;
 //! - `check`: a patch against its pod;
 //! - `served`: a review's pod as Services see it;
 //! - `answer`: the review that goes back;
-//! - `warn`: warnings for whoever applies a workload.
+//! - `warn`: warnings shown when a workload is applied.
 
 mod answer;
 mod check;
@@ -36,9 +36,9 @@ use crate::view::Text;
 pub use self::request::Operation;
 pub use self::warn::{Warned, warn};
 
-/// What is known about namespaces, from memory.
+/// The known namespaces, in memory.
 pub trait Namespaces: Send + Sync {
-    /// The settings of a namespace; `None` where it is not known, and the defaults hold.
+    /// The settings of a namespace; `None` if it is not known, and the defaults apply.
     fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>>;
 
     /// Whether there is such a namespace, as far as anybody knows: yes where the names are not known.
@@ -47,7 +47,7 @@ pub trait Namespaces: Send + Sync {
     }
 }
 
-/// What is known about Services and what is in front of them, from memory.
+/// The known Services and their fronts, in memory.
 pub trait Fronts: Send + Sync {
     /// The delay that the fronts of a pod need, as far as they are known.
     fn of(&self, pod: &PodShape) -> Option<FrontDelay>;
@@ -57,7 +57,7 @@ pub trait Fronts: Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub struct NoFronts;
 
-/// What is known about the cluster, from memory.
+/// The known state of the cluster, in memory.
 #[derive(Clone, Copy)]
 pub struct ClusterView<'c> {
     /// Its namespaces.
@@ -105,7 +105,7 @@ pub enum Unchanged {
     Panic,
 }
 
-/// Why there is no answer: nobody knows the uid that it would have to bear.
+/// Why there is no answer: the uid that it must contain is not known.
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// The body can't be read.
@@ -120,7 +120,7 @@ pub enum Refusal {
 /// than its JSON, and the review has a little more than the object in it: the bound is on the safe side.
 const LARGEST_STORED_BYTES: usize = 1_572_864;
 
-/// Answers a review. `observe` is told what was decided, once, before the answer is sent.
+/// Answers a review. `observe` is called once with the decision, before the answer is sent.
 ///
 /// # Errors
 /// When the body is not JSON in UTF-8 or has no uid; the API server sends neither. Parts of a review
@@ -200,14 +200,14 @@ fn read(body: &[u8]) -> Result<(&str, Review<'_>), Refusal> {
     Ok((text, review))
 }
 
-/// A body as text. `simdutf8` is much faster where all is well, the standard library tells where it
-/// is not.
+/// A body as text. `simdutf8` is much faster for valid text; the standard library reports the place of
+/// an error.
 fn utf8(body: &[u8]) -> Result<&str, Utf8Error> {
     simdutf8::basic::from_utf8(body).or_else(|_| str::from_utf8(body))
 }
 
-/// The answer to a review that nobody had the time to read: the pod is allowed as it is. `body` can
-/// be the first part of a body only. `None` where no uid is in it.
+/// The answer to a review that there was no time to read: the pod is admitted unchanged. `body` may be
+/// only the first part of a body. `None` if it contains no uid.
 #[must_use]
 pub fn allow_unchanged(body: &[u8], why: Unchanged) -> Option<Vec<u8>> {
     let (version, uid) = request::version_and_uid(body)?;
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_does_not_fit_is_held_back_and_told() {
+    fn a_patch_that_does_not_fit_is_withheld_and_reported() {
         let (good, has_failed) = answer(check::fits);
         assert!(good["response"]["patch"].is_string() && !has_failed);
         let (held_back, has_failed) = answer(|_, _| Err("odd"));

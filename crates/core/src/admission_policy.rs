@@ -1,6 +1,6 @@
-//! The rules as policies that API servers run themselves: a `MutatingAdmissionPolicy` in CEL, for Kubernetes 1.36
-//! and newer. Pure: tables and constants are those of the engine, the formulas are written again, and
-//! `tests/control_plane/policy.rs` holds them against the engine.
+//! The rules as policies that API servers run themselves: a `MutatingAdmissionPolicy` in CEL, for
+//! Kubernetes 1.36 and newer. Pure: tables and constants come from the engine, the formulas are written
+//! a second time, and `tests/control_plane/policy.rs` compares them with the engine.
 //!
 //! - `settings`, `images`, `tables`, `containers`, `order`: the variables, in the order in which they use each other
 //! - [`difference`]: what the policy does not do
@@ -59,7 +59,7 @@ impl<'p> Source<'p> {
         Self { name, policy, quits: profiles.iter().copied().filter(has_quit).collect() }
     }
 
-    /// What decides who is left alone and how long delays are.
+    /// The rules for skipping pods and for the length of delays.
     fn until_delays(&self) -> Vec<Variable> {
         let mut variables = settings::variables(self.policy);
         variables.extend(images::variables());

@@ -1,6 +1,6 @@
-//! Why a workload drops requests when it rolls, is drained or scaled down, and what mends it. Pure: it joins
-//! a workload with its fronts, its budgets and autoscalers, what is known about its images, and the
-//! decision of the engine.
+//! Why a workload drops requests in rollouts, drains and scale-downs, and how to fix it. Pure:
+//! evaluates a workload together with its fronts, budgets and autoscalers, the known facts about its
+//! images, and the decision of the engine.
 //!
 //! - [`rule`]: the rules, one table
 //! - [`objects`]: budgets, autoscalers and labels of namespaces
@@ -56,13 +56,13 @@ pub struct Finding {
     pub pointer: String,
     /// What exactly; may be empty.
     pub detail: String,
-    /// How prestop mends it, if it does.
+    /// How prestop fixes it, if it does.
     pub mend: Option<Mend>,
     /// Why somebody accepts it, if somebody does.
     pub ignored: Option<String>,
 }
 
-/// What workloads are held against.
+/// The context in which workloads are evaluated.
 #[derive(Debug)]
 pub struct Audit<'s, 't> {
     /// What is around the pods of the input.
@@ -73,7 +73,7 @@ pub struct Audit<'s, 't> {
     pub policy: &'s Policy,
     /// For objects that do not say.
     pub namespace: &'s str,
-    /// What the configuration accepts.
+    /// Findings that the configuration ignores.
     pub ignores: &'s [Ignore],
 }
 

@@ -1,10 +1,10 @@
-//! Profiles: what is known about applications and their images. Data, not code: the built-in ones
-//! are in `catalogue/catalogue.yaml`, a configuration adds or replaces. Beside them, which images
+//! Profiles: facts about applications and their images, as data. The built-in profiles are in
+//! `catalogue/catalogue.yaml`; a configuration can add or replace profiles. Also lists which images
 //! have a shell and a `sleep` program.
 //!
 //! A profile says which images it is for, which hook they need, and by which signals they stop.
-//! The first profile that matches an image is taken, so the file is ordered: what must not be
-//! mistaken for an application (controllers, exporters) first, then the special, then the general.
+//! The first profile that matches an image is taken, so the file is ordered: first images that must not
+//! be mistaken for an application (controllers, exporters), then specific ones, then general ones.
 
 mod built_in;
 mod index;
@@ -30,7 +30,7 @@ pub use self::programs::{Presence, Programs, ProgramsOfImages};
 pub use self::signal::{Signal, UnknownSignal};
 pub use self::tags::{Membership, RangeError, TagPattern, TagPatternError, TagRange};
 
-/// Names that `prestop.dev/profile` gives a meaning of its own; no profile may have them.
+/// Reserved values of `prestop.dev/profile`; no profile may have these names.
 pub const RESERVED_NAMES: [&str; 2] = ["auto", "none"];
 
 /// Profiles in the order in which they are tried, and which programs images have. Clones share
@@ -49,7 +49,7 @@ pub struct Catalogue {
 #[derive(Debug, Clone)]
 pub struct Edition(Weak<[Profile]>);
 
-/// What is known about one application in one family of images.
+/// Facts about one application in one family of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// Unique; what `prestop.dev/profile` and the reports call it.
@@ -63,7 +63,7 @@ pub struct Profile {
     pub container_names: Vec<String>,
     /// Its place among the servers of one pod.
     pub role: Option<Role>,
-    /// What these images need before their stop signal.
+    /// The hook that these images need.
     pub hook: ProfileHook,
     /// A delay of its own, stronger than the configured default.
     pub delay: Option<Delay>,
@@ -72,11 +72,11 @@ pub struct Profile {
     /// A proxy or log shipper that must outlive the application: how much longer its delay is than
     /// the longest of the application's containers.
     pub sidecar_margin_seconds: Option<i64>,
-    /// Which signal the image is stopped by, and whether the application then finishes its work.
+    /// The stop signal of the image, and whether the application finishes its work on it.
     pub stop_signals: Vec<StopSignal>,
-    /// One sentence: why this hook.
+    /// The reason for this hook, in one sentence.
     pub reason: String,
-    /// Where that is written.
+    /// A link to the source.
     pub link: String,
 }
 
@@ -90,7 +90,7 @@ pub enum Hold {
     Connections,
 }
 
-/// Where a server stands when requests pass through more than one container of a pod.
+/// The role of a server if requests pass through more than one container of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -120,7 +120,7 @@ pub enum ProfileHook {
     Quit(Quit),
 }
 
-/// How an application is asked to finish its work and go.
+/// How to ask an application to finish its work and exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quit {
     /// The application's own command; empty where only a signal does it.
@@ -142,18 +142,18 @@ pub enum QuitWhen {
     /// For every tag.
     #[default]
     Always,
-    /// Only where image and tag are not known to stop gracefully by their own stop signal.
+    /// Only if image and tag are not known to stop gracefully on their stop signal.
     Needed,
 }
 
-/// A fact about images: what the runtime sends them, and what they do then.
+/// A fact about images: which stop signal the runtime sends, and what they do then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopSignal {
-    /// The tags for which it holds; `None` for all, also for unknown ones.
+    /// The tags to which it applies; `None` for all, including unknown ones.
     pub tags: Option<TagRange>,
     /// The image's `STOPSIGNAL`; TERM where it has none.
     pub signal: Signal,
-    /// The application finishes the requests that it has.
+    /// Whether the application finishes its open requests.
     pub graceful: bool,
     /// Where that is written; may be empty.
     pub link: String,
@@ -278,15 +278,15 @@ impl Profile {
     }
 
     /// The stop signal of the image with this tag (`None`: no tag, or not certain), where it is
-    /// known. The first fact that certainly holds is taken.
+    /// known. The first fact that certainly applies is used.
     #[must_use]
     pub fn stop_signal(&self, tag: Option<&str>) -> Option<&StopSignal> {
         self.stop_signals.iter().find(|fact| fact.holds_for(tag))
     }
 
     /// Whether the application finishes its requests on this signal, whatever the image's own is; `None`
-    /// where that is not known. The fact for this signal that certainly holds for the tag decides; where
-    /// there is none, all facts about the signal have to agree. The signal of the profile's quit is
+    /// where that is not known. A fact for this signal that certainly applies to the tag decides;
+    /// otherwise all facts about the signal have to agree. The signal of the profile's quit is
     /// graceful.
     #[must_use]
     pub fn is_graceful_signal(&self, signal: Signal, tag: Option<&str>) -> Option<bool> {
@@ -310,7 +310,7 @@ impl Profile {
 }
 
 impl StopSignal {
-    /// Whether it certainly holds for the tag.
+    /// Whether it certainly applies to the tag.
     fn holds_for(&self, tag: Option<&str>) -> bool {
         self.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
     }

@@ -2,7 +2,7 @@
 //! or a plain number of whole seconds; and as Go writes them ([`parse_go`]).
 //!
 //! Kubernetes counts grace periods and sleeps in whole seconds, so that is all this module knows:
-//! a value with a fraction of a second is rounded up, and the caller is told.
+//! a value with a fraction of a second is rounded up, and the result says so.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -33,7 +33,7 @@ pub enum DurationError {
     #[error("not a duration; write 15s, 1m30s or a whole number of seconds")]
     Malformed,
     /// More than a hundred years.
-    #[error("too long a duration")]
+    #[error("the duration is too long")]
     TooLong,
 }
 

@@ -1,5 +1,5 @@
 //! The engine: a pod, its namespace and a policy in, a decision out. Pure: no clock, no files, no
-//! network, no logging; whoever calls it tells the decision to the world.
+//! network, no logging; callers report the decision.
 //!
 //! `docs/rules.md` is what it does, step by step; the parts are
 //! - [`pod`]: the borrowed view of a pod;
@@ -124,7 +124,7 @@ pub fn decide_behind<'a>(
     }
 }
 
-/// Decides where hooks of the author can be completed at most so far.
+/// Decides, extending existing hooks at most to this extent.
 fn decide_with<'a>(
     pod: &'a Pod<'a>,
     (owner, front): (Option<Owner<'_>>, &AskedFront<'a>),
@@ -258,7 +258,7 @@ fn is_too_large(spec: &Spec<'_>, metadata: Option<&Metadata<'_>>) -> bool {
         })
 }
 
-/// Reasons that make the pod none of our business: nothing more is told about it.
+/// Reasons that exclude the pod entirely: no problems are reported for it.
 fn not_ours(
     metadata: Option<&Metadata<'_>>,
     switch: Option<Switch>,

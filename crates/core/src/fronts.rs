@@ -1,4 +1,4 @@
-//! What is in front of a pod, and how long it goes on sending new requests after the pod has begun to
+//! The fronts of a pod, and how long they keep sending new requests after the pod has begun to
 //! terminate. Pure: objects in, fronts out.
 //!
 //! - [`table`]: the fronts that are known, data from `fronts/fronts.yaml`; `format`: its validator
@@ -34,7 +34,7 @@ pub use self::table::{FrontKind, FrontTable, RecognisedBy, Withdrawal};
 pub struct Front<'t> {
     /// The entry of the table.
     pub kind: &'t FrontKind,
-    /// How long it goes on sending, with the settings of its objects.
+    /// How long it keeps sending, with the settings of its objects.
     pub withdrawal: Withdrawal,
     /// The way of a request: the Gateway, Ingress or Service that takes it first, and so on to the Service
     /// that selects the pod. Empty where the pod itself says it.
@@ -81,7 +81,7 @@ pub struct AskedFront<'f> {
     found: OnceCell<Option<FrontDelay>>,
 }
 
-/// What these fronts need together: the longest wins.
+/// The delay that all these fronts need: the longest.
 #[must_use]
 pub fn need(fronts: &[Front<'_>]) -> Need {
     fronts.iter().fold(Need::default(), |need, front| match front.withdrawal {
@@ -94,7 +94,7 @@ pub fn need(fronts: &[Front<'_>]) -> Need {
 }
 
 impl FrontDelay {
-    /// Of the fronts of a pod, the slowest first; `None` where there are none that a delay helps with.
+    /// Of the fronts of a pod, the slowest first; `None` if there is none that a delay helps with.
     #[must_use]
     pub fn of(fronts: &[Front<'static>]) -> Option<Self> {
         let delay = need(fronts).delay?;

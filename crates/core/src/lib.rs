@@ -9,8 +9,8 @@
 //! - [`catalogue`]: facts about applications and their images
 //! - [`policy`]: validated rules for the engine
 //! - [`engine`]: the decision and the patch
-//! - [`fronts`]: what is in front of a pod, and how long it goes on sending
-//! - [`audit`]: why workloads drop requests when they roll, and what mends it
+//! - [`fronts`]: what is in front of a pod, and how long it keeps sending
+//! - [`audit`]: why workloads drop requests when they roll, and what fixes it
 //! - [`admission_policy`]: the rules as policies that API servers run themselves, in CEL
 //! - [`admission`]: reviews of the API server: bytes in, bytes out
 

@@ -1,5 +1,5 @@
-//! What the engine believes: validated rules. Whoever makes a [`Policy`] (the configuration file,
-//! a test) has checked it; the engine does not check again.
+//! The validated rules of the engine. Whatever creates a [`Policy`] (the configuration file, a test)
+//! validates it; the engine does not validate it again.
 
 mod owner;
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::catalogue::{Catalogue, Hold, Presence};
 use crate::duration::{AskedDelay, Delay};
 
-/// The delay where nobody asks for another one, or for one that fits the fronts and none is known.
+/// The default delay; also used for `auto` if no front is known.
 pub const DELAY_WITHOUT_FRONTS: Delay = Delay::fixed(10);
 
 pub use self::owner::{OWNER_KIND_PATTERN, Owner, OwnerKind, OwnerKindError};
@@ -24,7 +24,7 @@ pub const LEAST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 30;
 pub struct Policy {
     /// Delay where nothing stronger says otherwise; at most `maximum_delay_seconds`.
     pub default_delay: AskedDelay,
-    /// Longer delays in annotations are cut to this, and told.
+    /// Longer delays in annotations are shortened to this and reported.
     pub maximum_delay_seconds: i64,
     /// How long an application may take to finish after its quit; `None`: the pod's grace period.
     pub default_quit_timeout_seconds: Option<i64>,
@@ -38,11 +38,11 @@ pub struct Policy {
     pub maximum_grace_period_seconds: i64,
     /// Which images get their quit command.
     pub quit: QuitPolicy,
-    /// Whether the delay is Kubernetes' own sleep action.
+    /// Whether the delay is the native sleep action.
     pub sleep_action: SleepAction,
     /// The API server's version, where it is known.
     pub kubernetes_version: Option<KubernetesVersion>,
-    /// What becomes of hooks of the author where nothing stronger says otherwise.
+    /// The default for existing hooks.
     pub default_own_hook: OwnHookRule,
     /// Whether `prestop.dev/quit-command` is obeyed.
     pub allow_quit_command_annotation: bool,
@@ -57,9 +57,9 @@ pub struct Policy {
 /// Which images get their quit command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuitPolicy {
-    /// Those whose profile has one.
+    /// Images whose profile has one.
     Always,
-    /// Those that are not known to stop gracefully by their own stop signal.
+    /// Images that are not known to stop gracefully on their stop signal.
     WhenNeeded,
     /// None: delay only.
     Never,
@@ -70,13 +70,13 @@ pub enum QuitPolicy {
 pub enum SleepAction {
     /// The action where every supported kubelet of the server's version knows it.
     Auto,
-    /// The action. Before Kubernetes 1.29 the API server refuses such pods.
+    /// Always the action. API servers before Kubernetes 1.29 refuse such pods.
     Always,
     /// The program.
     Never,
 }
 
-/// What becomes of a hook of the author.
+/// What to do with an existing hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnHookRule {
     /// It stays as it is.
@@ -114,7 +114,7 @@ pub struct KubernetesVersion {
 
 /// The text is not a version of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("not a version of Kubernetes; write for example 1.33")]
+#[error("not a Kubernetes version; write for example 1.33")]
 pub struct VersionError;
 
 impl Policy {
@@ -140,7 +140,7 @@ impl Policy {
         }
     }
 
-    /// Whether a delay can be Kubernetes' own sleep action.
+    /// Whether a delay can be the native sleep action.
     #[must_use]
     pub fn has_sleep_action(&self) -> bool {
         match self.sleep_action {

@@ -1,8 +1,8 @@
 //! Lenient, borrowed views of JSON objects: a few fields are read, all others are passed over, and
 //! nothing is copied that need not be.
 //!
-//! A field of a wrong type is [`Shape::Wrong`] and not an error, since whoever sent it (the API
-//! server, a person) is better told what to do about it than that something failed. Duplicate keys:
+//! A field of a wrong type is [`Shape::Wrong`] and not an error, so that the message can say how to fix
+//! it, instead of only that something failed. Duplicate keys:
 //! the last one counts, as in Go.
 
 mod deserialize;
@@ -14,13 +14,13 @@ pub(crate) use self::deserialize::read_start;
 pub(crate) use self::json::{Known, read_knowing};
 pub use self::json::{read, read_certain};
 
-/// What stands in a field.
+/// The content of a field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Shape<T> {
     /// Nothing, or `null`: Kubernetes makes no difference.
     #[default]
     Absent,
-    /// What belongs there.
+    /// The expected content.
     Value(T),
     /// Something of another type.
     Wrong,
@@ -55,8 +55,8 @@ impl<T> From<Option<T>> for Shape<T> {
     }
 }
 
-/// A longer list is [`Shape::Wrong`]: each item takes more memory than its text, and nobody writes so
-/// many arguments or owners.
+/// A longer list is [`Shape::Wrong`]: each item takes more memory than its text, and real objects do
+/// not have so many arguments or owners.
 pub const MOST_ITEMS: usize = 1_024;
 
 /// A type that is built from one kind of JSON value; every other kind is [`Shape::Wrong`]. An implementer

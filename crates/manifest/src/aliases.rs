@@ -1,11 +1,11 @@
-//! How much the aliases of a document expand to, before anything is expanded: a few lines of
-//! nested aliases can stand for terabytes.
+//! The expanded size of a document's aliases, computed before anything is expanded: a few lines of
+//! nested aliases can expand to terabytes.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser};
 
-/// What one node counts besides its text; about what it takes in memory.
+/// The cost of a node besides its text; about its size in memory.
 const NODE_BYTES: usize = 128;
 
 /// Aliases may add up to this much. People's manifests stay under a hundredth of it.
@@ -13,7 +13,7 @@ const MOST_EXPANDED_BYTES: usize = 64 * 1024 * 1024;
 
 /// The first alias that makes the aliases of a document expand to too much.
 pub(super) fn first_above_limit(text: &str) -> Option<Marker> {
-    // Most documents have no anchors, and need no look at each node.
+    // Most documents have no anchors, so their nodes need not be visited.
     if !(text.contains('&') && text.contains('*')) {
         return None;
     }
@@ -23,7 +23,7 @@ pub(super) fn first_above_limit(text: &str) -> Option<Marker> {
     let mut open: Vec<(usize, usize)> = Vec::new();
     let mut expanded: usize = 0;
     for next in Parser::new_from_str_with_options(text, options) {
-        // What is no YAML is told by the reader of values.
+        // Invalid YAML is reported by the reader of values.
         let (event, span) = next.ok()?;
         let size = match &event {
             Event::Scalar(value, _, anchor, _) => {

@@ -1,5 +1,5 @@
-//! The keys of a text with their places: those that stand twice in one mapping, of which readers such as
-//! `kubectl` take the last one, and the line and column of each.
+//! The keys of a text with their places: duplicate keys of a mapping, of which readers such as
+//! `kubectl` use the last one, and the line and column of each key.
 
 use std::collections::{HashMap, HashSet};
 
@@ -53,7 +53,7 @@ fn walk(text: &str, first_line: usize) -> Walk {
 struct Walk {
     first_line: usize,
     open: Vec<OpenCollection>,
-    /// JSON pointer to the node that is being looked at, and where each of its parts begins.
+    /// JSON pointer to the current node, and the start of each of its parts.
     pointer: String,
     parts: Vec<usize>,
     found: Vec<DuplicateKey>,
@@ -99,7 +99,7 @@ impl Walk {
         }
     }
 
-    /// Of a key that stands twice the last one counts.
+    /// Of duplicate keys the last one counts.
     fn note(&mut self, place: Marker) {
         self.places.insert(self.pointer.clone(), self.in_stream(place));
     }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_key_that_stands_twice_has_its_place() {
+    fn each_duplicate_key_has_its_place() {
         let text = "\
 a: 1
 b:

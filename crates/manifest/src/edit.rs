@@ -23,7 +23,7 @@ pub(super) fn edited(
     let mut after = before.clone();
     json_patch::patch(&mut after, patch)
         .map_err(|error| document.error(1, 1, format!("the patch does not apply: {error}")))?;
-    // A text of another format, or at another indentation, may not fit any more.
+    // A text of another format or indentation may no longer fit.
     if !texts.is_empty()
         && let Ok(edit) = in_place(document, patch, texts)
         && reads_as(document, &edit.text, &after)
@@ -36,7 +36,7 @@ pub(super) fn edited(
             let has_texts = texts.is_empty();
             return Ok(Edited { text, layout: Layout::Kept, replaced, has_texts });
         }
-        Ok(_) => "the edited text would not read as the patched value".to_owned(),
+        Ok(_) => "the edited text would not parse as the patched value".to_owned(),
         Err(Obstacle(reason)) => reason,
     };
     let text = rewritten(document, &after);
@@ -61,7 +61,7 @@ fn reads_as(document: &Document, text: &str, value: &Value) -> bool {
         return false;
     }
     let read = Document { text: text.to_owned(), ..*document };
-    // Keys that stand twice elsewhere are their author's.
+    // Duplicate keys elsewhere are left to their author.
     read.read().is_ok_and(|read| read.map(|read| read.value).unwrap_or_default() == *value)
 }
 
@@ -131,7 +131,7 @@ fn apply(text: &str, mut changes: Vec<Change>) -> Result<String, Obstacle> {
     Ok(out)
 }
 
-/// The document written anew, between what stood above and below it.
+/// The rewritten document, between the text above and below it.
 fn rewritten(document: &Document, value: &Value) -> String {
     let text = &document.text;
     let line_break = line_break(text, 0);
@@ -156,7 +156,7 @@ fn rewritten(document: &Document, value: &Value) -> String {
     }
 }
 
-/// What stands above the content: comments, directives and the `---` line.
+/// The text above the content: comments, directives and the `---` line.
 fn head(text: &str, line_break: &str) -> String {
     let mut head = String::new();
     let mut has_marker = false;

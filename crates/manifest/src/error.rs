@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::excerpt::Excerpt;
 
-/// What is wrong with a stream of manifests, and where.
+/// An error in a stream of manifests, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct ManifestError {
     /// The document's number in the stream, from 1.
@@ -15,7 +15,7 @@ pub struct ManifestError {
     pub line: usize,
     /// The character on that line, from 1.
     pub column: usize,
-    /// What is wrong, and what to do about it where that is known.
+    /// The message, with the fix if it is known.
     pub message: String,
     excerpt: Excerpt,
 }

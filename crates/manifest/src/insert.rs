@@ -1,5 +1,5 @@
-//! New entries of mappings and new values of keys as changes of the text, in the style of what
-//! stands around them.
+//! New entries of mappings and new values of keys as changes of the text, in the style of the
+//! surrounding text.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use super::render::{self, BlockStyle, FlowStyle, JsonLines};
 pub(super) struct Key {
     pub(super) name: String,
     pub(super) range: Range<usize>,
-    /// The column at which its mapping's entries stand, from 0.
+    /// The column of its mapping's entries, from 0.
     pub(super) column: usize,
     /// `<<`, which brings another mapping's entries.
     pub(super) is_merge: bool,
@@ -93,7 +93,7 @@ impl Frame {
         }
     }
 
-    /// Whether its entries stand within braces.
+    /// Whether its entries are within braces.
     pub(super) fn is_flow(&self) -> bool {
         self.style == Style::Flow
     }
@@ -154,7 +154,7 @@ impl Frame {
             let entry = format!("{comma}{line_break}{indentation}{entry}");
             return Some(vec![insertion(end, entry)]);
         }
-        // The comma goes to the entry before, and the new line behind that one's comment.
+        // The comma is appended to the previous entry, and the new line is inserted after that entry's comment.
         let trailing = if has_comma { "," } else { "" };
         let entry = format!("{indentation}{entry}{trailing}{}", style.line_break);
         Some(vec![insertion(end, comma.to_owned()), insertion(line_end(text, end), entry)])
@@ -205,7 +205,7 @@ impl Frame {
             return render::flow(value, self.flow);
         };
         let line = text.get(line_start(text, self.open.start)..self.open.start);
-        // Each entry has a line of its own, so this one is short.
+        // Each entry has its own line, so this one is short.
         let line = line.unwrap_or_default();
         let outer = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
         let unit = indentation.strip_prefix(outer).unwrap_or_default();
@@ -219,7 +219,7 @@ impl Frame {
         out
     }
 
-    /// The white space before each entry, if each has a line of its own.
+    /// The white space before each entry, if each has its own line.
     fn lines_of_their_own(&self, text: &str) -> Option<&str> {
         let opening = text.get(self.open.end..self.first_key.range.start)?;
         let indentation = self.indentation.as_deref()?;
@@ -302,7 +302,7 @@ impl Comment {
     }
 
     fn is_deeper_than(&self, column: usize) -> bool {
-        // With a space behind a mark in the first column it stands one further in.
+        // With a space after a mark in the first column it is indented by one more.
         let doubt = usize::from(self.indentation == 0);
         self.stands_at() > column.saturating_add(doubt)
     }

@@ -18,7 +18,7 @@ pub struct ListOfItems<'d> {
     places: Vec<Range<usize>>,
 }
 
-/// One item as a document of its own.
+/// One item as its own document.
 #[derive(Debug)]
 pub struct ListItem {
     /// Where its text is in the list's.
@@ -43,11 +43,11 @@ impl ListItem {
 }
 
 impl Document {
-    /// The document as a list of items; `None` where it is none, and where its items mean nothing
-    /// without each other (anchors) or are written in a way that does not tell them apart.
+    /// The document as a list of items; `None` if it is not a list, or if its items can't be separated
+    /// (because of anchors or their layout).
     #[must_use]
     pub fn list_of_items(&self) -> Option<ListOfItems<'_>> {
-        // Few documents are lists; the others need no look at each node.
+        // Few documents are lists, so most need not be visited node by node.
         if !self.text.contains(ITEMS) {
             return None;
         }

@@ -3,8 +3,8 @@
 //! [`Documents`] cuts a stream into [`Document`]s without losing a byte. A document gives its
 //! [value](Document::value) as `kubectl` would read it, and takes a JSON patch into its
 //! [text](Document::edited): only the added lines differ, so comments, the order of keys, quotes,
-//! blank lines and line breaks stay as their author wrote them. Whatever is edited is read again
-//! and compared; where the text can't be edited safely it is written anew, and the reason is told.
+//! blank lines and line breaks stay as their author wrote them. The edited text is parsed again and
+//! compared; if it can't be edited safely, the document is rewritten, and the reason is returned.
 //!
 //! This module knows YAML and JSON, and nothing of Kubernetes.
 
@@ -58,12 +58,12 @@ pub struct Document {
     pub text: String,
 }
 
-/// A document's value as `kubectl` reads it, with what a careful reader should hear of.
+/// A document's value as `kubectl` reads it, with notes about ambiguities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// Of a key that stands twice in a mapping the last value, as for `kubectl`.
+    /// Of duplicate keys in a mapping the last value, as for `kubectl`.
     pub value: Value,
-    /// The keys that stand twice, in the order of the text.
+    /// The duplicate keys, in the order of the text.
     pub duplicates: Vec<DuplicateKey>,
 }
 
@@ -94,9 +94,9 @@ pub struct TextPlace {
 pub struct Edited {
     /// The new text; it reads as the patched value.
     pub text: String,
-    /// What became of the author's layout.
+    /// What happened to the author's layout.
     pub layout: Layout,
-    /// The values that gave way to others; none where the document was written anew.
+    /// The replaced values; none if the document was rewritten.
     pub replaced: Vec<Replaced>,
     /// Whether each of the texts that were to be written again was.
     pub has_texts: bool,
@@ -111,12 +111,12 @@ pub struct Replaced {
     pub text: String,
 }
 
-/// What an edit did to a text that people wrote.
+/// How an edit changed the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
     /// Only what the patch adds or replaces is different.
     Kept,
-    /// Written anew from the value: right, but without comments, anchors and the author's layout.
+    /// Rewritten from the value: correct, but without comments, anchors and the author's layout.
     Rewritten {
         /// Why the text could not be edited.
         reason: String,
@@ -144,7 +144,7 @@ impl Document {
         read::value(self)
     }
 
-    /// The document's value where keys may stand twice; `None` where [`value`](Self::value) gives it.
+    /// The document's value if duplicate keys are allowed; `None` if [`value`](Self::value) returns it.
     ///
     /// # Errors
     /// Those of [`value`](Self::value) but for keys that are given twice.
@@ -159,7 +159,7 @@ impl Document {
         duplicates::places(&self.text, self.first_line)
     }
 
-    /// The error for a key that stands twice and matters.
+    /// The error for a duplicate key that matters.
     #[must_use]
     pub fn duplicate_error(&self, duplicate: &DuplicateKey) -> ManifestError {
         let line = duplicate.line.saturating_sub(self.first_line).saturating_add(1);
@@ -169,8 +169,9 @@ impl Document {
     /// The text with a patch applied; `before` is the document's [value](Self::value).
     ///
     /// Members that are added to mappings or removed and values that are replaced change only their own
-    /// lines; comments within a mapping or list that is replaced go with it. Anything else, and any place where that would change more than the patch says (an
-    /// anchor that is used elsewhere), makes the whole document be written anew.
+    /// lines; comments within a mapping or list that is replaced go with it. Anything else, and any
+    /// place where that would change more than the patch says (an anchor that is used elsewhere),
+    /// causes the whole document to be rewritten.
     ///
     /// # Errors
     /// When the patch does not apply to `before`, or the value can't be written as a document.
@@ -179,8 +180,8 @@ impl Document {
     }
 
     /// The text with a patch applied, where values that it replaces are written as they once were: as `texts`
-    /// has them, by JSON pointer (see [`Replaced`]). If the result does not read as the patched value,
-    /// none of these texts is taken, and [`Edited::has_texts`] says so.
+    /// has them, by JSON pointer (see [`Replaced`]). If the result does not parse as the patched value,
+    /// none of these texts is used, and [`Edited::has_texts`] says so.
     ///
     /// # Errors
     /// Those of [`edited`](Self::edited).

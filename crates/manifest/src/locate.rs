@@ -1,5 +1,5 @@
-//! Finds where in a text the changes of a patch belong. One pass over the parser's events: what is
-//! not on the way to a change is skipped, so that memory follows the patch and not the document.
+//! Finds where in a text the changes of a patch belong. One pass over the parser's events: nodes that
+//! do not lead to a change are skipped, so memory use depends on the patch and not on the document.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -14,7 +14,7 @@ use super::render::{self, BlockStyle, FlowStyle};
 use super::wanted::Wanted;
 use super::{Format, Replaced};
 
-/// Where a node stands.
+/// The place of a node.
 enum Slot<'f> {
     /// It is the value of a key.
     Member(&'f Frame, &'f Key),
@@ -59,7 +59,7 @@ pub(super) fn changes(
     };
     walk.document(wanted)?;
     if !walk.changed_anchors.is_disjoint(&walk.used_anchors) {
-        let reason = "the place stands in an anchor that is used elsewhere too";
+        let reason = "the value is part of an anchor that is also used elsewhere";
         return Err(Obstacle(reason.to_owned()));
     }
     Ok(Changes { changes: walk.changes, replaced: walk.replaced })
@@ -73,14 +73,14 @@ struct Walk<'t> {
     parser: Parser<'t, StrInput<'t>>,
     /// Behind the last thing that was not white space or a comment.
     end_of_content: usize,
-    /// The keys and indices of the node that is being looked at.
+    /// The keys and indices of the current node.
     path: Vec<String>,
     /// The anchors around it.
     anchors: Vec<usize>,
     /// Anchors around changes, and anchors that aliases name.
     changed_anchors: HashSet<usize>,
     used_anchors: HashSet<usize>,
-    /// Whether the document's lists stand further in than their keys.
+    /// Whether the document's lists are indented more than their keys.
     list_step: usize,
     /// The document's line break, where it has only one kind.
     line_break: Option<&'static str>,
@@ -242,7 +242,7 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// How much further in than their key the dashes of a list stand; 0 where that can't be seen.
+    /// How much more the dashes of a list are indented than their key; 0 if that is not known.
     fn step_of_list(&self, key: &Key, first_item: usize) -> usize {
         let before = self.text.get(..first_item).unwrap_or_default();
         let dash = before.rfind('-').unwrap_or_default();
@@ -454,7 +454,7 @@ impl<'t> Walk<'t> {
     }
 
     fn no_place(&self) -> Obstacle {
-        self.obstacle("is written in a way that can't be edited in place")
+        self.obstacle("is written in a form that can't be edited in place")
     }
 
     fn obstacle(&self, what: &str) -> Obstacle {
@@ -484,7 +484,7 @@ fn the_only_line_break(text: &str) -> Option<&'static str> {
 fn length_of_block(source: &str, value: &str, indentation: usize) -> Option<usize> {
     let keeps = value.ends_with("\n\n") || (!value.is_empty() && value.trim().is_empty());
     if keeps {
-        // The last line break itself is looked for again by whoever adds a line.
+        // Code that adds a line searches for the last line break again.
         return source.rfind('\n');
     }
     let mut content = source;

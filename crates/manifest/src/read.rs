@@ -25,7 +25,7 @@ pub(super) fn value(document: &Document) -> Result<Option<Value>, ManifestError>
     .map_err(|error| if_rendered_first(document, error))
 }
 
-/// Reads a document in which keys may stand twice.
+/// Reads a document that may have duplicate keys.
 pub(super) fn reading(document: &Document) -> Result<Option<Reading>, ManifestError> {
     let strict = value(document);
     match strict {
@@ -57,7 +57,7 @@ fn if_rendered_first(document: &Document, error: ManifestError) -> ManifestError
             "{{",
             "a Helm or Go template (`{{`); render it first: helm template ... | prestop inject -",
         ),
-        ("{%", "a Jinja template (`{%`); render it first and inject what comes out"),
+        ("{%", "a Jinja template (`{%`); render it first and inject the result"),
     ];
     let error_line = error.line.saturating_sub(document.first_line).saturating_add(1);
     // The parser stumbles over a template on its line or below.
@@ -108,7 +108,7 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
             max_aliases: usize::MAX,
             max_anchors: usize::MAX,
             max_merge_keys: usize::MAX,
-            // One anchor may well be used a hundred times.
+            // One anchor may be used a hundred times.
             enforce_alias_anchor_ratio: false,
         },
         duplicate_keys: duplicate_keys,

@@ -22,8 +22,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The changes that take it out; `None` where there is no safe way. An only entry has none: what is
-    /// left would be no mapping.
+    /// The changes that take it out; `None` where there is no safe way. There is none for an only
+    /// entry, since the rest would not be a mapping.
     pub(super) fn removed(&self, text: &str, style: Style) -> Option<Vec<Change>> {
         match (style, self.before, self.behind) {
             (_, None, None) => None,

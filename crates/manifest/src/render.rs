@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// Spaces by which mappings and literal text stand below their key.
+/// Indentation of mappings and literal text below their key.
 const STEP: usize = 2;
 
 /// How new lines of block YAML are written.
@@ -28,7 +28,7 @@ pub(super) enum FlowStyle {
     CompactJson,
 }
 
-/// Where new lines of pretty-printed JSON stand.
+/// Indentation of new lines of pretty-printed JSON.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JsonLines<'a> {
     /// White space before the entries of the mapping around the value.
@@ -63,7 +63,7 @@ impl BlockStyle {
         self.after_colon(out, value, column);
     }
 
-    /// What stands behind the colon of a key at `column`, and the lines below it.
+    /// The text after the colon of a key at `column`, and the lines below it.
     pub(super) fn after_colon(self, out: &mut String, value: &Value, column: usize) {
         match value {
             Value::Object(map) if !map.is_empty() => {
@@ -156,7 +156,7 @@ impl FlowStyle {
         }
     }
 
-    /// What stands between two entries.
+    /// The separator of two entries.
     pub(super) const fn comma(self) -> &'static str {
         match self {
             Self::CompactJson => ",",
@@ -227,7 +227,7 @@ pub(super) fn json_lines(out: &mut String, value: &Value, lines: JsonLines<'_>) 
     out.push(close);
 }
 
-/// A string in the plainest style in which nobody can mistake it.
+/// A string in the plainest unambiguous style.
 fn string(text: &str, style: FlowStyle) -> String {
     if style != FlowStyle::Yaml {
         return double_quoted(text);

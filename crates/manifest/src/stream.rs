@@ -1,8 +1,8 @@
 //! Cuts a stream into documents while it is read: at `---` and `...` lines, and between JSON
 //! values. Holds one document at a time, never more than a limit.
 //!
-//! A marker at the beginning of a line is a marker wherever it stands in YAML, and can't be inside
-//! a JSON value; so lines are enough to cut YAML, and counting braces is enough to cut JSON.
+//! A marker at the beginning of a line is always a marker in YAML, and can't be inside
+//! a JSON value; so YAML can be split by lines, and JSON by counting braces.
 
 use std::io::{BufRead, ErrorKind};
 use std::mem;

@@ -6,12 +6,12 @@ use std::collections::btree_map::Entry;
 use json_patch::jsonptr::Pointer;
 use serde_json::Value;
 
-/// A place in a document: what is to be written there, and the places below it.
+/// A place in a document: the text to write there, and the places below it.
 #[derive(Debug, Default)]
 pub(super) struct Wanted<'p> {
     /// The new value of this place.
     pub(super) value: Option<&'p Value>,
-    /// This place is to be no more.
+    /// This place is to be removed.
     pub(super) is_removed: bool,
     /// The places below, by key or by the index of a list's item.
     pub(super) members: BTreeMap<String, Wanted<'p>>,

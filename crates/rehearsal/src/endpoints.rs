@@ -1,8 +1,7 @@
-//! The Service: which replica a new connection goes to.
+//! The Service: chooses the replica of a new connection.
 //!
 //! As kube-proxy does since KEP-1669 (Kubernetes 1.28): ready endpoints that are not terminating;
-//! only where there are none, terminating ones that still serve. Established connections stay where
-//! they are, which is nobody's doing here.
+//! only where there are none, terminating ones that still serve. Established connections are not moved.
 
 use std::net::SocketAddr;
 
@@ -42,7 +41,7 @@ impl Endpoints {
         self.terminating.retain(|endpoint| endpoint.replica != replica);
     }
 
-    /// Where a new connection goes, by a random number; `None` where there is no endpoint.
+    /// The endpoint of a new connection, chosen by a random number; `None` if there is none.
     #[must_use]
     pub(crate) fn pick(&self, random: u64) -> Option<Endpoint> {
         let from = if self.ready.is_empty() { &self.terminating } else { &self.ready };

@@ -4,8 +4,8 @@
 //! 2. What is left of the grace period is at least 2 s (`minimumGracePeriodInSeconds`).
 //! 3. The runtime sends the stop signal, and SIGKILL when that time is over.
 //!
-//! A hook that is late is not waited for, nor ended. One that fails changes nothing. A `sleep` goes
-//! on when the container has ended meanwhile (kubernetes/kubernetes issue 134338).
+//! A late hook is neither awaited nor ended. A failing hook changes nothing. A `sleep` continues after
+//! the container has ended (kubernetes/kubernetes issue 134338).
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,30 +16,30 @@ use super::plan::Termination;
 use super::plan::container::HookAction;
 use super::recording::HookResult;
 
-/// What the runtime leaves a container for its stop signal, whatever the hook has used up.
+/// The time that the runtime always leaves a container after its stop signal, no matter how long the hook took.
 pub(crate) const LEAST_TIME_TO_STOP: Duration = Duration::from_secs(2);
 
-/// How long the kernel takes at most to tell that PID 1 has ended.
+/// The longest time until the kernel reports that PID 1 has ended.
 const NEWS_OF_EXIT: Duration = Duration::from_millis(200);
 
 /// A container on its way out.
 pub(crate) trait Container {
-    /// Runs a hook to its end; what it printed comes with the result.
+    /// Runs a hook to its end and returns its result and output.
     fn hook(&self, action: &HookAction) -> impl Future<Output = (HookResult, String)> + Send;
     /// Sends the stop signal.
     fn stop(&self);
     /// Sends SIGKILL.
     fn kill(&self);
-    /// Ends when PID 1 has ended; at once if it has.
+    /// Returns when PID 1 has ended; immediately if it already has.
     fn exited(&self) -> impl Future<Output = ()> + Send;
     /// Whether PID 1 has ended.
     fn has_exited(&self) -> bool;
 }
 
-/// What the kubelet did, as it did it.
+/// The steps of the kubelet, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The hook is over, or is not waited for any more.
+    /// The hook has ended, or is no longer awaited.
     HookOver {
         /// How it ended.
         result: HookResult,
@@ -94,7 +94,7 @@ impl NextStep {
     }
 }
 
-/// Takes a container through its termination, and tells each step.
+/// Terminates a container and reports each step.
 pub(crate) async fn terminate<C: Container + Sync>(
     container: &C,
     how: &Termination,
@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    /// What the container saw, and what was told.
+    /// The events of the container, and the reported steps.
     fn played(ends_in_hook: bool, obeys: bool, how: &Termination) -> (Vec<&'static str>, usize) {
         let exited = watch::Sender::new(false);
         let fake = Fake { ends_in_hook, obeys, exited, seen: Mutex::default() };

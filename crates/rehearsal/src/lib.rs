@@ -1,14 +1,13 @@
-//! `prestop rehearse`: a real server goes through the rollout that Kubernetes would give it, under
-//! load, once as its manifest is written and once as prestop injects it, and dropped requests are
-//! counted.
+//! `prestop rehearse`: runs a real server through a rollout as in Kubernetes, under load, first with
+//! its manifest as written and then as prestop injects it, and counts dropped requests.
 //!
-//! Two processes. The outer one reads manifests, decides, prints. The inner one is PID 1 of a
-//! sandbox of namespaces ([`sandbox`]), where it is kubelet, Service and clients at once; it is
-//! handed a [`plan`] and gives back [`recording`]s. When the outer one is gone, so is the sandbox
-//! with everything in it.
+//! Two processes. The outer one reads manifests, decides, prints. The inner one is PID 1 of a sandbox
+//! of namespaces ([`sandbox`]), where it plays kubelet, Service and clients; it gets a [`plan`] and
+//! returns [`recording`]s. When the outer process ends, the sandbox ends with everything in it.
 //!
 //! Pure: [`subject`], [`plan`], `endpoints`, `tally`, [`report`], [`picture`], and `kubelet` but for
-//! tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, [`load`], whose clients `prestop watch --url` uses too.
+//! tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, [`load`], whose clients `prestop
+//! watch --url` uses too.
 
 // Elsewhere only the clients and pictures are used, by `prestop watch`.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]

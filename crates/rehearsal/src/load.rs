@@ -27,7 +27,7 @@ use super::recording::{Client, Ending, Sample};
 pub(crate) struct Service(Arc<RwLock<Endpoints>>);
 
 impl Service {
-    /// Where a new connection goes.
+    /// The endpoint of a new connection.
     #[must_use]
     pub(crate) fn pick(&self, random: u64) -> Option<Endpoint> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).pick(random)
@@ -39,7 +39,7 @@ impl Service {
     }
 }
 
-/// What the clients share.
+/// State shared by the clients.
 struct Clients {
     service: Service,
     pools: Pools,
@@ -49,7 +49,7 @@ struct Clients {
     started: Instant,
 }
 
-/// What a request is, by its number alone.
+/// The kind of a request, determined by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Choice {
     client: Client,
@@ -66,7 +66,7 @@ pub(crate) struct Progress {
     pub dropped: u64,
 }
 
-/// Starts the clients, on threads of their own: what they do must not delay the kubelet's clock.
+/// Starts the clients on separate threads, so that they do not delay the kubelet's clock.
 ///
 /// # Errors
 /// When there can be no thread.
@@ -93,14 +93,14 @@ pub(crate) fn start(
     })
 }
 
-/// Runs this on threads of its own.
+/// Runs this on separate threads.
 fn in_background<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> io::Result<oneshot::Receiver<T>> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (tell, done) = oneshot::channel();
     std::thread::Builder::new().name("load".to_owned()).spawn(move || {
-        // Nobody listens when the run has failed meanwhile.
+        // There is no receiver if the run has failed in the meantime.
         let _ = tell.send(runtime.block_on(work));
     })?;
     Ok(done)
@@ -112,8 +112,8 @@ fn taken(ended: Result<Sample, tokio::task::JoinError>) -> Sample {
 }
 
 impl Clients {
-    /// Sends requests until `over` says so and enough were sent, then waits for the last answers. `take` gets each
-    /// request that has ended.
+    /// Sends requests until `over` says so and enough were sent, then waits for the last answers.
+    /// `take` gets each request that has ended.
     async fn run(self, over: watch::Receiver<bool>, mut take: impl FnMut(Sample)) {
         let interval = Duration::from_secs(1) / self.load.rate_per_second.max(1);
         let least = self.load.least_requests;
@@ -172,7 +172,7 @@ impl Clients {
         }
     }
 
-    /// One request on a connection of its own.
+    /// One request on its own connection.
     async fn alone(&self, choice: Choice, path: &str, patience: Duration) -> Attempt {
         let Some(endpoint) = self.service.pick(choice.random[0]) else {
             // kube-proxy rejects what has no endpoint: the client sees a refused connection.
@@ -208,7 +208,7 @@ fn long_share(long: &LongRequests, rate_per_second: u32) -> f64 {
     (f64::from(long.in_flight) / seconds / f64::from(rate_per_second.max(1))).min(0.5)
 }
 
-/// A server that answers nothing any more must not drown in requests: those beyond a second's worth
+/// A server that no longer answers must not be flooded with requests: those beyond a second's worth
 /// are sent when others have ended, and count from when they were due.
 fn most_in_flight(rate_per_second: u32) -> usize {
     usize::try_from(rate_per_second).unwrap_or(usize::MAX).clamp(64, 1024)

@@ -1,6 +1,6 @@
 //! The picture: requests per 100 ms of each run, the dropped ones in red, and what happened to the
-//! replicas below. Both runs on the same scales. One palette that can be read on white and on black,
-//! no background of its own.
+//! replicas below. Both runs on the same scales. One palette that is readable on white and on black,
+//! without a background.
 
 mod panel;
 
@@ -13,7 +13,7 @@ use self::panel::Panel;
 pub use self::panel::{Bar, Drawn, Mark, Outcome};
 use super::report::Rehearsal;
 
-/// What one bar stands for.
+/// The time covered by one bar.
 const BAR_MICROS: u64 = 100_000;
 
 const WIDTH: f64 = 960.0;
@@ -54,8 +54,8 @@ pub fn of(rehearsal: &Rehearsal) -> String {
     drawing(&heading, &rehearsal.verdict(), &drawn, Duration::from_micros(BAR_MICROS))
 }
 
-/// A picture of runs below each other, as the text of an SVG file. `title` is for those who can't see it, `bar` the
-/// time of one bar of requests.
+/// A picture of runs below each other, as the text of an SVG file. `title` is for those who can't see
+/// it, `bar` the time of one bar of requests.
 #[must_use]
 pub fn drawing(heading: &str, title: &str, runs: &[Drawn], bar: Duration) -> String {
     let scales = Scales::of(runs, bar);

@@ -1,4 +1,4 @@
-//! What is to be rehearsed: everything that the sandbox has to know, decided before it exists.
+//! The plan of a rehearsal: all inputs of the sandbox, decided before it is created.
 
 pub mod container;
 mod image;
@@ -30,7 +30,7 @@ pub struct Plan {
     pub stop_signal: String,
     /// How long after the deletion a replica is still given new connections.
     pub endpoint_delay: EndpointDelay,
-    /// How much later than that a load balancer outside of the cluster hears of every change.
+    /// How much later than that a load balancer outside the cluster learns of every change.
     pub late_endpoints: Duration,
     /// Who asks for what.
     pub load: Load,
@@ -38,11 +38,10 @@ pub struct Plan {
     pub runs: Vec<Termination>,
 }
 
-/// The time from the deletion of a pod until no proxy sends it new connections any more: a spread,
-/// evenly.
+/// The time from the deletion of a pod until no proxy sends it new connections: a uniformly distributed
+/// range.
 ///
-/// Every proxy of a cluster hears of it by a watch of its own, so it differs from node to node and
-/// from deletion to deletion.
+/// Every proxy of a cluster has its own watch, so the time differs between nodes and between deletions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointDelay {
     /// The shortest.
@@ -60,7 +59,7 @@ pub struct Load {
     pub least_requests: u64,
     /// Of everything that is left to chance.
     pub seed: u64,
-    /// What is asked for.
+    /// The path of the requests.
     pub path: String,
     /// Longer requests, if there are any.
     pub long: Option<LongRequests>,
@@ -71,7 +70,7 @@ pub struct Load {
 /// Requests that take their time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LongRequests {
-    /// What is asked for.
+    /// The path of the requests.
     pub path: String,
     /// How long the server takes.
     pub takes: Duration,
@@ -86,9 +85,9 @@ pub struct Termination {
     pub variant: Variant,
     /// The preStop hook, if there is one.
     pub hook: Option<HookAction>,
-    /// The same hook so that it tells what it saw, where it can. It is played in the place of the other.
+    /// The same hook with a report, if it can write one. It is run instead of the original.
     pub measured: Option<Measured>,
-    /// What the hook does, for people, where it is a script of prestop.
+    /// A description of the hook, if it is a script of prestop.
     pub words: Option<String>,
     /// `terminationGracePeriodSeconds`.
     pub grace_period_seconds: u64,
@@ -180,7 +179,7 @@ impl Termination {
         measured.map(|command| HookAction::Exec { command }).or_else(|| self.hook.clone())
     }
 
-    /// What the hook does, for people.
+    /// A description of the hook.
     pub(crate) fn hook_words(&self) -> String {
         match (&self.words, &self.hook) {
             (Some(words), _) => words.clone(),
@@ -208,7 +207,7 @@ impl EndpointDelay {
     }
 }
 
-/// What a random number is for: each has a sequence of its own.
+/// The purpose of a random number: each has a separate sequence.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Draw {
     EndpointDelay = 1,

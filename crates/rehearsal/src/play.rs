@@ -1,4 +1,4 @@
-//! The inner process: plays the runs of a plan and tells what happens, one JSON value a line.
+//! The inner process: plays the runs of a plan and reports events, one JSON value per line.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::rollout::{Entries, Journal, Rollout, RunError};
 
 /// Load before the first deletion, and after the last.
 const STEADY: Duration = Duration::from_secs(1);
-/// How often it is told how far the load is.
+/// Interval of progress reports.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the sandbox tells.
+/// The messages of the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Message {
@@ -80,7 +80,7 @@ async fn run(plan: &Plan, how: &Termination) -> Result<Recording, RunError> {
             well = rollout.wait(Duration::from_millis(200)) => well?,
         }
     };
-    // Gone without an answer: it panicked, and has told so.
+    // Ended without an answer: it panicked and has reported that.
     let samples = samples.map_err(|_| RunError::NoAnswer)?;
     told.abort();
     let Entries { events, hooks, notes } = journal.take();

@@ -1,4 +1,4 @@
-//! What happened in a run: every request, every event, as the sandbox gives it back. Times are
+//! The record of a run: every request and every event, as returned by the sandbox. Times are
 //! microseconds from the start of the run's load.
 
 pub use prestop_core::engine::hook_report::HookReport;
@@ -13,13 +13,13 @@ pub struct Recording {
     pub variant: Variant,
     /// Every request that was sent, in the order in which they were due.
     pub samples: Vec<Sample>,
-    /// What happened to replicas, in order.
+    /// The events of replicas, in order.
     pub events: Vec<Event>,
     /// How each hook ended.
     pub hooks: Vec<HookEnd>,
     /// From the start of the rolling update to the end of the drain.
     pub rollout_micros: u64,
-    /// What could not be done as in Kubernetes.
+    /// Differences from Kubernetes.
     pub notes: Vec<String>,
 }
 
@@ -36,9 +36,9 @@ pub struct Sample {
     pub client: Client,
     /// The replica that it ended at, if it got to one.
     pub replica: Option<u32>,
-    /// What became of the first attempt.
+    /// The result of the first attempt.
     pub first: Ending,
-    /// What became of the request as a whole; other than `first` only where it was sent again.
+    /// The result of the request as a whole; differs from `first` only if it was retried.
     pub last: Ending,
 }
 
@@ -97,7 +97,7 @@ pub enum Happened {
         /// Which.
         replica: u32,
     },
-    /// No new connection goes to it any more.
+    /// It no longer gets new connections.
     Withdrawn {
         /// Which.
         replica: u32,
@@ -141,7 +141,7 @@ pub enum Phase {
     ScaleDown,
     /// All replicas are evicted, one after the other.
     Drain,
-    /// Nothing happens any more.
+    /// Nothing happens after it.
     Settled,
 }
 

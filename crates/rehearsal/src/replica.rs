@@ -1,5 +1,5 @@
-//! One replica: the server as PID 1 of its own PID, mount, network and IPC namespaces, below the
-//! sandbox's.
+//! One replica: the server as PID 1 of separate PID, mount, network and IPC namespaces within the
+//! sandbox.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -30,7 +30,7 @@ const SOURCE: &str = include_str!("replica.sh");
 const STARTED: &str = "replica ";
 /// The sandbox's end of each replica's network.
 const GATEWAY: &str = "10.91.255.254";
-/// So many replicas have an address of their own.
+/// The number of replicas that can have an address.
 const MOST_REPLICAS: u32 = 200 * 200;
 /// Of a server's output so many lines are kept, and so much of each.
 const LINES_KEPT: usize = 30;
@@ -110,14 +110,14 @@ impl Replica {
         let mut notes = Vec::new();
         if !shared.is_empty() {
             notes.push(format!(
-                "replicas share {} with this machine: no overlay file system here",
+                "replicas share {} with this machine, because there is no overlay file system",
                 shared.join(" ")
             ));
         }
         let file = file.filter(|_| no_message.is_empty());
         if let (None, Some(measured)) = (file, &how.measured) {
             notes.push(format!(
-                "hooks report nothing: there is no {} on this machine to mount the termination message on",
+                "hooks write no report: this machine has no {} to mount the termination message on",
                 measured.file
             ));
         }
@@ -207,8 +207,8 @@ impl Replica {
     }
 
     fn send(&self, signal: Number) {
-        // Its number can't be another's: `unshare` tells of its end before it is free again, and
-        // in the sandbox there is nobody else. An error means that it has ended.
+        // The PID can't belong to another process: `unshare` reports the end of the process before the
+        // PID is free again, and the sandbox runs nothing else. An error means that it has ended.
         if !self.has_exited() {
             let _ = kill_process(self.pid, signal);
         }

@@ -12,7 +12,7 @@ use super::plan::{Plan, Termination, Variant};
 use super::recording::{Phase, Recording};
 use super::tally::Tally;
 
-/// What was rehearsed, beyond its plan.
+/// The subject of the rehearsal, beyond its plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     /// `Deployment default/web`.
@@ -25,7 +25,7 @@ pub struct Subject {
     pub stop_signal_from: String,
     /// Why the manifest as injected is the manifest as written, where it is.
     pub unchanged: Option<String>,
-    /// What reports on `inject` would tell too, and what is not as in Kubernetes.
+    /// Notes as in reports of `inject`, and differences from Kubernetes.
     pub notes: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ pub struct Played {
     pub tally: Tally,
 }
 
-/// Everything: what a report is made of.
+/// All data of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rehearsal {
     /// What was rehearsed.
@@ -67,7 +67,7 @@ impl Rehearsal {
             notes.extend(run.recording.notes.iter().cloned());
             if run.tally.most_late > LATE {
                 notes.push(format!(
-                    "{}: requests were sent up to {} late: this machine is too busy for times to mean much",
+                    "{}: requests were sent up to {} late: this machine is too busy for reliable times",
                     run.how.variant.words(),
                     time(run.tally.most_late)
                 ));
@@ -79,7 +79,7 @@ impl Rehearsal {
             let dropped: u64 = others.map(|(_, count)| count.dropped).sum();
             if dropped > 0 {
                 notes.push(format!(
-                    "{}: {} dropped before or after the rollout, which is not its doing",
+                    "{}: {} dropped before or after the rollout, not because of it",
                     run.how.variant.words(),
                     grouped(dropped)
                 ));
@@ -116,7 +116,7 @@ impl Rehearsal {
     #[must_use]
     pub fn verdict(&self) -> String {
         let (Some(first), Some(last)) = (self.runs.first(), self.runs.last()) else {
-            return "Nothing was rehearsed.".to_owned();
+            return "There was no run.".to_owned();
         };
         let share = |run: &Played| {
             let (dropped, sent) = (run.tally.all.dropped, run.tally.all.sent);
@@ -134,7 +134,7 @@ impl Rehearsal {
         }
         match (first.tally.all.dropped, last.tally.all.dropped) {
             (0, 0) => format!(
-                "Nothing was dropped, neither as written ({}) nor as injected ({}): the hook costs time here and shows no gain.",
+                "No request was dropped, neither as written ({}) nor as injected ({}): the hook only adds time here.",
                 share(first),
                 share(last)
             ),
@@ -159,7 +159,7 @@ impl Rehearsal {
         let late = if late_endpoints.is_zero() {
             String::new()
         } else {
-            format!(", the load balancer hears of each change {} later", time(*late_endpoints))
+            format!(", the load balancer learns of each change {} later", time(*late_endpoints))
         };
         let mut text = String::new();
         push(&mut text, &format!("{workload}, container {container} ({image})"));
@@ -168,7 +168,7 @@ impl Rehearsal {
         push(
             &mut text,
             &format!(
-                "{} requests a second to {}; endpoints hear of a deletion after {} to {}{late}; seed {}",
+                "{} requests a second to {}; endpoints change {} to {} after a deletion{late}; seed {}",
                 load.rate_per_second,
                 load.path,
                 time(endpoint_delay.least),

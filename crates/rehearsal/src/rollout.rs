@@ -1,7 +1,7 @@
-//! The rollout: what the controllers of Deployments and of their replica sets, and evictions, do.
+//! The rollout: simulates the controllers of Deployments and ReplicaSets, and evictions.
 //!
 //! - Rolling update, `maxSurge: 1`, `maxUnavailable: 0`: a new replica, and when it is ready an old
-//!   one is deleted; terminating replicas are not waited for, as they count for nothing.
+//!   one is deleted; terminating replicas are not awaited, as they do not count.
 //! - Scale-down: one replica too many is taken away, the newest (controllers rank those ready for
 //!   the shortest time first).
 //! - Drain: each replica is evicted, its replacement is made at once, and the next one is evicted
@@ -22,13 +22,13 @@ use super::plan::{Plan, Termination};
 use super::recording::{Event, Happened, HookEnd, Phase};
 use super::replica::{Replica, StartError};
 
-/// How often replicas that should serve are looked at.
+/// Interval for checking replicas that should serve.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What is written down while a run goes on, and told at once.
+/// The journal of a run, reported as it is written.
 #[derive(Clone)]
 pub(crate) struct Journal {
-    /// When the load begins; what happens before happens at 0.
+    /// When the load begins; earlier events have the time 0.
     started: Arc<OnceLock<Instant>>,
     entries: Arc<Mutex<Entries>>,
     tell: Arc<dyn Fn(&Event) + Send + Sync>,
@@ -85,7 +85,7 @@ pub(crate) enum RunError {
     },
     /// It is ready, but does not answer what the clients will ask.
     #[error(
-        "a ready replica answers GET {path} with: {answer}; choose a path that is answered with --{option}"
+        "a ready replica answers GET {path} with: {answer}; choose a path that works with --{option}"
     )]
     WrongAnswer {
         /// What was asked.
@@ -101,7 +101,7 @@ pub(crate) enum RunError {
     #[error("the load generator can't be started: {0}")]
     NoThreads(std::io::Error),
     /// The clients ended without saying what they saw.
-    #[error("the load generator ended before its time")]
+    #[error("the load generator ended too early")]
     NoAnswer,
 }
 
@@ -114,7 +114,7 @@ pub(crate) struct Rollout<'a> {
     live: Vec<Arc<Replica>>,
     /// Terminations, and changes of endpoints that the load balancer has not heard of.
     terminating: JoinSet<()>,
-    /// What the kubelet goes on asking.
+    /// The probe that the kubelet continues.
     probes: JoinSet<()>,
     started: u32,
     deleted: u64,
@@ -242,7 +242,7 @@ impl<'a> Rollout<'a> {
         Ok(replica)
     }
 
-    /// A new replica that nobody sends requests to yet; ready when it is returned.
+    /// A new replica that gets no requests yet; it is ready when returned.
     async fn start(&mut self) -> Result<Arc<Replica>, RunError> {
         let number = self.started;
         self.started += 1;
@@ -330,7 +330,7 @@ impl<'a> Rollout<'a> {
 }
 
 impl Journal {
-    /// An empty journal; `tell` hears of every event at once.
+    /// An empty journal; `tell` is called for every event.
     #[must_use]
     pub(crate) fn new(tell: Arc<dyn Fn(&Event) + Send + Sync>) -> Self {
         Self { started: Arc::default(), entries: Arc::default(), tell }
@@ -434,7 +434,7 @@ async fn first_look(
         Ok(Ok(status)) if status < 400 => return Ok(()),
         Ok(Ok(status)) => format!("status {status}"),
         Ok(Err(ending)) => ending.words().to_owned(),
-        Err(_) => format!("nothing within {}s", patience.as_secs()),
+        Err(_) => format!("no answer within {}s", patience.as_secs()),
     };
     Err(RunError::WrongAnswer { path: path.to_owned(), answer, option, output: replica.output() })
 }

@@ -14,7 +14,7 @@ use thiserror::Error;
 /// The subcommand that runs in the sandbox; not for people.
 pub const INNER_COMMAND: &str = "rehearse-sandbox";
 
-/// What a sandbox needs, tried before anything is started.
+/// The requirements of a sandbox, checked before anything is started.
 const TRIAL: &str = "ip link set lo up && ip link add prestop0 type veth peer name prestop1 && command -v nsenter >/dev/null";
 
 /// How the namespaces can be made here.

@@ -21,7 +21,7 @@ use crate::plan::container::{self, ContainerError, HookAction, Probe};
 use crate::plan::{EndpointDelay, Load, Measured, Plan, Termination, Variant, lacks_programs};
 use crate::report::Subject;
 
-/// What is asked for beside the manifest.
+/// The arguments in addition to the manifest.
 #[derive(Debug, Clone)]
 pub struct Wish {
     /// The container; else the first.
@@ -34,13 +34,13 @@ pub struct Wish {
     pub programs: Programs,
     /// The server.
     pub command: Vec<String>,
-    /// How many replicas serve.
+    /// Number of replicas.
     pub replicas: u32,
-    /// How long a replica may take until it is ready.
+    /// How long a replica may take to become ready.
     pub ready_timeout: Duration,
     /// How long a deleted replica is still given new connections.
     pub endpoint_delay: EndpointDelay,
-    /// How much later a load balancer hears of every change.
+    /// How much later a load balancer learns of every change.
     pub late_endpoints: Duration,
     /// Who asks for what.
     pub load: Load,
@@ -78,8 +78,8 @@ pub enum SubjectError {
         /// The names that there are.
         known: String,
     },
-    /// Nobody says where the server listens.
-    #[error("the container names no port; say with --port where the server listens")]
+    /// It is not known where the server listens.
+    #[error("the container has no port; set the port of the server with --port")]
     NoPort,
     /// The container's stop signal is none.
     #[error("lifecycle.stopSignal {written}: {error}")]
@@ -201,14 +201,12 @@ impl Decider<'_> {
             Some((profile.stop_signal(reference.certain_tag())?.signal, profile))
         });
         if let Some((signal, profile)) = known {
-            return Ok((
-                signal,
-                format!("of this image, says the catalogue's profile {}", profile.name),
-            ));
+            return Ok((signal, format!("of this image, from the profile {}", profile.name)));
         }
         Ok((
             Signal::TERM,
-            "the default: the catalogue knows none of this image; --stop-signal sets it".to_owned(),
+            "the default, as the catalogue has none for this image; --stop-signal changes it"
+                .to_owned(),
         ))
     }
 
@@ -252,7 +250,7 @@ impl Decider<'_> {
                 let action = container::action(&json!(injected.hook), container)?;
                 (Some(action), injected_words(&injected.hook))
             }
-            // A hook of its own, beside containers that get one: only the grace period is another.
+            // An existing hook, next to containers that get one: only the grace period differs.
             _ => (own, earlier),
         };
         if hook == written.hook && after == grace {
@@ -260,7 +258,7 @@ impl Decider<'_> {
                 ContainerOutcome::LeftAlone(reason) => Some(reason.explanation().sentence),
                 ContainerOutcome::Earlier(_) | ContainerOutcome::Injected(_) => None,
             });
-            let why = reason.unwrap_or("The container has its hook already.");
+            let why = reason.unwrap_or("The container already has prestop's hook.");
             return Ok((vec![written], Some(why.to_owned())));
         }
         let injected = self.termination(Variant::AsInjected, hook, after, image);
@@ -277,7 +275,7 @@ impl Decider<'_> {
         let exec_fails = match &hook {
             Some(HookAction::Exec { command }) => command.first().and_then(|program| {
                 if self.wish.programs == Programs::None {
-                    Some(format!("{program}: no such program in the image, says --no-shell"))
+                    Some(format!("{program}: not in the image, because of --no-shell"))
                 } else {
                     lacks_programs(image, program, &self.policy.catalogue)
                 }

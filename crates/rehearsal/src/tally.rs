@@ -36,7 +36,7 @@ pub struct Count {
     pub ok: u64,
     /// All others.
     pub dropped: u64,
-    /// Dropped if nobody had sent anything twice.
+    /// Dropped without retries.
     pub dropped_without_retry: u64,
 }
 

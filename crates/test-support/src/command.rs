@@ -13,7 +13,7 @@ pub fn feed(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.as_ref().to_owned();
-    // Whoever reads no input ends before all of it is written.
+    // A program that reads no input can end before all of it is written.
     let writer = thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().unwrap();
     let _ = writer.join().unwrap();

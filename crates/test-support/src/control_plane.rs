@@ -21,7 +21,7 @@ use crate::process::wait_until;
 
 /// Of somebody who may do everything.
 pub const TOKEN: &str = "token-of-a-test";
-/// Of webhooks: what should answer does so also where a busy machine stands still for seconds.
+/// Timeout of webhooks: long enough for a busy machine that stalls for seconds.
 const TIMEOUT_SECONDS: u8 = 5;
 /// The longest that a creation may take that meets such a webhook, on a busy machine.
 pub const IN_TIME: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ fn binaries() -> Option<PathBuf> {
     assets.into_iter().chain([built_tools()]).find(has_all)
 }
 
-/// A port that nobody has now. Whoever takes it in between makes the start fail, and it is tried again.
+/// A free port. If another process takes it in between, the start fails and is retried.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -184,7 +184,7 @@ impl ControlPlane {
         self.create(WEBHOOKS, &configuration(webhook, labels));
     }
 
-    /// The same without an authority: somebody else writes it.
+    /// The same without a CA: another component sets it.
     pub fn webhook_at(&self, name: &str, port: u16) {
         let webhook = Webhook { name, port, authority_pem: "" };
         let mut configuration = configuration(&webhook, &json!({"prestop.dev/inject": "enabled"}));

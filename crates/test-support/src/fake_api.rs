@@ -1,5 +1,5 @@
-//! An API server of a test, in plain HTTP on loopback: lists page by page and watches, of any kind of objects. It can
-//! cut its connections, forget old versions, be away, and be slow.
+//! An API server of a test, in plain HTTP on loopback: lists page by page and watches, of any kind of
+//! objects. It can cut its connections, forget old versions, be away, and be slow.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -146,7 +146,7 @@ impl FakeApi {
         state.history.clear();
     }
 
-    /// Closes all connections, and each new one at once.
+    /// Closes all connections, and each new one immediately.
     pub fn go_away(&self) {
         let mut state = self.shared.state();
         state.is_away = true;

@@ -28,14 +28,14 @@ impl Tools {
         Self { folder, home: tempfile::tempdir().unwrap() }
     }
 
-    /// A command that knows no cluster but the one that it is told.
+    /// A command that can use only the given cluster.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.folder.join(program));
         command.env("HOME", self.home.path()).env_remove("KUBECONFIG").current_dir(root());
         command
     }
 
-    /// What the chart makes with these further arguments of `helm template`.
+    /// The output of `helm template` for the chart with these additional arguments.
     pub fn render(&self, arguments: &[&str]) -> Vec<Value> {
         documents(&self.template(arguments))
     }

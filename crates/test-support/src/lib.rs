@@ -1,4 +1,4 @@
-//! What the tests of prestop share.
+//! Helpers shared by the tests of prestop.
 //!
 //! - `command`: runs that end, with their input and output
 //! - `process`: `prestop serve` as a process of the test, waiting, signals

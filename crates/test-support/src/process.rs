@@ -25,7 +25,7 @@ pub struct Serve {
     pub authority: Option<CertificateDer<'static>>,
     lines: Arc<Mutex<Vec<String>>>,
     new_line: Mutex<Receiver<()>>,
-    /// Held by whoever does not want the log to be read.
+    /// While held, the log is not read.
     reading: Arc<Mutex<()>>,
     pub folder: TempDir,
 }
@@ -36,7 +36,7 @@ impl Serve {
         Self::start_in(tempfile::tempdir().unwrap(), arguments)
     }
 
-    /// With a configuration that goes on like this.
+    /// With a configuration that continues with this text.
     pub fn configured(rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("prestop.yaml"), configuration(rest)).unwrap();
@@ -135,7 +135,7 @@ impl Serve {
         }
     }
 
-    /// Nobody reads the log until this is dropped.
+    /// The log is not read until this is dropped.
     pub fn stop_reading(&self) -> MutexGuard<'_, ()> {
         self.reading.lock().unwrap()
     }
@@ -222,7 +222,7 @@ fn address(line: &str, name: &str) -> SocketAddr {
     rest.split([' ', '"']).next().unwrap().parse().unwrap()
 }
 
-/// A configuration file that goes on like this after its first two lines.
+/// A configuration file with this text after its first two lines.
 pub fn configuration(rest: &str) -> String {
     format!("apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n{rest}")
 }

@@ -1,11 +1,12 @@
-//! What went wrong with a request to the API server, in one sentence. kube's own texts repeat each layer
-//! that an error went through.
+//! Describes a failed request to the API server in one sentence. The error messages of kube repeat the text
+//! of every layer.
 
 use std::error::Error;
+use std::time::Duration;
 
 use kube::Error as RequestError;
 
-/// Why a request got no good answer, and what to do where that is known.
+/// The cause of a failed request, and the fix if it is known.
 #[must_use]
 pub(crate) fn reason(error: &RequestError) -> String {
     match error {
@@ -13,17 +14,26 @@ pub(crate) fn reason(error: &RequestError) -> String {
             "it does not accept the credentials (401); log in to the cluster again".to_owned()
         }
         RequestError::Api(status) => format!("{} ({})", status.message, status.code),
-        RequestError::SerdeError(error) => format!("its answer can't be read: {error}"),
+        RequestError::SerdeError(error) => format!("its answer is invalid: {error}"),
         error => advised(innermost(error)),
     }
 }
 
-/// The text of the cause of all causes.
+/// The message for a server that did not answer in time.
+#[must_use]
+pub(crate) fn silent(name: &str, patience: Duration) -> String {
+    format!(
+        "{name} did not answer within {} s; check the address, and whether a VPN or a proxy is needed to reach it",
+        patience.as_secs()
+    )
+}
+
+/// The text of the innermost cause.
 #[must_use]
 pub(crate) fn innermost(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
-        // The file is here and nowhere else.
+        // Only this error has the name of the file.
         #[cfg(feature = "kubeconfig")]
         if let Some(kube::config::LoadDataError::ReadFile(why, file)) = cause.downcast_ref() {
             return format!("{}: {why}", file.display());
@@ -35,15 +45,21 @@ pub(crate) fn innermost(error: &dyn Error) -> String {
 
 fn advised(text: String) -> String {
     let advice = if text.contains("invalid peer certificate") {
-        "the kubeconfig's certificate-authority is not that of this API server"
+        "its certificate is not trusted: check certificate-authority in the kubeconfig"
     } else if text.to_ascii_lowercase().contains("connection refused") {
-        "nothing listens there: see whether the cluster runs, and whether this is its address"
+        "check that the cluster is running and that this is its address; --context NAME selects another one"
     } else if text.contains("failed to lookup address") {
-        "the server's name is not known here: a VPN or a proxy may be missing"
+        "the name of the server cannot be resolved: check the address, and whether a VPN or a proxy is needed to \
+         reach it"
+    } else if ["No route to host", "Network is unreachable", "timed out"]
+        .iter()
+        .any(|cause| text.contains(cause))
+    {
+        "the server cannot be reached: check the address, and whether a VPN or a proxy is needed to reach it"
     } else if text.contains("tunnel error: proxy authorization required") {
-        "write the proxy as http://USER:PASSWORD@HOST:PORT"
+        "write the address of the proxy as http://USER:PASSWORD@HOST:PORT"
     } else if text.contains("tunnel error") {
-        "the proxy does not let this address through; name it in NO_PROXY, or see the proxy's log"
+        "the proxy refuses this address: add the address to NO_PROXY, or see the log of the proxy"
     } else {
         return text;
     };
@@ -59,26 +75,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_layer_is_told_once() {
+    fn each_layer_is_reported_once() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let middle = RequestError::Service(Box::new(refused));
         let outer = RequestError::Service(Box::new(middle));
         let said = reason(&outer);
-        assert!(said.starts_with("connection refused; nothing listens there: see"), "{said}");
+        assert!(
+            said.starts_with("connection refused; check that the cluster is running"),
+            "{said}"
+        );
         let unknown = io::Error::other("failed to lookup address information: no such name");
         let said = reason(&RequestError::Service(Box::new(unknown)));
-        assert!(said.ends_with("a VPN or a proxy may be missing"), "{said}");
+        assert!(said.ends_with("whether a VPN or a proxy is needed to reach it"), "{said}");
         let certificate = io::Error::other("invalid peer certificate: UnknownIssuer");
         let said = reason(&RequestError::Service(Box::new(certificate)));
-        assert!(
-            said.ends_with(
-                "; the kubeconfig's certificate-authority is not that of this API server"
-            )
-        );
+        assert!(said.ends_with(
+            "; its certificate is not trusted: check certificate-authority in the kubeconfig"
+        ));
     }
 
     #[test]
-    fn answers_of_the_api_server_are_its_sentence_and_status() {
+    fn answers_of_the_api_server_are_its_message_and_status() {
         let answer = |code, message: &str| {
             let status = Status { code, message: message.to_owned(), ..Status::default() };
             reason(&RequestError::Api(Box::new(status)))

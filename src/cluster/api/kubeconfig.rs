@@ -1,8 +1,9 @@
-//! Clusters of kubeconfigs, as kubectl reads them: <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>.
+//! Clusters of kubeconfigs, as kubectl reads them:
+//! <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>.
 //!
-//! kube reads the files and speaks to the cluster. The choice between them is made here: kube's own takes
-//! no file of `KUBECONFIG` for missing, holds `NO_PROXY` against the proxy instead of the cluster, and its
-//! errors do not name contexts.
+//! kube reads the files and speaks to the cluster. The choice between them is made here, because kube
+//! does not accept missing files in `KUBECONFIG`, compares `NO_PROXY` with the proxy instead of the
+//! cluster, and does not name contexts in errors.
 
 mod proxy;
 
@@ -24,7 +25,7 @@ use thiserror::Error as ThisError;
 
 use super::{Choice, Target, failure};
 
-/// So many names of contexts are told.
+/// The maximum number of contexts in a message.
 const MOST_NAMES: usize = 12;
 
 /// Why a kubeconfig gives no client.
@@ -38,7 +39,7 @@ pub enum KubeconfigError {
         /// Why.
         error: io::Error,
     },
-    /// What is in it can't be used.
+    /// Its content is invalid.
     #[error("kubeconfig {}: {}", .file.display(), failure::innermost(.error))]
     Parse {
         /// Which.
@@ -49,7 +50,7 @@ pub enum KubeconfigError {
     /// No context was said, and the file says none.
     #[error("the kubeconfig has no current context; {0}")]
     NoCurrentContext(Contexts),
-    /// There is none of this name.
+    /// There is none with this name.
     #[error("the kubeconfig has no context {0:?}; {1}")]
     NoSuchContext(String, Contexts),
     /// A context is not complete.
@@ -67,7 +68,7 @@ pub enum KubeconfigError {
         context: String,
         /// Its command.
         program: String,
-        /// What happened and what to do.
+        /// The error and the fix.
         why: String,
     },
     /// `HTTPS_PROXY`, or `proxy-url` of the cluster.
@@ -123,7 +124,7 @@ pub(super) fn files(
     listed
 }
 
-/// The files as one; nothing where none of them is there.
+/// The merged files; nothing if none of them exists.
 ///
 /// # Errors
 /// When one that is there can't be used.
@@ -163,7 +164,7 @@ pub(super) fn target(kubeconfig: &Kubeconfig, choice: &Choice) -> Result<Target,
     let cluster =
         cluster.ok_or_else(|| incomplete(format!("there is no cluster {:?}", context.cluster)))?;
     let user = context.user.as_deref().unwrap_or_default();
-    // kubectl goes on without a user too.
+    // kubectl continues without a user too.
     let user = kubeconfig.auth_infos.iter().find(|it| it.name == user);
     let mut user = user.and_then(|it| it.auth_info.clone()).unwrap_or_default();
     if choice.impersonate.is_some() {
@@ -319,7 +320,7 @@ users: []
     }
 
     #[test]
-    fn what_a_cluster_lacks_is_told() {
+    fn missing_parts_of_a_cluster_are_reported() {
         for (cluster, expected) in [
             ("{}", "its cluster has no server"),
             ("{server: 'no address'}", "server \"no address\" is no address"),

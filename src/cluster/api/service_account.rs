@@ -41,9 +41,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(295);
 #[derive(Debug, Error)]
 pub enum ServiceAccountError {
     /// Not in a pod.
-    #[error("no cluster is known: {0} is not set, as it is in every pod{HINT}")]
+    #[error("no cluster to connect to: {0} is not set, although it is set in every pod{HINT}")]
     NotInAPod(&'static str),
-    /// What is set is no address.
+    /// The value is not an address.
     #[error("{0:?} is no address of an API server")]
     Address(String),
     /// The pod has no service account, or `automountServiceAccountToken` is off.
@@ -54,7 +54,7 @@ pub enum ServiceAccountError {
         /// Why.
         error: io::Error,
     },
-    /// The authority is none.
+    /// The CA file has no certificate.
     #[error("{}: no certificate", .0.display())]
     NoCertificate(PathBuf),
     /// The token is none.
@@ -102,7 +102,7 @@ impl ServiceAccount {
         Ok(Self { address: format!("{host}:{port}"), folder: PathBuf::from(FOLDER) })
     }
 
-    /// A client that trusts the pod's authority and no other.
+    /// A client that trusts only the pod's CA.
     ///
     /// # Errors
     /// When a file is missing or is not what it should be.
@@ -139,7 +139,7 @@ impl Token {
         Ok(Self { file, read })
     }
 
-    /// What the file says, or said when it could last be read.
+    /// The content of the file, or the last content that could be read.
     fn header(&self, now: Instant) -> HeaderValue {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if now.duration_since(read.1) >= READ_TOKEN_EVERY {

@@ -1,4 +1,4 @@
-//! TLS as a client that trusts a few authorities and no others: not those of the system.
+//! TLS for a client that trusts only the given CAs, not those of the system.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::{CertificateError, Validity};
 
-/// The authorities of a PEM text.
+/// The CAs of a PEM text.
 #[derive(Debug)]
 pub struct Authorities {
     roots: RootCertStore,
@@ -47,7 +47,9 @@ impl Authorities {
     pub fn all(self) -> Result<(RootCertStore, SystemTime), CertificateError> {
         match self {
             Self { fault: Some(fault), .. } => Err(fault),
-            Self { first_end: None, .. } => Err(not_pem("no section BEGIN CERTIFICATE".to_owned())),
+            Self { first_end: None, .. } => {
+                Err(not_pem("it has no BEGIN CERTIFICATE section".to_owned()))
+            }
             Self { roots, first_end: Some(first_end), fault: None } => Ok((roots, first_end)),
         }
     }
@@ -93,7 +95,7 @@ mod tests {
         }
         for empty in ["", "no PEM"] {
             let error = Authorities::read(empty.as_bytes()).all().unwrap_err();
-            assert_eq!(error.to_string(), "the authorities: no section BEGIN CERTIFICATE");
+            assert_eq!(error.to_string(), "the authorities: it has no BEGIN CERTIFICATE section");
             assert!(Authorities::read(empty.as_bytes()).usable().is_empty());
         }
     }

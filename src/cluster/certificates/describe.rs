@@ -19,7 +19,7 @@ pub struct Described {
     pub validity: Validity,
 }
 
-/// The certificates of a PEM text; what is none is left out.
+/// The certificates of a PEM text; everything else is skipped.
 #[must_use]
 pub fn certificates_in(pem: &[u8]) -> Vec<Described> {
     CertificateDer::pem_slice_iter(pem).flatten().filter_map(|der| describe(&der)).collect()

@@ -40,7 +40,7 @@ impl Pair {
         self.certified.cert == other.certified.cert
     }
 
-    /// Whether the chains of both begin at the same authority, as far as they say.
+    /// Whether the chains of both have the same CA, as far as they show.
     pub(super) fn is_issued_as(&self, other: &Self) -> bool {
         let (issuer, other) = (&self.issuer, &other.issuer);
         let is_same = |(key, other)| key == other;
@@ -97,7 +97,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateE
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
         Ok(all) if all.is_empty() => {
-            let reason = "no section BEGIN CERTIFICATE".to_owned();
+            let reason = "it has no BEGIN CERTIFICATE section".to_owned();
             Err(CertificateError::NotPem { what, reason })
         }
         Ok(all) => Ok(all),

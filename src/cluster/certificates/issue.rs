@@ -48,7 +48,7 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// A new authority. It is backdated by a tenth of its life, at most by four hours, for API servers
+    /// A new CA. It is backdated by a tenth of its lifetime, at most by four hours, for API servers
     /// whose clocks are behind.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Authority {
         Self::of_parts(certificate_pem, key)
     }
 
-    /// An authority that was kept as PEM.
+    /// A CA that was stored as PEM.
     ///
     /// # Errors
     /// When one of the two can't be read, or they don't go together.
@@ -110,8 +110,8 @@ impl Authority {
         self.validity.holds(at)
     }
 
-    /// A server's certificate for these DNS names and addresses, never valid for longer than the
-    /// authority itself. Where clocks differ, it is valid by each of them by which the authority is.
+    /// A server certificate for these DNS names and addresses, never valid for longer than the CA. If
+    /// clocks differ, it is valid by each clock by which the CA is valid.
     ///
     /// # Errors
     /// When a name is neither a DNS name nor an address, or there are no random numbers.
@@ -148,7 +148,7 @@ pub(super) fn backdated(lifetime: Duration) -> Duration {
     CLOCK_TOLERANCE.min(lifetime / 10)
 }
 
-/// What a certificate can say of a time; what is said of it elsewhere has to be the same.
+/// A time as a certificate can express it; other records of it must be the same.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + Duration::from_secs(since.as_secs())
@@ -197,7 +197,7 @@ mod tests {
         assert!(!x509.is_ca());
     }
 
-    /// A certificate knows no fractions: whoever renews it by its end has to know the end that it says.
+    /// Certificates have no fractions of a second; renewal must use the same expiry as the certificate.
     #[test]
     fn the_end_of_a_leaf_is_what_its_certificate_says() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_900);
@@ -232,8 +232,8 @@ mod tests {
         }
     }
 
-    /// One of two clocks is wrong, and nobody can say which: the certificate is valid by both, as far as
-    /// its authority is.
+    /// One of two clocks is wrong, and it is not known which: the certificate is valid by both, as far
+    /// as its CA is.
     #[test]
     fn a_leaf_is_valid_by_both_clocks() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);

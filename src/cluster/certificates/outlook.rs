@@ -1,4 +1,4 @@
-//! When what will happen to a shared authority, if nobody interferes. Pure.
+//! The future steps of the shared CA, with their times. Pure.
 
 use std::time::SystemTime;
 
@@ -47,10 +47,10 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    /// What is foretold is what happens.
+    /// The predicted steps are those that happen.
     #[test]
     fn the_next_change_is_due_when_it_is_foretold() {
-        // The overlap is told by the Secret, not by what it usually is.
+        // The overlap is taken from the Secret, not from the default.
         let lifetimes = Lifetimes { overlap: 3 * DAY, ..Lifetimes::default() };
         let mut now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let nobody = Published { bundle: "", generation: 0 };

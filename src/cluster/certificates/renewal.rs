@@ -18,19 +18,18 @@ pub(crate) enum Objection {
     /// By the clock.
     #[error("the certificate is {}", .0.name())]
     Invalid(Invalid),
-    /// Whoever trusts the one that is served need not trust this one.
+    /// Clients that trust the certificate in use need not trust this one.
     #[error(
-        "another authority signed the certificate than the one that is served, and ca.crt beside it does not hold that authority"
+        "the certificate is signed by another CA than the one in use, and ca.crt next to it does not contain that CA"
     )]
     OtherAuthority,
     /// It is somebody else's.
-    #[error("the certificate has no name in common with the one that is served")]
+    #[error("the certificate has no name in common with the one in use")]
     OtherNames,
 }
 
-/// What speaks against a certificate at a time; the two last objections need one that is served.
-/// `authorities` are those that came with the files: who changes the authority on purpose says so
-/// there.
+/// The objections to a certificate at a time; the two last ones need a certificate in use.
+/// `authorities` are those that came with the files: an intended change of the CA is declared there.
 #[must_use]
 pub(crate) fn objection(
     new: &Pair,
@@ -49,7 +48,7 @@ pub(crate) fn objection(
     (!is_common && !served.names.is_empty()).then_some(Objection::OtherNames)
 }
 
-/// Whether the chain ends at one of these authorities.
+/// Whether the chain ends at one of these CAs.
 fn is_signed_by(pair: &Pair, authorities: &RootCertStore, now: SystemTime) -> bool {
     let Some((leaf, chain)) = pair.certified.cert.split_first() else { return false };
     let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
@@ -125,7 +124,7 @@ mod tests {
             (pair(&other, "a", from, key), &both, None),
             (pair(&same_name, "a", from, key), &none, Some(Objection::OtherAuthority)),
             (pair(&same_name, "a", from, key), &both, Some(Objection::OtherAuthority)),
-            // Nothing tells the two apart.
+            // The two can't be told apart.
             (pair(&same_name, "a", from, KnowsKey::No), &none, None),
             (pair(&ours, "b", from, key), &none, Some(Objection::OtherNames)),
         ] {

@@ -1,11 +1,11 @@
-//! The authority that all replicas of an installation share, through one Secret: when it changes, how,
-//! and which part of it a replica may sign with. Pure: the time is an argument, the Secret and the
-//! webhook configuration are values.
+//! The CA that all replicas of an installation share through one Secret: when and how it changes, and
+//! which CA a replica may sign with. Pure: the time is an argument, the Secret and the webhook
+//! configuration are values.
 //!
-//! The order that leaves no gap: a new authority is *published* (in the webhook's `caBundle`) before
-//! anybody signs with it, and an old one stays published until the last certificate that it signed
-//! has ended. Every replica does every step that is due; the Secret's resource version decides who
-//! was first, and the others take what they find.
+//! The order avoids gaps: a new CA is *published* (in the webhook's `caBundle`) before any replica
+//! signs with it, and an old one stays published until the last certificate that it signed has expired.
+//! Every replica does every step that is due; the Secret's resource version decides which replica was
+//! first, and the others use its result.
 
 mod state;
 
@@ -27,16 +27,16 @@ const MOST_KEPT: usize = 3;
 /// How long things last; each of them down to seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// An authority. Its successor is made when two thirds are over.
+    /// A CA. Its successor is created after two thirds of its lifetime.
     pub authority: Duration,
     /// A replica's own certificate. Renewed when two thirds are over.
     pub leaf: Duration,
-    /// How long an authority has been published before it signs. API servers take a while to see a
-    /// changed webhook configuration.
+    /// How long a CA is published before it signs. API servers take a while to see a changed webhook
+    /// configuration.
     pub overlap: Duration,
 }
 
-/// What the Secret holds.
+/// The content of the Secret.
 #[derive(Debug)]
 pub struct Shared {
     /// Grows with each change of what is to be trusted, and never falls.
@@ -45,13 +45,13 @@ pub struct Shared {
     pub current: Authority,
     /// Will sign.
     pub next: Option<Successor>,
-    /// Signed once; what they signed may still be served.
+    /// Former CAs; certificates that they signed may still be in use.
     pub retired: Vec<Retired>,
-    /// The overlap that whoever wrote this goes by; for [`super::outlook`].
+    /// The overlap used by the replica that wrote this; for [`super::outlook`].
     pub overlap: Option<Duration>,
 }
 
-/// An authority that will sign.
+/// A CA that will sign.
 #[derive(Debug)]
 pub struct Successor {
     /// It.
@@ -60,7 +60,7 @@ pub struct Successor {
     pub published_at: Option<SystemTime>,
 }
 
-/// An authority that signs no more.
+/// A CA that no longer signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retired {
     /// Its certificate; the key is gone.
@@ -86,18 +86,18 @@ pub struct Sighting(Option<(String, SystemTime)>);
 /// A change of the Secret that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// There is nothing usable, or something older than what is published: a first authority.
+    /// There is no usable CA, or it is older than the published one: create a first CA.
     Begin,
-    /// A successor is made, and published by the next look at the webhook configuration.
+    /// A successor is created, and published at the next poll.
     Prepare,
     /// The successor was seen in the webhook configuration: the time of the overlap begins.
     Seen,
     /// The successor signs from now on.
     Switch,
-    /// What no served certificate needs any more is not published any more.
+    /// CAs that no certificate in use needs are no longer published.
     Retire,
-    /// The authority is not valid: it has ended, and there was nobody to change it in time; or a clock
-    /// was wrong when it was made.
+    /// The CA is not valid: it has expired because no replica replaced it in time, or a clock was wrong
+    /// when it was created.
     Replace,
 }
 
@@ -203,8 +203,8 @@ impl Shared {
         shared.retired.iter().any(|retired| now >= retired.until).then_some(Change::Retire)
     }
 
-    /// Whether something newer was published: a backup brought back what was in the Secret long ago, and
-    /// with it perhaps an authority that nobody should trust any more.
+    /// Whether something newer was published: a restored backup contains an old Secret, perhaps with a
+    /// CA that should no longer be trusted.
     #[must_use]
     pub const fn is_older(&self, published: &Published<'_>) -> bool {
         self.generation < published.generation

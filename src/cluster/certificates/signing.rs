@@ -1,5 +1,5 @@
-//! When a replica signs a certificate of its own, and with which authority. Pure but for the key's
-//! random numbers.
+//! When a replica signs its own certificate, and with which CA. Pure except for the random numbers of
+//! the key.
 
 use std::time::SystemTime;
 
@@ -28,8 +28,8 @@ impl Signed {
         Validity { not_before: self.leaf.not_before, not_after: self.leaf.not_after }
     }
 
-    /// Whether another one is due: two thirds of its life are over, another authority signs, or a clock
-    /// was wrong when it was made.
+    /// Whether another one is due: two thirds of its lifetime are over, another CA signs, or a clock
+    /// was wrong when it was created.
     fn is_due(&self, signer: &Authority, clocks: &Clocks, lifetimes: &Lifetimes) -> bool {
         let could_be = |at: &SystemTime| signer.is_valid(*at);
         self.issuer_pem != signer.certificate_pem()
@@ -39,8 +39,8 @@ impl Signed {
 }
 
 impl Shared {
-    /// The authority that a replica may sign with: one that is published and valid now. `None` while
-    /// there is none, and what is served stays.
+    /// The CA that a replica may sign with: published and valid now. `None` if there is none; the
+    /// certificate in use is kept.
     #[must_use]
     pub fn signer(&self, published: &Published<'_>, clocks: &Clocks) -> Option<&Authority> {
         let next = self.next.as_ref().map(|next| &next.authority);
@@ -53,7 +53,7 @@ impl Shared {
         clocks.both().into_iter().find_map(valid)
     }
 
-    /// A new certificate for these names, if one is due after the one that is served and there is an authority to sign it.
+    /// A new certificate for these names, if one is due and there is a CA to sign it.
     ///
     /// # Errors
     /// When it can't be made.

@@ -1,4 +1,4 @@
-//! The shared authority in the cluster: read from one Secret, changed under its resource version,
+//! The shared CA in the cluster: read from one Secret, changed under its resource version,
 //! published in the webhook configuration. What is to be done is decided in [`super::rotation`].
 
 use std::sync::Arc;
@@ -31,14 +31,14 @@ pub const GENERATION_ANNOTATION: &str = "prestop.dev/ca-generation";
 /// For everything that one look asks of the API server; less where certificates live for minutes only.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What can go wrong; each is tried again at the next look.
+/// Errors; each step is retried at the next poll.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The Secret is not there; the chart brings it, and prestop has no right to create it.
-    #[error("the Secret {0} is missing; the chart creates it, empty")]
+    #[error("the Secret {0} is missing; the chart creates it empty")]
     NoSecret(String),
     /// The Secret belongs to a newer version: it is not changed, and nothing is published.
-    #[error("{0}; it is left as it is")]
+    #[error("{0}; it is not changed")]
     Newer(#[source] SecretError),
     /// Another replica was first, and wrote what can't be used.
     #[error("another replica has just written the Secret {name}: {error}")]
@@ -49,19 +49,19 @@ pub enum StoreError {
         #[source]
         error: SecretError,
     },
-    /// There is no authority yet, and this replica must not begin.
+    /// There is no CA yet, and this replica must not create one.
     #[error(
-        "this replica's clock and the API server's differ, so it makes no authority; the Secret holds none"
+        "the clocks of this replica and the API server differ, so it creates no CA; the Secret has none"
     )]
     ClockDiffers,
     /// Another replica was first, or somebody else, and took the state away.
-    #[error("the Secret {0} has just been emptied")]
+    #[error("the Secret {0} was emptied in the meantime")]
     Emptied(String),
     /// The API server does not answer, or refuses.
     #[error("{0}: {1}")]
     Request(&'static str, #[source] kube::Error),
     /// The API server takes too long.
-    #[error("the API server does not answer in time")]
+    #[error("the API server did not answer in time")]
     TooLate,
     /// A certificate could not be made.
     #[error(transparent)]
@@ -83,25 +83,25 @@ pub struct Names {
     pub warnings: Option<String>,
 }
 
-/// One replica's view of the shared authority.
+/// One replica's view of the shared CA.
 pub struct Store {
     api: Api,
     secrets: Collection,
     names: Names,
     lifetimes: Lifetimes,
     signed: Option<Signed>,
-    /// What was last read: enough to go on while the API server is away.
+    /// The last state that was read: enough to continue while the API server is unavailable.
     shared: Option<Shared>,
     bundle: String,
     difference: Difference,
     sighting: Sighting,
 }
 
-/// What keeps a replica from looking after the authority, although the API server answers.
+/// Problems that keep a replica from managing the CA, although the API server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Problem {
-    /// This replica's clock and the API server's differ: one of them is wrong, and the authority is not
-    /// changed by it.
+    /// The clocks of this replica and the API server differ: one of them is wrong, so the CA is not
+    /// changed.
     Clock,
     /// There is no webhook configuration, or none with a webhook: nothing to publish in.
     NoWebhook,
@@ -109,20 +109,20 @@ pub enum Problem {
     NewerSecret,
 }
 
-/// What one look found and did.
+/// The result of one poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
     /// Whether nothing changed, so that the next look may wait.
     pub is_settled: bool,
     /// What this replica changed in the Secret.
     pub change: Option<Change>,
-    /// What it could not look after.
+    /// Problems that it found.
     pub problem: Option<Problem>,
     /// Whether API servers trust what this replica serves, by the configuration that was read.
     pub is_trusted: bool,
     /// Of what is to be trusted.
     pub generation: u64,
-    /// When the authority that signs ends.
+    /// When the signing CA expires.
     pub authority_end: SystemTime,
     /// When this replica's certificate ends.
     pub leaf_end: Option<SystemTime>,
@@ -194,8 +194,8 @@ impl Store {
     /// Does what is due: changes the Secret, publishes, signs. To be called every half minute or so.
     ///
     /// # Errors
-    /// When the API server is away or refuses, or the Secret is not ours to change. What is served
-    /// stays, and is renewed as long as the authority lives that was last read.
+    /// When the API server is unavailable or refuses, or the Secret must not be changed. The
+    /// certificate in use is kept, and renewed as long as the last known CA is valid.
     pub async fn look(
         &mut self,
         served: &ServedCertificate,
@@ -261,7 +261,7 @@ impl Store {
         };
         if shared.as_ref().is_some_and(|shared| shared.is_older(&published)) {
             fault =
-                Some("it is older than what is published, as after a restored backup".to_owned());
+                Some("it is older than the published CA, as after restoring a backup".to_owned());
         }
         self.sighting.look(shared.as_ref(), &published, clocks.own());
         let sighting = &self.sighting;
@@ -277,7 +277,7 @@ impl Store {
             }
         };
         let Some(shared) = shared else {
-            // Nobody has begun, and this replica must not.
+            // No replica has created a CA, and this one must not.
             return Err(StoreError::ClockDiffers);
         };
         let was_published =
@@ -320,8 +320,8 @@ impl Store {
         Ok(self.clocks(answered))
     }
 
-    /// Writes a change, unless another replica was first. What the Secret holds then, and what this
-    /// replica changed. `fault`: what was wrong with the Secret before.
+    /// Writes a change, unless another replica was first. Returns the content of the Secret after that,
+    /// and the changes by this replica. `fault`: the previous error of the Secret.
     async fn write(
         &self,
         mut secret: Secret,
@@ -335,12 +335,12 @@ impl Store {
             Ok(()) => {
                 let (change_name, generation) = (change.name(), changed.generation);
                 if let Some(error) = fault {
-                    warn!(%error, generation, "the Secret could not be used: a new authority takes its place");
+                    warn!(%error, generation, "the Secret was unusable: replacing its CA with a new one");
                 }
                 info!(change = change_name, generation, "certificate authority changed");
                 Ok((Some(changed), Some(change)))
             }
-            // Another replica was first: what it wrote holds.
+            // Another replica was first: its result is used.
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 let name = || self.names.secret.clone();
                 match state(&self.secret().await?) {
@@ -381,7 +381,7 @@ impl Store {
         let found: Option<MutatingWebhookConfiguration> =
             found.map_err(|error| StoreError::Request("the webhook configuration", error))?;
         let Some(found) = found else {
-            // Nobody calls. A first certificate can be made all the same.
+            // API servers do not call this replica; it can create a first certificate nevertheless.
             let (version, bundles) = (None, Vec::new());
             return Ok(Configuration {
                 version,
@@ -441,8 +441,7 @@ impl Store {
         }
     }
 
-    /// Makes a new certificate if one is due and there is an authority that is published. Whether it
-    /// did.
+    /// Creates a new certificate if one is due and there is a published CA. Returns whether it did.
     fn sign(&mut self, clocks: &Clocks, served: &ServedCertificate) -> Result<bool, StoreError> {
         let Some(shared) = &self.shared else { return Ok(false) };
         let Names { namespace, service, .. } = &self.names;

@@ -65,7 +65,7 @@ impl Invalid {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotYet => "not valid yet",
-            Self::Ended => "not valid any more",
+            Self::Ended => "expired",
         }
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn parse<'a>(
     parsed.map(|(_, parsed)| parsed).map_err(|error| CertificateError::NotX509(error.to_string()))
 }
 
-/// What is before 1970 is nobody's certificate.
+/// No valid certificate is from before 1970.
 fn time(seconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

@@ -1,5 +1,5 @@
-//! The kinds of objects that fronts are recognised by, as the API server serves them. Routes of single
-//! vendors are read from manifests only: each would take a right and a watch of its own.
+//! The kinds of objects by which fronts are recognised, as the API server serves them. Vendor-specific
+//! routes are read from manifests only, since each kind would need another right and another watch.
 
 use kube::core::{ApiResource, GroupVersionKind};
 

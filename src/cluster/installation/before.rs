@@ -1,5 +1,5 @@
-//! What is judged before there is an installation: whether it can be installed, and what it would meet. Pure:
-//! `commands::check` reads.
+//! Checks before an installation: whether prestop can be installed, and possible conflicts. Pure:
+//! `commands::check` reads the cluster.
 
 use super::{Check, Right, fronts, rights, texts};
 use crate::cluster::api::objects::{
@@ -9,12 +9,12 @@ use crate::cluster::fronts::KINDS;
 
 /// Where the documentation installs it.
 pub(crate) const NAMESPACE: &str = "prestop-system";
-/// What the documentation calls the release, and the chart its objects.
+/// The name of the release in the documentation, and of the chart's objects.
 const NAME: &str = "prestop";
 /// So many names are reported.
 const MOST_NAMES: usize = 8;
 
-/// What the chart creates with its defaults: group, resource, and whether it is in the release's namespace.
+/// Objects that the chart creates by default: group, resource, and whether they are in the release's namespace.
 const CREATED: [(&str, &str, bool); 11] = [
     ("", "serviceaccounts", true),
     ("", "secrets", true),
@@ -39,23 +39,23 @@ pub(crate) fn installers_rights(namespace: &str) -> Vec<Right> {
         name: None,
         namespace: is_namespaced.then(|| namespace.to_owned()),
     });
-    // Kubernetes lets nobody grant a right that they do not have.
+    // Kubernetes does not let users grant rights that they do not have.
     let arguments = ["--cluster".to_owned(), format!("--authority-secret={NAME}-authority")];
     let granted = rights(&arguments, NAME, namespace).into_iter().chain(fronts::rights(&KINDS));
     created.into_iter().chain(granted).collect()
 }
 
-/// What the person who asks may not do of it.
+/// The rights that the user lacks.
 #[must_use]
 pub(crate) fn missing_rights(namespace: &str, missing: &[Right]) -> Check {
     let id = "installer-rights";
     if missing.is_empty() {
-        return Check::ok(id, format!("you have the rights to install prestop in {namespace}"));
+        return Check::ok(id, format!("you have all rights to install prestop in {namespace}"));
     }
     Check::failure(
         id,
-        format!("to install prestop in {namespace} you lack the rights to {}", texts(missing)),
-        "ask an administrator of the cluster to install it, or for these rights",
+        format!("you lack rights to install prestop in {namespace}: {}", texts(missing)),
+        "ask an administrator of the cluster for these rights, or to install it",
     )
 }
 
@@ -84,16 +84,16 @@ pub(crate) fn others(all: &[MutatingWebhookConfiguration], entry: &str) -> Vec<C
     } else {
         checks.push(Check::warning(
             "not-installed",
-            format!("prestop is installed already: webhook configuration {}", some(&ours)),
-            "run prestop check without --pre; helm upgrade changes that installation, and a second one must \
-             select other namespaces (webhook.namespaceSelector)",
+            format!("prestop is already installed: webhook configuration {}", some(&ours)),
+            "run prestop check without --pre; use helm upgrade to change that installation; a second \
+             one must select other namespaces (webhook.namespaceSelector)",
         ));
     }
     let others = || all.iter().filter(|it| !is_ours(it));
     if others().any(|it| it.metadata.name == NAME) {
         checks.push(Check::failure(
             "name-taken",
-            format!("a webhook configuration {NAME} of something else exists"),
+            format!("the webhook configuration {NAME} exists, but is not prestop's"),
             "choose another release name, or set fullnameOverride in the chart's values",
         ));
     }
@@ -105,9 +105,9 @@ pub(crate) fn others(all: &[MutatingWebhookConfiguration], entry: &str) -> Vec<C
     if !blocking.is_empty() {
         checks.push(Check::warning(
             "blocking-webhooks",
-            format!("{} must answer for every pod (failurePolicy: Fail, no selector)", some(&blocking)),
-            "while it is down, prestop's own pods cannot be created either; leave the namespace of prestop out \
-             of its namespaceSelector",
+            format!("{} must answer before any pod is created (failurePolicy: Fail, no selector)", some(&blocking)),
+            "while it is down, prestop's own pods cannot be created either; exclude the namespace of \
+             prestop in its namespaceSelector",
         ));
     }
     let names: Vec<_> = others().filter(of_pods).map(name).collect();
@@ -115,8 +115,8 @@ pub(crate) fn others(all: &[MutatingWebhookConfiguration], entry: &str) -> Vec<C
         "no other webhook changes pods".to_owned()
     } else {
         format!(
-            "other webhooks that change pods: {}; prestop is asked again after them (reinvocationPolicy: \
-             IfNeeded)",
+            "other webhooks that change pods: {}; prestop is called again after them \
+             (reinvocationPolicy: IfNeeded)",
             some(&names)
         )
     };
@@ -132,9 +132,9 @@ pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     if lifecycles.any(|lifecycle| lifecycle.pre_stop.is_some()) {
         return Check::warning(
             id,
-            format!("a pod in {namespace} comes back with a preStop hook (server-side dry run)"),
-            "another webhook or a MutatingAdmissionPolicy injects hooks; prestop leaves containers with a hook \
-             alone, so take the other one out first",
+            format!("a pod in {namespace} already gets a preStop hook (server-side dry run)"),
+            "another webhook or a MutatingAdmissionPolicy injects hooks; prestop skips containers \
+             that have a hook, so remove the other one first",
         );
     }
     Check::ok(
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_prestop_would_meet_is_told() {
+    fn possible_conflicts_are_reported() {
         let ok = [("not-installed", Status::Ok), ("other-webhooks", Status::Ok)];
         assert_eq!(statuses(&[]), ok);
         let ours = configuration("shop-prestop", &pods(&json!({"name": ENTRY})));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_that_must_answer_for_every_pod_is_told() {
+    fn a_webhook_that_every_pod_needs_is_reported() {
         for (more, is_blocking) in [
             (json!({}), true),
             (json!({"failurePolicy": "Fail", "objectSelector": {}}), true),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_something_else_injects_is_told() {
+    fn a_hook_that_something_else_injects_is_reported() {
         let pod = |lifecycle: Value| {
             let pod = json!({"spec": {"containers": [{"lifecycle": lifecycle}]}});
             canary("default", &serde_json::from_value(pod).unwrap()).status

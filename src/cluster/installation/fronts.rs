@@ -16,7 +16,7 @@ pub(crate) fn are_watched(arguments: &[String]) -> bool {
 pub(crate) fn unwatched() -> Check {
     Check::ok(
         ID,
-        "fronts are not watched (no --watch-fronts): the delay auto is the same for every pod",
+        "fronts are not watched (no --watch-fronts): the delay auto does not depend on Services and what sends to them",
     )
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn rights(kinds: &[WatchedKind]) -> Vec<Right> {
     kinds.iter().flat_map(of_kind).collect()
 }
 
-/// What the service account may not do of what the watches of these kinds need.
+/// The rights that the service account lacks for watching these kinds.
 #[must_use]
 pub(crate) fn missing_rights(account: &str, kinds: &[WatchedKind], missing: &[Right]) -> Check {
     if missing.is_empty() {
@@ -43,11 +43,11 @@ pub(crate) fn missing_rights(account: &str, kinds: &[WatchedKind], missing: &[Ri
     Check::warning(
         ID,
         format!(
-            "fronts: the service account {account} may not {}; delays do not take these into account",
+            "fronts: the service account {account} may not {}; delays do not depend on these",
             texts(missing)
         ),
-        "let the chart make the roles (rbac.create: true), or see the table in docs/security.md; without \
-         the rights set fronts.watch: false",
+        "let the chart create the roles (rbac.create: true), or see the table in docs/security.md; \
+         without these rights set fronts.watch: false",
     )
 }
 

@@ -25,15 +25,15 @@ pub(crate) fn later(
         return Check::ok(
             ID,
             format!(
-                "webhooks that change pods after prestop: {names}; prestop is asked again after them \
-                 (reinvocationPolicy: IfNeeded)"
+                "webhooks that change pods after prestop: {names}; prestop is called again after \
+                 them (reinvocationPolicy: IfNeeded)"
             ),
         );
     }
     Check::warning(
         ID,
         format!(
-            "webhooks that change pods after prestop: {names}; prestop is not asked again \
+            "webhooks that change pods after prestop: {names}; prestop is not called again \
              (reinvocationPolicy: Never), so containers that they add get no hook"
         ),
         "set webhook.reinvocationPolicy: IfNeeded in the chart's values",

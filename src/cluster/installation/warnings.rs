@@ -33,31 +33,32 @@ pub(crate) fn checks(
 
 fn check(name: &str, warnings: &MutatingWebhook, pods: &MutatingWebhook) -> Check {
     let mend = format!(
-        "helm upgrade writes it anew; until then: kubectl delete validatingwebhookconfiguration {name}"
+        "run helm upgrade to restore it; until then: kubectl delete validatingwebhookconfiguration {name}"
     );
-    let what = format!("the warnings' webhook (ValidatingWebhookConfiguration {name})");
+    let what = format!("the webhook for warnings (ValidatingWebhookConfiguration {name})");
     // The API's default is Fail.
     if warnings.failure_policy.as_deref() != Some("Ignore") {
         let message = format!(
-            "{what} can refuse workloads: failurePolicy is Fail, and prestop may not answer"
+            "{what} can refuse workloads: failurePolicy is Fail, so it refuses them while prestop does not answer"
         );
         return Check::failure(ID, message, mend);
     }
     let (called, expected) = (server(&warnings.client_config), server(&pods.client_config));
     if called != expected {
-        let message =
-            format!("{what} can refuse workloads: it calls {called}, and prestop is {expected}");
+        let message = format!(
+            "{what} can refuse workloads: it calls {called} instead of prestop ({expected})"
+        );
         return Check::failure(ID, message, mend);
     }
     if warnings.client_config.ca_bundle != pods.client_config.ca_bundle {
         return Check::warning(
             ID,
-            format!("{what} warns nobody: its caBundle is not that of the pods' webhook"),
+            format!("{what} has no effect: its caBundle differs from that of the webhook for pods"),
             "see the log of prestop and its right to patch the configuration (docs/security.md); with \
              cert-manager, its injector",
         );
     }
-    Check::ok(ID, format!("{what} calls prestop and can refuse nothing"))
+    Check::ok(ID, format!("{what} calls prestop and can't refuse anything"))
 }
 
 /// Who is called, without the path.
@@ -146,7 +147,7 @@ mod tests {
             ["ours", "second"].map(|name| told.iter().any(|it| it.message.contains(name)))
         };
         assert_eq!(names(&["second"]), [true, false]);
-        // Whoever renamed one has it judged, too.
+        // Renamed configurations are checked too.
         assert_eq!(names(&[]), [true, true]);
         assert!(checks(&pods, &all[..1], &[]).is_empty());
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::kinds::Resource;
 
-/// The label by which a Deployment tells its `ReplicaSets` apart; it is the end of their names.
+/// The label by which a Deployment distinguishes its `ReplicaSets`; its value is the end of their names.
 const TEMPLATE_HASHES: [(&str, &str); 2] = [
     ("pod-template-hash", "Deployment.apps"),
     ("rollouts-pod-template-hash", "Rollout.argoproj.io"),

@@ -30,7 +30,7 @@ pub(super) struct Pages<'a> {
     pub(super) size: u32,
 }
 
-/// What became of a list.
+/// The result of a list request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listed {
     /// It was read to its end.
@@ -56,8 +56,8 @@ struct PageMetadata {
 }
 
 impl Pages<'_> {
-    /// Hands over each object once. Where a continue token has expired the list is read anew, and what was handed
-    /// over before is passed over.
+    /// Hands over each object once. If a continue token has expired, the list is read again, and what
+    /// was handed over before is passed over.
     pub(super) async fn read(
         &self,
         take: &mut dyn FnMut(Value),
@@ -118,7 +118,7 @@ pub(super) async fn one(
     }
 }
 
-/// What is at a path; nothing where there is no such path.
+/// The value at a path; nothing if the path does not exist.
 pub(super) async fn get<T: DeserializeOwned>(
     api: &Api,
     path: &str,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_list_that_expires_is_read_anew_and_nothing_comes_twice() {
+    async fn a_list_that_expires_is_read_again_without_duplicates() {
         let answers = vec![
             page(&["a", "b"], "old"),
             refusal(410),

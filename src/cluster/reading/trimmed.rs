@@ -1,5 +1,5 @@
-//! An object without what nobody looks at. Two thirds of an object of a cluster are its status and who manages
-//! which field of it; they are not even kept while a page is read.
+//! An object without unused fields. Two thirds of a cluster's object are its status and managed fields;
+//! they are dropped while a page is read.
 
 use std::fmt;
 

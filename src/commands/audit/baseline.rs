@@ -22,7 +22,7 @@ impl Baseline {
         let name = path.display();
         let text = fs::read_to_string(path).with_context(|| format!("baseline {name}"))?;
         let identities = json::identities(&text).with_context(|| {
-            format!("baseline {name}: no report of prestop audit -o json or --write-baseline")
+            format!("baseline {name}: not a report of prestop audit -o json or --write-baseline")
         })?;
         let mut counts = BTreeMap::new();
         for identity in identities {

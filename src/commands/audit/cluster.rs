@@ -107,7 +107,7 @@ async fn all(
     for (kind, count) in owners.left() {
         let plural = if count == 1 { "pod" } else { "pods" };
         tell(&format!(
-            "note: {count} {plural} of {kind} left out: the pod template of that kind is not known"
+            "note: {count} {plural} of {kind} skipped: the pod template of that kind is not known; add --kind if it is at spec.template"
         ));
     }
     let Workloads { kept, .. } = workloads;
@@ -126,11 +126,11 @@ fn topic_of(aspect: Aspect) -> Option<Topic> {
 fn consequence(forbidden: &Forbidden) -> &'static str {
     match forbidden.aspect {
         Aspect::Workload if forbidden.resource == "replicasets.apps" => {
-            "those without a Deployment are left out, and pods are matched with Deployments by their labels"
+            "those without a Deployment are skipped, and pods are matched with Deployments by their labels"
         }
-        Aspect::Workload => "they are left out",
+        Aspect::Workload => "they are skipped",
         Aspect::Pods | Aspect::Around(Topic::Pods) => {
-            "findings about hooks are less certain, and pods without a controller are left out"
+            "findings about hooks are less certain, and pods without a controller are skipped"
         }
         Aspect::Around(Topic::Services) => "findings about requests are less certain",
         Aspect::Around(Topic::Routes) => "findings about delays are less certain",
@@ -138,7 +138,7 @@ fn consequence(forbidden: &Forbidden) -> &'static str {
         Aspect::Around(Topic::Nodes) => "findings about nodes are less certain",
         Aspect::Around(Topic::Autoscalers) => "findings about numbers of pods are less certain",
         Aspect::Around(Topic::Namespaces) => {
-            "findings that a label of the namespace mends are less certain"
+            "findings that a namespace label would fix are less certain"
         }
     }
 }

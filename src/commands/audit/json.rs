@@ -22,7 +22,7 @@ pub(super) struct AuditReport<'r> {
     cluster: Option<Cow<'r, str>>,
     /// The workloads, the worst first, those without findings included.
     items: Vec<Item<'r>>,
-    /// Findings of the baseline that are not there any more.
+    /// Findings of the baseline that no longer exist.
     #[serde(default)]
     gone: Vec<Gone<'r>>,
     summary: Counts<'r>,
@@ -73,7 +73,8 @@ struct Entry<'r> {
     container: Option<Cow<'r, str>>,
     /// JSON pointer to the field of the workload; it need not be there.
     field: Cow<'r, str>,
-    /// The line of the field, from 1; of what is around it where it is not there. `null` for objects of a cluster.
+    /// The line of the field, from 1; of what is around it where it is not there. `null` for objects of
+    /// a cluster.
     line: Option<usize>,
     /// The character on that line, from 1.
     #[serde(default)]
@@ -84,9 +85,9 @@ struct Entry<'r> {
     detail: Cow<'r, str>,
     /// What to do.
     advice: Cow<'r, str>,
-    /// Where that is written.
+    /// A link to the source.
     source: Cow<'r, str>,
-    /// How prestop mends it.
+    /// How prestop fixes it.
     mended_by: Option<String>,
     /// The annotations of the pod template that this needs.
     #[serde(default)]
@@ -103,7 +104,7 @@ struct AnnotationEntry {
     value: String,
 }
 
-/// A finding that is not there any more.
+/// A finding that no longer exists.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct Gone<'r> {
     rule: Cow<'r, str>,
@@ -120,7 +121,7 @@ struct Counts<'r> {
     workloads: usize,
     /// Workloads that drop requests in an ordinary rollout.
     drop_requests: usize,
-    /// Those of them that a label on their namespace mends.
+    /// Those of them that a namespace label fixes.
     mended_by_label: usize,
     namespaces_to_label: Vec<Cow<'r, str>>,
     errors: usize,
@@ -140,7 +141,7 @@ enum SeverityWord {
     Info,
     /// Requests are dropped in drains, scale-downs or behind certain fronts.
     Warning,
-    /// Requests are dropped in an ordinary rollout.
+    /// Requests are dropped in ordinary rollouts.
     Error,
 }
 
@@ -152,7 +153,7 @@ enum CertaintyWord {
     Possible,
     /// By the catalogue or by figures that differ between installations.
     Likely,
-    /// By what is written.
+    /// Follows from the manifests.
     Certain,
 }
 

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::shell::{self, quoted};
 
-/// The kubelet's: what the application has in any case after its hook.
+/// The kubelet's minimum: the time that an application always has after its hook.
 const LEAST_GRACE_SECONDS: i64 = 2;
 /// A rehearsal takes times up to an hour.
 const LONGEST_GRACE: i64 = 3000;
-/// Longer commands are those of scripts that nobody would copy.
+/// Longer commands are from scripts and not useful to copy.
 const LONGEST_LINE: usize = 600;
 /// How images of a profile start their server.
 const SERVERS: [(&str, &str); 5] = [
@@ -86,7 +86,7 @@ pub(super) fn line(
         add("--long-in-flight", "20");
     }
     let line = format!("{} -- {}", words.join(" "), server(container, catalogue));
-    // Nobody could copy what is not shown as it is.
+    // Commands that are not shown verbatim can't be copied.
     (printable(&line, LONGEST_LINE) == line).then_some(line)
 }
 

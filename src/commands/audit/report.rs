@@ -1,4 +1,4 @@
-//! What was found, with its places, and what it comes to.
+//! The findings with their places, and the summary.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ pub(super) const LONGEST_NAME: usize = 300;
 pub(super) struct Report {
     /// The worst first; equally bad ones in the order of the input.
     pub(super) workloads: Vec<Audited>,
-    /// What the baseline has and the input has not.
+    /// Findings of the baseline that are not in the input.
     pub(super) gone: Vec<Identity>,
     pub(super) bar: Bar,
     /// Everything could be read.
@@ -62,7 +62,7 @@ pub(super) enum State {
     Known,
 }
 
-/// What makes a finding the same in two inputs: not its place, since lines move.
+/// The identity of a finding in two inputs; without its place, since lines move.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Identity {
     pub(super) namespace: String,
@@ -84,7 +84,7 @@ pub(super) struct Summary {
     pub(super) workloads: usize,
     pub(super) dropping: usize,
     pub(super) mended: usize,
-    /// Whose label mends them.
+    /// The namespaces whose label fixes them.
     pub(super) namespaces: BTreeSet<String>,
     pub(super) errors: usize,
     pub(super) warnings: usize,
@@ -185,7 +185,7 @@ impl Audited {
         self.open().any(|it| it.finding.severity() == Severity::Error)
     }
 
-    /// Whether it does not any more when its namespace is labelled.
+    /// Whether it no longer does when its namespace is labelled.
     fn is_mended_by_label(&self) -> bool {
         let mut errors = self.open().filter(|it| it.finding.severity() == Severity::Error);
         self.drops_requests() && errors.all(|it| matches!(it.finding.mend, Some(Mend::Injected(_))))
@@ -267,10 +267,11 @@ impl Summary {
     fn outcome(&self) -> String {
         match (self.workloads, self.dropping) {
             (0, _) => "no workload in the input".to_owned(),
-            (1, 0) => "the workload does not drop requests in a rollout, as far as the rules tell"
-                .to_owned(),
+            (1, 0) => {
+                "according to the rules, the workload drops no requests in a rollout".to_owned()
+            }
             (workloads, 0) => format!(
-                "none of {workloads} workloads drops requests in a rollout, as far as the rules tell"
+                "according to the rules, none of {workloads} workloads drops requests in a rollout"
             ),
             (workloads, dropping) => format!(
                 "{dropping} of {workloads} workloads {} requests in a rollout",
@@ -285,8 +286,8 @@ impl Summary {
         let names = names.join(", ");
         match self.mended {
             0 => String::new(),
-            1 => format!("; 1 is mended by labelling namespace {names}"),
-            mended => format!("; {mended} are mended by labelling namespace{plural} {names}"),
+            1 => format!("; labelling the namespace {names} fixes 1 of them"),
+            mended => format!("; labelling the namespace{plural} {names} fixes {mended} of them"),
         }
     }
 }

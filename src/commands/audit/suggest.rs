@@ -1,5 +1,5 @@
-//! What mends the findings that prestop mends: labels of namespaces and annotations of pod templates, as
-//! patches.
+//! Fixes for findings, as far as prestop can fix them: labels of namespaces and annotations of pod
+//! templates, as patches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ use crate::cli::SuggestForm;
 struct Suggestions<'r> {
     namespaces: BTreeSet<&'r str>,
     workloads: Vec<Annotated<'r>>,
-    /// Workloads whose pods have to be created anew, and nothing else.
+    /// Workloads whose pods only have to be recreated.
     restarts: Vec<&'r Audited>,
     kubectl: &'r str,
-    /// Findings that only their author can mend.
+    /// Findings that only their author can fix.
     left: usize,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn write(
     match suggestions.left {
         0 => Ok(()),
         left => {
-            writeln!(out, "# {left} more to be mended in the manifests; prestop audit says how.")
+            writeln!(out, "# {left} more to fix in the manifests; prestop audit shows how.")
         }
     }
 }
@@ -141,7 +141,7 @@ impl<'r> Suggestions<'r> {
     fn restart(&self, workload: &Audited) -> String {
         let has_command = workload.api_version == "apps/v1" && workload.kind != "ReplicaSet";
         if !has_command {
-            return format!("# {}: create its pods anew", workload.title());
+            return format!("# {}: recreate its pods", workload.title());
         }
         let kind = shell::kind(&workload.api_version, &workload.kind);
         let [object, namespace] =
@@ -160,7 +160,7 @@ impl<'r> Suggestions<'r> {
             let workload = annotated.workload;
             if workload.is_pod() {
                 let what =
-                    "running pods can't be changed: annotate the manifest, and create the pod anew";
+                    "running pods can't be changed: annotate the manifest, and recreate the pod";
                 writeln!(out, "# {}: {what}", annotated.comment())?;
                 continue;
             }

@@ -40,7 +40,7 @@ pub(super) async fn checks(api: &Api, arguments: &CheckArguments) -> Vec<Check> 
         Err(kube::Error::Api(status)) => Check::warning(
             "other-hooks",
             format!(
-                "no pod can be tried in {TRIED_IN}, to see whether something else injects hooks"
+                "no test pod can be created in {TRIED_IN} to find out whether something else injects hooks"
             ),
             status.message.clone(),
         ),

@@ -39,10 +39,10 @@ pub(super) async fn check(
     arguments: &CheckArguments,
 ) -> Check {
     let id = "connection";
-    let advice = "see whether prestop is ready (/readyz?verbose), its Service has endpoints, and no \
-                  NetworkPolicy or firewall is in between";
+    let advice = "check that prestop is ready (/readyz?verbose), that its Service has endpoints, and \
+                  that no NetworkPolicy or firewall blocks the connection";
     let Some(target) = target(webhook) else {
-        return Check::failure(id, "the webhook configuration says no address", advice);
+        return Check::failure(id, "the webhook configuration has no address", advice);
     };
     let address = match &arguments.address {
         Some(address) => address.clone(),
@@ -50,7 +50,7 @@ pub(super) async fn check(
     };
     let tried = timeout(PATIENCE, ask(&target, &webhook.ca_bundle, &address)).await;
     match tried.unwrap_or_else(|_| Err(anyhow!("no answer within {PATIENCE:?}"))) {
-        Ok(()) => Check::ok(id, format!("{} is trusted, and answers with a patch", target.host)),
+        Ok(()) => Check::ok(id, format!("{} is trusted and answers with a patch", target.host)),
         Err(error) => Check::failure(id, format!("{}: {error:#}", target.host), advice),
     }
 }
@@ -71,8 +71,8 @@ fn target(client: &WebhookClientConfig) -> Option<Target> {
     })
 }
 
-/// The Service's own address, which the API server takes too: it asks no DNS. Whoever may not read the
-/// Service, or finds one without an address, goes by its name.
+/// The cluster IP of the Service, which the API server uses as well, without DNS. If the Service can't
+/// be read or has no address, its name is used.
 async fn address(api: &Api, webhook: &WebhookClientConfig, target: &Target) -> String {
     let mut host = target.host.clone();
     if let Some(reference) = &webhook.service {
@@ -106,7 +106,7 @@ async fn ask(target: &Target, bundle: &[u8], address: &str) -> anyhow::Result<()
         bail!("HTTP status {status}");
     }
     let review: Value = serde_json::from_slice(&body).context("the answer is not JSON")?;
-    let response = review.get("response").context("the answer is no review")?;
+    let response = review.get("response").context("the answer is not an AdmissionReview")?;
     if response.get("allowed") != Some(&Value::Bool(true)) {
         bail!("the answer does not allow the pod");
     }

@@ -1,4 +1,4 @@
-//! Values of arguments, for completion. What can't be found is an empty list: nobody reads errors while they type.
+//! Values of arguments for completion. Errors give an empty list, since they would disturb the user's typing.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ pub(super) fn contexts() -> Vec<CompletionCandidate> {
     api::contexts(&choice(std::env::args_os())).into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Of the cluster, if it answers at once.
+/// From the cluster, if it answers quickly.
 pub(super) fn namespaces() -> Vec<CompletionCandidate> {
     let choice = choice(std::env::args_os());
     let found = Builder::new_current_thread().enable_all().build().ok().and_then(|runtime| {

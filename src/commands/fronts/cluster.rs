@@ -65,8 +65,8 @@ async fn all(
     pods.await.map_err(failed)?;
     progress.clear();
     from_cluster::tell_missing(&reading, scope, |forbidden| match forbidden.aspect {
-        Aspect::Workload | Aspect::Pods => "they are left out",
-        Aspect::Around(_) => "fronts that they show are missing",
+        Aspect::Workload | Aspect::Pods => "they are skipped",
+        Aspect::Around(_) => "fronts that depend on them are missing",
     });
     Ok((around, subjects))
 }

@@ -93,7 +93,7 @@ impl FileDiff {
         if let Some(hunk) = &mut self.hunk {
             hunk.lines.push((ChangeTag::Equal, line.to_owned()));
             hunk.unchanged += 1;
-            // So far from the last change the next one has a hunk of its own.
+            // So far from the last change the next one has its own hunk.
             if hunk.unchanged > 2 * CONTEXT_LINES {
                 self.close(out)?;
             }
@@ -185,8 +185,8 @@ fn whole_lines(rest: &mut String, part: &str) -> String {
     whole
 }
 
-/// What has to change, as `diff` tells it. One algorithm for one kind of text: the crate's own front for
-/// text would bring all of them for each kind, half a megabyte.
+/// The changes, as `diff` prints them. Uses one algorithm for one kind of text: the text API of the
+/// crate would include all of them for each kind, half a megabyte.
 fn differences(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
     let mut found = Compact::new(Replace::new(Capture::new()), old, new);
     match myers::diff(&mut found, old, 0..old.len(), new, 0..new.len()) {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn context_goes_on_into_the_next_part() {
+    fn context_continues_in_the_next_part() {
         assert_eq!(
             diff(&[("1\n", "1\n"), ("2\n", "2\nx\n"), ("3\n4\n5\n6\n", "3\n4\n5\n6\n")]),
             "--- a b\t\n+++ a b\t\n@@ -1,5 +1,6 @@\n 1\n 2\n+x\n 3\n 4\n 5\n"

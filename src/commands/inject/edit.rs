@@ -1,5 +1,5 @@
-//! The texts of documents: what is taken out comes first, then what is injected. What an uninjection could
-//! not know from the result is kept in the status annotation.
+//! Edits the texts of documents: removals first, then injections. Original values that the result does
+//! not show are recorded in the status annotation.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

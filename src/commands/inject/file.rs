@@ -39,7 +39,7 @@ impl Run<'_> {
         let mut outcome = Outcome::default();
         if let Some(kustomization) = &input.patch_of {
             let (name, kustomization) = (&input.name, kustomization.display());
-            outcome.notes.push(format!("note: {name}: left alone: a patch of {kustomization}"));
+            outcome.notes.push(format!("note: {name}: skipped: a patch of {kustomization}"));
         }
         for document in input.documents()? {
             match document {
@@ -129,7 +129,7 @@ impl Run<'_> {
         if is_kept {
             return Ok(work.parts(document, edits)?);
         }
-        // An item can't be written anew without the list around it.
+        // An item can't be rewritten without the list around it.
         let Ok(Some(Reading { value, .. })) = document.read() else {
             return Ok(work.parts(document, Vec::new())?);
         };
@@ -140,7 +140,7 @@ impl Run<'_> {
         self.whole(document, &value, steps, work)
     }
 
-    /// What becomes of the objects of a document, or of an item; the patches of all of them.
+    /// The decisions for the objects of a document or an item, and their patches.
     fn objects(
         &self,
         document: &Document,
@@ -161,7 +161,7 @@ impl Run<'_> {
                 let namespace = unknown.namespace.unwrap_or(&self.arguments.namespace);
                 let title = format!("{} {namespace}/{}", unknown.kind, unknown.name);
                 work.outcome.notes.push(format!(
-                    "note: {}: {} has a pod template, but its kind is not known; inject it with --kind {}",
+                    "note: {}: {} has a pod template, but its kind is unknown; use --kind {} to inject it",
                     work.place.file,
                     printable(&title, LONGEST_NAME),
                     printable(&unknown.kind.to_string(), LONGEST_NAME),
@@ -290,7 +290,7 @@ impl Run<'_> {
                 if let Layout::Rewritten { reason } = &edited.layout {
                     let DocumentPlace { file, document, .. } = &work.place;
                     work.outcome.notes.push(format!(
-                        "note: {file}: document {document} was written anew, comments are lost: {reason}"
+                        "note: {file}: document {document} was rewritten, comments are lost: {reason}"
                     ));
                 }
                 work.note_texts(&edited);
@@ -309,7 +309,7 @@ impl Work<'_> {
         if !edited.has_texts && edited.layout == Layout::Kept {
             let DocumentPlace { file, document, .. } = &self.place;
             self.outcome.notes.push(format!(
-                "note: {file}: document {document} has another layout than when it was injected: what its author wrote is there again, but not as it was written"
+                "note: {file}: the layout of document {document} was changed after the injection: the original values are restored, but not their layout"
             ));
         }
     }
@@ -333,7 +333,7 @@ impl Work<'_> {
         let DuplicateKey { key, line, .. } = duplicate;
         let key = printable(key, LONGEST_NAME);
         self.outcome.notes.push(format!(
-            "note: {}: line {line}: key `{key}` is given twice; kubectl takes the last one",
+            "note: {}: line {line}: duplicate key `{key}`; kubectl uses the last one",
             self.place.file
         ));
     }

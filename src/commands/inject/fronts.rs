@@ -1,4 +1,5 @@
-//! What is in front of the workloads of the input, for delays that depend on it: by the input, and by a cluster.
+//! The fronts of the workloads in the input, for delays that depend on them: from the input and from a
+//! cluster.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -25,8 +26,8 @@ struct OfInput {
 }
 
 impl Run<'_> {
-    /// The Services of the input and of the cluster, and what names them, if any delay depends on them. Files that
-    /// can't be read here are told when their turn comes.
+    /// The Services of the input and of the cluster, and what names them, if any delay depends on them.
+    /// Files that can't be read here are reported later, in their order.
     ///
     /// # Errors
     /// When the cluster can't be read.
@@ -36,7 +37,7 @@ impl Run<'_> {
     ) -> anyhow::Result<Option<Surroundings<'static>>> {
         if !self.asks_for_fronts || self.mode == Mode::Uninject {
             if self.cluster.is_some() {
-                self.note("note: no delay is auto, so --fronts-from-cluster changes nothing");
+                self.note("note: no delay is auto, so --fronts-from-cluster has no effect");
             }
             return Ok(None);
         }
@@ -96,7 +97,11 @@ impl Run<'_> {
         progress.clear();
         let reading = read.map_err(|error| anyhow!("{}: {error}", cluster.name))?;
         if !self.arguments.quiet {
-            from_cluster::tell_missing(&reading, &scope, |_| "fronts that they show are missing");
+            from_cluster::tell_missing(
+                &reading,
+                &scope,
+                |_| "fronts that depend on them are missing",
+            );
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `prestop function`: a function of the Kubernetes Resource Model. A `ResourceList` in; the same with hooks,
-//! and with results, out: <https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md>.
+//! and with results, out:
+//! <https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md>.
 
 pub(super) mod results;
 
@@ -78,8 +79,8 @@ fn resource_list(input: &Input) -> anyhow::Result<Value> {
     match <[_; 1]>::try_from(found) {
         Ok([reading]) if is_resource_list(&reading.value) => Ok(reading.value),
         _ => Err(anyhow!(
-            "standard input is not a ResourceList of config.kubernetes.io; kustomize and kpt write one, and \
-             manifests are for prestop inject -"
+            "standard input is not a ResourceList of config.kubernetes.io, as kustomize and kpt \
+             write it; for manifests use prestop inject -"
         )),
     }
 }
@@ -115,15 +116,15 @@ fn policy(config: &Value) -> anyhow::Result<Policy> {
         }
         (_, kind) => {
             return Err(anyhow!(
-                "functionConfig: kind {kind:?} is not known; write a Configuration of prestop.dev/v1alpha1, or a \
-                 ConfigMap with the key {CONFIG_KEY}"
+                "functionConfig: unknown kind {kind:?}; use a Configuration of prestop.dev/v1alpha1, \
+                 or a ConfigMap with the key {CONFIG_KEY}"
             ));
         }
     };
     let parsed = Config::parse(&configuration).map_err(|error| {
         let problems = error.problems().iter();
         let problems = problems.map(|it| format!("\nfunctionConfig: {}: {}", it.path, it.message));
-        anyhow!("configuration can't be used{}", problems.collect::<String>())
+        anyhow!("invalid configuration{}", problems.collect::<String>())
     })?;
     Ok(parsed.into_policy())
 }

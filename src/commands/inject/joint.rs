@@ -1,5 +1,5 @@
-//! Where the documents of one file follow those of another on standard output: what is printed
-//! reads as all of them, one after the other.
+//! Joins the documents of several files on standard output, so that the output parses as all of them in
+//! order.
 
 use std::io::{self, Write};
 use std::mem;

@@ -248,7 +248,7 @@ fn replace(rewritten: &mut SpooledTempFile, path: &Path) -> anyhow::Result<()> {
     let mut beside = NamedTempFile::new_in(folder)
         .map_err(|error| error.kind())
         .map_err(io::Error::from)
-        .with_context(|| format!("no file can be made in the folder {}", folder.display()))?;
+        .with_context(|| format!("no file can be created in the folder {}", folder.display()))?;
     rewritten.seek(SeekFrom::Start(0))?;
     io::copy(rewritten, &mut beside)?;
     beside.as_file().set_permissions(fs::metadata(&path)?.permissions())?;

@@ -1,7 +1,7 @@
 //! Decisions for readers: one block of text per workload, or the same as JSON for machines.
 //!
-//! Says what was done, where each value came from, what was not done and why, and what to do about
-//! it. Pure: writes into whatever it is given.
+//! Reports the changes, the source of each value, skipped parts with reasons, and how to fix them.
+//! Pure: writes to the given output.
 
 mod hook;
 mod undone;
@@ -259,7 +259,7 @@ impl<'a> WorkloadReport<'a> {
                 HumanSeconds(grace.after_seconds)
             )?,
             (None, Some(reason)) => {
-                writeln!(out, "  left alone ({}): {}", reason.code, reason.sentence)?;
+                writeln!(out, "  skipped ({}): {}", reason.code, reason.sentence)?;
                 writeln!(out, "    -> {}", reason.advice)?;
             }
             (None, None) => {}
@@ -268,8 +268,8 @@ impl<'a> WorkloadReport<'a> {
             let name = printable(main.name, LONGEST_TITLE);
             writeln!(
                 out,
-                "  main container {name}: the first of several that are no sidecars; \
-                 kubectl.kubernetes.io/default-container can name another"
+                "  main container {name}: the first of several that are not sidecars; \
+                 kubectl.kubernetes.io/default-container selects another"
             )?;
         }
         for container in &self.containers {
@@ -334,7 +334,7 @@ impl<'a> ContainerReport<'a> {
         let title = format!("{name} ({})", self.image.unwrap_or("no image"));
         writeln!(out, "  container {}", printable(&title, LONGEST_TITLE))?;
         if let Some(reason) = &self.reason {
-            writeln!(out, "    left alone ({}): {}", reason.code, reason.sentence)?;
+            writeln!(out, "    skipped ({}): {}", reason.code, reason.sentence)?;
             writeln!(out, "      -> {}", reason.advice)?;
         }
         if let Some(hook) = &self.hook {
@@ -353,7 +353,7 @@ impl<'a> ContainerReport<'a> {
     }
 }
 
-const EARLIER: &str = "An earlier pass of prestop gave it its hook.";
+const EARLIER: &str = "prestop injected its hook earlier.";
 
 impl<'a> From<&'a Profile> for ProfileReport<'a> {
     fn from(profile: &'a Profile) -> Self {
@@ -389,7 +389,7 @@ pub(super) struct Summary {
     pub workloads: usize,
     /// Those that get at least one hook.
     pub changed: usize,
-    /// Those that are left as they are.
+    /// Those that are not changed.
     pub left_alone: usize,
     /// Things that could not be done as asked.
     pub problems: usize,
@@ -440,6 +440,6 @@ impl fmt::Display for Summary {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let Self { workloads, changed, left_alone, problems, verb } = self;
         write!(f, "{workloads} workload{}: {changed} to {verb}, ", plural(*workloads))?;
-        write!(f, "{left_alone} left alone, {problems} problem{}", plural(*problems))
+        write!(f, "{left_alone} skipped, {problems} problem{}", plural(*problems))
     }
 }

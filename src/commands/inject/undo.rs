@@ -1,4 +1,4 @@
-//! Hooks that are taken out again, and hooks that are made anew.
+//! Removing hooks and renewing hooks.
 
 use std::collections::HashMap;
 
@@ -76,7 +76,7 @@ impl Run<'_> {
     }
 }
 
-/// What does not come back as its author wrote it, each with the line of its field.
+/// Values that are not restored as their author wrote them, each with the line of its field.
 fn what_stays(
     undone: &Result<Undo<'_>, UndoReason>,
     document: &Document,
@@ -94,12 +94,14 @@ fn what_stays(
                 text.is_none().then(|| {
                     (
                         path.clone(),
-                        format!("{field} is written anew: its text was too long to be kept"),
+                        format!(
+                            "{field} is rewritten: its original text was too long to be recorded"
+                        ),
                     )
                 })
             };
             let lost = undone.has_lost_layout.then(|| {
-                let told = "the layout of the document was not kept when it was injected; comments and anchors of that time are in its history";
+                let told = "the layout of the document was not recorded when it was injected; look for comments and anchors in its history";
                 (STATUS_PATH.to_owned(), told.to_owned())
             });
             undone.texts.iter().filter_map(is_lost).chain(lost).collect()

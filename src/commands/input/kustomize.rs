@@ -22,7 +22,7 @@ pub(super) fn patches<'a>(files: impl Iterator<Item = &'a Path>) -> HashMap<Path
         for name in NAMES {
             let kustomization = folder.join(name);
             for patch in listed(&kustomization) {
-                // What is not there is Kustomize's to tell.
+                // Missing files are reported by Kustomize.
                 if let Ok(path) = fs::canonicalize(folder.join(patch)) {
                     found.insert(path, kustomization.clone());
                 }
@@ -32,7 +32,7 @@ pub(super) fn patches<'a>(files: impl Iterator<Item = &'a Path>) -> HashMap<Path
     found
 }
 
-/// The paths of patches in a kustomization; none where it can't be read, which is told in its turn.
+/// The paths of patches in a kustomization; none if it can't be read, which is reported later.
 fn listed(kustomization: &Path) -> Vec<String> {
     let Ok(file) = File::open(kustomization) else { return Vec::new() };
     let documents = Documents::new(BufReader::new(file)).map_while(Result::ok);

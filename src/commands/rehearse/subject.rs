@@ -15,10 +15,10 @@ use serde_json::Value;
 use crate::cli::RehearseArguments;
 use crate::commands::{self, unopened};
 
-/// What the engine believes in this rehearsal.
+/// The policy of this rehearsal.
 ///
 /// # Errors
-/// When the configuration can't be used.
+/// When the configuration is invalid.
 pub(super) fn policy(arguments: &RehearseArguments) -> anyhow::Result<Policy> {
     Ok(Policy {
         kubernetes_version: Some(arguments.kubernetes_version),

@@ -24,12 +24,12 @@ use crate::webhook::reload::Files;
 /// As cert-manager and Secrets of the type `kubernetes.io/tls` name it.
 const AUTHORITIES_FILE: &str = "ca.crt";
 
-/// A certificate and its key, and the authorities that may lie beside them.
+/// A certificate and its key, and a CA file that may be next to them.
 pub(super) struct CertificateFiles {
     files: Files,
     authorities: PathBuf,
     served: Option<Pair>,
-    /// What the files hold, while something speaks against it: that may change with time.
+    /// The content of the files, while there is an objection to it, which may change over time.
     waiting: Option<Pair>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct CertificateFiles {
 pub(super) enum CertificateSource<'a> {
     /// From files that somebody else renews.
     Files { chain: &'a Path, key: &'a Path },
-    /// From the authority in the cluster that all replicas share.
+    /// From the CA in the cluster that all replicas share.
     SharedAuthority,
     /// Made in memory, for this machine only.
     Memory { ca_out: Option<&'a Path> },
@@ -89,7 +89,7 @@ impl CertificateFiles {
         Self { files: Files::new([chain, key]), authorities, served: None, waiting: None }
     }
 
-    /// What the files hold is served, also where it is not valid now: there is nothing better.
+    /// The certificate in the files is served even if it is not valid now, because there is no other.
     pub(super) fn first(
         &mut self,
         served: &ServedCertificate,
@@ -98,7 +98,7 @@ impl CertificateFiles {
     ) -> Content<()> {
         let pair = self.read().unwrap_or_else(|| Err(anyhow!("nothing was read")))?;
         if let Some(objection) = self.objection(&pair, now) {
-            warn!(error = %objected(&pair, objection), "used all the same: there is no other certificate");
+            warn!(error = %objected(&pair, objection), "used nevertheless: there is no other certificate");
             metrics.reloaded(Reload::Certificate, ReloadResult::Failed);
             self.waiting = Some(pair.clone());
         }
@@ -106,8 +106,8 @@ impl CertificateFiles {
         Ok(())
     }
 
-    /// What the files hold takes the place of what is served, unless something speaks against it and
-    /// what is served is still valid.
+    /// The certificate in the files replaces the one in use, unless there is an objection to it and the
+    /// one in use is still valid.
     pub(super) fn look(&mut self, served: &ServedCertificate, metrics: &Metrics, now: SystemTime) {
         let read = self.read();
         let is_new = read.is_some();
@@ -132,7 +132,9 @@ impl CertificateFiles {
         let is_served_valid = self.served.as_ref().is_some_and(|it| it.validity.holds(now));
         let is_served = self.served.as_ref().is_some_and(|it| it.is_same(&pair));
         if !is_served_valid && !is_served {
-            warn!("the certificate in use is not valid now: the one in the files is used instead");
+            warn!(
+                "the certificate in use is not valid now: replacing it with the one in the files"
+            );
             self.take(pair.clone(), served, metrics);
         }
         self.waiting = Some(pair);
@@ -145,7 +147,7 @@ impl CertificateFiles {
     }
 
     fn objection(&self, pair: &Pair, now: SystemTime) -> Option<Objection> {
-        // Without that file, or without a certificate in it, it vouches for nobody.
+        // Without that file, or without a certificate in it, there are no declared CAs.
         let beside = fs::read(&self.authorities).unwrap_or_default();
         let beside = Authorities::read(&beside).all();
         let beside = beside.map_or_else(|_| RootCertStore::empty(), |(roots, _)| roots);
@@ -167,7 +169,7 @@ fn objected(pair: &Pair, objection: Objection) -> anyhow::Error {
     anyhow!("--tls-cert: {objection} (valid from {from} until {until})")
 }
 
-/// Whoever waits for the file never sees half of it.
+/// Readers that wait for the file never see a part of it.
 fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;

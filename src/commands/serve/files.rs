@@ -1,5 +1,5 @@
-//! The files that `prestop serve` reads: each once at the start, where a mistake is an error, and
-//! again when it changes, where a mistake is told and counted and the last good one still holds.
+//! The files of `prestop serve`. At the start an invalid file is an error. When a file changes, it is
+//! reloaded; an invalid one is logged and counted, and the last valid version stays in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::webhook::reload::Files;
 use crate::webhook::server::tls::{Clients, Terms};
 use crate::webhook::settings::{ClientCertificates, ServeSettings, TlsSettings, TlsVersion};
 
-/// What a file holds, or why it can't be used.
+/// The content of a file, or why it can't be used.
 pub(super) type Content<T> = anyhow::Result<T>;
 
-/// The configuration file; without one the built-in values hold.
+/// The configuration file; without one, the built-in values apply.
 pub(super) struct ConfigurationFile {
     file: Option<(PathBuf, Files)>,
-    /// What the running server was started with.
+    /// The settings that the server was started with.
     started_with: ServeSettings,
 }
 
@@ -46,7 +46,7 @@ impl ConfigurationFile {
         let mut but_for_the_level = settings.clone();
         but_for_the_level.log.level = self.started_with.log.level;
         if but_for_the_level != self.started_with {
-            warn!("server, tls, log.format and metrics hold from the next start on");
+            warn!("changes of server, tls, log.format and metrics take effect after a restart");
         }
         Some((policy, settings))
     }
@@ -58,15 +58,14 @@ impl ConfigurationFile {
         Some(contents.and_then(|contents| {
             let text = str::from_utf8(only(contents))
                 .map_err(|error| anyhow!("configuration {name}: not UTF-8: {error}"))?;
-            let config = Config::parse(text).map_err(|error| {
-                anyhow!("configuration can't be used\n{}", error.in_file(&name))
-            })?;
+            let config = Config::parse(text)
+                .map_err(|error| anyhow!("invalid configuration\n{}", error.in_file(&name)))?;
             Ok(config.into_parts())
         }))
     }
 }
 
-/// The authorities of clients.
+/// The CAs of clients.
 pub(super) struct ClientFile {
     files: Files,
     allowed_names: Vec<String>,
@@ -158,7 +157,7 @@ fn only(contents: &[Vec<u8>]) -> &[u8] {
 pub(super) fn told<T>(content: Content<T>, what: Reload, metrics: &Metrics) -> Option<T> {
     match content {
         Ok(content) => {
-            info!(what = what.name(), "read anew");
+            info!(what = what.name(), "reloaded");
             metrics.reloaded(what, ReloadResult::Changed);
             Some(content)
         }
@@ -166,7 +165,7 @@ pub(super) fn told<T>(content: Content<T>, what: Reload, metrics: &Metrics) -> O
             error!(
                 what = what.name(),
                 error = format!("{error:#}"),
-                "the last good one still holds"
+                "keeping the last valid version"
             );
             metrics.reloaded(what, ReloadResult::Failed);
             None

@@ -1,4 +1,4 @@
-//! What `prestop serve` consists of: made once, run until a signal comes, and read again while it runs.
+//! The parts of `prestop serve`: created once, run until a signal arrives, and reloaded while it runs.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -149,7 +149,7 @@ impl Parts {
             let trust = ca_out
                 .map_or_else(|| "--insecure".to_owned(), |ca| format!("--cacert {}", ca.display()));
             tell(&format!(
-                "The certificate is made in memory, for this machine only. To see what a pod would get:\n  \
+                "The certificate was created in memory, for this machine only. To try the server:\n  \
                  prestop serve --print-example-review | curl --silent {trust} \
                  --header 'Content-Type: application/json' --data-binary @- https://localhost:{}/mutate",
                 address.port()
@@ -185,12 +185,12 @@ impl Parts {
         let told = |phase| match phase {
             Phase::Serving => {}
             Phase::Draining => {
-                info!(seconds = delay.as_secs(), "draining: requests are still taken");
+                info!(seconds = delay.as_secs(), "draining: still accepting requests");
             }
-            Phase::Stopping => info!("stopping: requests that have begun are finished"),
+            Phase::Stopping => info!("stopping: finishing open requests"),
         };
         if signals.drain(delay, told).await == Ending::AtOnce {
-            warn!("a second signal: ending at once");
+            warn!("second signal: ending immediately");
             return Ending::AtOnce;
         }
         let ending = tokio::select! {
@@ -305,21 +305,21 @@ fn readiness(
         .with("certificate", "there is no certificate that is valid now", is_valid)
         .with("shutdown", "the server is draining", move || shutdown.phase() == Phase::Serving);
     if let Some(trust) = trust {
-        let otherwise = "the webhook configuration does not hold our authority";
+        let otherwise = "the webhook configuration does not contain the CA of this replica";
         readiness = readiness.with("trust", otherwise, move || trust.is_trusted());
     }
     if let Some(namespaces) = namespaces {
-        let otherwise = "not read yet; the configured defaults hold";
+        let otherwise = "not read yet; using the configured defaults";
         readiness = readiness.telling("namespaces", otherwise, move || namespaces.is_synced());
     }
     if let Some(fronts) = fronts {
-        let otherwise = "not all read yet; a delay of auto is at least 10s until then";
+        let otherwise = "not completely read yet; until then, the delay auto is at least 10s";
         readiness = readiness.telling("fronts", otherwise, move || fronts.is_synced());
     }
     readiness
 }
 
-/// The rules of a file, as they hold where the API server itself selects the namespaces.
+/// The rules of a file, as they apply if the API server selects the namespaces.
 fn for_server(policy: Policy, kubernetes_version: Option<KubernetesVersion>) -> Policy {
     Policy { kubernetes_version, namespaces: NamespaceRule::NotDisabled, ..policy }
 }

@@ -122,7 +122,7 @@ async fn read_version(client: &Client, policy: &ArcSwap<Policy>) -> bool {
             true
         }
         Err(error) => {
-            warn!(%error, "the API server's version is not known; what was known still holds");
+            warn!(%error, "the API server's version can't be read; keeping the last known version");
             policy.load().kubernetes_version.is_some()
         }
     }

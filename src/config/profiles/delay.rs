@@ -34,8 +34,8 @@ pub(crate) enum DelayTextError {
     /// Not a delay at all.
     #[error(transparent)]
     NotADelay(#[from] DelayError),
-    /// `1500ms`: whoever writes it means something that can't be had.
-    #[error("whole seconds only: Kubernetes counts no fractions")]
+    /// `1500ms`: fractions of a second are not supported.
+    #[error("write whole seconds: Kubernetes has no fractions")]
     Fraction,
 }
 

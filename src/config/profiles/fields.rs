@@ -1,4 +1,4 @@
-//! What all entries of the format share: values with their places, and errors that name them.
+//! Types shared by all entries: values with their places, and errors that name them.
 
 use serde_saphyr::Spanned;
 use thiserror::Error;
@@ -7,17 +7,17 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{path}: {message}")]
 pub(crate) struct FieldError {
-    /// Where it stands: `profiles[2].quit.signal`.
+    /// Its path: `profiles[2].quit.signal`.
     pub path: String,
     /// Line of the text, from 1.
     pub line: u64,
     /// Column of the text, from 1.
     pub column: u64,
-    /// What is wrong and what is allowed.
+    /// The error and the allowed values.
     pub message: String,
 }
 
-/// Parses each value, and tells of each that can't be.
+/// Parses each value and reports each that is invalid.
 pub(super) fn each<T, E: ToString>(
     values: &[Spanned<String>],
     path: &str,

@@ -11,31 +11,31 @@ use serde_saphyr::Spanned;
 
 use super::fields::{FieldError, all, each, error, keep, parsed};
 
-/// A fact: which programs a family of images has. The first that matches an image is taken.
+/// A fact: which programs a family of images has. The first fact that matches an image is used.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct ProgramsEntry {
-    /// Repositories, by the end of their path: `nginx`, `gcr.io/distroless/*`. No tag, no digest.
+    /// Patterns for the end of the repository path: `nginx`, `gcr.io/distroless/*`. Without tag and digest.
     #[schemars(with = "Vec<String>", length(min = 1))]
     images: Spanned<Vec<Spanned<String>>>,
-    /// Tags of these images: `*-dev`, `*distroless*`. Without: all of them, and no tag.
+    /// Patterns for the tags of these images: `*-dev`, `*distroless*`. Default: every tag, and no tag.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     tag_patterns: Vec<Spanned<String>>,
-    /// Versions of these images: `>=1.19.5`, `<2`, or both with a comma. Without: all.
+    /// Versions of these images: `>=1.19.5`, `<2`, or both with a comma. Default: all.
     #[serde(default)]
     #[schemars(with = "String")]
     tags: Option<Spanned<String>>,
     /// Whether they have `/bin/sh`.
     #[serde(default)]
     shell: PresenceEntry,
-    /// Whether they have a program `sleep`.
+    /// Whether they have the program `sleep`.
     #[serde(default)]
     sleep: PresenceEntry,
-    /// One sentence: how it is known.
+    /// The evidence, in one sentence.
     #[serde(default)]
     reason: String,
-    /// Where that is written.
+    /// A link to the source.
     #[serde(default)]
     link: String,
 }
@@ -44,11 +44,11 @@ pub(crate) struct ProgramsEntry {
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum PresenceEntry {
-    /// It is there.
+    /// It exists.
     Present,
-    /// It is not there: no hook that needs it is injected.
+    /// It does not exist: no hook that needs it is injected.
     Absent,
-    /// Nothing is known.
+    /// It is not known.
     #[default]
     Unknown,
 }

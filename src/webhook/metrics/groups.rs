@@ -36,7 +36,7 @@ pub(super) struct ReviewMetrics {
     pub(super) namespaces: Option<Namespaces>,
 }
 
-/// Warnings for whoever applies workloads.
+/// Warnings shown when workloads are applied.
 #[derive(Debug)]
 pub(super) struct WarningMetrics {
     pub(super) reviews: Fixed<&'static str, 1>,
@@ -70,7 +70,7 @@ pub(super) struct FileMetrics {
     pub(super) fronts_failing_since: Gauge,
 }
 
-/// The authority that replicas share.
+/// The CA that replicas share.
 #[derive(Debug)]
 pub(super) struct AuthorityMetrics {
     pub(super) generation: Gauge,
@@ -106,31 +106,35 @@ impl ReviewMetrics {
         Self {
             requests: registered.metric(
                 "admission_requests",
-                "Reviews answered, by operation and result",
+                "Admission reviews answered, by operation and result",
                 requests,
             ),
             duration: registered.metric(
                 "admission_duration_seconds",
-                "From the head of a request to its answer",
+                "Time from the head of a request to its answer",
                 Histogram::new(BUCKETS),
             ),
-            in_flight: registered.at_zero("admission_in_flight", "Requests being answered"),
+            in_flight: registered.at_zero("admission_in_flight", "Requests in flight"),
             injected: registered.metric(
                 "injected_containers",
-                "Containers that got a hook, by its form and profile",
+                "Containers that got a hook, by form and profile",
                 Injected::new(profiles),
             ),
             skipped_pods: registered.metric(
                 "skipped_pods",
-                "Pods left as they are, by reason",
+                "Pods skipped, by reason",
                 skipped_pods,
             ),
             skipped_containers: registered.metric(
                 "skipped_containers",
-                "Containers left as they are, by reason",
+                "Containers skipped, by reason",
                 skipped_containers,
             ),
-            problems: registered.metric("problems", "Problems told to authors, by code", problems),
+            problems: registered.metric(
+                "problems",
+                "Problems reported to authors, by code",
+                problems,
+            ),
             namespaces: (by_namespace == ByNamespace::Counted).then(|| {
                 registered.at_zero(
                     "namespace_decisions",
@@ -154,12 +158,12 @@ impl WarningMetrics {
         Self {
             reviews: registered.metric(
                 "workload_reviews",
-                "Workloads reviewed when they are applied, by whether there were warnings",
+                "Workloads reviewed at apply, by whether there were warnings",
                 reviews,
             ),
             warnings: registered.metric(
                 "warnings",
-                "What was found in workloads when they are applied, by rule",
+                "Findings in workloads at apply, by rule",
                 warnings,
             ),
         }
@@ -172,18 +176,14 @@ impl FaultMetrics {
         let refused = Fixed::new(statuses, |status| [("status", status_label(status).1)]);
         let mut registered = Registered(registry);
         Self {
-            shed: registered.at_zero(
-                "shed",
-                "Pods let through without being looked at, for want of time or memory",
-            ),
-            panics: registered.at_zero("panics", "Panics while a review was answered"),
-            selfcheck_failures: registered.at_zero(
-                "selfcheck_failures",
-                "Patches held back because they did not fit their pod",
-            ),
+            shed: registered
+                .at_zero("shed", "Pods admitted without evaluation, for lack of time or memory"),
+            panics: registered.at_zero("panics", "Panics while answering a review"),
+            selfcheck_failures: registered
+                .at_zero("selfcheck_failures", "Patches withheld because they failed their check"),
             refused: registered.metric(
                 "refused_requests",
-                "Requests that are no reviews, by HTTP status",
+                "Requests that are not admission reviews, by HTTP status",
                 refused,
             ),
         }
@@ -204,7 +204,7 @@ impl ConnectionMetrics {
             ),
             not_accepted: registered.at_zero(
                 "connections_not_accepted",
-                "Connections to the TLS port that could not be accepted, for want of file descriptors",
+                "Connections to the TLS port that could not be accepted, for lack of file descriptors",
             ),
             handshake_errors: registered.metric(
                 "tls_handshake_errors",
@@ -230,25 +230,25 @@ impl FileMetrics {
         Self {
             certificate_expiry: registered.at_zero(
                 "certificate_expiry_timestamp_seconds",
-                "When a certificate ends, in seconds since 1970",
+                "Expiry of a certificate, in seconds since 1970",
             ),
             reloads: registered.metric(
                 "reloads",
-                "Files read anew, by what they hold and result",
+                "File reloads, by content and result",
                 reloads,
             ),
             last_reload_successful: registered.metric(
                 "last_reload_successful",
-                "Whether what a file holds now is in use: 1, or 0 where the last good one still holds",
+                "Whether the current content of a file is in use: 1, or 0 if the last valid version is",
                 last_reload_successful,
             ),
             namespaces_failing_since: registered.at_zero(
                 "namespaces_failing_since_timestamp_seconds",
-                "Since when namespaces can't be watched, in seconds since 1970; 0 where they can",
+                "Time since which namespaces can't be watched, in seconds since 1970; 0 if they can",
             ),
             fronts_failing_since: registered.at_zero(
                 "fronts_failing_since_timestamp_seconds",
-                "Since when something that fronts are recognised by can't be watched, in seconds since 1970; 0 where all can",
+                "Time since which a kind of front can't be watched, in seconds since 1970; 0 if all can",
             ),
         }
     }
@@ -261,24 +261,24 @@ impl AuthorityMetrics {
         Self {
             generation: registered.at_zero(
                 "authority_generation",
-                "How often what API servers are to trust has changed, of self-managed certificates",
+                "Changes of the CA bundle that API servers trust, for self-managed certificates",
             ),
             changes: registered.metric(
                 "authority_changes",
-                "Changes of the shared authority that this replica made, by change",
+                "Changes of the shared CA by this replica, by change",
                 changes,
             ),
             failures: registered.at_zero(
                 "authority_failures",
-                "Looks at the shared authority that failed; what was served stays",
+                "Failed polls of the shared CA; the current certificate stays in use",
             ),
             problem: registered.at_zero(
                 "authority_problem",
-                "Whether something keeps this replica from looking after the shared authority: 1 or 0",
+                "Whether a problem keeps this replica from managing the shared CA: 1 or 0",
             ),
             clock_difference: registered.at_zero(
                 "clock_difference_seconds",
-                "How far this replica's clock is ahead of the API server's, at the least",
+                "Minimum by which the clock of this replica is ahead of the API server's, in seconds",
             ),
         }
     }
@@ -290,11 +290,11 @@ impl LogMetrics {
         Self {
             dropped: registered.at_zero(
                 "log_lines_dropped",
-                "Log lines that found no room, because nobody read the log",
+                "Log lines dropped because the log was not read in time",
             ),
             failed: registered.at_zero(
                 "log_lines_failed",
-                "Log lines that could not be written, as to a full disk",
+                "Log lines that could not be written, for example to a full disk",
             ),
         }
     }

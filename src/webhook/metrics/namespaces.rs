@@ -1,6 +1,6 @@
-//! Decisions by namespace: the only label whose values come from requests. Whoever can send requests
-//! can make up names. Where namespaces are watched or come from a file, only those are counted by name;
-//! where nobody knows them, the number of names and their length are bounded all the same.
+//! Decisions by namespace: the only label whose values come from requests, so clients can invent names.
+//! If namespaces are watched or read from a file, only those are counted by name; otherwise the number
+//! and length of names are bounded.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,7 +44,7 @@ impl Namespaces {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Counters>> {
-        // Nothing that holds the lock can leave it half done.
+        // No code that holds the lock can leave the value inconsistent.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

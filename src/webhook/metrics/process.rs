@@ -1,6 +1,6 @@
 //! Metrics of the process, with the [names that clients of Prometheus
-//! share](https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics). Read from /proc at each
-//! scrape; what can't be read is left out.
+//! share](https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics). Read from
+//! /proc at each scrape; what can't be read is left out.
 
 use std::fmt;
 
@@ -45,13 +45,13 @@ impl Collector for ThisProcess {
         };
         gauge("process_open_fds", "Open file descriptors", float(seen.open_fds))?;
         let max = seen.max_fds.map_or(f64::INFINITY, float);
-        gauge("process_max_fds", "Most file descriptors that may be open", max)?;
+        gauge("process_max_fds", "Maximum number of open file descriptors", max)?;
         let (virtual_memory, resident) =
             (float(seen.virtual_memory_bytes), float(seen.resident_memory_bytes));
-        gauge("process_virtual_memory_bytes", "Virtual memory", virtual_memory)?;
-        gauge("process_resident_memory_bytes", "Resident memory", resident)?;
+        gauge("process_virtual_memory_bytes", "Virtual memory size", virtual_memory)?;
+        gauge("process_resident_memory_bytes", "Resident memory size", resident)?;
         let start = seen.start_time_seconds;
-        gauge("process_start_time_seconds", "When it started, in seconds since 1970", start)?;
+        gauge("process_start_time_seconds", "Start time, in seconds since 1970", start)?;
         gauge("process_threads", "Threads", float(seen.threads))
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connections::Connections;
 use super::deadline::Alarms;
 
-/// How long a body waits for memory before its pod is let through without being looked at.
+/// How long a body waits for memory before its pod is admitted without evaluation.
 const WAIT_FOR_MEMORY: Duration = Duration::from_millis(250);
 /// How long a connection that had to go for it is waited for, before the next one has to.
 const NEXT_EVICTION_AFTER: Duration = Duration::from_millis(10);

@@ -2,11 +2,11 @@
 //! waited for: any client can be slow on purpose, and a new connection may bring a pod.
 //!
 //! A connection waits for its client (handshake, head, body, an answer that is not read) or is idle
-//! between two requests. Who waits longer than any honest client goes first; as long as no more than
-//! half of the places wait, the one that has been idle longest follows; and where more than half of
-//! them do, again one that waits. So slow clients can't take the places of idle API servers, nor idle
-//! clients those of API servers that connect. Of each kind, a client of the address with the most
-//! connections goes, the oldest of them: one pod that floods the port gets into its own way only.
+//! between two requests. Connections that wait longer than any honest client are closed first; as long
+//! as no more than half of the places wait, the one that has been idle longest follows; and where more
+//! than half of them do, again one that waits. So slow clients can't take the places of idle API
+//! servers, nor idle clients those of API servers that connect. Of each kind, a client of the address
+//! with the most connections goes, the oldest of them: a pod that floods the port harms only itself.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,8 +21,8 @@ use tokio::time::timeout;
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// The same where a body waits for memory that another connection holds; less than the body waits.
 const HOLDS_TOO_LONG_AFTER: Duration = Duration::from_millis(100);
-/// What every new connection has for its handshake and its first request, however many others come:
-/// those wait so long to be accepted.
+/// The time that every new connection has for its handshake and first request, even if many others
+/// arrive: those wait this long to be accepted.
 const AT_LEAST: Duration = Duration::from_millis(25);
 /// For a stage and the microseconds since when a connection is in it, in one number.
 const STAGE_BITS: u32 = 2;
@@ -40,7 +40,7 @@ pub(super) struct Connections {
 struct OpenConnections {
     next: u64,
     places: HashMap<u64, OpenConnection>,
-    /// Connections that have been told to go, and have not gone yet.
+    /// Connections that were asked to close and are still open.
     leaving: usize,
 }
 
@@ -63,7 +63,7 @@ pub(super) enum Stage {
     Idle = 3,
 }
 
-/// What one connection does now; written by the connection, read by whoever needs its place.
+/// The state of a connection; written by the connection, read by code that needs its place.
 pub(super) struct State {
     began: Instant,
     stage: AtomicU64,
@@ -164,8 +164,8 @@ impl Connections {
         left
     }
 
-    /// Closes a connection that holds memory for longer than a body or an answer takes: the body that
-    /// somebody sends slowly, or the answer that nobody reads.
+    /// Closes a connection that holds memory for longer than a body or an answer takes: a body that is
+    /// sent slowly, or an answer that is not read.
     pub(super) fn evict_for_memory(&self) {
         let mut open = self.lock();
         let victim = open
@@ -175,7 +175,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, OpenConnections> {
-        // Nothing that holds the lock can leave it half done.
+        // No code that holds the lock can leave the value inconsistent.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -248,7 +248,7 @@ impl State {
         self.now().0
     }
 
-    /// Nobody read the answer in time.
+    /// The answer was not read in time.
     pub(super) fn is_unread(&self) -> bool {
         self.is_unread.load(Ordering::Relaxed)
     }
@@ -321,13 +321,13 @@ mod tests {
         slot
     }
 
-    /// Lets one more in, and tells which of these had to go for it.
+    /// Admits one more connection, and returns which of these was closed for it.
     async fn who_goes(connections: &Arc<Connections>, slots: &mut Vec<Slot>) -> usize {
         if let Some(wait) = connections.evict_one() {
             tokio::time::sleep(wait + Duration::from_millis(1)).await;
             assert_eq!(connections.evict_one(), None);
         }
-        // Whoever asks again before it has gone does no harm.
+        // Asking again before it is closed is harmless.
         assert_eq!(connections.evict_one(), None);
         let leaving: Vec<_> = {
             let open = connections.lock();
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_many_wait_the_longest_of_them_goes_and_idle_ones_stay() {
+    async fn while_many_wait_the_longest_waiting_is_closed_and_idle_ones_stay() {
         for stage in [Stage::Head, Stage::Body, Stage::Answer] {
             let (connections, mut slots) = made(&[
                 (SOMEBODY, Stage::Idle),
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_few_wait_the_longest_idle_goes_and_new_ones_stay() {
+    async fn while_few_wait_the_longest_idle_is_closed_and_new_ones_stay() {
         let (connections, mut slots) = made(&[
             (SOMEBODY, Stage::Head),
             (SOMEBODY, Stage::Idle),
@@ -389,13 +389,13 @@ mod tests {
             let (connections, mut slots) =
                 made(&[(API_SERVER, stage), (SOMEBODY, stage), (SOMEBODY, stage)]).await;
             assert_eq!(who_goes(&connections, &mut slots).await, 1, "{stage:?}");
-            // Now both have one, and the older goes.
+            // Now both have one, and the older one is closed.
             assert_eq!(who_goes(&connections, &mut slots).await, 0);
         }
     }
 
     #[tokio::test]
-    async fn who_waits_longer_than_honest_clients_goes_before_idle_ones() {
+    async fn connections_that_wait_too_long_are_closed_before_idle_ones() {
         let (connections, mut slots) = made(&[
             (SOMEBODY, Stage::Idle),
             (SOMEBODY, Stage::Idle),
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_comes_gets_the_place_of_whoever_has_to_go() {
+    async fn a_new_connection_replaces_the_one_to_close() {
         let (connections, mut slots) = made(&[(SOMEBODY, Stage::Body)]).await;
         let new = tokio::spawn({
             let connections = connections.clone();

@@ -53,13 +53,13 @@ impl Alarms {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Timer>> {
-        // Nothing that holds the lock can leave it half done.
+        // No code that holds the lock can leave the value inconsistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Alarm<'_> {
-    /// Waits until it goes off.
+    /// Waits until it expires.
     pub(super) async fn rings(&mut self) {
         let Self { alarms, deadline, timer } = self;
         timer.get_or_insert_with(|| alarms.timer(*deadline)).await;
@@ -69,7 +69,7 @@ impl Alarm<'_> {
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if let Some(timer) = self.timer.take() {
-            // It may go off with nobody there, and wakes a connection in vain.
+            // It may expire without a waiter, and then wakes a connection needlessly.
             self.alarms.lock().push(timer);
         }
     }

@@ -16,7 +16,7 @@ pub(crate) struct Condition {
 enum Weight {
     /// No requests should come here.
     Needed,
-    /// It is told, nothing more.
+    /// It is reported only.
     Told,
 }
 
@@ -42,7 +42,7 @@ impl Readiness {
         self.add(Condition { name, is_so: Box::new(is_so), otherwise, weight: Weight::Needed })
     }
 
-    /// One thing that is told and does not keep requests away.
+    /// A condition that is reported but does not affect readiness.
     #[must_use]
     pub fn telling(
         self,
@@ -58,7 +58,7 @@ impl Readiness {
         self
     }
 
-    /// Each check on a line of its own, or why not all are fulfilled.
+    /// Each check on a separate line, or the reasons of failed checks.
     ///
     /// # Errors
     /// With the same text when something is missing.

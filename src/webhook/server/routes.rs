@@ -32,19 +32,19 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// What answers reviews.
 pub struct Webhook {
-    /// The rules; whoever holds the other end can change them at any time.
+    /// The rules; the sender can change them at any time.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// What is known about namespaces.
+    /// The known namespaces.
     pub namespaces: Arc<dyn Namespaces>,
-    /// What is known about what is in front of pods.
+    /// The known fronts of pods.
     pub fronts: Arc<dyn Fronts>,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
-    /// What one request, or all together, can take.
+    /// Limits of one request, and of all together.
     pub limits: Limits,
 }
 
-/// What the administration port tells.
+/// State shown on the administration port.
 pub struct Administration {
     /// Whether requests should come here.
     pub readiness: Readiness,
@@ -184,7 +184,7 @@ impl Reviews {
                 refused(StatusCode::BAD_REQUEST, &format!("{refusal}; {advice}"))
             }
             Err(_) => {
-                error!("panic while a review was answered: please report this");
+                error!("panic while answering a review: please report this");
                 self.unchanged(
                     &body.bytes,
                     Unchanged::Panic,
@@ -217,7 +217,7 @@ impl Reviews {
         })
     }
 
-    /// The pod goes through as it is, unless nobody knows which one it is.
+    /// The pod is admitted unchanged, unless its uid is not known.
     fn unchanged(
         &self,
         start: &[u8],
@@ -228,7 +228,7 @@ impl Reviews {
         let Some(answer) = admission::allow_unchanged(start, why) else {
             return refused(otherwise, why.code());
         };
-        warn!(reason = why.code(), "a pod was let through without being looked at");
+        warn!(reason = why.code(), "a pod was admitted without evaluation");
         self.webhook.metrics.unchanged(why, duration);
         json(answer)
     }

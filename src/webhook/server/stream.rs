@@ -14,8 +14,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::connections::{Stage, State};
 
-/// How long a client may take none of its answer. The API server reads at once; a lost packet comes
-/// again within a second or two.
+/// How long a client may take none of its answer. The API server reads immediately; a lost packet is
+/// resent within a second or two.
 const READ_SOME_WITHIN: Duration = Duration::from_secs(5);
 /// How long it may take for the whole answer. No admission request lasts longer by default, and the
 /// longest answer takes much less on any network.
@@ -135,7 +135,7 @@ impl<S: Socket> AsyncWrite for Watched<S> {
 impl<S: Socket> Drop for Watched<S> {
     fn drop(&mut self) {
         if self.unread.is_some() {
-            // Otherwise the kernel keeps what nobody reads, for minutes.
+            // Otherwise the kernel keeps unread data for minutes.
             let _ = self.socket.tcp().set_zero_linger();
         }
     }

@@ -23,7 +23,7 @@ pub struct Acceptor {
     terms: ArcSwap<Terms>,
 }
 
-/// What holds for new connections.
+/// The settings of new connections.
 pub struct Terms {
     config: Arc<ServerConfig>,
     /// Names of clients; empty: any.
@@ -32,7 +32,7 @@ pub struct Terms {
 
 /// The terms can't be fulfilled by anybody.
 #[derive(Debug, Error)]
-#[error("TLS can't be set up: {0}")]
+#[error("TLS setup failed: {0}")]
 pub struct TermsError(String);
 
 /// Clients that are let in.
@@ -47,7 +47,7 @@ impl Terms {
     /// Terms under which `certificates` decides which certificate a client sees.
     ///
     /// # Errors
-    /// When `clients` has no authority.
+    /// When `clients` has no CA.
     pub fn new(
         minimum_version: TlsVersion,
         certificates: Arc<dyn ResolvesServerCert>,

@@ -82,7 +82,7 @@ impl Visit for Fields {
         self.key(field).push_str(if value { "true" } else { "false" });
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // What is no number in JSON is a text.
+        // Values that are not numbers in JSON are strings.
         if value.is_finite() {
             // Writing to a String never fails.
             let _ = write!(self.key(field), "{value:?}");
@@ -105,7 +105,7 @@ impl Write for Escaped<'_> {
 /// Appends the inside of a JSON text (RFC 8259, section 7).
 fn escape(line: &mut String, text: &str) {
     let is_special = |byte: u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    // Looks at many bytes at once, since it does not stop at the first one.
+    // Checks many bytes at the same time, since it does not stop at the first one.
     if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
         line.push_str(text);
         return;

@@ -1,11 +1,11 @@
-//! Where log lines go: to standard error at once, or, while a server runs, together with those that
-//! come at the same time.
+//! Writes log lines to standard error: immediately, or, while a server runs, together with others of
+//! the same time.
 //!
-//! A write wakes whoever reads the log, which takes longer than the decision that a line tells of. So
+//! A write wakes the reader of the log, which takes longer than the logged decision. So
 //! a line that comes after a pause is written when the answers that are ready have been sent, and those
-//! that follow within [`WRITTEN_EVERY`] wait for each other, [`ENOUGH_WAITING_BYTES`] at most. And nobody
-//! waits for a log: where its reader stands still (a node's full disk), lines are kept up to
-//! [`MOST_WAITING_BYTES`], and what comes then is dropped and counted.
+//! that follow within [`WRITTEN_EVERY`] wait for each other, [`ENOUGH_WAITING_BYTES`] at most. No
+//! request waits for the log: if its reader blocks (a node's full disk), lines are kept up to
+//! [`MOST_WAITING_BYTES`], and later ones are dropped and counted.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -24,7 +24,7 @@ use tracing::warn;
 const WRITTEN_EVERY: Duration = Duration::from_millis(10);
 /// With so much, some fifty lines, nothing is won by waiting for more.
 const ENOUGH_WAITING_BYTES: usize = 16 * 1024;
-/// What may wait for a reader that stands still: some hundred lines.
+/// The bytes that may wait for a blocked reader: some hundred lines.
 const MOST_WAITING_BYTES: usize = 256 * 1024;
 /// How soon a reader that has no room is tried again; the next time after twice as long.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(1);
@@ -46,7 +46,7 @@ pub(super) struct Lines<S> {
     enough: Notify,
 }
 
-/// What became of lines that nobody will read.
+/// Counts of lines that were lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// There was no room for them.
@@ -65,7 +65,7 @@ struct Waiting {
 /// When a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// When it comes, whoever has to wait for that.
+    /// The time of the next write, for code that has to wait for it.
     AtOnce,
     /// By [`Lines::write_together`].
     Together,
@@ -145,7 +145,10 @@ impl<S: AsFd> Lines<S> {
             next = Instant::now() + WRITTEN_EVERY;
             // Now there is room for it.
             if without_room > 0 {
-                warn!(lines = without_room, "log lines were dropped: nobody read them in time");
+                warn!(
+                    lines = without_room,
+                    "log lines were dropped because they were not read in time"
+                );
             }
         }
     }
@@ -196,7 +199,7 @@ impl<S: AsFd> Lines<S> {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Whoever panicked with it left it whole.
+        // It is consistent even after a panic.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_reader_that_stands_still_and_what_is_dropped_is_counted() {
+    async fn a_blocked_reader_delays_nothing_and_dropped_lines_are_counted() {
         let (mut reader, lines) = pipe();
         let lines = Arc::new(lines);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -331,7 +334,7 @@ mod tests {
         }
         let lost = dropped.load(Ordering::Relaxed);
         assert!(lost > 0);
-        // It reads on: what is left comes whole and in order.
+        // It continues to read: the remaining lines arrive complete and in order.
         let kept = (count - usize::try_from(lost).unwrap()) * LINE.len();
         let reading = std::thread::spawn(move || {
             let mut text = vec![0; kept];
@@ -361,7 +364,7 @@ mod tests {
         let lines = Arc::new(lines);
         let writing = start_writing(&lines, |_| {});
         turn().await;
-        // More than a pipe holds, and less than may wait.
+        // More than the capacity of a pipe, and less than may wait.
         let count = MOST_WAITING_BYTES / LINE.len() / 2;
         for _ in 0..count {
             lines.push(LINE);

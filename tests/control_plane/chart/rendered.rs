@@ -27,7 +27,7 @@ fn every_file_of_values_renders_without_a_warning() {
 /// Namespaces that nobody opted in, the cluster's own, and the release's: none of them can be hurt.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
-fn the_webhook_reaches_nobody_who_did_not_ask_for_it() {
+fn only_namespaces_that_opt_in_are_affected() {
     let tools = Tools::find();
     for file in values_files() {
         let objects = tools.render(&["--values", &file]);
@@ -102,7 +102,7 @@ fn warnings_can_refuse_nothing() {
         assert_eq!(has_bundle, file.contains("secret-values"), "{file}");
         let namespaces = hooks[0]["namespaceSelector"].to_string();
         assert!(namespaces.contains(NAMESPACE) && namespaces.contains("kube-system"), "{file}");
-        // Whoever keeps the other one's certificate keeps this one's.
+        // A replica that keeps the other one's certificate keeps this one's.
         let name = &webhook["metadata"]["name"];
         let arguments = &deployment(&objects)["spec"]["template"]["spec"]["containers"][0]["args"];
         let argument = json!(format!("--warnings-webhook={}", name.as_str().unwrap()));
@@ -151,7 +151,7 @@ fn the_pods_of_prestop_carry_what_it_preaches() {
 /// mounts too.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
-fn the_program_understands_what_the_chart_tells_it() {
+fn the_program_accepts_the_arguments_of_the_chart() {
     let tools = Tools::find();
     let folder = tempfile::tempdir().unwrap();
     for file in values_files() {

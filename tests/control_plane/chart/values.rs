@@ -158,7 +158,7 @@ fn the_values_name_every_field_of_the_configuration() {
 
 /// What `config` may hold is what the configuration file may hold, but for its first two lines.
 #[test]
-fn the_schema_holds_that_of_the_configuration() {
+fn the_schema_contains_that_of_the_configuration() {
     let mut file: Value = serde_json::from_str(&read("docs/prestop.schema.json")).unwrap();
     let config: &mut Map<_, _> = file.as_object_mut().unwrap();
     for key in ["$schema", "title", "required"] {

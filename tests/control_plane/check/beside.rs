@@ -103,7 +103,7 @@ fn stop_signals_are_tried() {
     let (status, pod) = control_plane.pod("plain", &pod);
     assert_eq!(status, 201, "{pod}");
     let is_kept = pod["spec"]["containers"][0]["lifecycle"]["stopSignal"] == "SIGTERM";
-    let answer = if is_kept { "kept" } else { "not known to this API server" };
+    let answer = if is_kept { "kept" } else { "not supported by this API server" };
     println!("lifecycle.stopSignal in {}: {answer}", control_plane.version());
     assert_eq!(
         told(&control_plane.administrator(), "stop-signal", &[]),

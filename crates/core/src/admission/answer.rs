@@ -54,8 +54,8 @@ impl Audit {
     }
 }
 
-/// What the person behind `kubectl` is told: first what was not done at all, then what its author
-/// can mend, then what is wrong with the namespace.
+/// The warnings that `kubectl` prints: first what was not injected, then problems that the author of
+/// the pod can fix, then problems of the namespace.
 pub(super) fn warnings(decision: &Decision<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Outcome::Skipped(reason) = decision.outcome
@@ -85,7 +85,7 @@ pub(super) fn bounded(mut warnings: Vec<String>, command: &str) -> Vec<String> {
     if warnings.len() > MOST_WARNINGS {
         let left_out = warnings.len() - (MOST_WARNINGS - 1);
         warnings.truncate(MOST_WARNINGS - 1);
-        warnings.push(format!("prestop: {left_out} more problems; {command} tells all"));
+        warnings.push(format!("prestop: {left_out} more problems; {command} lists all of them"));
     }
     warnings
 }

@@ -128,7 +128,7 @@ fn effect(
         {
             Ok(Effect::Status)
         }
-        _ => Err("an operation is on a path that it may not be on"),
+        _ => Err("an operation has a path that is not allowed"),
     }
 }
 
@@ -162,7 +162,7 @@ fn hook(op: &str, rest: &str, value: &Value<'_>, spec: &Spec<'_>) -> Result<Effe
         }
         _ => return Err("a container has a hook already, or the path does not exist"),
     };
-    length.map(Effect::Hook).ok_or("a hook is none of ours")
+    length.map(Effect::Hook).ok_or("a hook is not one of prestop's")
 }
 
 /// How long a hook takes that is the value of an operation.
@@ -220,7 +220,7 @@ mod tests {
             ),
             (
                 r#"[{"op":"add","path":"/spec/containers/0/lifecycle","value":{"preStop":{"exec":{"command":["rm"]}}}}]"#,
-                Some("a hook is none of ours"),
+                Some("a hook is not one of prestop's"),
             ),
             (
                 r#"[{"op":"add","path":"/spec/containers/3/lifecycle","value":{"preStop":{"sleep":{"seconds":5}}}}]"#,
@@ -240,7 +240,7 @@ mod tests {
             ),
             (
                 r#"[{"op":"replace","path":"/spec/containers/2/lifecycle/preStop","value":{"exec":{"command":["rm"]}}}]"#,
-                Some("a hook is none of ours"),
+                Some("a hook is not one of prestop's"),
             ),
             (
                 r#"[{"op":"replace","path":"/spec/containers/1/lifecycle/preStop","value":{"sleep":{"seconds":5}}}]"#,
@@ -260,15 +260,15 @@ mod tests {
             ),
             (
                 r#"[{"op":"add","path":"/metadata/annotations","value":{}}]"#,
-                Some("an operation is on a path that it may not be on"),
+                Some("an operation has a path that is not allowed"),
             ),
             (
                 r#"[{"op":"remove","path":"/spec/terminationGracePeriodSeconds","value":1}]"#,
-                Some("an operation is on a path that it may not be on"),
+                Some("an operation has a path that is not allowed"),
             ),
             (
                 r#"[{"op":"add","path":"/spec/hostNetwork","value":1}]"#,
-                Some("an operation is on a path that it may not be on"),
+                Some("an operation has a path that is not allowed"),
             ),
             ("[1]", Some("an operation is not an object")),
             ("{}", Some("the patch is not a list")),

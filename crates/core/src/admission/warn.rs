@@ -1,5 +1,5 @@
-//! Warnings for whoever applies a workload: what `prestop audit` finds in it without reading anything else. The
-//! answer allows, whatever the body is.
+//! Warnings shown when a workload is applied: the findings of `prestop audit` that need no other
+//! objects. The answer always allows the request.
 
 use serde_json::{Value, json};
 
@@ -26,11 +26,11 @@ pub struct Warned<'a> {
     pub name: &'a str,
     /// Nothing will be stored.
     pub is_dry_run: bool,
-    /// What was found, the worst first, each rule as often as it was found.
+    /// The findings, the most severe first, with every occurrence of a rule.
     pub rules: &'a [Rule],
 }
 
-/// Answers a review of a workload. `observe` is told what was found, once, before the answer is sent.
+/// Answers a review of a workload. `observe` is called once with the findings, before the answer is sent.
 ///
 /// # Errors
 /// When the body is not JSON in UTF-8 or has no uid; the API server sends neither.
@@ -68,8 +68,8 @@ pub fn warn(
     Ok(answer.to_json())
 }
 
-/// The object as it is to be. Its tree takes several times the memory of its text, so no larger one is read than
-/// could be stored.
+/// The object as it is to be. Its tree takes several times the memory of its text, so no larger one is
+/// read than could be stored.
 fn object_of(text: &str) -> Value {
     if text.len() > LARGEST_STORED_BYTES {
         return Value::Null;
@@ -78,7 +78,7 @@ fn object_of(text: &str) -> Value {
     review.pointer_mut("/request/object").map(Value::take).unwrap_or_default()
 }
 
-/// What is wrong with a workload that nobody owns, and not accepted by its annotation.
+/// The findings for a workload without an owner, except those that its annotation ignores.
 fn findings(
     object: &Value,
     namespace: &str,
@@ -94,7 +94,7 @@ fn findings(
     let around = Surroundings::new(FrontTable::built_in(), namespace);
     let audit = Audit { around: &around, setting: &setting, policy, namespace, ignores: &[] };
     let workloads = template::workloads(object, &[]).into_iter();
-    // A pod of its own is not what people apply, and its webhook warns already.
+    // Bare pods are rarely applied, and the webhook for pods already warns about them.
     let workloads = workloads.filter(|workload| workload.aside.is_none() && workload.kind != "Pod");
     let found = workloads.flat_map(|workload| audit.workload(&workload, &settings));
     found.filter(is_told).collect()
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_workload_is_told_by_rule() {
+    fn findings_of_a_workload_are_reported_by_rule() {
         let (told, rules) = warnings(&review(&deployment()), "");
         assert_eq!(rules, ["stops-at-once", "not-ready-checked", "recreate"]);
         assert_eq!(told.len(), 3);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_prestop_mends_is_not_told() {
+    fn findings_that_prestop_fixes_are_not_reported() {
         assert_eq!(
             warnings(&review(&deployment()), "enabled").1,
             ["not-ready-checked", "recreate"]
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_its_author_accepts_is_not_told() {
+    fn ignored_findings_are_not_reported() {
         let mut accepted = deployment();
         accepted["metadata"]["annotations"] =
             json!({"audit.prestop.dev/ignore": r#"{"recreate": "one writer"}"#});
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_about_anything_else() {
+    fn nothing_else_is_reported() {
         let mut owned = deployment();
         owned["metadata"]["ownerReferences"] =
             json!([{"apiVersion": "x/v1", "kind": "Shop", "name": "x", "controller": true}]);

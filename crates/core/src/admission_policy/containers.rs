@@ -15,14 +15,14 @@ pub(super) fn of_each(expression: &str) -> String {
     format!("variables.containers.transformList(i, c,\n  {expression})")
 }
 
-/// What is kept of a stretch of time for the stop signal.
+/// The share of a period that is reserved for the stop signal.
 pub(super) fn reserve(seconds: &str) -> String {
     format!(
         "[[({seconds}) / {RESERVE_DIVISOR}, {LEAST_RESERVE_SECONDS}].max(), {MOST_RESERVE_SECONDS}].min()"
     )
 }
 
-/// Who is left alone, and how long each stop is held back on its own account.
+/// Who is skipped, and how long each stop is held back on its own account.
 pub(super) fn delays(policy: &Policy) -> Vec<Variable> {
     let catalogue = &policy.catalogue;
     let left_alone = names(catalogue, |profile| profile.hook == ProfileHook::LeaveAlone);
@@ -153,7 +153,7 @@ pub(super) fn quits(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
         ),
         Variable::new(
             "wholeWaits",
-            "How long a quit may hold the stop signal back where no maximum shortens it.",
+            "How long a quit may delay the stop signal if no maximum shortens it.",
             of_each(&wait),
         ),
     ];

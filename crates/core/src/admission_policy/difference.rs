@@ -1,5 +1,5 @@
-//! What a policy does not do that the engine does: one table. The policy's own comment and `docs/policy.md` are
-//! made from it, and each difference that tests find between policy and engine is one of these.
+//! The differences between a policy and the engine, in one table. The comment in the policy and
+//! `docs/policy.md` are generated from it; tests accept no other differences.
 
 use super::Source;
 use crate::catalogue::{Hold, Profile};
@@ -36,48 +36,48 @@ macro_rules! differences {
 differences! {
     /// No status.
     NoStatus = "no-status",
-        "There is no annotation prestop.dev/status, no report of problems, no log line and no metric: mistakes in annotations are skipped silently, prestop uninject does not know the hooks, and prestop check does not see the policy.";
+        "There is no annotation prestop.dev/status, no report of problems, no log line and no metric: mistakes in annotations are ignored silently, prestop uninject does not recognise the hooks, and prestop check does not check the policy.";
     /// Other quits.
     ProfileNotChosen = "profile-not-chosen",
-        "Only the profiles that --profiles names get their quit; images of the others get the delay alone.";
+        "Only the profiles selected with --profiles use their quit; other images get the delay only.";
     /// Quits and profiles by annotation.
     QuitOfTheAuthor = "quit-of-the-author",
-        "The annotations quit-command and quit-signal are not followed: the container that they are for gets the delay alone. Of a profile that an annotation names and that is not the image's own, facts about stop signals are not used.";
+        "The annotations quit-command and quit-signal are ignored: their container gets the delay only. If an annotation names a profile that is not the image's own, its facts about stop signals are not used.";
     /// Ranges.
     DelayNotWatched = "delay-not-watched",
-        "A range of delays is its upper bound: nothing looks at connections.";
+        "For a range of delays the upper bound is used: the hook does not watch connections.";
     /// `auto`.
     FrontsNotRead = "fronts-not-read",
         "The delay auto is the configured default: neither readiness gates nor Services are read.";
     /// Holds.
     NoHold = "no-hold",
-        "Hooks do not wait until connections are done (hold), and profiles that would hold in place of their quit use the quit.";
+        "Hooks do not wait until connections are closed (hold). Profiles that would hold instead of quitting use their quit.";
     /// Reports of hooks.
     NoHookReport = "no-hook-report", "Hooks write no report into the termination message.";
-    /// Hooks of the author.
+    /// Existing hooks.
     OwnHookNotExtended = "own-hook-not-extended",
-        "Hooks of the author stay as they are; own-hook: extend is not followed.";
-    /// Hooks of the author beside sidecars.
+        "Existing hooks are not changed; own-hook: extend is ignored.";
+    /// Existing hooks beside sidecars.
     OwnHookNotRead = "own-hook-not-read",
-        "Of hooks of the author only a native sleep is read: another hook counts as the configured delay where a sidecar has to outlive it.";
+        "Of existing hooks only a native sleep is evaluated: any other hook counts as the configured delay when a sidecar has to outlive it.";
     /// The application's own timeout.
     TimeoutNotRead = "timeout-not-read",
-        "How long an application may take by its own arguments and variables is not read: write prestop.dev/quit-timeout.";
+        "Shutdown timeouts in arguments and environment variables of applications are not read: set prestop.dev/quit-timeout.";
     /// Reinvocation.
     GraceRaisedAgain = "grace-raised-again",
-        "If something adds a container after the policy has run, that container gets its hook, and the grace period is raised a second time.";
+        "If a container is added after the policy has run, it gets its hook, and the grace period is raised a second time.";
     /// An earlier pass.
     EarlierStatus = "earlier-status",
-        "Hooks of prestop that are in the pod already count as hooks of the author, and the recorded first grace period is not read.";
+        "Hooks that prestop injected earlier are treated as existing hooks, and the recorded original grace period is not used.";
     /// Absurd durations.
     ManyDigits = "many-digits",
-        "Durations of more digits than a year needs (seconds: 9) are no durations, and of a grace period at most 31,000 years count.";
+        "Durations with more digits than a year needs (seconds: 9) are invalid, and grace periods are limited to 31,000 years.";
     /// Wrong types.
     WrongTypes = "wrong-types",
-        "What the API server would refuse anyway is not looked at: a container without a name, a nameless owner, two containers of one name.";
+        "Pods that the API server would refuse anyway are not handled: a container or an owner without a name, two containers with the same name.";
     /// Old versions.
     OnlyNativeSleep = "only-native-sleep",
-        "The delay alone is always Kubernetes' own sleep action: sleepAction: never and older versions have no effect.";
+        "A delay without a quit always uses the native sleep action: sleepAction: never and older versions have no effect.";
 }
 
 impl Difference {

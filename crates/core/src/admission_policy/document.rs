@@ -1,4 +1,4 @@
-//! The policies as YAML, with comments for whoever reviews them.
+//! The policies as YAML, with comments for reviewers.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,12 @@ use crate::policy::{KubernetesVersion, NamespaceRule};
 
 const API_VERSION: &str = "admissionregistration.k8s.io/v1";
 
-/// Whether a second policy looks at what became of pods.
+/// Whether to add a second policy that checks the resulting pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validation {
     /// No.
     None,
-    /// Whoever creates a pod without a hook gets a warning.
+    /// Creating a pod without a hook causes a warning.
     Warn,
 }
 
@@ -30,12 +30,12 @@ pub fn to_yaml(source: &Source<'_>, validation: Validation) -> String {
     yaml
 }
 
-/// What it is, and what it does not do.
+/// The header: the purpose of the policy and its limitations.
 fn head(source: &Source<'_>) -> String {
     let mut text = format!(
-        "# Written by prestop policy, for Kubernetes {} and newer: write it anew instead of changing it.\n\
+        "# Written by prestop policy, for Kubernetes {} and newer. Generate it again instead of editing it.\n\
          #\n\
-         # What prestop's webhook does and this policy does not (docs/policy.md):\n",
+         # Differences from prestop's webhook (docs/policy.md):\n",
         KubernetesVersion::MUTATING_POLICIES
     );
     for difference in Difference::ALL {
@@ -88,7 +88,7 @@ fn validating(yaml: &mut String, source: &Source<'_>) {
     let name = source.name;
     let _ = write!(
         yaml,
-        "---\n# Warns whoever creates a pod that has no hook in the end, and refuses nothing.\n\
+        "---\n# Warns when a pod is created that has no hook after all webhooks and policies have run. Refuses nothing.\n\
          apiVersion: {API_VERSION}\nkind: ValidatingAdmissionPolicy\nmetadata:\n  name: {name}\nspec:\n"
     );
     constraints(yaml, source);
@@ -110,7 +110,7 @@ fn validating(yaml: &mut String, source: &Source<'_>) {
 
 /// Which requests it is asked about. Labels count in any case, so selectors only rule out what is certain.
 fn constraints(yaml: &mut String, source: &Source<'_>) {
-    yaml.push_str("  # A mistake in the policy, or a pod that is too large for it, keeps no pod from being created.\n  failurePolicy: Ignore\n  matchConstraints:\n    matchPolicy: Equivalent\n    namespaceSelector:\n      matchExpressions:\n");
+    yaml.push_str("  # An error in the policy, or a pod that is too large for it, does not prevent the pod from being created.\n  failurePolicy: Ignore\n  matchConstraints:\n    matchPolicy: Equivalent\n    namespaceSelector:\n      matchExpressions:\n");
     if source.policy.namespaces == NamespaceRule::Enabled {
         let _ = writeln!(yaml, "        - {{key: {INJECT_LABEL}, operator: Exists}}");
     }

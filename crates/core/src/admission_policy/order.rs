@@ -9,7 +9,7 @@ use crate::catalogue::{Profile, Role};
 use crate::engine::hook;
 use crate::policy::Policy;
 
-/// Who goes later, and what all of them need of the grace period.
+/// Which containers end later, and how much of the grace period all of them need.
 pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
     let catalogue = &policy.catalogue;
     let (fronts, backends) = (of_role(catalogue, Role::Front), of_role(catalogue, Role::Backend));

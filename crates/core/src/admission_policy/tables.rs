@@ -53,7 +53,7 @@ pub(super) fn variables(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
     variables
 }
 
-/// The names of profiles for which this holds, as a list.
+/// The names of profiles for which this is true, as a list.
 pub(super) fn names(catalogue: &Catalogue, is_wanted: impl Fn(&Profile) -> bool) -> String {
     let wanted = catalogue.profiles().iter().filter(|profile| is_wanted(profile));
     texts(wanted.map(|profile| profile.name.as_str()))
@@ -147,11 +147,11 @@ fn facts(catalogue: &Catalogue) -> String {
         .map(|profile| (profile.name.as_str(), list(profile.stop_signals.iter().map(fact)))))
 }
 
-/// Empty bounds: it holds for every tag, and without one.
+/// Empty bounds: it applies to every tag, and without one.
 fn fact(fact: &StopSignal) -> String {
     let (from, before) = match &fact.tags {
         None => (text(""), text("")),
-        // It never certainly holds.
+        // It never certainly applies.
         Some(range) if !is_expressible(range) => (text("0.0.0"), text("0.0.0")),
         Some(range) => {
             let (from, before) = range.bounds();

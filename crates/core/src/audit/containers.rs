@@ -184,7 +184,7 @@ impl One<'_> {
         probes.into_iter().find_map(|(name, probe)| {
             let grace = probe.value().and_then(seconds)?;
             let field = format!("/{name}Probe/terminationGracePeriodSeconds");
-            let detail = format!("{grace}s; the hook sleeps {held}s");
+            let detail = format!("{grace}s; the hook sleeps for {held}s");
             (grace < held).then(|| self.finding(Rule::ProbeGraceCutsHook, &field, detail))
         })
     }

@@ -1,5 +1,5 @@
-//! How certain findings are where it is not known that somebody sends requests, or where something of a cluster could
-//! not be read.
+//! How certain findings are where it is not known that somebody sends requests, or where something of a
+//! cluster could not be read.
 
 use super::objects::Topic;
 use super::subject::{Subject, text};
@@ -46,7 +46,7 @@ fn limits(subject: &Subject<'_>, finding: &Finding) -> Vec<(Topic, Certainty)> {
     // An admission webhook may have changed what a container's hook is.
     if finding.container.is_some() && subject.pods.is_none() {
         limits.push((Topic::Pods, Certainty::Likely));
-        // The label may be there, and neither it nor a pod shows that it is mended.
+        // The label may exist; without reading it or a pod, it is not known whether the finding is fixed.
         if finding.mend.as_ref().is_some_and(is_by_label) && subject.setting.lacks(Topic::Pods) {
             limits.push((Topic::Namespaces, Certainty::Possible));
         }

@@ -65,10 +65,13 @@ fn annotation(value: &Value, place: &str, found: &mut Vec<Finding>) {
         |detail: String| Subject::finding(Rule::IgnoreNotUsable, Certainty::Certain, place, detail);
     let object = value.as_str().map(serde_json::from_str::<Value>);
     let Some(Ok(Value::Object(entries))) = object else {
-        found.push(invalid(r#"it is no JSON object of rules and reasons, such as {"single-replica": "one leader"}"#.to_owned()));
+        found.push(invalid(
+            r#"write a JSON object of rules and reasons, such as {"single-replica": "one leader"}"#
+                .to_owned(),
+        ));
         return;
     };
-    // What is wrong with annotations can't be ignored by them.
+    // Annotations can't ignore findings about annotations.
     let count = found.len();
     for (id, reason) in &entries {
         let Some(rule) = Rule::by_id(id) else {

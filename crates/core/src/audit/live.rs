@@ -52,7 +52,7 @@ enum Admitted {
     Plain,
     /// prestop injected it: the delays by the names of containers.
     Injected(Vec<(String, i64)>),
-    /// prestop injected it, and what its status says is not true any more.
+    /// prestop injected it, but its status annotation no longer matches the pod.
     Changed(String),
 }
 

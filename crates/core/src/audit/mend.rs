@@ -1,4 +1,4 @@
-//! How prestop mends a finding. Annotations are not guessed: the engine decides on the pod with them.
+//! How prestop fixes a finding. Annotations are not guessed: the engine evaluates the pod with them.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::duration::HumanSeconds;
 use crate::engine::pod::Pod;
 use crate::engine::{ContainerDecision, Decision, Injected, decide_owned};
 
-/// How prestop mends a finding.
+/// How prestop fixes a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mend {
     /// By itself, in a namespace that is labelled for it.
@@ -23,7 +23,7 @@ pub enum Mend {
         /// At least one.
         annotations: Vec<Annotation>,
     },
-    /// By itself, when the pods are created anew.
+    /// Automatically, when the pods are recreated.
     Restarted,
 }
 
@@ -97,7 +97,7 @@ impl One<'_> {
             && (rule != Rule::HardStopSignal || injected.quit_from.is_some())
     }
 
-    /// A finding about the hook, with what mends it.
+    /// A finding about the hook, with what fixes it.
     pub(super) fn of_hook(&self, rule: Rule, detail: impl Into<String>) -> Finding {
         let finding = self.finding(rule, HOOK, detail);
         Finding { mend: self.mend_of_own_hook(rule), ..finding }
@@ -118,7 +118,7 @@ impl Subject<'_> {
     }
 }
 
-/// What is no mapping is left alone: the pod is not well-formed then.
+/// Values other than mappings are not changed, because the pod is malformed then.
 fn annotate(pod: &mut Value, annotations: &[Annotation]) {
     let mut place = pod;
     for key in ["metadata", "annotations"] {
@@ -155,7 +155,7 @@ impl fmt::Display for Mend {
         let (injected, annotations) = match self {
             Self::Injected(what) => return f.write_str(what),
             Self::Restarted => {
-                return f.write_str("prestop injects the pods that are created next");
+                return f.write_str("prestop injects hooks into pods that are created from now on");
             }
             Self::Annotated { injected, annotations } => (injected, annotations),
         };

@@ -70,7 +70,7 @@ pub(super) enum Amount {
 }
 
 impl Setting {
-    /// Of a cluster: what is not added is not there.
+    /// Read from a cluster: objects that were not added do not exist.
     #[must_use]
     pub fn of_cluster() -> Self {
         Self { extent: Extent::AllBut(BTreeSet::new()), ..Self::default() }

@@ -14,9 +14,9 @@ pub struct RuleText {
     pub needs: Needs,
     /// Why requests are dropped, one sentence.
     pub sentence: &'static str,
-    /// What mends it.
+    /// What fixes it.
     pub advice: &'static str,
-    /// Where that is written.
+    /// A link to the source.
     pub source: &'static str,
 }
 
@@ -27,7 +27,7 @@ pub enum Severity {
     Info,
     /// Requests are dropped in drains, scale-downs or behind certain fronts.
     Warning,
-    /// Requests are dropped in an ordinary rollout.
+    /// Requests are dropped in ordinary rollouts.
     Error,
 }
 
@@ -82,45 +82,45 @@ macro_rules! rules {
 }
 
 rules! {
-    /// Nothing holds the stop signal back.
+    /// Nothing delays the stop signal.
     StopsAtOnce = "stops-at-once", Error, Alone,
-        "The container gets its stop signal at once, while everything in front of the pod still sends it new requests.",
-        "Delay the stop signal: label the namespace prestop.dev/inject: enabled, or write a preStop hook that sleeps for as long as the fronts need.",
+        "The container gets its stop signal immediately, while load balancers and proxies still send new requests to the pod.",
+        "Delay the stop signal: label the namespace prestop.dev/inject: enabled, or add a preStop hook that sleeps for as long as the fronts keep sending.",
         "https://github.com/kubernetes/kubernetes/issues/43576";
     /// A delay that its front outlasts.
     DelayTooShort = "delay-too-short", Warning, Around,
-        "The delay is shorter than the time for which the front goes on sending.",
+        "The delay is shorter than the time for which a front keeps sending requests.",
         "Make the delay as long as the front needs; prestop fronts shows each front of the workload.",
         "https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/2106";
     /// The program of the hook is not in the image.
     HookCannotStart = "hook-cannot-start", Error, Alone,
-        "The image does not have the program that the hook runs: the hook fails, and the stop signal follows at once.",
-        "Use Kubernetes' own sleep action (sleep: {seconds: N}), or remove the hook and let prestop inject one.",
+        "The image does not have the program that the hook runs: the hook fails, and the stop signal follows immediately.",
+        "Use the native sleep action (sleep: {seconds: N}), or remove the hook and let prestop inject one.",
         "https://github.com/coredns/helm/issues/43";
     /// `preStop.tcpSocket`.
     TcpSocketHook = "tcp-socket-hook", Error, Alone,
-        "Kubernetes accepts a tcpSocket hook and never runs it: the stop signal follows at once.",
+        "Kubernetes accepts a tcpSocket hook but never runs it: the stop signal follows immediately.",
         "Replace it with a sleep, or remove it and let prestop inject a hook.",
         "https://github.com/kubernetes/api/blob/master/core/v1/types.go";
     /// A quit that the stop signal cuts off.
     QuitWithoutWait = "quit-without-wait", Error, Alone,
-        "The hook asks the application to finish and ends at once: the stop signal follows and cuts the requests in flight off.",
-        "Annotate the pod template prestop.dev/own-hook: extend, and prestop adds delay and wait; or write both into the hook; or remove the hook, and prestop injects delay, quit and wait.",
+        "The hook asks the application to finish and returns immediately: the stop signal follows and cuts off requests in flight.",
+        "Annotate the pod template prestop.dev/own-hook: extend, so that prestop adds a delay and a wait; or add both to the hook; or remove the hook, so that prestop injects delay, quit and wait.",
         "https://github.com/kubernetes/kubernetes/issues/39170";
-    /// A hook that ends the application at once.
+    /// A hook that ends the application immediately.
     HookIsNoDelay = "hook-is-no-delay", Warning, Alone,
         "The hook ends the application before the fronts have stopped sending, or drops its requests.",
-        "Annotate the pod template prestop.dev/own-hook: extend, and prestop adds the delay; or sleep before the command; or remove the hook and let prestop inject one.",
+        "Annotate the pod template prestop.dev/own-hook: extend, so that prestop adds the delay; or sleep before the command; or remove the hook and let prestop inject one.",
         "https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/";
     /// An `httpGet` that shuts the server down.
     HttpHookClosesPort = "http-hook-closes-port", Warning, Alone,
-        "By its path the hook asks the server to shut down: the port closes while new requests still arrive.",
-        "Delay first, and let the stop signal end the server; or remove the hook and let prestop inject one.",
+        "The path of the hook suggests that it shuts the server down: the port closes while new requests still arrive.",
+        "Add a delay before it, and let the stop signal end the server; or remove the hook and let prestop inject one.",
         "https://docs.spring.io/spring-boot/api/rest/actuator/shutdown.html";
     /// `sleep` before Kubernetes 1.30.
     SleepNotKnown = "sleep-not-known", Error, Alone,
-        "This version of Kubernetes does not know the sleep action: it drops the hook or refuses the pod.",
-        "Run the image's own sleep (exec: {command: [sleep, N]}), or let prestop inject what the version knows.",
+        "This version of Kubernetes does not support the sleep action: it drops the hook or refuses the pod.",
+        "Run the image's own sleep (exec: {command: [sleep, N]}), or let prestop inject a form that this version supports.",
         "https://www.kubernetes.dev/resources/keps/3960/";
     /// The image drops its requests on its stop signal.
     HardStopSignal = "hard-stop-signal", Error, Alone,
@@ -129,62 +129,62 @@ rules! {
         "https://github.com/docker-library/docs/tree/master/nginx";
     /// A shell that ignores the stop signal.
     ShellIsPid1 = "shell-is-pid-1", Error, Alone,
-        "A shell is PID 1 and ignores the stop signal: the application is killed when the grace period ends, with its requests.",
-        "Begin the last command of the script with exec.",
+        "A shell is PID 1 and ignores the stop signal: the application is killed when the grace period ends, and its requests are lost.",
+        "Start the last command of the script with exec.",
         "https://docs.docker.com/reference/dockerfile/#shell-form-entrypoint-example";
     /// `stopSignal` without `spec.os.name`.
     StopSignalNeedsOs = "stop-signal-needs-os", Warning, Alone,
-        "The API server refuses a pod with lifecycle.stopSignal and without spec.os.name as soon as it knows the field.",
+        "The API server refuses a pod with lifecycle.stopSignal and without spec.os.name once it supports the field.",
         "Set spec.os.name: linux.",
         "https://www.kubernetes.dev/resources/keps/4960/";
     /// `stopSignal` where the API server drops it.
     StopSignalDropped = "stop-signal-dropped", Warning, Alone,
         "lifecycle.stopSignal is dropped silently where the feature gate ContainerStopSignals is off, which is the default: the container gets the stop signal of its image.",
-        "Turn the gate on in API server and kubelets, or let prestop inject the quit of the application's profile.",
+        "Enable the feature gate in the API server and the kubelets, or let prestop inject the quit of the application's profile.",
         "https://www.kubernetes.dev/resources/keps/4960/";
     /// The hook leaves no time.
     HookFillsGrace = "hook-fills-grace", Error, Alone,
         "The hook sleeps for the whole grace period: the application has 2 s to finish, then it is killed.",
-        "Make terminationGracePeriodSeconds as long as the hook and the longest request together.",
+        "Set terminationGracePeriodSeconds to at least the duration of the hook plus the longest request.",
         "https://github.com/Yelp/paasta/pull/3909";
     /// The application's own timeout does not fit.
     GraceShorterThanApp = "grace-shorter-than-app", Warning, Alone,
-        "The application may take longer to finish than the grace period leaves it: it is killed with its requests.",
-        "Make terminationGracePeriodSeconds as long as the hook and the application's timeout together.",
+        "The application may need more time to finish than the grace period leaves: it is killed, and its requests are lost.",
+        "Set terminationGracePeriodSeconds to at least the duration of the hook plus the application's timeout.",
         "https://github.com/spring-projects/spring-boot/issues/26469";
     /// `terminationGracePeriodSeconds: 0`.
     GraceZero = "grace-zero", Error, Alone,
-        "With a grace period of 0 the pod is killed at once, and no hook runs.",
-        "Set terminationGracePeriodSeconds to the longest request and the delay together.",
+        "With a grace period of 0 the pod is killed immediately, and no hook runs.",
+        "Set terminationGracePeriodSeconds to at least the delay plus the longest request.",
         "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced";
     /// More than node drains allow.
     GraceAboveLimit = "grace-above-limit", Warning, Alone,
-        "Whoever removes the node cuts the grace period: the cluster autoscaler to 10 minutes unless it is told otherwise, Karpenter to terminationGracePeriod of the NodePool.",
+        "Node removal limits the grace period: the cluster autoscaler to 10 minutes by default, Karpenter to terminationGracePeriod of the NodePool.",
         "Shorten the grace period, or raise --max-graceful-termination-sec of the cluster autoscaler or terminationGracePeriod of the NodePool.",
         "https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md";
     /// Spot nodes give less notice.
     SpotWindow = "spot-window", Warning, Alone,
-        "Spot nodes disappear sooner after their notice than the grace period lasts.",
-        "Make delay and requests fit into the notice, or keep the workload off spot nodes.",
+        "The grace period is longer than the notice that spot nodes get before they are removed.",
+        "Shorten delay and requests to fit into the notice, or keep the workload off spot nodes.",
         "https://cloud.google.com/kubernetes-engine/docs/concepts/spot-vms";
     /// A probe's grace period is shorter than the hook.
     ProbeGraceCutsHook = "probe-grace-cuts-hook", Warning, Alone,
-        "When the probe fails, its own grace period ends before the hook does.",
+        "The probe has a grace period that is shorter than the hook: when the probe fails, the hook is cut off.",
         "Raise or remove terminationGracePeriodSeconds of the probe.",
         "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#probe-level-terminationgraceperiodseconds";
     /// `Recreate`.
     Recreate = "recreate", Error, Alone,
-        "The strategy Recreate stops all pods before it starts the first new one: nothing serves in between.",
+        "The strategy Recreate stops all pods before it starts the first new one: there is an outage in between.",
         "Use RollingUpdate with maxUnavailable: 0.",
         "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#recreate-deployment";
-    /// A rollout may take all pods at once.
+    /// A rollout may stop all pods at the same time.
     AllAtOnce = "all-at-once", Error, Around,
         "A rollout may stop all pods at once: maxUnavailable is as large as the number of replicas.",
         "Set maxUnavailable: 0 and maxSurge: 1 (StatefulSets: maxUnavailable: 1 with two replicas or more).",
         "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#max-unavailable";
     /// One pod.
     SingleReplica = "single-replica", Warning, Around,
-        "There is one pod: an eviction stops it before another one is ready.",
+        "There is only one pod: an eviction stops it before another one is ready.",
         "Run two replicas and a PodDisruptionBudget.",
         "https://github.com/kubernetes/kubernetes/issues/66811";
     /// No PDB.
@@ -194,82 +194,82 @@ rules! {
         "https://kubernetes.io/docs/tasks/run-application/configure-pdb/";
     /// A PDB that allows nothing.
     BudgetBlocks = "budget-blocks", Warning, Around,
-        "The PodDisruptionBudget allows no eviction: drains wait, until somebody forces them past hook and grace period.",
+        "The PodDisruptionBudget allows no eviction: drains block until somebody forces them, without hook and grace period.",
         "Set maxUnavailable: 1, or run more replicas than minAvailable.",
         "https://kubernetes.io/docs/concepts/workloads/pods/disruptions/";
     /// No readiness probe.
     NotReadyChecked = "not-ready-checked", Error, Alone,
-        "No container has a readiness probe: a new pod gets requests before it listens, and the rollout goes on to stop the old ones.",
+        "No container has a readiness probe: a new pod gets requests before it listens, and the rollout continues and stops the old pods.",
         "Add a readinessProbe to the container that serves.",
         "https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/#readiness-probe";
     /// Load balancer registration is slower than the rollout.
     NewPodsTooEarly = "new-pods-too-early", Warning, Around,
-        "The rollout goes on when a new pod is ready, and the load balancer sends to it only when it is registered: for a time no target is healthy.",
+        "The rollout continues as soon as a new pod is ready, but the load balancer sends to the pod only after registering it: for a time no target is healthy.",
         "AWS: label the namespace elbv2.k8s.aws/pod-readiness-gate-inject: enabled. Google Cloud: set minReadySeconds: 60.",
         "https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/deploy/pod_readiness_gate/";
     /// `publishNotReadyAddresses`.
     NeverWithdrawn = "never-withdrawn", Warning, Around,
-        "A Service with publishNotReadyAddresses goes on sending to terminating pods until they are gone: no delay helps.",
-        "Use a second Service without publishNotReadyAddresses for clients.",
+        "A Service with publishNotReadyAddresses keeps sending to terminating pods until they are gone: no delay helps.",
+        "Give clients a second Service without publishNotReadyAddresses.",
         "https://github.com/kubernetes/endpointslice/blob/master/utils.go";
     /// A traffic policy `Local`.
     LocalPolicy = "local-policy", Warning, Around,
-        "With the traffic policy Local, requests that arrive at the pod's node go to no other one: the load balancer has to notice by its own health check first.",
+        "With the traffic policy Local, requests that arrive at the pod's node are not forwarded to other nodes: the health check of the load balancer has to fail first.",
         "Make the delay longer than the health check's interval times its threshold, or use the traffic policy Cluster.",
         "https://github.com/kubernetes/enhancements/tree/master/keps/sig-network/1669-proxy-terminating-endpoints";
     /// A proxy that ends before the application.
     SidecarStopsFirst = "sidecar-stops-first", Error, Alone,
-        "The proxy in the pod ends before the application's delay does: requests that still arrive find nobody, and the application loses its connections.",
+        "The proxy in the pod ends before the delay of the application is over: requests that still arrive fail, and the application loses its connections.",
         "Run the proxy as a native sidecar (an init container with restartPolicy: Always), give it a longer delay than the application, or let prestop inject one.",
         "https://github.com/istio/istio/issues/36660";
-    /// A native sidecar that is told to end.
+    /// A native sidecar with a hook that ends it.
     NativeSidecarQuits = "native-sidecar-quits", Error, Alone,
-        "The hook of the native sidecar ends it as soon as the pod terminates, while the application still serves; the kubelet would stop it after the application by itself.",
-        "Remove the hook, or let it only drain.",
+        "The hook of the native sidecar ends it as soon as the pod terminates, while the application still serves. Without the hook the kubelet stops it after the application.",
+        "Remove the hook, or limit it to draining.",
         "https://www.kubernetes.dev/resources/keps/753/";
-    /// An autoscaler that goes to zero.
+    /// An autoscaler that scales to zero.
     ScaleToZero = "scale-to-zero", Warning, Around,
-        "The autoscaler may remove the last pod, and a plain Service has nobody to send to then.",
+        "The autoscaler may remove the last pod; a plain Service then has no endpoint.",
         "Set minReplicas: 2, or put an activator in front.",
         "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/";
     /// Ports of the node.
     HostPort = "host-port", Info, Alone,
-        "Clients that use the node's own pod, by a port of the node or by internalTrafficPolicy Local, have no other one while it is replaced, and are not told.",
-        "Behind internalTrafficPolicy Local: set maxSurge: 1 and maxUnavailable: 0. Two pods can't share a port of the node: put a load balancer that checks health in front, or let clients try again.",
+        "Clients that use the pod of their node, through a port of the node or internalTrafficPolicy Local, have no other pod while it is replaced, and are not notified.",
+        "Behind internalTrafficPolicy Local: set maxSurge: 1 and maxUnavailable: 0. Two pods can't share a port of the node: put a load balancer with health checks in front, or let clients retry.",
         "https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#communicating-with-daemon-pods";
     /// A delay for nothing.
     WorkerWithDelay = "worker-with-delay", Info, Around,
-        "Nothing in the input sends requests to the pod: the delay only makes each stop slower.",
+        "No Service or other front sends requests to the pod: the delay only makes each stop slower.",
         "Annotate the pod template prestop.dev/delay: 0s, or remove the hook.",
         "https://github.com/zendesk/samson/pull/3477";
     /// Restarts without hooks.
     InPlaceRestart = "in-place-restart", Info, Alone,
-        "When all containers are restarted in place, the kubelet runs no preStop hook and ignores the grace period.",
-        "Nothing prevents it; keep such restarts for pods that nobody sends requests to.",
+        "If all containers are restarted in place, the kubelet runs no preStop hook and ignores the grace period.",
+        "There is no fix; use such restarts only for pods that get no requests.",
         "https://www.kubernetes.dev/resources/keps/5532/";
     /// Exec readiness with kubelets of 1.35.
     ExecReadinessFrozen = "exec-readiness-frozen", Info, Alone,
-        "Kubelets of 1.35 break off exec readiness probes when the pod terminates: a probe can't take the pod out of traffic any more.",
+        "Kubelets of 1.35 stop exec readiness probes when the pod terminates: a probe can no longer take the pod out of traffic.",
         "Use an HTTP, TCP or gRPC probe, or newer kubelets.",
         "https://github.com/kubernetes/kubernetes/issues/140881";
     /// Pods that were created before their namespace was labelled.
     NotRolledYet = "not-rolled-yet", Warning, Around,
-        "The namespace is labelled for injection, and pods that prestop has not injected are still running: they drop requests when they stop.",
+        "The namespace is labelled for injection, but some of its running pods are not injected: they drop requests when they stop.",
         "Restart the workload (kubectl rollout restart); if new pods have no prestop.dev/status either, prestop check says why.",
         "https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/kubectl_rollout_restart/";
     /// A later webhook changed what prestop injected.
     ChangedAfterUs = "changed-after-us", Warning, Around,
-        "Another webhook changed the pod after prestop: hook and grace period do not fit together any more.",
+        "Another webhook changed the pod after prestop: the grace period no longer covers the hook.",
         "Exclude these pods from the other webhook's rule, or set its grace period to at least prestop's.",
         "https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy";
     /// An ignore that can't be used.
     IgnoreNotUsable = "ignore-not-usable", Warning, Alone,
-        "The annotation audit.prestop.dev/ignore names a rule that does not exist or gives no reason: it ignores nothing.",
+        "The annotation audit.prestop.dev/ignore names a rule that does not exist, or gives no reason: it has no effect.",
         "Write rules with reasons: audit.prestop.dev/ignore: '{\"single-replica\": \"leader election\"}'.",
         concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/audit.md#ignoring-findings");
     /// An ignore without a finding.
     IgnoreStale = "ignore-stale", Info, Around,
-        "The annotation audit.prestop.dev/ignore ignores a finding that is not there.",
+        "The annotation audit.prestop.dev/ignore names a rule that has no finding here.",
         "Remove the rule from the annotation.",
         concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/audit.md#ignoring-findings");
 }
@@ -290,12 +290,12 @@ impl Rule {
         )
     }
 
-    /// What was measured (`docs/proof.md`), where something was.
+    /// A measurement (`docs/proof.md`), if there is one.
     #[must_use]
     pub const fn measured(self) -> Option<&'static str> {
         match self {
             Self::StopsAtOnce => Some(
-                "nginx:1.15 without a hook dropped 336 of 20,000 requests in a rolling update, a scale-down and a drain; as prestop injects it, none.",
+                "nginx:1.15 without a hook dropped 336 of 20,000 requests in a rolling update, a scale-down and a drain; with prestop's hook, none.",
             ),
             Self::QuitWithoutWait => Some(
                 "nginx:1.15 with nothing but nginx -s quit as its hook dropped 318 of 20,000 requests, hardly fewer than without a hook; with prestop.dev/own-hook: extend, none.",
@@ -307,7 +307,7 @@ impl Rule {
         }
     }
 
-    /// Whether it is told to whoever applies a workload.
+    /// Whether it is shown as a warning when a workload is applied.
     #[must_use]
     pub fn warns_at_apply(self) -> bool {
         let text = self.text();

@@ -8,8 +8,8 @@ use super::{Certainty, Finding, Mend, Rule};
 use crate::duration::{self, HumanSeconds};
 use crate::engine::written::{Written, WrittenRole};
 
-/// Profiles of sidecars that requests, or the application's own connections, pass through, and how long
-/// each goes on after its stop signal by default.
+/// Profiles of sidecars that requests or connections of the application pass through, and how long each
+/// keeps running after its stop signal by default.
 const PROXIES: [(&str, i64); 8] = [
     ("istio-proxy", 5),
     ("linkerd-proxy", 0),
@@ -22,7 +22,7 @@ const PROXIES: [(&str, i64); 8] = [
 ];
 /// Programs that stop others.
 const KILLERS: [&str; 3] = ["kill", "pkill", "killall"];
-/// Parts of paths and arguments by which proxies are told to end.
+/// Parts of paths and arguments that ask proxies to exit.
 const ENDS: [&str; 4] = ["quitquitquit", "shutdown", "terminate", "healthcheck/fail"];
 
 pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
@@ -56,7 +56,7 @@ fn sidecars_that_stop_first(subject: &Subject<'_>) -> Vec<Finding> {
             continue;
         }
         let [own, others] = [lasts, longest].map(HumanSeconds);
-        let detail = format!("it lasts {own}, and the application goes on for {others}");
+        let detail = format!("it ends after {own}, the application after {others}");
         let rule = Rule::SidecarStopsFirst;
         let mut finding = subject.of_container(*numbered, rule, HOOK, detail);
         finding.certainty = Certainty::Likely;
@@ -70,8 +70,8 @@ fn sidecars_that_stop_first(subject: &Subject<'_>) -> Vec<Finding> {
     found
 }
 
-/// How long a container goes on after its stop signal, if it is a proxy; `None` where it waits for its
-/// connections.
+/// How long a container keeps running after its stop signal, if it is a proxy; `None` if it waits for
+/// its connections.
 pub(super) fn drain(subject: &Subject<'_>, index: usize, profile: Option<&str>) -> Option<i64> {
     match PROXIES.iter().find(|(name, _)| Some(*name) == profile) {
         Some((name, by_default)) => own_drain(subject, index, name, *by_default),
@@ -79,7 +79,7 @@ pub(super) fn drain(subject: &Subject<'_>, index: usize, profile: Option<&str>) 
     }
 }
 
-/// How long a proxy goes on after its stop signal; `None` where it waits for its connections.
+/// How long a proxy keeps running after its stop signal; `None` if it waits for its connections.
 fn own_drain(subject: &Subject<'_>, index: usize, profile: &str, default: i64) -> Option<i64> {
     if profile != "istio-proxy" {
         return Some(default);
@@ -107,7 +107,7 @@ fn own_drain(subject: &Subject<'_>, index: usize, profile: &str, default: i64) -
     Some(annotated.or_else(|| variable?.parse().ok()).unwrap_or(default))
 }
 
-/// The kubelet stops native sidecars after the application, but starts their hooks at once.
+/// The kubelet stops native sidecars after the application, but starts their hooks immediately.
 fn native_sidecars_that_quit(subject: &Subject<'_>) -> Vec<Finding> {
     let containers = subject.pod_value("/spec/initContainers").and_then(Value::as_array);
     let mut found = Vec::new();

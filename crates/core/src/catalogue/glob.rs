@@ -8,7 +8,7 @@ pub(crate) fn stars(pattern: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Whether `text` is `pattern`, where `*` stands for any characters. The earliest place for each
-/// literal part is always a right one, so nothing is ever tried twice.
+/// literal part is always correct, so there is no backtracking.
 pub(crate) fn matches(pattern: &[u8], stars: Option<(usize, usize)>, text: &[u8]) -> bool {
     let Some((first, last)) = stars else {
         return pattern == text;
@@ -29,7 +29,7 @@ pub(crate) fn matches(pattern: &[u8], stars: Option<(usize, usize)>, text: &[u8]
     true
 }
 
-/// What follows the first place of `literal`. Both are short, so to prepare a search is not worth it.
+/// What follows the first place of `literal`. Both are short, so preparing a search is not worthwhile.
 fn after<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
     let Some((first, others)) = literal.split_first() else {
         return Some(text);

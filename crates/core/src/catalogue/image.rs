@@ -70,13 +70,13 @@ pub struct ImagePattern {
 #[non_exhaustive]
 pub enum PatternError {
     /// Empty, or with an empty component (`a//b`, `/a`).
-    #[error("an image pattern is a path such as nginx or bitnami/nginx, without empty parts")]
+    #[error("write a path such as nginx or bitnami/nginx, without empty parts")]
     EmptyComponent,
     /// A tag or a digest: patterns are for repositories, `tags` is for tags.
-    #[error("an image pattern has no tag and no digest; use the field for tags")]
+    #[error("image patterns have no tag and no digest; use the field tagPatterns")]
     TagOrDigest,
     /// Letters that no repository can have.
-    #[error("an image pattern has lower-case letters, digits, '.', '_', '-', '/' and '*' only")]
+    #[error("use lower-case letters, digits, '.', '_', '-', '/' and '*' only")]
     Character,
 }
 

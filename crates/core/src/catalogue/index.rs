@@ -13,7 +13,7 @@ pub(super) trait Indexed {
     fn is_for_tag(&self, tag: Option<&str>) -> bool;
 }
 
-/// Where each pattern of a list stands: of profiles, or of facts about programs.
+/// The position of each pattern in a list of profiles or of facts about programs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Index {
     /// Patterns that end in a fixed name, by its length, by that name, then by their place.

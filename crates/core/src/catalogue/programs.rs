@@ -1,5 +1,5 @@
 //! Which programs an image has. A hook that needs a shell or `sleep` can't start in an image without
-//! it, and the container is then stopped at once.
+//! it, and the container then gets its stop signal immediately.
 
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ use super::{ImagePattern, Membership, TagPattern, TagRange, tags};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Presence {
-    /// It is there.
+    /// It exists.
     Present,
     /// It is not there: a hook that needs it can't start.
     Absent,
@@ -39,9 +39,9 @@ pub struct ProgramsOfImages {
     pub tags: Option<TagRange>,
     /// The programs.
     pub programs: Programs,
-    /// One sentence: how it is known.
+    /// The evidence, in one sentence.
     pub reason: String,
-    /// Where that is written.
+    /// A link to the source.
     pub link: String,
 }
 

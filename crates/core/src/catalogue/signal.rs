@@ -18,11 +18,11 @@ pub struct Signal(&'static str);
 
 /// The text is not the name of a signal that can be used here.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("not a usable signal; allowed are {}", NAMES.join(", "))]
+#[error("not a supported signal; use one of {}", NAMES.join(", "))]
 pub struct UnknownSignal;
 
 impl Signal {
-    /// The signal that runtimes send where nobody says another.
+    /// The default stop signal of container runtimes.
     pub const TERM: Self = Self("TERM");
 
     /// The name without `SIG`, upper case: `QUIT`.

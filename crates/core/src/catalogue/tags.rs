@@ -53,7 +53,7 @@ pub struct TagPattern(String);
 
 /// The text is not a pattern for tags.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a tag pattern has letters, digits, '.', '_', '-' and '*' only, and is not empty")]
+#[error("use letters, digits, '.', '_', '-' and '*', at least one")]
 pub struct TagPatternError;
 
 impl TagPattern {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_tag_stands_for_all_that_begin_with_it() {
+    fn a_short_tag_matches_all_versions_that_begin_with_it() {
         assert_eq!(contains(">=1.19.5", "1.19"), Unknown);
         assert_eq!(contains(">=1.19.5", "1"), Unknown);
         assert_eq!(contains(">=1.19.5", "1.20"), Inside);

@@ -1,6 +1,6 @@
-//! What one container asks for: which settings apply to it, which profile its image has, how long its
-//! application may take; `quit`: which quit that gives; `form`: what its hook can be made of
-//! (`docs/rules.md`, sections 2 to 5).
+//! The settings of one container: those that apply to it, the profile of its image, the time that its
+//! application may take; `quit`: its quit; `form`: the possible forms of its hook (`docs/rules.md`,
+//! sections 2 to 5).
 
 mod form;
 pub(super) mod quit;
@@ -40,9 +40,9 @@ pub(super) struct Context<'a> {
     pub(super) is_short: bool,
     /// The container that the pod's own quit and profiles by name are for, where there are any.
     pub(super) main: Option<Main<'a>>,
-    /// Whether hooks of the author can be completed.
+    /// Whether existing hooks can be completed.
     pub(super) extends: bool,
-    /// What the fronts of the pod need, as far as they are known.
+    /// The delay that the known fronts of the pod need.
     pub(super) behind: AskedFront<'a>,
     default_container: Option<&'a str>,
     pub(super) namespace: Cow<'a, Level>,
@@ -102,7 +102,7 @@ struct ChosenDelay {
     note: Option<HookNote>,
 }
 
-/// Where a container stands among those of its pod.
+/// The position of a container in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// Not a container that anything could be asked of.
@@ -123,11 +123,11 @@ pub(super) enum Ending {
     Graceful,
     /// It is known to drop them.
     Abrupt,
-    /// Nobody knows.
+    /// It is not known.
     Uncertain,
 }
 
-/// What stands in the container now.
+/// The current state of the container.
 #[derive(Debug, Clone)]
 pub(super) enum Standing<'a> {
     /// No hook.
@@ -167,7 +167,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Reads what the pod's author set for the pod, and tells what means nothing.
+    /// Reads the author's settings for the pod, and reports unknown keys.
     pub(super) fn read_pod_annotations(&mut self) {
         if let Some(name) = self.default_container
             && self.named(name).is_none()
@@ -407,8 +407,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// How long the application may take: the strongest annotation, what it says itself, the
-    /// configuration.
+    /// How long the application may take: from the annotation with the highest precedence, from its own
+    /// settings, or from the configuration.
     fn timeout(&self, own: Option<i64>, container: &Container<'_>) -> Option<Timeout> {
         let levels = [
             (own, Source::Container),

@@ -1,4 +1,4 @@
-//! What the engine says: for the pod as a whole, and for each container.
+//! The decision of the engine, for the pod as a whole and for each container.
 
 use std::borrow::Cow;
 
@@ -16,22 +16,22 @@ use super::status::{self, StatusContainer, Texts};
 use super::undo::TEXT_OF_STATUS;
 use crate::fronts::FrontDelay;
 
-/// What is to be done to a pod, and why.
+/// The changes to a pod, and the reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision<'a> {
-    /// Injected or left alone.
+    /// Injected or skipped.
     pub outcome: Outcome,
-    /// Each regular container, in order. Empty where the pod as a whole is left alone.
+    /// Each regular container, in order. Empty if the whole pod is skipped.
     pub containers: Vec<ContainerDecision<'a>>,
-    /// What could not be done as somebody asked.
+    /// Settings that could not be applied.
     pub problems: Vec<Problem>,
     /// The container that the quit of the pod itself, or a profile by name, is for, where there is one.
     pub main: Option<Main<'a>>,
-    /// What stood there and is kept in the status annotation.
+    /// The original values, kept in the status annotation.
     pub stood: Stood,
 }
 
-/// What stood in a pod and its manifest before an injection, as far as it can be large.
+/// The original values of a pod and its manifest before an injection, as far as they can be large.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stood {
     /// A status that was not believed.
@@ -60,12 +60,12 @@ pub enum MainBy {
     First,
 }
 
-/// Injected or left alone.
+/// Injected or skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// At least one container gets a hook.
     Injected(Injection),
-    /// The pod is left as it is.
+    /// The pod is not changed.
     Skipped(SkipReason),
 }
 
@@ -74,11 +74,11 @@ pub enum Outcome {
 pub struct Injection {
     /// The grace period before us and after.
     pub grace: GracePeriod,
-    /// What stands in the pod; `None` where nothing does.
+    /// The value in the pod; `None` if there is none.
     pub grace_now_seconds: Option<i64>,
     /// Where the status annotation can be added; `None` where there is no room for it.
     pub metadata: Option<MetadataParent>,
-    /// What stood there, as far as the pod will not show it.
+    /// The original value, if the injected pod does not show it.
     pub before: Before,
 }
 
@@ -135,7 +135,7 @@ pub enum ContainerOutcome<'a> {
     Injected(Injected<'a>),
     /// An earlier pass gave it one.
     Earlier(StatusContainer<'a>),
-    /// It is left as it is.
+    /// It is not changed.
     LeftAlone(ContainerReason),
 }
 
@@ -156,8 +156,8 @@ pub struct Injected<'a> {
     pub quit_from: Option<Source>,
     /// Who said that the hook waits for connections, if it does.
     pub hold_from: Option<Source>,
-    /// How many seconds the application may take to finish, and who said so; nobody where it is the
-    /// grace period.
+    /// How many seconds the application may take to finish, and the level that set it; none if it is
+    /// the grace period.
     pub timeout: Option<(i64, Source)>,
     /// The hook of its author's that it takes the place of, or a digest of a large one.
     pub original: Option<Value>,
@@ -197,7 +197,7 @@ pub enum Source {
 }
 
 impl Before {
-    /// Of a pod that nobody has injected.
+    /// Of a pod that is not injected.
     pub(super) fn first(metadata: Option<&Metadata<'_>>, grace_seconds: Option<i64>) -> Self {
         let annotations = metadata.and_then(|metadata| metadata.annotations.value());
         Self {
@@ -234,14 +234,14 @@ fn has_status(annotations: &Keys<'_>) -> bool {
 }
 
 impl Decision<'_> {
-    /// Whether it completes a hook of the author.
+    /// Whether it completes an existing hook.
     #[must_use]
     pub fn extends(&self) -> bool {
         let mut injected = self.containers.iter().filter_map(ContainerDecision::injected);
         injected.any(|injected| injected.original.is_some())
     }
 
-    /// A pod that is left alone as a whole.
+    /// A pod that is skipped as a whole.
     #[must_use]
     pub const fn skipped(reason: SkipReason, problems: Vec<Problem>) -> Self {
         Self {
@@ -275,7 +275,7 @@ impl<'a> ContainerDecision<'a> {
         }
     }
 
-    /// Why it is left alone, if it is.
+    /// Why it is skipped, if it is.
     #[must_use]
     pub const fn reason(&self) -> Option<ContainerReason> {
         match &self.outcome {

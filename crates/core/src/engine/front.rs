@@ -1,5 +1,5 @@
-//! Load balancers outside the cluster that a pod's readiness gates name. How long they go on sending is in
-//! the table of [fronts](crate::fronts).
+//! Load balancers outside the cluster that a pod's readiness gates name. How long they keep sending is
+//! in the table of [fronts](crate::fronts).
 
 use super::own_hook::OwnHook;
 use super::pod::Spec;
@@ -70,8 +70,8 @@ impl<'a> FromJson<'a> for ReadinessGates {
     }
 }
 
-/// The problem that no container holds its stop back for as long as the load balancer sends. Nothing
-/// is said where one of them does something that is not understood.
+/// The problem that no container delays its stop for as long as the load balancer keeps sending. Not
+/// reported if one of them has a hook that is not understood.
 pub(super) fn problem(spec: &Spec<'_>, decisions: &[ContainerDecision<'_>]) -> Option<Problem> {
     let Needed { delay, surest, .. } = spec.readiness_gates.value()?.needed?;
     let held: Option<Vec<i64>> =

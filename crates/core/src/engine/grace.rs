@@ -4,16 +4,16 @@
 //! The kubelet's countdown includes the hook (KEP-3960 and the API's comment on `preStop`), so a
 //! hook that is injected without raising the grace period takes its time from the application.
 
-/// What Kubernetes takes where a pod does not say.
+/// The default of Kubernetes.
 pub const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
-/// What is kept of a stretch of time for the stop signal: this part of it ...
+/// The share of a period that is reserved for the stop signal: this part of it ...
 pub(crate) const RESERVE_DIVISOR: i64 = 4;
 /// ... but at least so many seconds ...
 pub(crate) const LEAST_RESERVE_SECONDS: i64 = 1;
 /// ... and at most so many.
 pub(crate) const MOST_RESERVE_SECONDS: i64 = 5;
 
-/// What one container needs of the grace period.
+/// The time that one container needs in the grace period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
     /// Its delay.
@@ -29,7 +29,7 @@ pub struct Need {
 pub struct GracePeriod {
     /// The author's own, before any injection.
     pub before_seconds: i64,
-    /// What covers every hook and leaves every application its time; at least what is there now.
+    /// The grace period that covers every hook and leaves every application its time; at least the current one.
     pub after_seconds: i64,
     /// The maximum left less than was needed, the drain of other containers not counted.
     pub is_capped: bool,
@@ -42,15 +42,15 @@ pub struct GracePeriod {
 pub struct Share {
     /// The delay, shortened where it did not fit.
     pub delay_seconds: i64,
-    /// How long a quit may hold the stop signal back: the rest is for the stop signal itself.
+    /// How long a quit may delay the stop signal; the rest is reserved for the stop signal.
     pub wait_seconds: i64,
     /// The application has less time after the delay than it asked for.
     pub is_short: bool,
 }
 
 impl GracePeriod {
-    /// The grace period for all `needs`. `now` is what stands in the pod, `before` what its author
-    /// wrote; they differ only when an earlier pass has raised it.
+    /// The grace period for all `needs`. `now` is the value in the pod, `before` the original one; they
+    /// differ only if an earlier pass has raised it.
     #[must_use]
     pub fn covering(
         before: i64,
@@ -90,7 +90,7 @@ impl GracePeriod {
 }
 
 impl Need {
-    /// How long a quit may hold the stop signal back where no maximum shortens it.
+    /// How long a quit may delay the stop signal if no maximum shortens it.
     #[must_use]
     pub fn whole_wait_seconds(&self, before: i64) -> i64 {
         let time = self.time_after_delay(before);
@@ -110,7 +110,7 @@ impl Need {
     }
 }
 
-/// What is kept of a stretch of time for the stop signal: a quarter, 1 to 5 seconds.
+/// The share of a period that is reserved for the stop signal: a quarter, 1 to 5 seconds.
 fn reserve(seconds: i64) -> i64 {
     (seconds / RESERVE_DIVISOR).clamp(LEAST_RESERVE_SECONDS, MOST_RESERVE_SECONDS)
 }

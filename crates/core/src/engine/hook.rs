@@ -1,6 +1,6 @@
 //! The `preStop` hooks that are injected, and how they are recognised again.
 //!
-//! Four forms: Kubernetes' own sleep action, the image's `sleep` program, and two constant scripts that
+//! Four forms: the native sleep action, the image's `sleep` program, and two constant scripts that
 //! get every value as a positional argument, so that no text of a user is ever part of a shell line:
 //! `quit` delays, quits and waits; `drain` is longer, and measures when traffic has moved away.
 

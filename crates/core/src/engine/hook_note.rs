@@ -1,5 +1,5 @@
-//! Notes on hooks: why a container gets the hook that it gets, where neither a setting nor a problem
-//! says so. For reports only; nobody has to do anything about them.
+//! Notes on hooks: why a container gets its hook, if neither a setting nor a problem explains it. For
+//! reports only; no action is needed.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::Obstacle;
 use crate::catalogue::Signal;
 use crate::duration::HumanSeconds;
 
-/// What is worth knowing about a container's hook.
+/// A note on a container's hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookNote {
     /// The profile's quit can't run.
@@ -31,7 +31,7 @@ pub enum HookNote {
         /// So much of its delay is for that.
         seconds: i64,
     },
-    /// It takes the place of a hook of the author.
+    /// It takes the place of an existing hook.
     CompletesOwnHook {
         /// Whether the status keeps that one, and not only its digest.
         is_kept: bool,
@@ -43,7 +43,7 @@ pub enum HookNote {
     },
     /// `auto`, and nothing is known that sends to the pod.
     NoFrontKnown,
-    /// The profile's hold can't be.
+    /// The profile's hold is not possible.
     NoHold {
         /// Why.
         obstacle: Obstacle,
@@ -61,10 +61,10 @@ impl fmt::Display for HookNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::QuitNeedsShell => f.write_str(
-                "the image has no shell to run the profile's quit in: the delay alone is injected",
+                "the image has no shell, which the quit of the profile needs: only the delay is injected",
             ),
             Self::SleepActionForImage => f.write_str(
-                "the image has no sleep program; Kubernetes' own sleep needs kubelets of 1.30 or newer",
+                "the image has no sleep program; the native sleep action needs kubelets of 1.30 or newer",
             ),
             Self::StopSignal { signal: Some(signal) } => write!(
                 f,
@@ -72,38 +72,38 @@ impl fmt::Display for HookNote {
                  needs the feature gate ContainerStopSignals"
             ),
             Self::StopSignal { signal: None } => f.write_str(
-                "lifecycle.stopSignal is a signal that asks no application to finish",
+                "lifecycle.stopSignal is a signal that does not ask the application to finish",
             ),
             Self::OwnTimeout { seconds, option } => write!(
                 f,
-                "the application takes up to {} to finish by its own {option}",
+                "the application may take up to {} to finish, according to its {option}",
                 HumanSeconds(*seconds)
             ),
             Self::NotWatched { obstacle } => {
-                write!(f, "the delay is the upper bound of its range and is not watched: {obstacle}")
+                write!(f, "the upper bound of the range is used, because the hook cannot watch connections: {obstacle}")
             }
             Self::NoFrontKnown => f.write_str(
-                "auto: no front is known that a delay helps with; the configured default is taken (10s without one)",
+                "auto: no known front that a delay helps with; the configured default is used (10s if there is none)",
             ),
             Self::NoHold { obstacle } => {
-                write!(f, "the hook does not wait for connections: {obstacle}")
+                write!(f, "the hook does not wait until connections are closed: {obstacle}")
             }
             Self::OutlivesDrain { seconds } => write!(
                 f,
-                "{} of the delay are for the other containers to finish their requests",
+                "{} of the delay give the other containers time to finish their requests",
                 HumanSeconds(*seconds)
             ),
             Self::CompletesOwnHook { is_kept: true } => f.write_str(
-                "completes the author's own hook, which the status annotation keeps",
+                "extends the existing hook; the original is kept in the status annotation",
             ),
             Self::CompletesOwnHook { is_kept: false } => f.write_str(
-                "completes the author's own hook, which is too large for the status annotation: \
-                 prestop uninject can't restore it",
+                "extends the existing hook, which is too large for the status annotation: prestop \
+                 uninject can't restore it",
             ),
             Self::DrainIsLonger { delay_seconds, drained_seconds } => write!(
                 f,
-                "the other containers may need it for {}, and its delay ends after {}, the longest \
-                 that the configuration allows: run it as a native sidecar",
+                "the other containers may need it for {}, but its delay ends after {}, the maximum \
+                 of the configuration: run it as a native sidecar",
                 HumanSeconds(*drained_seconds),
                 HumanSeconds(*delay_seconds)
             ),

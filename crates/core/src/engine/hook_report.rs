@@ -1,8 +1,8 @@
-//! What hooks report: their lines in the termination message of a container.
+//! Reports of hooks: their lines in the termination message of a container.
 
 use serde::{Deserialize, Serialize};
 
-/// What a script that measures tells in the termination message. Whole seconds, as it counts them.
+/// The report of a measuring script in the termination message. In whole seconds, as it counts them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HookReport {

@@ -1,6 +1,5 @@
-//! Facts that only the whole workload shows and the webhook, which sees pods, never does: a pod
-//! template in another object, keys of ours that stand beside the template, how the workload
-//! replaces its pods.
+//! Facts that only the whole workload shows, and that the webhook, which sees only pods, does not know:
+//! a pod template in another object, misplaced prestop.dev keys, how the workload replaces its pods.
 
 use std::fmt;
 
@@ -50,18 +49,18 @@ impl NoteCode {
         match self {
             Self::UpdateWaitsForPod => Explanation {
                 code: "update-waits-for-pod",
-                sentence: "An update creates the next pod only when this one is gone: the delay makes each update that much longer and saves no request in it.",
-                advice: "Let an update start the next pod first (RollingUpdate, two replicas); or annotate the pod template prestop.dev/delay: 0s.",
+                sentence: "An update creates the next pod only after this one is gone: the delay prolongs each update and saves no requests.",
+                advice: "Let updates start the next pod first (RollingUpdate, two replicas), or annotate the pod template prestop.dev/delay: 0s.",
             },
             Self::OnePod => Explanation {
                 code: "one-pod",
-                sentence: "There is one pod. An update starts the next one first and loses nothing by the delay; a drain of its node drops requests if the next one takes longer to start than the delay.",
-                advice: "Run two replicas and a PodDisruptionBudget where that matters.",
+                sentence: "There is only one pod. An update starts the next one first; a drain of its node drops requests if the next pod takes longer to start than the delay.",
+                advice: "Run two replicas and a PodDisruptionBudget if that matters.",
             },
             Self::UnknownImage => Explanation {
                 code: "unknown-image",
-                sentence: "No profile is for this image: the container gets the delay alone, and its own stop signal has to end it gracefully.",
-                advice: "Nothing if it does; else name a profile (prestop.dev/profile), a command (prestop.dev/quit-command), or add a profile to the configuration.",
+                sentence: "No profile matches this image: the container gets the delay only, and has to end gracefully on its stop signal.",
+                advice: "None if it does; otherwise set a profile (prestop.dev/profile) or a command (prestop.dev/quit-command), or add a profile to the configuration.",
             },
         }
     }
@@ -110,21 +109,21 @@ pub fn sentence(reason: SkipReason, workload: &Workload<'_>) -> Option<String> {
     match reason {
         SkipReason::OwnedBySkippedKind => {
             let owner = printable(&workload.owner()?.to_string(), LONGEST_NAME);
-            Some(format!("The configuration (skipOwners) skips pods of this kind of owner: {owner}."))
+            Some(format!("The configuration (skipOwners) excludes pods with this kind of owner: {owner}."))
         }
         SkipReason::OwnedByDaemonSet if surges(workload.object) => Some(
-            "The pod belongs to a DaemonSet, and those are skipped; this one sets maxSurge, so a delay is no outage on the node."
+            "The pod belongs to a DaemonSet, which is skipped by default; this one sets maxSurge, so a delay causes no outage on the node."
                 .to_owned(),
         ),
         SkipReason::TemplateElsewhere => {
             let reference = printable(&template_elsewhere(workload)?, LONGEST_NAME);
-            Some(format!("The pod template is in {reference}, which spec.workloadRef names."))
+            Some(format!("The pod template is in {reference}, named by spec.workloadRef."))
         }
         _ => None,
     }
 }
 
-/// What a reader should know of a workload.
+/// Notes about a workload.
 #[must_use]
 pub fn notes(
     workload: &Workload<'_>,
@@ -141,7 +140,7 @@ pub fn notes(
         let detail = match code {
             NoteCode::UpdateWaitsForPod => {
                 format!(
-                    "each update takes {seconds}s longer: the next pod is created when this one is gone"
+                    "each update takes {seconds}s longer: the next pod is created only after this one is gone"
                 )
             }
             NoteCode::OnePod | NoteCode::UnknownImage => String::new(),
@@ -221,7 +220,7 @@ fn surges(object: &Value) -> bool {
     is_some && !on_delete
 }
 
-/// What a delay costs a workload of one pod.
+/// The cost of a delay for a workload with one pod.
 fn replacement(workload: &Workload<'_>) -> Option<NoteCode> {
     let spec = workload.object.get("spec")?;
     let strategy =

@@ -1,6 +1,6 @@
-//! The order in which the containers of a pod go (`docs/rules.md`, section 6): a backend after the
-//! servers in front of it, a sidecar after the applications. Only the longer delay of who goes later
-//! makes that order: the kubelet starts all hooks at the same moment.
+//! The order in which the containers of a pod end (`docs/rules.md`, section 6): a backend after the
+//! servers in front of it, a sidecar after the applications. A longer delay makes a container end
+//! later, since the kubelet starts all hooks at the same time.
 
 use crate::catalogue::Role;
 use crate::policy::Policy;
@@ -177,7 +177,7 @@ impl Candidate<'_> {
             Standing::LeftAlone(ContainerReason::LeftAloneByProfile) => before,
             Standing::Free(_) | Standing::OwnHook(_) | Standing::LeftAlone(_) => 0,
         };
-        // What the delay has for the drain of others is not its own delay.
+        // The part of the delay for the drain of others is not its own delay.
         let for_others = match self.standing {
             Standing::Earlier(_) => self.extra_seconds,
             _ => self.drain_seconds,

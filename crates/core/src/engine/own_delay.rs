@@ -1,5 +1,5 @@
-//! How long an application goes on serving after its stop signal, as far as its arguments and its environment
-//! say so. For the audit: who delays itself needs no hook.
+//! How long an application keeps serving after its stop signal, according to its arguments and
+//! environment. For the audit: an application that delays its own stop needs no hook.
 //!
 //! | option | unit | where it is documented |
 //! |---|---|---|

@@ -1,10 +1,10 @@
-//! Hooks of the author, understood as far as they are certain (`docs/rules.md`, section 6): how long
-//! they sleep, and what else they run.
+//! Existing hooks, understood as far as they are certain (`docs/rules.md`, section 6): how long they
+//! sleep, and what else they run.
 
 use super::pod::PreStop;
 use super::shell::{self, Command, Invocation, Item, Operator, Word, WordKind, base_name};
 
-/// What a hook of the author does.
+/// The effect of an existing hook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct OwnHook<'a> {
     /// Seconds that it certainly sleeps, all together.
@@ -127,7 +127,7 @@ impl<'a> OwnHook<'a> {
     }
 }
 
-/// Commands of the shell that neither take time nor tell anybody anything.
+/// Shell commands that take no time and affect no process.
 const SILENT: [&str; 7] = [":", "true", "set", "export", "cd", "umask", "unset"];
 
 /// The name of the program that a command runs, without its folder, and its arguments: also behind

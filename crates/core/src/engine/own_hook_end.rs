@@ -77,7 +77,7 @@ impl Application<'_, '_> {
         Some(if is_graceful { Effect::Finishes } else { Effect::Drops })
     }
 
-    /// With a command of its own the container may run anything.
+    /// A container with its own command may run anything.
     fn has_own_command(&self) -> bool {
         let command = self.candidate.container.map(|container| &container.command);
         command.and_then(shell::list).is_none_or(|command| !command.is_empty())

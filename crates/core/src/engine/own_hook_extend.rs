@@ -1,4 +1,4 @@
-//! Hooks of the author that are completed: `prestop.dev/own-hook: extend` (`docs/rules.md`, section 13).
+//! Existing hooks that are completed: `prestop.dev/own-hook: extend` (`docs/rules.md`, section 13).
 
 use std::borrow::Cow;
 
@@ -77,7 +77,7 @@ impl<'a> Context<'a> {
                 delay_from,
                 program: Some(program),
             }),
-            Form::HttpGet => Err(Some("httpGet can't be put behind a delay")),
+            Form::HttpGet => Err(Some("a delay can't be put before an httpGet hook")),
         }
     }
 }
@@ -96,7 +96,7 @@ impl<'a> Extension<'a> {
         })
     }
 
-    /// What stood there, as the status annotation keeps it.
+    /// The original value, as the status annotation keeps it.
     pub(super) fn kept(&self) -> Value {
         let PreStop { sleep, exec, .. } = self.original;
         let arguments = |exec: &super::pod::Exec<'_>| {
@@ -119,7 +119,7 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// FNV-1a of 64 bits: enough to tell whether a hook is the one that stood there.
+/// FNV-1a of 64 bits: enough to recognise the original hook.
 fn digest(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,6 +1,5 @@
-//! What a hook of the author is, for completing it (`docs/rules.md`, section 13): a delay and nothing
-//! else, a program with a delay before it that can be taken off, or something that no program can be
-//! put before.
+//! The form of an existing hook, for extending it (`docs/rules.md`, section 13): only a delay, a
+//! program with a removable delay before it, or a form that can't be extended.
 
 use super::own_hook::{self, OwnHook};
 use super::pod::PreStop;

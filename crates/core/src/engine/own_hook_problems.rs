@@ -1,5 +1,5 @@
-//! Why a hook of the author's does not help (`docs/rules.md`, section 10). It is never touched, but the
-//! author hears of what is certain.
+//! Why an existing hook does not help (`docs/rules.md`, section 10). It is never changed; certain
+//! problems are reported.
 
 use crate::catalogue::{Presence, ProfileHook, Programs};
 
@@ -24,7 +24,7 @@ enum Handler<'h, 'a> {
     TcpSocket,
 }
 
-/// What there is to say about a hook: each code at most once.
+/// The problems of a hook: each code at most once.
 pub(super) fn of(
     candidate: &Candidate<'_>,
     context: &Context<'_>,
@@ -67,7 +67,7 @@ pub(super) fn of(
     }
 }
 
-/// What there is to say about a hook that is completed: its command may still drop requests.
+/// The problems of an extended hook: its command may still drop requests.
 pub(super) fn of_extension(candidate: &Candidate<'_>, context: &Context<'_>) -> Option<Problem> {
     let program = candidate.extension.as_ref()?.program.as_ref()?;
     let subject = Subject { candidate, context, hook: &program.content };
@@ -168,9 +168,11 @@ impl Subject<'_, '_> {
         let why = match (effect, is_at_once, is_cut) {
             (Effect::Drops, _, _) => "drops the requests in flight",
             (Effect::Finishes, true, true) => {
-                "runs without a delay before and a wait after it: the stop signal cuts it off"
+                "runs without a delay before it and a wait after it: the stop signal cuts it off"
             }
-            (Effect::Finishes, true, false) => "runs without a delay, while requests still arrive",
+            (Effect::Finishes, true, false) => {
+                "runs without a delay before it, while requests still arrive"
+            }
             (Effect::Finishes, false, true) => {
                 "runs without a wait after it: the stop signal cuts it off"
             }
@@ -220,7 +222,7 @@ mod tests {
     use crate::engine::settings::NamespaceSettings;
     use crate::policy::{NamespaceRule, Policy};
 
-    /// Code and detail of what is told about a pod.
+    /// Code and detail of the problems reported for a pod.
     fn told_of(pod: &Value) -> Vec<String> {
         let policy = Policy { namespaces: NamespaceRule::NotDisabled, ..Policy::built_in() };
         let pod = Pod::from_value(pod);
@@ -283,7 +285,7 @@ mod tests {
         for image in ["istio/proxyv2:1.20.0", "rabbitmq:3"] {
             assert_eq!(told(image, &sleep(3)), NOTHING, "{image}");
         }
-        // Whoever needs a shorter delay, or none.
+        // For authors who need a shorter delay, or none.
         for (delay, count) in [("0s", 0), ("3s", 0), ("4s", 1), ("1m", 1)] {
             let pod = json!({
                 "metadata": {"annotations": {"prestop.dev/delay": delay}},
@@ -376,15 +378,13 @@ mod tests {
         let detail = |image: &str, text: &str| told(image, &script(text));
         assert_eq!(
             detail("nginx:1.15", "nginx -s quit"),
-            [
-                "own-hook-does-not-wait: nginx -s quit runs without a delay before and a wait after it: \
-              the stop signal cuts it off"
-            ]
+            ["own-hook-does-not-wait: nginx -s quit runs without a delay before it and a wait \
+              after it: the stop signal cuts it off"]
         );
         assert_eq!(
             detail("nginx:1.27", "nginx -s quit"),
             [
-                "own-hook-does-not-wait: nginx -s quit runs without a delay, while requests still arrive"
+                "own-hook-does-not-wait: nginx -s quit runs without a delay before it, while requests still arrive"
             ]
         );
         assert_eq!(

@@ -143,7 +143,7 @@ pub(super) fn is_of_a_timeout(name: &str) -> bool {
     }
 }
 
-/// What the container's arguments say, else what its environment says.
+/// From the container's arguments, otherwise from its environment.
 pub(super) fn own_timeout(container: &Container<'_>) -> Option<OwnTimeout> {
     let found = of_arguments(container).or_else(|| of_environment(container));
     // 0 is "at once" for some, and "for ever" for others.
@@ -315,8 +315,8 @@ fn of_variable(variable: &Variable<'_>) -> Option<OwnTimeout> {
     variable_property(name)?.read(value)
 }
 
-/// The longest times of Traefik's entry points: it goes on accepting for the first, and then has the
-/// second for what it has.
+/// The longest times of Traefik's entry points: it keeps accepting for the first, and then finishes
+/// open requests within the second.
 #[derive(Debug, Clone, Copy, Default)]
 struct Traefik {
     accept: i64,

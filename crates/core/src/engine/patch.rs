@@ -67,8 +67,8 @@ pub enum NewValue<'a> {
     Status(&'a Decision<'a>, &'a Injection),
 }
 
-/// The operations that a decision asks for, in the order in which they apply; none where the pod is left
-/// alone.
+/// The operations that a decision asks for, in the order in which they apply; none where the pod is
+/// skipped.
 pub fn operations<'a>(decision: &'a Decision<'a>) -> impl Iterator<Item = Operation<'a>> {
     let injection = match &decision.outcome {
         Outcome::Injected(injection) => Some(injection),

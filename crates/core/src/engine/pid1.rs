@@ -1,5 +1,5 @@
 //! Shells that stay PID 1 (`docs/rules.md`, section 10): the kernel drops TERM for a PID 1 that has no
-//! handler for it, so the application behind the shell never hears of the stop, and is killed when the
+//! handler for it, so the application behind the shell never gets the signal, and is killed when the
 //! grace period ends.
 //!
 //! Whether `sh -c SCRIPT` replaces itself by the last program depends on the shell. Measured with
@@ -178,7 +178,7 @@ fn stays(script: &str) -> Option<Stays> {
     for item in &items {
         match item {
             Item::Command(command) => {
-                // With a handler of its own the shell may pass the signal on.
+                // A shell with a signal handler may forward the signal.
                 if runs_by_exec(command) || command.program() == "trap" {
                     return None;
                 }

@@ -1,4 +1,4 @@
-//! How long a hook that is in a pod holds the stop signal back, for programs that watch pods end.
+//! How long an existing hook of a pod delays the stop signal, for programs that watch pods end.
 
 use serde_json::{Value, json};
 
@@ -14,8 +14,8 @@ pub struct PlannedHook {
     pub delay_seconds: Option<i64>,
     /// It may go on after that, until the application has ended.
     pub waits: bool,
-    /// It watches for new connections and leaves out those of readiness probes. A hook with a fixed delay that reports
-    /// counts them as well.
+    /// It watches for new connections and leaves out those of readiness probes. A hook with a fixed
+    /// delay that reports counts them as well.
     pub leaves_out_probes: bool,
 }
 

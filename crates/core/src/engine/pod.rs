@@ -11,14 +11,14 @@ use super::settings::is_ours;
 use crate::policy::Owner;
 use crate::view::{self, Anything, FromJson, Items, Members, Shape, Text, view};
 
-/// A pod with more containers is left alone. Real pods have a few; each container of a made-up one
+/// A pod with more containers is skipped. Real pods have a few; each container of a made-up one
 /// (`1` in the text) would take hundreds of bytes of memory.
 pub const MOST_CONTAINERS: usize = 1_000;
 /// The same for the items of all lists of all containers together.
 pub const MOST_ITEMS_OF_POD: usize = 16_384;
 /// The annotation by which the kubelet marks the pods that it mirrors from files.
 pub(crate) const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
-/// What Kubernetes takes where a probe does not say.
+/// The default of Kubernetes for probes.
 const DEFAULT_PROBE_PERIOD_SECONDS: i64 = 10;
 /// The same for labels or annotations of the domain.
 pub const MOST_OWN_KEYS: usize = 1_000;
@@ -100,7 +100,7 @@ view! {
 }
 
 view! {
-    /// `spec.nodeSelector`, as far as it tells the operating system.
+    /// `spec.nodeSelector`, as far as it determines the operating system.
     pub NodeSelector {
         /// `kubernetes.io/os`.
         os: Text<'a> = "kubernetes.io/os",
@@ -118,7 +118,7 @@ view! {
         command: Arguments<'a> = "command",
         /// `args`, which go behind it, or behind the image's entry point.
         args: Arguments<'a> = "args",
-        /// `env`, as far as applications are told in it how long they may take to stop.
+        /// `env`, as far as it sets how long applications may take to stop.
         env: Environment<'a> = "env",
         /// `lifecycle`.
         lifecycle: Lifecycle<'a> = "lifecycle",
@@ -134,7 +134,7 @@ view! {
 }
 
 view! {
-    /// A readiness probe, as far as it makes connections. The kubelet goes on with it while a pod stops.
+    /// A readiness probe, as far as it makes connections. The kubelet continues it while a pod stops.
     pub ReadinessProbe {
         /// `periodSeconds`.
         period_seconds: i64 = "periodSeconds",
@@ -192,7 +192,7 @@ view! {
 }
 
 view! {
-    /// Kubernetes' own sleep action.
+    /// the native sleep action.
     pub Sleep {
         /// `seconds`.
         seconds: i64 = "seconds",
@@ -448,7 +448,7 @@ impl Spec<'_> {
         containers.chain(sidecars.flat_map(|sidecars| sidecars.probe_periods.iter().copied()))
     }
 
-    /// Whether PID 1 of a container is its application, as far as the pod's own settings tell.
+    /// Whether PID 1 of a container is its application, according to the settings of the pod.
     #[must_use]
     pub fn has_own_process_namespaces(&self) -> bool {
         self.host_pid.value() != Some(&true) && self.share_process_namespace.value() != Some(&true)

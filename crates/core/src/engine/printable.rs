@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 /// Whether the text is printable ASCII of at most `longest` characters already.
 #[must_use]
 pub fn is_printable(text: &str, longest: usize) -> bool {
-    // Looks at many bytes at once, since it does not stop at the first one.
+    // Checks many bytes at the same time, since it does not stop at the first one.
     let is_all = |all: bool, byte: u8| all & matches!(byte, b' '..=b'~');
     text.len() <= longest && text.bytes().fold(true, is_all)
 }
 
-/// Whether the text is printable ASCII that stands for itself in JSON.
+/// Whether the text is printable ASCII without escapes in JSON.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     let is_special = |byte: u8| matches!(byte, ..b' ' | b'"' | b'\\' | 0x7f..);

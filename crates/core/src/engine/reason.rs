@@ -25,7 +25,7 @@ pub struct Explanation {
     pub advice: &'static str,
 }
 
-/// Why a pod is left as it is.
+/// Why a pod is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SkipReason {
     /// The request is not the creation of a pod.
@@ -64,7 +64,7 @@ pub enum SkipReason {
     NothingToInject,
 }
 
-/// What could not be done as somebody asked.
+/// Settings that could not be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemCode {
     /// A value that can't be read; the next level applies.
@@ -97,17 +97,17 @@ pub enum ProblemCode {
     NoSleepProgram,
     /// A shell that gets the stop signal in the application's place.
     ShellIsPid1,
-    /// A hook of the author's that delays less than endpoints need.
+    /// An existing hook that delays less than endpoints need.
     OwnHookTooShort,
-    /// A hook of the author's that ends the application without a delay or a wait.
+    /// An existing hook that ends the application without a delay or a wait.
     OwnHookDoesNotWait,
-    /// A hook of the author's that sleeps for the whole grace period.
+    /// An existing hook that sleeps for the whole grace period.
     OwnHookFillsGrace,
-    /// A hook of the author's whose program the image has not.
+    /// An existing hook whose program is not in the image.
     OwnHookCannotStart,
-    /// A hook of the author's that Kubernetes never runs.
+    /// An existing hook that Kubernetes never runs.
     OwnHookAlwaysFails,
-    /// A hook of the author's that can't be completed.
+    /// An existing hook that can't be completed.
     OwnHookNotExtended,
     /// The maximum grace period left less than asked.
     GracePeriodCapped,
@@ -115,9 +115,9 @@ pub enum ProblemCode {
     DelayShortened,
     /// A range of delays that can't be watched.
     DelayNotWatched,
-    /// A hold that can't be.
+    /// A hold that is not possible.
     HoldNotPossible,
-    /// A report that can't be.
+    /// A report that is not possible.
     ReportNotPossible,
     /// A probe's own grace period is shorter than the hook.
     ProbeGracePeriodTooShort,
@@ -127,7 +127,7 @@ pub enum ProblemCode {
     StatusLeftOut,
     /// A container that is not an object.
     MalformedContainer,
-    /// The pod's load balancer goes on sending for longer than the delay.
+    /// The pod's load balancer keeps sending for longer than the delay.
     DelayTooShortForFront,
     /// A setting on the workload and not on its pod template.
     Misplaced,
@@ -146,10 +146,10 @@ pub struct Problem {
     pub aspect: Option<Aspect>,
 }
 
-/// What a problem's code does not tell, for those who decide by it.
+/// Details that the code of a problem does not contain, for code that decides by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Aspect {
-    /// The stop signal cuts off what the hook has begun.
+    /// The stop signal cuts off the command of the hook.
     CutOff,
     /// By most shells, or by an image that looks like a known one.
     Likely,
@@ -183,7 +183,7 @@ impl SkipReason {
         self.explanation().code
     }
 
-    /// Whether the author of the pod should hear of it: what was sent is odd, or surprises.
+    /// Whether to warn the author of the pod, because the pod is unusual or the reason is surprising.
     #[must_use]
     pub const fn is_surprising(self) -> bool {
         matches!(
@@ -196,7 +196,7 @@ impl SkipReason {
         )
     }
 
-    /// Whether the pod is none of prestop's business, so that no problem is told about it.
+    /// Whether the pod is excluded entirely, so that no problems are reported for it.
     #[must_use]
     pub const fn excludes(self) -> bool {
         matches!(
@@ -218,33 +218,33 @@ impl SkipReason {
         match self {
             Self::NotAPodCreation => explain(
                 "not-a-pod-creation",
-                "The request is for another operation, kind or subresource than the creation of a pod.",
-                "Nothing; narrow the webhook's rules if there are many of them.",
+                "The request is not the creation of a pod: it has another operation, kind or subresource.",
+                "None; if there are many such requests, narrow the webhook's rules.",
             ),
             Self::NotAPod => explain(
                 "not-a-pod",
                 "The object is not a pod with a spec.",
-                "Nothing, if the API server refuses it too; otherwise report it.",
+                "None if the API server refuses it too; otherwise report it.",
             ),
             Self::TemplateElsewhere => explain(
                 "template-elsewhere",
-                "The pod template is in another object, which spec.workloadRef names.",
-                "Inject that object: prestop does so where it is in the input.",
+                "The pod template is in another object, named by spec.workloadRef.",
+                "Inject that object instead; prestop does so if it is in the input.",
             ),
             Self::Malformed => explain(
                 "malformed",
-                "The pod's metadata, containers or grace period have a type that Kubernetes does not know.",
+                "The pod's metadata, containers or grace period have a wrong type.",
                 "Correct the manifest; the API server refuses it too.",
             ),
             Self::TooLarge => explain(
                 "too-large",
-                "The pod has more containers, prestop.dev keys or bytes than prestop reads, or than the API server can store with a hook.",
-                "Write the hook into the manifest yourself, or make the pod smaller; docs/rules.md lists the limits.",
+                "The pod has more containers, prestop.dev keys or bytes than prestop reads, or it would be too large for the API server with a hook.",
+                "Write the hook into the manifest, or make the pod smaller; docs/rules.md lists the limits.",
             ),
             Self::OptedOut => explain(
                 "opted-out",
                 "The pod's label prestop.dev/inject says disabled.",
-                "Remove the label to have the hook injected.",
+                "Remove the label to inject a hook.",
             ),
             Self::NamespaceNotEnabled => explain(
                 "namespace-not-enabled",
@@ -261,43 +261,43 @@ impl SkipReason {
             }
             Self::OwnedByJob => explain(
                 "owned-by-job",
-                "The pod belongs to a Job: nothing sends it requests, and a delay would hold up its end.",
-                "Label the pod template prestop.dev/inject: enabled to have it anyway.",
+                "The pod belongs to a Job: it gets no requests, and a delay would postpone its end.",
+                "Label the pod template prestop.dev/inject: enabled to inject it anyway.",
             ),
             Self::OwnedByDaemonSet => explain(
                 "owned-by-daemonset",
-                "The pod belongs to a DaemonSet: unless it sets maxSurge, a delay may be an outage on the node.",
-                "With maxSurge, or to have the hook anyway, label the pod template prestop.dev/inject: enabled.",
+                "The pod belongs to a DaemonSet: unless it sets maxSurge, a delay may cause an outage on the node.",
+                "If it sets maxSurge, or to inject it anyway, label the pod template prestop.dev/inject: enabled.",
             ),
             Self::OwnedBySkippedKind => explain(
                 "owned-by-skipped-kind",
-                "The configuration (skipOwners) skips pods of this kind of owner.",
-                "Label the pod template prestop.dev/inject: enabled to have the hook anyway, or change skipOwners.",
+                "The configuration (skipOwners) excludes pods with this kind of owner.",
+                "Label the pod template prestop.dev/inject: enabled to inject it anyway, or change skipOwners.",
             ),
             Self::RestartPolicy => explain(
                 "restart-policy",
-                "The pod's restartPolicy is not Always: it runs to an end, like a Job.",
-                "Label the pod prestop.dev/inject: enabled to have it anyway.",
+                "The pod's restartPolicy is not Always: it runs to completion, like a Job.",
+                "Label the pod prestop.dev/inject: enabled to inject it anyway.",
             ),
             Self::GracePeriodZero => explain(
                 "grace-period-zero",
-                "terminationGracePeriodSeconds is 0: the author wants the pod killed at once.",
-                "Set a grace period above 0 to have the hook injected.",
+                "terminationGracePeriodSeconds is 0: the pod is to be killed immediately.",
+                "Set a grace period above 0 to inject a hook.",
             ),
             Self::OwnHooks => explain(
                 "own-hooks",
-                "Every container has a preStop hook of its own; those are not touched.",
-                "Annotate prestop.dev/own-hook: extend to have them completed, or remove a container's hook to have prestop's instead.",
+                "Every container already has a preStop hook; existing hooks are not changed.",
+                "Annotate prestop.dev/own-hook: extend to extend them, or remove a container's hook to get prestop's.",
             ),
             Self::Windows => explain(
                 "windows",
-                "A Windows pod can only use Kubernetes' own sleep action, and that is not available.",
-                "Needs Kubernetes 1.33 or newer, or sleepAction: always.",
+                "A Windows pod can only use the native sleep action, which is not available.",
+                "Use Kubernetes 1.33 or newer, or set sleepAction: always.",
             ),
             Self::NothingToInject => explain(
                 "nothing-to-inject",
                 "No container of the pod gets a hook.",
-                "The containers' own reasons say more.",
+                "See the reason given for each container.",
             ),
         }
     }
@@ -353,7 +353,7 @@ impl ProblemCode {
         match self {
             Self::InvalidValue => explain(
                 "invalid-value",
-                "The value can't be read; it is ignored and the next level applies.",
+                "The value is invalid; it is ignored, and the next level applies.",
                 "Correct the value.",
             ),
             Self::RoundedUp => explain(
@@ -364,16 +364,16 @@ impl ProblemCode {
             Self::DelayAboveMaximum => explain(
                 "delay-above-maximum",
                 "The delay is longer than the configured maximum and was cut to it.",
-                "If the pods need it, raise limits.maximumDelay in the configuration; else ask for less.",
+                "If the pods need it, raise limits.maximumDelay in the configuration; otherwise set a shorter delay.",
             ),
             Self::UnknownKey => explain(
                 "unknown-key",
-                "The key means nothing to prestop; it is ignored.",
+                "The key is unknown to prestop; it is ignored.",
                 "Correct or remove it.",
             ),
             Self::NoSuchContainer => explain(
                 "no-such-container",
-                "The annotation is for a container that is not among the pod's regular containers.",
+                "The annotation names a container that is not one of the pod's regular containers.",
                 "Correct the container's name; init containers and native sidecars are never injected.",
             ),
             Self::UnknownProfile => explain(
@@ -383,43 +383,43 @@ impl ProblemCode {
             ),
             Self::InjectIsALabel => explain(
                 "inject-is-a-label",
-                "prestop.dev/inject is a label; as an annotation it does nothing.",
+                "prestop.dev/inject is a label; it has no effect as an annotation.",
                 "Move it to the labels.",
             ),
             Self::NotForNamespaces => explain(
                 "not-for-namespaces",
-                "A namespace sets defaults of everything but quit commands and signals.",
-                "Put it on the pod, or define a profile in the configuration.",
+                "Quit commands and signals can't be set on a namespace.",
+                "Set it on the pod, or define a profile in the configuration.",
             ),
             Self::QuitCommandNotAllowed => explain(
                 "quit-command-not-allowed",
                 "The configuration forbids quit commands in annotations; it is ignored.",
-                "Ask for a profile, or allow it with allowQuitCommandAnnotation.",
+                "Use a profile, or allow it with allowQuitCommandAnnotation.",
             ),
             Self::QuitDisabled => explain(
                 "quit-disabled",
-                "The configuration says quit: never; the container gets the delay alone.",
+                "The configuration sets quit: never; the container gets the delay only.",
                 "Remove the annotation, or change quit in the configuration.",
             ),
             Self::Pid1IsNotTheApplication => explain(
                 "pid-1-is-not-the-application",
-                "With hostPID or shareProcessNamespace PID 1 is not the application; it is sent nothing.",
-                "Use a quit command that finds the application by itself.",
+                "With hostPID or shareProcessNamespace PID 1 is not the application; no signal is sent.",
+                "Use a quit command that finds the process of the application.",
             ),
             Self::QuitNotPossibleOnWindows => explain(
                 "quit-not-possible-on-windows",
-                "Quit commands and signals need a POSIX shell; the container gets the delay alone.",
+                "Quit commands and signals need a POSIX shell; the container gets the delay only.",
                 "Remove the annotation.",
             ),
             Self::QuitNeedsShell => explain(
                 "quit-needs-shell",
-                "The image is known to have no shell or no sleep program to run the quit with; the delay alone is injected.",
+                "The image has no shell or no sleep program, which the quit needs; only the delay is injected.",
                 "Remove the annotation, or use a variant of the image with a shell.",
             ),
             Self::NoSleepProgram => explain(
                 "no-sleep-program",
-                "The image has no sleep program and the server no sleep action; nothing is injected.",
-                "Needs Kubernetes 1.30 or newer with sleepAction: auto or always.",
+                "The image has no sleep program, and this Kubernetes has no sleep action; nothing is injected.",
+                "Use Kubernetes 1.30 or newer with sleepAction: auto or always.",
             ),
             Self::ShellIsPid1 => explain(
                 "shell-is-pid-1",
@@ -428,77 +428,77 @@ impl ProblemCode {
             ),
             Self::OwnHookTooShort => explain(
                 "own-hook-too-short",
-                "The container's own preStop hook delays the stop for less than the 5 s that endpoints need at least.",
-                "Annotate prestop.dev/own-hook: extend, sleep 10 s in the hook, or remove it to have prestop's; sleep: {seconds: 0} says that no delay is needed.",
+                "The existing preStop hook delays the stop for less than 5 s, the least that endpoints need.",
+                "Annotate prestop.dev/own-hook: extend, sleep for 10 s in the hook, or remove it to get prestop's; sleep: {seconds: 0} declares that no delay is needed.",
             ),
             Self::OwnHookDoesNotWait => explain(
                 "own-hook-does-not-wait",
-                "The container's own preStop hook ends the application without a delay before it, or without a wait after it.",
-                "Annotate prestop.dev/own-hook: extend to have the delay and the wait put around it, or remove the hook to have prestop's. A command that drops requests has to be another one.",
+                "The existing preStop hook ends the application without a delay before it, or without a wait after it.",
+                "Annotate prestop.dev/own-hook: extend to add the delay and the wait, or remove the hook to get prestop's. Replace a command that drops requests.",
             ),
             Self::OwnHookFillsGrace => explain(
                 "own-hook-fills-grace",
-                "The container's own preStop hook takes all of the grace period: the application is killed about 2 s after its stop signal.",
-                "Raise terminationGracePeriodSeconds to the hook's seconds plus what the application needs, or shorten the sleep; prestop.dev/own-hook: extend raises it.",
+                "The existing preStop hook takes the whole grace period: the application is killed about 2 s after its stop signal.",
+                "Raise terminationGracePeriodSeconds to the seconds of the hook plus those that the application needs, or shorten the sleep; prestop.dev/own-hook: extend raises it.",
             ),
             Self::OwnHookCannotStart => explain(
                 "own-hook-cannot-start",
-                "The image is known not to have the program of the container's own preStop hook: it fails at once, and nothing is delayed.",
-                "Use sleep: {seconds: 10} in the hook (Kubernetes 1.30 or newer), annotate prestop.dev/own-hook: extend, or remove it to have prestop's.",
+                "The image does not have the program that the existing preStop hook runs: the hook fails immediately, and the stop is not delayed.",
+                "Use sleep: {seconds: 10} in the hook (Kubernetes 1.30 or newer), annotate prestop.dev/own-hook: extend, or remove it to get prestop's.",
             ),
             Self::OwnHookAlwaysFails => explain(
                 "own-hook-always-fails",
-                "The container's own preStop hook is a tcpSocket: Kubernetes accepts it and always fails it at run time.",
-                "Remove the hook to have prestop's, or use sleep, exec or httpGet.",
+                "The existing preStop hook is a tcpSocket: Kubernetes accepts it, but it always fails at run time.",
+                "Remove the hook to get prestop's, or use sleep, exec or httpGet.",
             ),
             Self::OwnHookNotExtended => explain(
                 "own-hook-not-extended",
-                "prestop.dev/own-hook: extend is set, and nothing can be put before the container's own preStop hook; it stays as it is.",
-                "Call what httpGet calls from a program of the image with exec, or wait in its handler; in an image without a shell, delay in the program itself.",
+                "prestop.dev/own-hook: extend is set, but the existing preStop hook can't be extended; it is not changed.",
+                "Replace httpGet by an exec hook that makes the same request, or wait in its handler; in an image without a shell, add the delay to the program.",
             ),
             Self::GracePeriodCapped => explain(
                 "grace-period-capped",
-                "The maximum grace period leaves the application less time after the delay than it asked for.",
+                "The maximum grace period leaves the application less time after the delay than requested.",
                 "Shorten the delay or the quit timeout, or raise the maximum grace period.",
             ),
             Self::DelayShortened => explain(
                 "delay-shortened",
-                "The delay did not fit below the grace period and was shortened.",
+                "The delay did not fit into the grace period and was shortened.",
                 "Shorten the delay, or raise the maximum grace period.",
             ),
             Self::DelayNotWatched => explain(
                 "delay-not-watched",
-                "The delay is a range, and the hook can't watch for the end of traffic: the delay is its upper bound.",
-                "If it is not known whether the image has /bin/sh and sleep, and it has, write prestop.dev/shell: present; else write a delay without a range.",
+                "The delay is a range, but the hook can't watch for the end of traffic: the upper bound is used.",
+                "If the image has /bin/sh and sleep, annotate prestop.dev/shell: present; otherwise set a delay without a range.",
             ),
             Self::HoldNotPossible => explain(
                 "hold-not-possible",
-                "The hook can't wait until the connections are done: it does not.",
-                "If it is not known whether the image has /bin/sh and sleep, and it has, write prestop.dev/shell: present; else write a longer delay (prestop.dev/delay) and remove prestop.dev/hold.",
+                "The hook can't wait until connections are closed; it does not wait.",
+                "If the image has /bin/sh and sleep, annotate prestop.dev/shell: present; otherwise set a longer delay (prestop.dev/delay) and remove prestop.dev/hold.",
             ),
             Self::ReportNotPossible => explain(
                 "report-not-possible",
-                "The hook can't report what it saw: there is no report.",
-                "If it is not known whether the image has /bin/sh and sleep, and it has, write prestop.dev/shell: present; else remove prestop.dev/hook-report.",
+                "The hook can't write a report; there is none.",
+                "If the image has /bin/sh and sleep, annotate prestop.dev/shell: present; otherwise remove prestop.dev/hook-report.",
             ),
             Self::ProbeGracePeriodTooShort => explain(
                 "probe-grace-period-too-short",
-                "When this probe fails the hook runs too, and the probe's own grace period cuts it short.",
+                "If this probe fails, the hook runs too, and the grace period of the probe cuts it off.",
                 "Raise or remove the probe's terminationGracePeriodSeconds.",
             ),
             Self::StatusNotTrusted => explain(
                 "status-not-trusted",
-                "The pod came with a prestop.dev/status that is not true of it; it is ignored.",
+                "The pod has a prestop.dev/status annotation that does not match it; the annotation is ignored.",
                 "Remove prestop.dev/status from the manifest: prestop writes it.",
             ),
             Self::StatusLeftOut => explain(
                 "status-left-out",
-                "The pod's annotations have no room for prestop.dev/status; the hooks are there.",
+                "The pod's annotations have no room for prestop.dev/status; the hooks are injected without it.",
                 "Keep the pod's annotations below Kubernetes' limit of 256 KiB.",
             ),
             Self::DelayTooShortForFront => explain(
                 "delay-too-short-for-front",
-                "A readiness gate names a load balancer that goes on sending for longer than the delay.",
+                "A readiness gate shows that a load balancer is in front, which keeps sending for longer than the delay.",
                 "Annotate the pod template prestop.dev/delay: 60s behind an ALB or a NEG, 3m behind an NLB.",
             ),
             Self::Misplaced => explain(
@@ -508,7 +508,7 @@ impl ProblemCode {
             ),
             Self::MalformedContainer => explain(
                 "malformed-container",
-                "The container or its lifecycle is not an object, or it has no name; it is left alone.",
+                "The container or its lifecycle is not an object, or it has no name; it is skipped.",
                 "Correct the manifest; the API server refuses it too.",
             ),
         }
@@ -532,7 +532,7 @@ impl Problem {
         }
     }
 
-    /// The same, with what its code does not tell.
+    /// The same, with details that its code does not contain.
     #[must_use]
     pub fn with_aspect(self, aspect: Option<Aspect>) -> Self {
         Self { aspect, ..self }

@@ -17,7 +17,7 @@ impl Remembered {
     pub(super) fn text(&self, catalogue: &Catalogue, compute: impl FnOnce() -> String) -> String {
         let mut kept = match self.0.try_lock() {
             Ok(kept) => kept,
-            // Whoever panicked has left the old value or a whole new one.
+            // After a panic the value is either the old or the new one, never partly written.
             Err(TryLockError::Poisoned(kept)) => kept.into_inner(),
             Err(TryLockError::WouldBlock) => return compute(),
         };

@@ -1,6 +1,6 @@
 //! Labels and annotations: what they are called, how they are read, which one wins.
 //!
-//! A value that can't be read is never fatal: it is told, and the next level applies. The full
+//! A value that can't be read is never fatal: it is reported, and the next level applies. The full
 //! reference is `docs/rules.md`, section 3.
 
 mod namespace;
@@ -21,9 +21,9 @@ use crate::view::{Shape, Text};
 pub const DOMAIN: &str = "prestop.dev";
 /// The label that switches injection on and off, on namespaces and pods.
 pub const INJECT_LABEL: &str = "prestop.dev/inject";
-/// The annotation that tells what was done to a pod.
+/// The annotation that records the changes to a pod.
 pub const STATUS_ANNOTATION: &str = "prestop.dev/status";
-/// The annotation that `prestop audit` reads, and nobody else.
+/// The annotation that only `prestop audit` reads.
 pub const IGNORE_ANNOTATION: &str = "audit.prestop.dev/ignore";
 
 /// A longer quit command is not read: the kernel takes 128 KiB for one argument, and each argument takes
@@ -43,7 +43,7 @@ pub enum Setting {
     QuitSignal,
     /// How long the application may take to finish.
     QuitTimeout,
-    /// What becomes of a hook of the author.
+    /// What to do with an existing hook.
     OwnHook,
     /// How long a watched delay has to be quiet before it ends.
     QuietPeriod,
@@ -237,7 +237,7 @@ impl Level {
                     problems.push(Problem::new(
                         ProblemCode::InvalidValue,
                         place,
-                        "not a text; put it in quotes",
+                        "not a string; put it in quotes",
                     ));
                     continue;
                 }
@@ -289,7 +289,7 @@ impl Level {
                 let seconds = read_duration(value, place, problems);
                 self.quiet_seconds = seconds.filter(|seconds| {
                     if *seconds == 0 {
-                        let detail = "no period; write 1s or more";
+                        let detail = "the period must not be 0; write 1s or more";
                         problems.push(Problem::new(ProblemCode::InvalidValue, place, detail));
                     }
                     *seconds > 0

@@ -12,7 +12,7 @@ use crate::view::{Shape, Text};
 /// What a container or a hook runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Invocation<'a> {
-    /// The shell's name without its folder: `sh`, `bash`; `busybox` stands for its own.
+    /// The shell's name without its folder: `sh`, `bash`; `busybox` for its built-in shell.
     pub(super) shell: &'a str,
     /// The script behind `-c`.
     pub(super) script: &'a str,
@@ -23,13 +23,13 @@ pub(super) struct Invocation<'a> {
 pub(super) enum Item<'a> {
     /// A simple command, or a word of the shell's own language (`if`) with what follows it.
     Command(Command<'a>),
-    /// What stands between commands.
+    /// Separators of commands.
     Operator(Operator),
-    /// The script goes on with something that is not read: a here document, an open quote.
+    /// The script continues with something that is not parsed: a here document, an open quote.
     Unread,
 }
 
-/// What stands between two commands.
+/// The separator of two commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     /// `;` or the end of a line.
@@ -407,7 +407,7 @@ impl<'a> Reader<'a> {
         Piece::Word(Word { text, kind })
     }
 
-    /// What stands between quotes, or behind a backslash; `None` where they do not end.
+    /// The text between quotes or after a backslash; `None` if they do not end.
     fn quoted(&mut self, quote: char, text: &mut String) -> Option<WordKind> {
         let mut kind = WordKind::Quoted;
         if quote == '\\' {

@@ -1,4 +1,5 @@
-//! The annotation `prestop.dev/status`: what was done to a pod, for people, and for a second pass that has to know the grace period of the first (`docs/rules.md`, section 8).
+//! The annotation `prestop.dev/status`: records the changes to a pod, for people and for a later pass,
+//! which needs the original grace period (`docs/rules.md`, section 8).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,8 +23,8 @@ const MOST_PROBLEMS: usize = 20;
 /// Of a container, in a sentence.
 const LONGEST_NAME: usize = 80;
 
-/// What a manifest had behind a key that gave way to another value, by a name of the key; `None` where that was too
-/// much to be kept. Only `prestop inject` sees a manifest.
+/// What a manifest had behind a key that gave way to another value, by a name of the key; `None` where
+/// that was too much to be kept. Only `prestop inject` sees a manifest.
 pub type Texts = BTreeMap<String, Option<String>>;
 
 /// The annotation's value.
@@ -111,8 +112,8 @@ pub struct StatusContainer<'a> {
 }
 
 impl<'a> Status<'a> {
-    /// Reads a status that stands on a pod, if it is true of the pod: a status can be forged,
-    /// copied with a manifest, or have grown old. What it says must agree with the pod itself.
+    /// Reads the status annotation of a pod, if it matches the pod: it can be forged, copied with a
+    /// manifest, or outdated, so it must agree with the pod.
     #[must_use]
     pub fn believed(
         text: &'a str,
@@ -156,11 +157,11 @@ impl<'a> Status<'a> {
         containers: &[Shape<Container<'_>>],
     ) -> String {
         let Ok(status) = serde_json::from_str::<Self>(text) else {
-            return "its annotation prestop.dev/status can't be read".to_owned();
+            return "the annotation prestop.dev/status can't be read".to_owned();
         };
         let after = status.grace.after;
         if after != grace_now {
-            return format!("the grace period is {grace_now}s, and prestop made it {after}s");
+            return format!("the grace period is {grace_now}s, but prestop set it to {after}s");
         }
         for recorded in &status.containers {
             let of_name = |container: &&Container<'_>| {
@@ -170,13 +171,13 @@ impl<'a> Status<'a> {
             let hook = container.and_then(|it| it.lifecycle.value()?.pre_stop.value());
             let name = printable(&recorded.name, LONGEST_NAME);
             let Some(delay) = hook.map(recognised_delay) else {
-                return format!("container {name} does not have prestop's hook any more");
+                return format!("container {name} no longer has prestop's hook");
             };
             if delay != Some(recorded.delay) {
-                return format!("the hook of container {name} is not prestop's any more");
+                return format!("the hook of container {name} is no longer prestop's");
             }
         }
-        "its annotation prestop.dev/status is not that of this pod".to_owned()
+        "the annotation prestop.dev/status belongs to another pod".to_owned()
     }
 
     /// The author's own grace period, in seconds.
@@ -185,7 +186,7 @@ impl<'a> Status<'a> {
         self.grace.before
     }
 
-    /// What stood there before the first pass; `grace_now` is what is written now.
+    /// The grace period before the first pass; `grace_now` is the current one.
     #[must_use]
     pub fn before(&self, grace_now: Option<i64>) -> Before {
         let StatusGrace { before, after, stated } = self.grace;
@@ -198,13 +199,13 @@ impl<'a> Status<'a> {
         }
     }
 
-    /// What stood there that the value of the pod does not show.
+    /// Original values that the pod does not show.
     #[must_use]
     pub fn stood(&self) -> Stood {
         Stood { status: self.was.clone(), text: self.text.clone() }
     }
 
-    /// The container that had the pod's own quit: it keeps it, whoever is put before it.
+    /// The container that had the pod's own quit: it keeps it, even if another container is put before it.
     #[must_use]
     pub fn main(&self) -> Option<&str> {
         let of_pod = [Source::Pod, Source::Namespace].map(Source::name);
@@ -229,8 +230,8 @@ impl<'a> Status<'a> {
         self.containers.get(self.place(name)?)
     }
 
-    /// The first of this name that is not found yet, else the last one. Kubernetes refuses pods with two containers of
-    /// one name; manifests can have them.
+    /// The first of this name that is not found yet, else the last one. Kubernetes refuses pods with
+    /// two containers of one name; manifests can have them.
     fn next_place(&self, name: &str, is_found: &[bool]) -> Option<usize> {
         let start = self.containers.partition_point(|recorded| recorded.name.as_ref() < name);
         let of_name = self.containers.iter().skip(start).take_while(|it| it.name == name).count();

@@ -16,6 +16,7 @@ use crate::policy::Owner;
 pub use self::kind_name::{KindName, NotAKindName};
 
 /// Templates of `OpenShift` have their objects in a list, as lists do.
+///
 /// <https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/template_apis/template-template-openshift-io-v1>
 const TEMPLATE_GROUP: &str = "template.openshift.io";
 
@@ -121,6 +122,7 @@ const KINDS: &[Kind] = &[
     ("batch", "Job", "/spec/template", Some(owner("batch", "Job"))),
     ("batch", "CronJob", "/spec/jobTemplate/spec/template", Some(owner("batch", "Job"))),
     ("argoproj.io", "Rollout", "/spec/template", Some(owner("apps", "ReplicaSet"))),
+    //
     // https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/workloads_apis/deploymentconfig-apps-openshift-io-v1
     (
         "apps.openshift.io",
@@ -186,8 +188,8 @@ pub fn is_list(object: &Value) -> bool {
 }
 
 impl<'a> Object<'a> {
-    /// The API server leaves kind and version of a list's items out where the list's own kind tells
-    /// them: the items of a `PodList` are pods.
+    /// The API server omits kind and version of a list's items if the kind of the list determines them:
+    /// the items of a `PodList` are pods.
     fn item(value: &'a Value, list: &'a Value, pointer: String) -> Self {
         let list_kind = text(list, "kind").and_then(|kind| kind.strip_suffix("List"));
         let list_kind = list_kind.filter(|kind| !kind.is_empty());
@@ -448,7 +450,8 @@ mod tests {
                 assert_eq!(found(&odd), [], "{odd}");
             }
         }
-        // What oc process would replace: https://github.com/openshift/library-go/blob/master/pkg/template/templateprocessing/template.go
+        // What oc process would replace:
+        // https://github.com/openshift/library-go/blob/master/pkg/template/templateprocessing/template.go
         let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         let mut after = crate::engine::hook::script().split("${").skip(1);
         assert!(after.all(|text| !text.trim_start_matches(is_word).starts_with('}')));

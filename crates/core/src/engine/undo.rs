@@ -213,8 +213,8 @@ impl KeptLayout {
 }
 
 impl Decision<'_> {
-    /// Keeps the texts of values that give way to others; they are given by their paths in the pod. Where there is
-    /// no room for them the layout counts as lost.
+    /// Keeps the texts of values that give way to others; they are given by their paths in the pod.
+    /// Where there is no room for them the layout counts as lost.
     pub fn keep_texts(&mut self, pod: &Pod<'_>, texts: &[(String, &str)], layout: KeptLayout) {
         let mut room = MOST_TEXT_BYTES;
         let mut kept = |text: &str| {
@@ -275,7 +275,7 @@ impl Decision<'_> {
 pub enum KeptLayout {
     /// It does.
     Kept,
-    /// It was written anew.
+    /// It was rewritten.
     Lost,
 }
 

@@ -1,4 +1,4 @@
-//! What a container does when it is stopped as it is written, before anything is injected. For the audit.
+//! How a container stops without an injected hook. For the audit.
 
 use super::own_delay::own_delay;
 use super::own_hook::OwnHook;
@@ -17,7 +17,7 @@ pub(crate) struct Written<'c> {
     pub(crate) hook: WrittenHook,
     /// The hook ends the application and then sleeps, to wait for its end.
     pub(crate) waits_after_quit: bool,
-    /// How long the application goes on serving after its stop signal by its own settings.
+    /// How long the application keeps serving after its stop signal, according to its own settings.
     pub(crate) own_delay: i64,
     /// The time that the application takes to stop by its own settings, and the option that says so.
     pub(crate) timeout: Option<(i64, &'static str)>,

@@ -85,7 +85,7 @@ struct ConditionEntry {
 pub(super) struct EntryError {
     /// `fronts[2].delay`.
     path: String,
-    /// What is wrong and what is allowed.
+    /// The error and the allowed values.
     message: String,
 }
 
@@ -109,11 +109,14 @@ fn validate(entries: &[FrontEntry]) -> Result<FrontTable, Vec<EntryError>> {
         };
         let kind = entry.validate(&mut tell);
         if !names.insert(&entry.name) {
-            tell("name", "a second front of the name; names are unique");
+            tell("name", "there is another front with this name; names must be unique");
         }
         let Some(kind) = kind else { continue };
         if !kind.adds && closed.contains(&kind.object) {
-            tell("when", "an entry before it matches every object of the kind; put it there");
+            tell(
+                "when",
+                "an earlier entry matches every object of this kind; move this one before it",
+            );
         }
         if !kind.adds && kind.when.iter().any(|when| *when == Condition::default()) {
             closed.insert(kind.object);
@@ -129,25 +132,28 @@ impl FrontEntry {
         let is_name =
             (1..=LONGEST_NAME).contains(&self.name.len()) && self.name.bytes().all(letters);
         if !is_name || self.name.starts_with('-') || self.name.ends_with('-') {
-            tell("name", "a name has lower-case letters, digits and '-' between them, at most 63");
+            tell(
+                "name",
+                "a name consists of at most 63 lower-case letters, digits and '-', and begins and ends with a letter or digit",
+            );
         }
         for (field, text) in [("title", &self.title), ("reason", &self.reason)] {
             if text.trim().is_empty() {
-                tell(field, "empty; every front has one");
+                tell(field, "empty; every front needs a value");
             }
         }
         if !self.link.starts_with("https://") {
-            tell("link", "a link begins with https://");
+            tell("link", "a link must begin with https://");
         }
         let object = self.object();
         if self.when.is_empty() {
-            tell("when", "at least one alternative; {} is every object of the kind");
+            tell("when", "at least one alternative is needed; {} matches every object of the kind");
         }
         for (index, when) in self.when.iter().enumerate() {
             let foreign = when.set().into_iter().filter(|(_, objects)| !objects.contains(&object));
             for (field, _) in foreign {
                 let field = format!("when[{index}].{field}");
-                tell(&field, "objects of this kind do not have it");
+                tell(&field, "objects of this kind do not have this field");
             }
             if when.has_empty_list() {
                 tell(&format!("when[{index}]"), "a key without values never matches");

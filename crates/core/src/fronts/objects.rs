@@ -1,5 +1,5 @@
 //! The objects around pods, as far as they matter: Services that select pods, what sends to those, and of
-//! which class that is. Found by namespace and label, since the webhook asks for every pod.
+//! which class that is. Indexed by namespace and label, since the webhook searches them for every pod.
 
 mod backend;
 
@@ -213,7 +213,7 @@ impl<'t> Surroundings<'t> {
         }
     }
 
-    /// Takes an object in place of the one of its kind and name, for whoever follows changes.
+    /// Replaces the object of the same kind and name, for callers that follow changes.
     pub fn replace(&mut self, api_version: &str, kind: &str, object: &Value) {
         let metadata = |field| object.pointer(field).and_then(Value::as_str).unwrap_or_default();
         let (namespace, name) = (metadata("/metadata/namespace"), metadata("/metadata/name"));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::catalogue::glob;
 
-/// A text in which `*` stands for any characters, also for none.
+/// A pattern in which `*` matches any characters, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
@@ -18,7 +18,7 @@ impl Pattern {
         Self { text: text.to_owned(), stars: glob::stars(text.as_bytes()) }
     }
 
-    /// Whether a text is one of those that it stands for.
+    /// Whether the pattern matches a text.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         glob::matches(self.text.as_bytes(), self.stars, text.as_bytes())

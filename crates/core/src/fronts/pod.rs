@@ -16,7 +16,7 @@ const GENERATED_LABELS: [&str; 5] = [
 /// The label with the name of a pod of a `StatefulSet`.
 const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 
-/// What of a pod decides who sends to it.
+/// The parts of a pod that determine its fronts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PodShape {
     /// Its namespace.

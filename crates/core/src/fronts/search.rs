@@ -68,12 +68,8 @@ impl<'t> Surroundings<'t> {
                 ..Subject::default()
             };
             let detail = match (class, controller) {
-                (None, _) => {
-                    Some("it names no class, and no IngressClass is the default".to_owned())
-                }
-                (Some(class), None) => {
-                    Some(format!("class {class}; its IngressClass is not there"))
-                }
+                (None, _) => Some("it has no class, and no IngressClass is the default".to_owned()),
+                (Some(class), None) => Some(format!("class {class}; the IngressClass is missing")),
                 (Some(class), Some(_)) => Some(format!("class {class}")),
             };
             self.recognise(RecognisedBy::Ingress, &subject, &path, detail.as_deref(), found);
@@ -107,7 +103,7 @@ impl<'t> Surroundings<'t> {
             let path = [name("Gateway", namespace, gateway), own.clone(), service.object_name()];
             let known = self.gateways(namespace, gateway);
             if known.is_empty() {
-                let detail = "the Gateway is not there";
+                let detail = "the Gateway is missing";
                 self.recognise(
                     RecognisedBy::Gateway,
                     &Subject::default(),
@@ -121,7 +117,7 @@ impl<'t> Surroundings<'t> {
                 for controller in controllers(&self.gateway_classes, class) {
                     let detail = Some(match controller {
                         Some(controller) => format!("class {class}, controller {controller}"),
-                        None => format!("class {class}; its GatewayClass is not there"),
+                        None => format!("class {class}; the GatewayClass is missing"),
                     });
                     let by_name = if controller.is_some() { None } else { Some(class) };
                     let subject = Subject { class: by_name, controller, ..Subject::default() };
@@ -137,7 +133,7 @@ impl<'t> Surroundings<'t> {
         }
     }
 
-    /// Adds the fronts that an object stands for.
+    /// Adds the fronts that an object represents.
     fn recognise(
         &self,
         object: RecognisedBy,
@@ -202,7 +198,7 @@ fn controllers<'a>(classes: &'a [Class], name: &str) -> Vec<Option<&'a str>> {
     if known.is_empty() { vec![None] } else { known }
 }
 
-/// How long a front goes on sending with the object's own setting, and what that is.
+/// How long a front keeps sending according to a setting of the object, and that setting.
 pub(super) fn bounded(kind: &FrontKind, subject: &Subject<'_>) -> (Withdrawal, Option<String>) {
     let (Withdrawal::Within(delay), Some(bound)) = (kind.withdrawal, kind.bounded_by) else {
         return (kind.withdrawal, None);

@@ -1,4 +1,4 @@
-//! The table of fronts: how each is recognised, how long it goes on sending, and why.
+//! The table of fronts: how each is recognised, how long it keeps sending, and why.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -26,17 +26,17 @@ pub struct FrontKind {
     pub object: RecognisedBy,
     /// It comes on top of the first entry that matches.
     pub adds: bool,
-    /// It is this front if one of them holds.
+    /// It is this front if one of them is true.
     pub when: Vec<Condition>,
     /// For routes: where they name their Services, as JSON pointers with `*` for each item of a list.
     pub backends: Vec<String>,
-    /// How long it goes on sending.
+    /// How long it keeps sending.
     pub withdrawal: Withdrawal,
     /// A setting of the object that ends the sending earlier.
     pub bounded_by: Option<Bound>,
     /// One sentence: why so long.
     pub reason: String,
-    /// Where that is written.
+    /// A link to the source.
     pub link: String,
 }
 
@@ -57,7 +57,7 @@ pub enum RecognisedBy {
     TargetGroupBinding,
 }
 
-/// How long a front goes on sending to a pod that terminates.
+/// How long a front keeps sending to a terminating pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Withdrawal {
     /// So long.
@@ -110,7 +110,7 @@ pub struct Condition {
 /// Annotations that the table names.
 pub(super) type Annotations = Vec<(String, String)>;
 
-/// What conditions are held against.
+/// The object that conditions are evaluated on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Subject<'a> {
     pub(super) service_type: &'a str,
@@ -147,7 +147,7 @@ impl FrontTable {
         &self.kinds
     }
 
-    /// The fronts that an object stands for: the first that matches, and those that come on top.
+    /// The fronts that an object represents: the first match, and those that apply in addition.
     pub(super) fn of(&self, object: RecognisedBy, subject: &Subject<'_>) -> Vec<&FrontKind> {
         let mut found = Vec::new();
         let mut has_first = false;

@@ -33,14 +33,14 @@ pub struct Owner<'a> {
 pub enum OwnerKindError {
     /// Not `Kind` or `Kind.group`.
     #[error(
-        "not a kind as owner references name it; write Job, or with its API group Cluster.postgresql.cnpg.io"
+        "not the kind of an owner reference; write Job, or Cluster.postgresql.cnpg.io with its API group"
     )]
     NotAKind,
     /// `postgresql.cnpg.io/Cluster`, `Cluster.v1.postgresql.cnpg.io`.
-    #[error("the kind comes first, then the API group without a version; write {0}")]
+    #[error("write the kind first, then the API group without a version: {0}")]
     WrittenDifferently(String),
     /// `job`.
-    #[error("kinds begin with a capital letter; did you mean {0}?")]
+    #[error("a kind begins with a capital letter; did you mean {0}?")]
     Case(String),
     /// `Deployment`.
     #[error("pods of a {kind} belong to its {owner}; write {owner}")]

@@ -1,4 +1,5 @@
-//! Views from whatever serde can read: `serde_json`, where the own reader is in doubt, and values.
+//! Views from everything that serde can read: from `serde_json`, if the fast reader is uncertain, and
+//! from values.
 
 use std::borrow::Cow;
 use std::fmt;

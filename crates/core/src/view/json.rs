@@ -1,10 +1,11 @@
-//! The fast JSON reader: borrowed views from JSON text. A review is mostly fields that nobody reads;
-//! `serde_json` is slow at passing over them, [`skip`] is fast. `docs/json-reader.md` explains why and how.
+//! The fast JSON reader: borrowed views from JSON text. Most fields of a review are not used;
+//! `serde_json` is slow at skipping them, [`skip`] is fast. `docs/json-reader.md` explains why and how.
 //!
 //! The contract: for every text, [`read`] returns the same value or the same error as `serde_json::from_str`.
-//! The reader accepts the JSON that API servers write. Where it is in doubt (anything broken, fractions and
-//! large numbers in fields that are read, lone surrogates, deep nesting) `serde_json` reads the whole text
-//! again, and its value or error counts. `tests/reading.rs` and the fuzz target `json_reader` hold it to that.
+//! The reader accepts the JSON that API servers write. If it is uncertain (malformed text, fractions
+//! and large numbers in fields that are read, lone surrogates, deep nesting), `serde_json` reads the
+//! whole text again, and its value or error counts. `tests/reading.rs` and the fuzz target
+//! `json_reader` hold it to that.
 
 // Measured: see `skip`.
 #![allow(clippy::inline_always)]
@@ -26,7 +27,7 @@ const USUAL_ESCAPED_BYTES: usize = 1_400;
 /// A text that is met often and takes long to unescape.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
-    /// As it stands in JSON, with its quotes.
+    /// Its JSON text, with quotes.
     pub(crate) json: &'static str,
     /// What that means.
     pub(crate) value: &'static str,
@@ -201,7 +202,7 @@ impl<'de> Reader<'de> {
                     }
                     return Ok(string);
                 }
-                // What stands for itself goes with the text behind it.
+                // An unescaped character is copied with the text after it.
                 [b'\\', b'"' | b'\\' | b'/', behind @ ..] => {
                     self.rest = found.get(1..).unwrap_or_default();
                     found = self.specials.find(behind).ok_or(Doubt)?;

@@ -47,7 +47,7 @@ pub(super) async fn open(address: SocketAddr, host: Option<&str>) -> Result<Conn
     let received = Arc::new(AtomicU64::new(0));
     let counted = Counted { stream, received: Arc::clone(&received) };
     let (sender, connection) = handshake(TokioIo::new(counted)).await.map_err(|_| Ending::Reset)?;
-    // An error of the connection is told to whoever waits for an answer.
+    // An error of the connection is returned to the caller that waits for an answer.
     let driver = tokio::spawn(async move {
         let _ = connection.await;
     });

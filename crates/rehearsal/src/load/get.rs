@@ -1,4 +1,4 @@
-//! A single GET: probes, hooks, the first look at a server.
+//! A single GET: for probes, hooks and the first check of a server.
 
 use std::net::SocketAddr;
 

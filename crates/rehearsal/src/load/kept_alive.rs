@@ -12,11 +12,11 @@ use super::Clients;
 use super::connection::{self, Attempt, Connection};
 use crate::recording::Ending;
 
-/// So many clients, each with a pool of its own: with one pool all requests of a quiet service go
-/// over one connection.
+/// So many clients, each with its own pool: with one pool all requests of a quiet service go over one
+/// connection.
 const CLIENTS: usize = 8;
 
-/// All clients' connections that nobody uses just now.
+/// The idle connections of all clients.
 #[derive(Default)]
 pub(super) struct Pools([Mutex<Vec<Kept>>; CLIENTS]);
 

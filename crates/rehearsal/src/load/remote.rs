@@ -1,4 +1,5 @@
-//! Requests to a server that runs already, for `prestop watch --url`: the clients of rehearsals, without a sandbox.
+//! Requests to a server that runs already, for `prestop watch --url`: the clients of rehearsals,
+//! without a sandbox.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ pub struct Remote {
     pub addresses: Vec<SocketAddr>,
     /// The name that requests are for.
     pub host: String,
-    /// What is asked for.
+    /// The path of the requests.
     pub path: String,
     /// Requests a second: half of them with a new connection each, half on connections that are kept.
     pub rate_per_second: u32,
@@ -30,8 +31,8 @@ pub struct Remote {
     pub seed: u64,
 }
 
-/// Sends requests from `started` on, until `over` says so; then waits for the last answers. `take` gets each request
-/// that has ended. Redirects are not followed.
+/// Sends requests from `started` on, until `over` says so; then waits for the last answers. `take` gets
+/// each request that has ended. Redirects are not followed.
 ///
 /// # Errors
 /// When there can be no thread.

@@ -1,4 +1,4 @@
-//! What a manifest says about a container: its hook, its readiness probe, its port.
+//! A container's settings in a manifest: its hook, readiness probe and port.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HookAction {
-    /// Kubernetes' own sleep: a timer of the kubelet, nothing runs in the container.
+    /// the native sleep action: a timer of the kubelet, nothing runs in the container.
     Sleep {
         /// How long.
         seconds: u64,
@@ -49,7 +49,7 @@ pub struct Probe {
     pub successes: u32,
     /// How often it is asked from then on until the replica has ended; never without a probe.
     pub afterwards: Option<Duration>,
-    /// What of the manifest's probe is not asked as it is written.
+    /// Differences from the probe of the manifest.
     pub note: Option<String>,
 }
 
@@ -90,18 +90,18 @@ pub enum ContainerError {
     Hook {
         /// Which.
         field: &'static str,
-        /// What belongs there.
+        /// The expected content.
         expected: &'static str,
     },
     /// Only plain HTTP is spoken in the sandbox.
     #[error(
-        "lifecycle.preStop.httpGet with scheme HTTPS can't be rehearsed; rehearse it with HTTP"
+        "lifecycle.preStop.httpGet with scheme HTTPS can't be rehearsed; use HTTP for the rehearsal"
     )]
     HttpsHook,
     /// A port by a name that no port has.
     #[error("{place}: no port of the container is named {name:?}")]
     PortName {
-        /// Where the name stands.
+        /// The path of the name.
         place: &'static str,
         /// The name.
         name: String,
@@ -145,7 +145,7 @@ pub fn action(body: &Value, container: &Value) -> Result<HookAction, ContainerEr
                 .ok_or(ContainerError::Hook { field: "sleep.seconds", expected })
         }
         "exec" => {
-            let expected = "a list of texts, program and arguments";
+            let expected = "a list of strings: program and arguments";
             command(handler)
                 .map(|command| HookAction::Exec { command })
                 .ok_or(ContainerError::Hook { field: "exec.command", expected })
@@ -243,7 +243,9 @@ impl ProbeAction {
             Self::HttpGet { path, port } => {
                 format!("no status from 200 to 399 for GET {path} on port {port}")
             }
-            Self::Exec { command } => format!("{} does not end with 0", command.join(" ")),
+            Self::Exec { command } => {
+                format!("{} exits with a status other than 0", command.join(" "))
+            }
         }
     }
 }
@@ -256,7 +258,7 @@ fn check(
     if let Some(get) = probe.get("httpGet").filter(|get| get.is_object()) {
         let port = port(get, container, "readinessProbe.httpGet.port")?.unwrap_or(default_port);
         if is_https(get) {
-            let note = "the readiness probe asks by HTTPS: a TCP connection is asked for instead";
+            let note = "the readiness probe uses HTTPS: replaced by a TCP connect";
             return Ok((ProbeAction::Connect { port }, Some(note.to_owned())));
         }
         return Ok((ProbeAction::HttpGet { path: path(get), port }, None));
@@ -268,7 +270,8 @@ fn check(
         let port = port(socket, container, "readinessProbe.tcpSocket.port")?;
         return Ok((ProbeAction::Connect { port: port.unwrap_or(default_port) }, None));
     }
-    let note = "the readiness probe is of a kind that is not rehearsed (gRPC): a TCP connection is asked for instead";
+    let note =
+        "the readiness probe is of a kind that is not rehearsed (gRPC): replaced by a TCP connect";
     Ok((ProbeAction::Connect { port: default_port }, Some(note.to_owned())))
 }
 

@@ -1,4 +1,4 @@
-//! What images are known not to have, by the catalogue.
+//! Programs that images lack, according to the catalogue.
 
 use prestop_core::catalogue::{Catalogue, ImageReference, Presence};
 

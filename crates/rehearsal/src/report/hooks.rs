@@ -1,4 +1,4 @@
-//! What the hooks of a run did, and what they saw.
+//! The results and reports of a run's hooks.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -65,7 +65,7 @@ fn delay_words(range: Range, reports: &[&HookReport]) -> Option<String> {
     let mut words = format!("the delay took {}", spread(&delays)?);
     let last: Vec<_> = reports.iter().filter_map(|report| report.last).collect();
     match spread(&last) {
-        None => words.push_str("; it was quiet from the beginning"),
+        None => words.push_str("; there were no new connections"),
         Some(last) => {
             let _ = write!(
                 words,
@@ -77,7 +77,7 @@ fn delay_words(range: Range, reports: &[&HookReport]) -> Option<String> {
     let most = range.most.saturating_add(range.extra);
     let to_the_end = delays.iter().filter(|delay| **delay >= most).count();
     if to_the_end > 0 {
-        let _ = write!(words, "; {} it lasted to its upper bound", times(to_the_end));
+        let _ = write!(words, "; {} it lasted until its upper bound", times(to_the_end));
     }
     Some(words)
 }
@@ -90,7 +90,7 @@ fn hold_words(reports: &[&HookReport]) -> Option<String> {
     Some(match left.iter().max() {
         None => format!("the hold took {waited}, until no connection was left"),
         Some(most) => format!(
-            "the hold took {waited}; {} there were connections left at its end, at most {most}",
+            "the hold took {waited}; {} connections were left at its end, at most {most}",
             times(left.len())
         ),
     })
@@ -115,14 +115,14 @@ fn by_result(hooks: &[HookEnd]) -> Vec<(&HookResult, Vec<&HookEnd>)> {
 
 fn result_words(result: &HookResult) -> String {
     match result {
-        HookResult::Done => "it ended well".to_owned(),
+        HookResult::Done => "it succeeded".to_owned(),
         HookResult::Status(137) => {
-            "it ended with the application, status 137 (Kubernetes writes a FailedPreStopHook event; that is harmless)"
+            "it ended together with the application, status 137 (Kubernetes records a FailedPreStopHook event, which is harmless)"
                 .to_owned()
         }
         HookResult::Status(status) => format!("it failed with status {status}"),
-        HookResult::Failed(why) => format!("it could not be run: {why}"),
-        HookResult::NotInTime => "it was not over when the grace period was".to_owned(),
+        HookResult::Failed(why) => format!("it could not start: {why}"),
+        HookResult::NotInTime => "it was still running at the end of the grace period".to_owned(),
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_when_it_was_quiet_and_what_the_hold_waited_for() {
+    fn reports_of_hooks_are_described() {
         let text = told(vec![report(4, Some(2), 0, 0), report(6, Some(3), 0, 5)], false);
         for line in [
             "the delay took 4s to 6s; more than 4 new connections within 2s came last 2s to 3s after the deletion",
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_saw_no_silence_or_no_end_is_told() {
+    fn a_hook_without_a_quiet_period_or_an_end_is_described() {
         let text = told(vec![report(8, Some(8), 3, 29), report(1, None, 0, 1)], true);
         for line in [
             "; once it lasted to its upper bound",

@@ -1,4 +1,4 @@
-//! The report for machines. New fields may come; old ones keep their meaning.
+//! The report as JSON. New fields may come; old ones keep their meaning.
 
 use serde_json::{Map, Value, json};
 

@@ -25,8 +25,8 @@ pub(super) fn of(runs: &[Played]) -> String {
     table.causes();
     table.clients();
     table.phases();
-    table.row("half of the answers within", |run| time(run.tally.latency.median));
-    table.row("99 of 100 within", |run| time(run.tally.latency.p99));
+    table.row("latency, median", |run| time(run.tally.latency.median));
+    table.row("latency, 99th percentile", |run| time(run.tally.latency.p99));
     table.row("slowest", |run| time(run.tally.latency.slowest));
     table.row("rollout, scale-down, drain took", |run| {
         time(Duration::from_micros(run.recording.rollout_micros))
@@ -66,9 +66,7 @@ impl Table<'_> {
             }
             self.row(&format!("  {}", client.words()), |run| grouped(count(run).dropped));
             if client == Client::KeptAlive {
-                self.row("    if none is sent again", |run| {
-                    grouped(count(run).dropped_without_retry)
-                });
+                self.row("    without retries", |run| grouped(count(run).dropped_without_retry));
             }
         }
     }

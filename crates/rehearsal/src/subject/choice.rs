@@ -25,7 +25,7 @@ pub struct Chosen<'a> {
 #[non_exhaustive]
 pub enum ChoiceError {
     /// There is none.
-    #[error("no workload in it, nothing that has pods")]
+    #[error("it contains no workload")]
     None,
     /// There is none of that name.
     #[error("no workload {wanted}; there are {known}")]

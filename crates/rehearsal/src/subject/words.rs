@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scripts_are_told_in_the_order_in_which_they_run() {
+    fn scripts_are_described_in_the_order_in_which_they_run() {
         let command = ["nginx", "-s", "quit"].map(str::to_owned);
         let names = ["nginx", "nginx-debug"].map(str::to_owned);
         let words = |command: &[String], delay, wait| {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn earlier_hooks_are_told_by_their_status() {
+    fn earlier_hooks_are_described_by_their_status() {
         let status = r#"{"name": "web", "hook": "drain", "delay": 120, "least": 10, "delayFrom": "pod",
             "wait": 25, "quitFrom": "image", "holdFrom": "pod"}"#;
         let status: StatusContainer<'_> = serde_json::from_str(status).unwrap();

@@ -68,7 +68,7 @@ fn is_this_machine(cluster: &Uri) -> bool {
 }
 
 fn is_excepted(cluster: &Uri, exceptions: &str) -> bool {
-    // `*.example.com` and `.example.com` are the same; a port is not looked at.
+    // `*.example.com` and `.example.com` are the same; the port is ignored.
     let names: Vec<_> = exceptions.split(',').map(str::trim).map(plain).collect();
     let matcher = Matcher::builder().all("http://proxy").no(names.join(",")).build();
     matcher.intercept(cluster).is_none()
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_told_without_its_password() {
+    fn an_invalid_proxy_is_reported_without_its_password() {
         let cluster: Uri = "https://example.com".parse().unwrap();
         let said = of(Some("ftp://user:word@x"), &cluster, |_| None).unwrap_err();
         assert!(

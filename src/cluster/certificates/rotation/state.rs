@@ -1,4 +1,4 @@
-//! The state of the shared authority as the Secret holds it, in JSON.
+//! The state of the shared CA in the Secret, as JSON.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,16 +16,16 @@ const SCHEMA: u64 = 1;
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// Not what this program writes.
-    #[error("the Secret's state can't be read: {0}")]
+    #[error("the state in the Secret can't be read: {0}")]
     State(#[from] serde_json::Error),
     /// Written by a newer version, which knows what it means.
-    #[error("the Secret's state is of schema {0}; this version of prestop knows {SCHEMA}")]
+    #[error("the state in the Secret has schema {0}; this version of prestop supports {SCHEMA}")]
     Newer(u64),
-    /// Written by nobody.
-    #[error("the Secret's state is of schema {0}, which no version of prestop writes")]
+    /// Not written by any version.
+    #[error("the state in the Secret has schema {0}, which no version of prestop writes")]
     Schema(u64),
     /// A certificate or a key in it is broken.
-    #[error("the Secret's authority: {0}")]
+    #[error("the CA in the Secret: {0}")]
     Authority(#[from] CertificateError),
 }
 
@@ -43,7 +43,7 @@ struct Written {
     next_published_at: Option<u64>,
     #[serde(default)]
     retired: Vec<WrittenRetired>,
-    /// Of whoever wrote this last.
+    /// Of the replica that wrote this last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     overlap_seconds: Option<u64>,
 }
@@ -132,7 +132,7 @@ fn time(seconds: u64) -> SystemTime {
     UNIX_EPOCH + duration(seconds)
 }
 
-/// Very long, instead of too long to count with, for what nobody can have meant.
+/// A very long time, to avoid overflow with absurd values.
 fn duration(seconds: u64) -> Duration {
     Duration::from_secs(seconds.min(1 << 40))
 }

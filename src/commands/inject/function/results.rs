@@ -1,4 +1,4 @@
-//! What a function has to say: results, each with the object and the field that it is about.
+//! Results of a function, each with its object and field.
 
 use prestop_core::engine::reason::{AsideReason, Explanation, Problem};
 use prestop_core::engine::template::Workload;
@@ -106,7 +106,7 @@ impl Results {
         self.all.push(match &decision.outcome {
             Outcome::Skipped(reason) => {
                 let Explanation { code, sentence, .. } = reason.explanation();
-                about(Severity::Info, code, format!("left alone: {sentence}"), template.clone())
+                about(Severity::Info, code, format!("skipped: {sentence}"), template.clone())
             }
             Outcome::Injected(_) => {
                 let containers: Vec<_> =
@@ -137,7 +137,7 @@ impl Results {
         reason: AsideReason,
     ) {
         let Explanation { code, sentence, .. } = reason.explanation();
-        let message = format!("left alone: {sentence}");
+        let message = format!("skipped: {sentence}");
         let path = dotted(workload.template);
         let workload = (workload, namespace);
         self.all.push(FunctionResult::new(workload, Severity::Info, code, message, path));

@@ -124,7 +124,7 @@ impl HookReport<'_> {
 
     fn write_delay(&self, out: &mut impl Write) -> fmt::Result {
         let how = match self.form {
-            "sleep" => "Kubernetes' own sleep",
+            "sleep" => "the native sleep action",
             "exec-sleep" => "the image's sleep program",
             _ => "/bin/sh of the image",
         };
@@ -220,7 +220,7 @@ impl From<Watch> for WatchReport {
 }
 
 impl<'a> QuitReport<'a> {
-    /// The command of a hook of the author.
+    /// The command of an existing hook.
     fn of_own(command: &'a [String], injected: &Injected<'_>) -> Self {
         Self {
             command,

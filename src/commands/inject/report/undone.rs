@@ -7,7 +7,7 @@ use prestop_core::engine::undo::{Undo, UndoneHook};
 use super::{ContainerReport, DocumentPlace, GraceReport, Summary, WorkloadReport};
 
 impl<'a> WorkloadReport<'a> {
-    /// For a workload whose hooks are taken out, or that is left as it is.
+    /// For a workload whose hooks are removed, or that is skipped.
     pub(in crate::commands::inject) fn undone(
         place: &'a DocumentPlace,
         workload: &'a Workload<'a>,
@@ -19,8 +19,8 @@ impl<'a> WorkloadReport<'a> {
             let spec = workload.pod.spec.value();
             let own = spec.and_then(|spec| spec.containers().get(container.index)?.value());
             let what = match container.hook {
-                UndoneHook::Removed => "its hook is taken out",
-                UndoneHook::Restored => "the hook of its author is there again",
+                UndoneHook::Removed => "its hook is removed",
+                UndoneHook::Restored => "its original hook is restored",
             };
             ContainerReport {
                 name: container.name,
@@ -54,7 +54,7 @@ impl<'a> WorkloadReport<'a> {
 }
 
 impl Summary {
-    /// Counts one more workload whose hooks are taken out, or that is left as it is.
+    /// Counts a workload whose hooks are removed, or that is skipped.
     pub(in crate::commands::inject) fn add_undone(
         &mut self,
         undone: &Result<Undo<'_>, UndoReason>,

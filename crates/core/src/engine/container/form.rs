@@ -1,5 +1,5 @@
-//! What a container's hook can be made of: whether a script can run in its image, and what that gives
-//! (`docs/rules.md`, sections 2, 4 and 5).
+//! The possible forms of a container's hook: whether a script can run in its image, and which hook
+//! follows (`docs/rules.md`, sections 2, 4 and 5).
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::engine::reason::{ContainerReason, Problem, ProblemCode};
 use crate::engine::settings::Level;
 use crate::policy::{HookReport, KubernetesVersion, Policy, SleepAction};
 
-/// How long a watched delay has to be quiet where nobody says otherwise.
+/// The default quiet period of a watched delay.
 const DEFAULT_QUIET_SECONDS: i64 = 5;
 /// Where Kubernetes reads the termination message from, unless the container says otherwise.
 pub const DEFAULT_TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
@@ -39,11 +39,11 @@ pub enum Obstacle {
     HostNetwork,
     /// The image is known, or said, to have no `/bin/sh` or no `sleep`.
     NoShell,
-    /// Nobody knows whether it has them.
+    /// It is not known whether it has them.
     UnknownShell,
 }
 
-/// What somebody asked for, who it was, and whether it can be done.
+/// A requested setting, its level, and whether it is possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) struct Asked {
     pub(in crate::engine) from: Source,
@@ -102,7 +102,7 @@ impl Candidate<'_> {
 
     /// Reports what somebody asked for in an annotation and the hook can't do.
     pub(in crate::engine) fn tell_what_is_left_out(&self, context: &mut Context<'_>) {
-        // Whoever writes `auto` asks for no range.
+        // `auto` does not request a range.
         let unwatched = self.unwatched.filter(|_| self.front.is_none());
         let unwatched = unwatched.map(|obstacle| (self.delay_from, obstacle));
         let asked =
@@ -121,7 +121,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// The same for what nobody asked for in an annotation: nobody has to do anything about it.
+    /// The same for settings that come from no annotation: the author does not need to act.
     pub(in crate::engine) fn note_what_is_left_out(&self, notes: &mut Vec<HookNote>) {
         if let Some(obstacle) =
             self.unwatched.filter(|_| self.front.is_some() || !self.delay_from.is_annotation())
@@ -228,7 +228,7 @@ impl<'a> Context<'a> {
         said.unwrap_or(DEFAULT_QUIET_SECONDS)
     }
 
-    /// Who asks for a hold, if anybody does. What is said for a whole pod is about its applications.
+    /// The level that requests a hold, if any. A setting for the whole pod applies to its applications.
     pub(super) fn hold(
         &self,
         own: Option<Hold>,
@@ -259,9 +259,10 @@ impl<'a> Context<'a> {
         (report == HookReport::TerminationMessage).then_some(from)
     }
 
-    /// So many new connections in the quiet period are no traffic: those of the readiness probes, which go
-    /// on while the pod stops, twice, since a proxy in the pod passes each of them on to the application and
-    /// a redirect makes another one; and two for whoever else looks in, such as a scraper of metrics.
+    /// So many new connections in the quiet period are no traffic: those of the readiness probes, which
+    /// continue while the pod stops, counted twice, since a proxy in the pod forwards each of them to
+    /// the application and a redirect causes another one; and two for other clients, such as a metrics
+    /// scraper.
     pub(in crate::engine) fn allowed_connections(&self, quiet_seconds: i64) -> i64 {
         let in_quiet_period = |period: i64| {
             let whole = quiet_seconds / period;

@@ -180,7 +180,7 @@ impl<'a> Context<'a> {
             command: Cow::Borrowed(&quit.command),
             signal,
             process_names: if signal.is_some() { &quit.process_names } else { &[] },
-            // A signal that the hook sends is over at once, and the kubelet's own would follow.
+            // Sending a signal takes no time, and the kubelet's stop signal would follow immediately.
             waits: !is_graceful || quit.command.is_empty(),
             from,
         })
@@ -200,8 +200,8 @@ impl<'a> Context<'a> {
 }
 
 impl Subject<'_, '_> {
-    /// Whether the stop signal that follows the hook is known to be a graceful one. With a command of
-    /// its own the container may run anything.
+    /// Whether the stop signal that follows the hook is known to be a graceful one. A container with
+    /// its own command may run anything.
     pub(super) fn ending(&self) -> Ending {
         let own_command = match &self.container.command {
             Shape::Absent => false,
@@ -227,7 +227,7 @@ impl Subject<'_, '_> {
         }
     }
 
-    /// Whether the image has what the script needs, or nobody knows that it has not.
+    /// Whether the image has the programs that the script needs, or is not known to lack them.
     fn can_run_script(&self) -> bool {
         !self.programs.get().lack_something()
     }

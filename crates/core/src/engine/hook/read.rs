@@ -5,7 +5,7 @@ use super::{Delay, Watch};
 use crate::engine::pod::PreStop;
 use crate::view::{Shape, Text};
 
-/// What is recognised of a hook of ours.
+/// The recognised parts of a prestop hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Times {
     /// How long the stop is held back before anything else.
@@ -14,7 +14,7 @@ struct Times {
     wait: i64,
 }
 
-/// A command that is the long script, and some of what it is told. For programs that run it themselves.
+/// A command that is the long script, and some of its arguments. For programs that run it themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LongScript<'a> {
     /// Its delay; one that is not watched has two equal bounds.

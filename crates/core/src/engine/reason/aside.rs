@@ -32,22 +32,22 @@ impl AsideReason {
             Self::Fragment => explain(
                 "fragment",
                 "Not a whole workload, such as a patch: no container has an image, or the selector is missing.",
-                "If it is a patch, inject the workload that it changes; otherwise complete the manifest.",
+                "If it is a patch, inject the workload that it patches; otherwise complete the manifest.",
             ),
             Self::Template => explain(
                 "template",
-                "An image, the containers or the grace period is a template expression ({{ ... }} or ${...}), so the pod is not known yet.",
+                "An image, the containers or the grace period is a template expression ({{ ... }} or ${...}), so the final pod is not known.",
                 "Render it first: pipe helm template, oc process or envsubst into prestop inject -.",
             ),
             Self::Owned => explain(
                 "owned",
                 "Another object controls this one (ownerReferences) and would undo the change.",
-                "Nothing; inject its owner.",
+                "None; inject its owner.",
             ),
             Self::RunningPod => explain(
                 "running-pod",
-                "The pod is running in a cluster: Kubernetes accepts no new hook for it.",
-                "Nothing; inject the workload that it comes from.",
+                "The pod is running in a cluster: its hooks can't be changed.",
+                "None; inject the workload that it belongs to.",
             ),
         }
     }

@@ -1,8 +1,8 @@
-//! Why one container of a pod is left as it is.
+//! Why one container of a pod is skipped.
 
 use super::{Explanation, explain};
 
-/// Why one container of a pod is left as it is.
+/// Why one container of a pod is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContainerReason {
     /// It has a `preStop` of its author's.
@@ -42,28 +42,28 @@ impl ContainerReason {
         match self {
             Self::OwnHook => explain(
                 "own-hook",
-                "The container has a preStop hook of its own; it is not touched.",
-                "Annotate prestop.dev/own-hook: extend to have it completed, or remove it to have prestop's; sleep: {seconds: 0} is Kubernetes' way to say no.",
+                "The container already has a preStop hook; it is not changed.",
+                "Annotate prestop.dev/own-hook: extend to extend it, or remove it to get prestop's; sleep: {seconds: 0} declares that no delay is needed.",
             ),
             Self::LeftAloneByProfile => explain(
                 "left-alone-by-profile",
-                "The profile of the image leaves it alone: a delay would do harm, or buy nothing.",
-                "Annotate delay-only with profile.prestop.dev/CONTAINER: none to have the delay anyway.",
+                "The profile of the image has no hook: a delay would do harm or have no benefit.",
+                "Annotate profile.prestop.dev/CONTAINER: none to inject the delay anyway.",
             ),
             Self::NoDelay => explain(
                 "no-delay",
                 "The delay is 0 and there is no quit command.",
-                "Set a delay above 0 to have the hook injected.",
+                "Set a delay above 0 to inject a hook.",
             ),
             Self::Windows => explain(
                 "windows-container",
-                "Only the image's own sleep program would do, and Windows images have none.",
-                "Needs Kubernetes 1.33 or newer, or sleepAction: always.",
+                "The delay would need a sleep program in the image, and Windows images have none.",
+                "Use Kubernetes 1.33 or newer, or set sleepAction: always.",
             ),
             Self::NoSleepProgram => explain(
                 "no-sleep-program",
-                "The image has no sleep program, and the server no sleep action: a hook could not start.",
-                "Needs Kubernetes 1.30 or newer with sleepAction: auto or always.",
+                "The image has no sleep program, and this Kubernetes has no sleep action: a hook could not start.",
+                "Use Kubernetes 1.30 or newer with sleepAction: auto or always.",
             ),
             Self::Malformed => explain(
                 "malformed-container",

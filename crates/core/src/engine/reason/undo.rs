@@ -23,14 +23,14 @@ impl UndoReason {
         match self {
             Self::NotInjected => explain(
                 "not-injected",
-                "There is no annotation prestop.dev/status: prestop has written no hook here.",
+                "There is no annotation prestop.dev/status: the hook is not from prestop.",
                 "Nothing.",
             ),
             Self::StatusNotTrusted => super::ProblemCode::StatusNotTrusted.explanation(),
             Self::OriginalNotKept => explain(
                 "original-not-kept",
-                "A hook of the author was completed that was too large for the status annotation; uninject can't put it back.",
-                "Put the hook back from the manifest's history, and remove the annotation prestop.dev/status.",
+                "An existing hook was extended that was too large for the status annotation; uninject can't restore it.",
+                "Restore the hook from the history of the manifest, and remove the annotation prestop.dev/status.",
             ),
         }
     }

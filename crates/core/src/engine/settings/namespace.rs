@@ -22,7 +22,7 @@ pub struct NamespaceSettings {
     pub(in crate::engine) switch: Option<Switch>,
     pub(in crate::engine) level: Level,
     pub(in crate::engine) problems: Vec<Problem>,
-    /// Which profile was meant, where the catalogue has none of the name.
+    /// The suggested profile, if the catalogue has none of the name.
     suggestion: Remembered,
 }
 
@@ -85,7 +85,7 @@ impl NamespaceSettings {
         }
     }
 
-    /// The level as it holds under a policy: delays cut to the maximum, unknown profiles dropped.
+    /// The level as it applies under a policy: delays limited to the maximum, unknown profiles dropped.
     pub(in crate::engine) fn level_under(
         &self,
         policy: &Policy,
@@ -117,7 +117,7 @@ mod tests {
     use crate::catalogue::Catalogue;
 
     #[test]
-    fn a_namespace_with_an_unknown_profile_is_told_the_names_of_the_policy_at_hand() {
+    fn an_unknown_profile_of_a_namespace_is_reported_with_the_names_of_the_policy() {
         let annotation = [("prestop.dev/profile", "shop-wob")];
         let namespace = NamespaceSettings::read([], annotation);
         let policy = |name: &str| {

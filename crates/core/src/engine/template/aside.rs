@@ -1,5 +1,5 @@
-//! What looks like a workload and is none: patches, templates, and objects of a running cluster.
-//! The webhook never asks: what it sees are pods, whole ones.
+//! Objects that look like a workload but are not: patches, templates, and objects of a running cluster.
+//! The webhook does not need this, since it sees only complete pods.
 
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ pub(super) fn reason(
         Some(Value::Array(containers)) if kind == "Pod" && containers.is_empty() => return None,
         None | Some(Value::Null) => &[][..],
         Some(Value::Array(containers)) => containers,
-        // What is no list is told as malformed.
+        // Other types than lists are reported as malformed.
         Some(_) => return None,
     };
     let images = || containers.iter().filter_map(|container| container.get("image"));

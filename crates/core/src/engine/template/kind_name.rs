@@ -15,7 +15,7 @@ pub struct KindName {
 
 /// A text that names no kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("not a kind; write Kind.group, as in CloneSet.apps.kruise.io")]
+#[error("not a kind; write KIND.GROUP, such as CloneSet.apps.kruise.io")]
 pub struct NotAKindName;
 
 impl KindName {

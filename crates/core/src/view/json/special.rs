@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_byte_is_what_it_is_wherever_it_stands() {
+    fn each_byte_is_classified_at_every_position() {
         for length in [1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200] {
             for place in 0..length {
                 for byte in 0..=u8::MAX {
