@@ -158,7 +158,7 @@ fn a_newer_secret_is_left_as_it_is() {
     assert!(replica.look(later, later).is_err());
     assert!(replica.store.leaf_end().unwrap() > end);
     assert!(replica.store.is_trusted(&replica.store.clocks(later)));
-    // The newer version publishes something else: this replica knows that nobody trusts it.
+    // The newer version publishes another CA: this replica knows that its own is not trusted.
     server.with(|cluster| cluster.overwrite("9", ""));
     assert!(replica.look(later, later).is_err());
     assert!(!replica.store.is_trusted(&replica.store.clocks(later)));
@@ -244,7 +244,7 @@ fn differing_clocks_are_reported() {
     serve.wait_for_line("managing the shared CA again");
     wait_until("ready again", || serve.get("/readyz").0 == 200);
     assert_eq!(serve.metric(&problem("clock")), 0);
-    // Other troubles are told too, one after the other.
+    // Other problems are reported too, one after the other.
     let state = server.with(|cluster| cluster.state());
     server.with(|cluster| cluster.write_state(r#"{"schema":2}"#));
     serve.wait_for_metric(&problem("newer_secret"), 1);

@@ -1,5 +1,5 @@
 //! What the built-in catalogue says about images: which profile each gets, what is known about its
-//! tags, and that nothing that only looks like an application is told to quit.
+//! tags, and that images that only look like an application have no quit.
 
 use std::collections::BTreeSet;
 

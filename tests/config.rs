@@ -43,7 +43,7 @@ fn policy(text: &str) -> Policy {
     Config::parse(text).unwrap_or_else(|error| panic!("{error}")).into_policy()
 }
 
-/// The policy of a file that goes on like this after the first two lines.
+/// The policy of a file with this text after the first two lines.
 fn policy_with(rest: &str) -> Policy {
     policy(&format!("{HEADER}{rest}"))
 }
@@ -262,7 +262,7 @@ fn bounds_themselves_are_allowed() {
         ("defaults: {delay: 5m}\n", (300, 300, 600)),
         ("defaults: {delay: 0}\nlimits: {maximumDelay: 0}\n", (0, 0, 600)),
         ("defaults: {delay: 2000ms}\n", (2, 300, 600)),
-        // A maximum delay that nobody set fits below any maximum grace period.
+        // The default maximum delay fits below any maximum grace period.
         ("limits: {maximumGracePeriod: 1m}\n", (10, 30, 60)),
         ("limits: {maximumGracePeriod: 4m}\n", (10, 120, 240)),
         ("limits: {maximumGracePeriod: 30s}\n", (10, 15, 30)),

@@ -1,5 +1,5 @@
-//! The engine's rules one by one (`docs/rules.md`), on small pods. The properties say that nothing
-//! goes wrong for any pod; this says what is right for the ones that people have.
+//! The engine's rules one by one (`docs/rules.md`), on small pods. The properties show that nothing
+//! goes wrong for any pod; these tests show the right result for realistic pods.
 
 mod containers;
 mod patch;
@@ -403,7 +403,7 @@ fn the_cap_is_kept_and_reported() {
     let told_max = plainly(&pod);
     assert_eq!(told_max.outcome, format!("injected {0}->{0}", i64::MAX));
     assert_eq!(told_max.problems, Vec::<&str>::new());
-    // The author chose the maximum itself, or more: nobody can mend that the delay is lost.
+    // The author chose the maximum or more: the lost delay can't be fixed.
     for grace in [600, 601, 604_800] {
         pod["spec"]["terminationGracePeriodSeconds"] = json!(grace);
         let outcome = format!("injected {grace}->{grace}");

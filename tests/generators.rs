@@ -1,5 +1,5 @@
-//! Pods, namespaces and policies for the properties: what people write, what they get wrong, and
-//! what nobody should. Simple values stand first everywhere, so that failures shrink to them.
+//! Pods, namespaces and policies for the properties: realistic values, common mistakes, and absurd
+//! values. Simple values come first everywhere, so that failures shrink to them.
 
 mod annotations;
 mod fields;
@@ -74,7 +74,7 @@ pub(crate) fn config() -> ProptestConfig {
         std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     ProptestConfig {
         cases: asked.unwrap_or(1_000),
-        // The same cases every time, unless somebody goes looking for more.
+        // The same cases every time, unless more are requested.
         rng_seed: if asked.is_some_and(|cases| cases > FIXED_CASES) {
             RngSeed::Random
         } else {

@@ -1,5 +1,6 @@
-//! The map of ARCHITECTURE.md as far as the compiler does not hold it. Crates keep the large borders; this
-//! test reads the sources for the borders inside a crate, and for what a pure module may not even name.
+//! Checks the parts of ARCHITECTURE.md that the compiler does not. Crates separate the large parts;
+//! this test checks in the sources the boundaries inside a crate, and names that a pure module must not
+//! use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ fn each_module_imports_only_what_is_below_it() {
     }
 }
 
-/// The compiler does not miss a file that nobody names.
+/// The compiler does not notice a file that no module declares.
 #[test]
 fn every_file_is_a_module() {
     for (_, root) in roots() {

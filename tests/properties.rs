@@ -1,5 +1,5 @@
-//! What holds for every pod, whatever is in it (the letters are those of the design): the engine
-//! against the reference model, the API server's rules, and itself.
+//! Properties of every pod (the letters are those of the design): the engine against the reference
+//! model, the API server's rules, and itself.
 
 mod measure;
 
@@ -86,7 +86,7 @@ fn grace_seconds(pod: &Value) -> i64 {
     grace.and_then(Value::as_i64).unwrap_or(30)
 }
 
-/// The author's own grace period, as the status tells it.
+/// The author's grace period, as recorded in the status.
 fn grace_before_seconds(result: &Value, pod: &Value) -> i64 {
     let status = result.pointer("/metadata/annotations/prestop.dev~1status");
     let status = status.and_then(|status| serde_json::from_str::<Value>(status.as_str()?).ok());

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::generators::{any_pod, config};
 
-/// Texts that are right, wrong, or nearly so; each stands alone, in a list and in an object.
+/// Texts that are valid, invalid, or nearly valid; each alone, in a list and in an object.
 const ODD: &[&str] = &[
     "",
     " ",

@@ -142,7 +142,7 @@ impl Case {
     }
 }
 
-/// Two at once would take each other's time.
+/// Two at the same time would slow each other down.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,5 @@
-//! What holds for every review, whatever is in it: the answer allows, bears the uid, and its patch is
-//! the engine's and applies. Damaged bytes are refused or answered, never more.
+//! Properties of every review: the answer allows the request and has its uid, and its patch is the
+//! engine's and applies. Damaged bytes are refused or answered.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -37,7 +37,7 @@ struct Cluster {
     secret: String,
     bundle: String,
     generation: u64,
-    /// What the API server goes by: each bundle with the time from which on it does.
+    /// The bundles that the API server uses, each with the time since which it does.
     seen: Vec<(SystemTime, String)>,
     changes: Vec<Change>,
 }
@@ -91,7 +91,7 @@ impl Cluster {
         (self.bundle, self.generation) = (bundle, generation);
     }
 
-    /// The bundle that the API server goes by.
+    /// The bundle that the API server uses.
     fn trusted(&self, now: SystemTime) -> &str {
         let seen = self.seen.iter().rev().find(|(from, _)| now >= *from);
         seen.map_or("", |(_, bundle)| bundle.as_str())
@@ -167,7 +167,7 @@ fn every_served_certificate_is_trusted_through_years_of_rotations() {
     let mut step = 0_u64;
     while now < start() + DAY * 365 * 4 {
         step += 1;
-        // Looks come at odd times; nobody looks at the same moment.
+        // Polls come at irregular times, never at the same moment.
         now += Duration::from_secs(1800 + step * 7919 % 3600);
         let index = usize::try_from(step % 3).unwrap();
         cluster.look(&mut replicas[index], now);
@@ -230,7 +230,7 @@ fn an_ended_authority_is_replaced() {
         now += Duration::from_secs(30);
         cluster.look(&mut replica, now);
     }
-    // Nobody looked for two years.
+    // There was no poll for two years.
     now += DAY * 730;
     for _ in 0..3 {
         now += Duration::from_secs(30);
@@ -391,7 +391,7 @@ fn an_authority_of_next_year_is_replaced() {
     assert!(cluster.changes.contains(&Change::Switch));
     let mut clocks = replicas.iter();
     assert!(!clocks.any(|replica| cluster.trusts_replica(replica, now)), "it begins next year");
-    // The API server goes by what was published last, whenever that seemed to be.
+    // The API server uses what was published last, whatever its time.
     cluster.seen = vec![(now, cluster.bundle.clone())];
     for _ in 0..4 {
         now += Duration::from_secs(30);
@@ -517,8 +517,7 @@ fn a_newer_secret_is_no_garbage() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever stands in the Secret and the configuration: nothing panics, and something usable
-    /// comes of it.
+    /// With any content of the Secret and the configuration: nothing panics, and the result is usable.
     #[test]
     fn any_secret_gives_an_authority(secret in prop::collection::vec(any::<u8>(), 0..200), bundle in ".*", generation: u32) {
         let shared = Shared::from_json(&secret).ok();

@@ -1,5 +1,5 @@
-//! Nobody is measured who does not do the same: every contestant's patch of every request, applied,
-//! must give the pod that prestop's patch gives.
+//! All contestants do the same work: applying each contestant's patch to each request must give the
+//! same pod as prestop's patch.
 
 use anyhow::{Context, ensure};
 use prestop_bench::naive::STATUS;

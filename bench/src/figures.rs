@@ -26,7 +26,7 @@ pub(crate) enum Figure {
     OpenP99,
     /// The same.
     OpenP999,
-    /// 200 requests at once.
+    /// 200 concurrent requests.
     BurstP50,
     /// The same.
     BurstP99,

@@ -114,7 +114,7 @@ pub(crate) fn open_loop(
     })
 }
 
-/// So many requests at once, several times with a pause between them.
+/// Bursts of this many concurrent requests, with pauses between them.
 pub(crate) fn bursts(
     target: &Target,
     request: &Request,

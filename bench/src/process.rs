@@ -217,7 +217,7 @@ fn drain(child: &mut Child) {
     });
 }
 
-/// A port that nobody has now.
+/// A free port.
 pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

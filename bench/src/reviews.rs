@@ -1,7 +1,7 @@
 //! The requests that everything is measured with: reviews of pods as the API server sends them,
 //! defaults and `managedFields` included, made by this script and committed in `bodies`.
 //!
-//! The images are of nobody's catalogue, so that all contestants have the same to do: prestop looks
+//! The images are not in any catalogue, so that all contestants do the same work: prestop looks
 //! through all of its profiles for each and then gives the default.
 
 use std::fs;

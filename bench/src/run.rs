@@ -19,7 +19,7 @@ use crate::wrk;
 pub(crate) const PER_SECOND: u32 = 1_000;
 /// Requests at once.
 pub(crate) const BURST: usize = 200;
-/// Connections that are open at once.
+/// Open connections.
 pub(crate) const CROWD: usize = 1_000;
 
 /// How long and how often.

@@ -101,7 +101,7 @@ fn write(
                 subject.write(&around.fronts(&subject.pod), out)?;
             }
             if subjects.is_empty() && exit == Exit::Done {
-                writeln!(out, "no workload in the input")?;
+                writeln!(out, "no workloads found")?;
             }
         }
         ReadingForm::Json => {

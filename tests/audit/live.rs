@@ -139,7 +139,7 @@ fn pods_that_would_get_no_hook_are_as_they_should_be() {
     let pods = vec![plain(&objects, 0)];
     assert_eq!(ids(&found(&running(objects, pods))), ["stops-at-once"]);
     assert_eq!(rolled(&[("/4/metadata/labels".to_owned(), json!({}))]), ["stops-at-once"]);
-    // Nobody sends requests.
+    // There are no requests.
     assert!(rolled(&[("/1/spec/selector".to_owned(), json!({"app": "other"}))]).is_empty());
 }
 

@@ -50,7 +50,7 @@ fn kubectl_completes_commands_options_and_values() {
         assert!(found.iter().any(|line| line.starts_with(expected)), "{words:?}: {found:?}");
         assert_eq!(found.last().map(String::as_str), Some(directive), "{words:?}");
     }
-    // Nobody answers there: nothing, and no error.
+    // There is no server: no completions, and no error.
     assert_eq!(kubectl(home, &["check", "--namespace", ""]), [":0"]);
     assert_eq!(kubectl(home, &["explain", "no-such-code"]), [":0"]);
     // Once each.

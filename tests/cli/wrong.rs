@@ -239,7 +239,7 @@ fn kubeconfig(server: &str, more: &str) -> String {
 
 #[test]
 fn an_unreachable_cluster_is_named_with_its_context() {
-    // A port that nobody listens on, once the listener is gone.
+    // A port without a listener, once this one is dropped.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = format!("https://127.0.0.1:{port}");
     let home = folder(&[

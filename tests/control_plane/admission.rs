@@ -131,8 +131,8 @@ fn golden_pods() -> BTreeMap<Vec<String>, Vec<GoldenPod>> {
     pods
 }
 
-/// Nobody can create a pod that is being deleted already, and a grace period below 0 is made 1
-/// before webhooks are asked.
+/// A pod can't be created while it is being deleted, and a grace period below 0 is set to 1 before
+/// webhooks are called.
 pub(super) fn can_be_created(template: &Value) -> bool {
     let grace = template["spec"]["terminationGracePeriodSeconds"].as_i64();
     template["spec"].is_object()
@@ -190,7 +190,7 @@ fn golden_pods_are_accepted_and_equal_their_results() {
             assert_eq!(without_stated(annotations(&pod)), expected, "{}", case.display());
         }
         assert_eq!(serve.metric("prestop_selfcheck_failures_total"), 0);
-        // Its server goes now.
+        // Its server ends now.
         control_plane.delete_webhook(&namespace);
     }
     let version = control_plane.version();

@@ -350,7 +350,7 @@ fn what_others_break_heals() {
         generation = looked.generation;
         assert!(installation.trusts(&replica, now));
     }
-    // Nobody looked until the authority had ended.
+    // There was no poll until the CA had expired.
     let now = now + LIFETIMES.authority + Duration::from_secs(1);
     assert!(!installation.trusts(&replica, now));
     installation.settle(&mut replica, now);
@@ -428,7 +428,7 @@ fn the_real_date_is_understood() {
     assert!(apart < Duration::from_secs(60), "{apart:?}");
 }
 
-/// The API server stands still for a while: what is asked ends in time, and the next question is answered.
+/// The API server stalls for a while: requests time out, and the next request is answered.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn an_api_server_that_stands_still_is_not_waited_for() {

@@ -1,5 +1,5 @@
-//! Two thousand pods while replicas of prestop are killed and drained: nobody is kept from creating a pod,
-//! and a drained replica costs no hook.
+//! Two thousand pods while replicas of prestop are killed and drained: all pods can be created, and a
+//! drained replica causes no missing hook.
 
 use std::fs;
 use std::sync::Mutex;
@@ -69,7 +69,7 @@ impl Fleet {
         self.replicas.push(replica);
     }
 
-    /// As a rolling update does it: a new one first, then the oldest is told to end.
+    /// As a rolling update does it: a new one first, then the oldest gets its stop signal.
     fn drain_one(&mut self) {
         self.add();
         let ready = || self.proxy.ready() > REPLICAS;
@@ -80,7 +80,7 @@ impl Fleet {
         self.forget_the_ended();
     }
 
-    /// As a node does that goes away.
+    /// As for a node that is removed.
     fn kill_one(&mut self) {
         let mut old = self.replicas.remove(0);
         old.signal("KILL");

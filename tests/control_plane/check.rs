@@ -70,7 +70,7 @@ fn a_working_installation_is_ok_and_a_broken_one_says_why() {
     // Nothing was created.
     let (_, pods) = control_plane.request("GET", "/api/v1/namespaces/enabled/pods", None);
     assert_eq!(pods["items"], json!([]));
-    // A pod that nobody injects.
+    // A pod that is not injected.
     control_plane.namespace("other", &json!({}));
     let (code, statuses) = check(&kubeconfig, &["--namespace", "other"]);
     assert_eq!((code, &statuses["injection"]), (1, &json!("failure")));
@@ -82,7 +82,7 @@ fn a_working_installation_is_ok_and_a_broken_one_says_why() {
         (code, &statuses["injection"], &statuses["connection"]),
         (1, &json!("failure"), &json!("failure"))
     );
-    // A certificate that nobody trusts.
+    // An untrusted certificate.
     let (_, mut webhook) = control_plane.request("GET", WEBHOOK, None);
     webhook["webhooks"][0]["clientConfig"].as_object_mut().unwrap().shift_remove("caBundle");
     assert_eq!(control_plane.request("PUT", WEBHOOK, Some(&webhook)).0, 200);

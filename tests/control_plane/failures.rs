@@ -43,7 +43,7 @@ fn pods_are_created_while_prestop_hangs() {
     serve.signal("CONT");
     control_plane.wait_for_effect("enabled", has_status);
     assert!(!serve.has_ended());
-    // A port where nobody ever answers.
+    // A port that never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     control_plane.namespace("silent", &json!({"prestop.dev/inject": "enabled"}));
     serve.signal("KILL");

@@ -275,7 +275,7 @@ fn status_is_reported(cluster: &Cluster) {
     let fronts =
         "√ fronts: the service account prestop may watch services, ingresses, ingressclasses";
     assert!(checks.contains(fronts), "{checks}");
-    // Nobody runs pods here.
+    // No pods run here.
     assert!(checks.contains("× none of 2 replicas is ready"), "{checks}");
     assert!(checks.contains("‼ no namespace is opted in"), "{checks}");
 }
@@ -362,8 +362,8 @@ fn the_service_account_may_do_its_work_and_nothing_else() {
     }
 }
 
-/// Through the API server with the chart's own webhook configuration; a URL stands for the Service,
-/// which needs a kube-proxy.
+/// Through the API server with the chart's own webhook configuration; a URL replaces the Service, which
+/// needs a kube-proxy.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn pods_are_injected_through_the_charts_webhook() {
@@ -419,8 +419,8 @@ fn pods_are_injected_through_the_charts_webhook() {
 }
 
 /// AKS has a controller and a webhook, the admissions enforcer, that add conditions to the selectors of
-/// webhook configurations, unless these carry an annotation. Helm 4 applies on the server's side, where
-/// nobody may change a field of somebody else.
+/// webhook configurations, unless these carry an annotation. Helm 4 uses server-side apply, which does
+/// not allow changes of fields that belong to another manager.
 fn enforce_admissions(cluster: &Cluster) {
     let webhook = cluster.get(WEBHOOK);
     if webhook["metadata"]["annotations"]["admissions.enforcer/disabled"] == "true" {
@@ -493,7 +493,7 @@ fn kubectl_prints_what_is_wrong_with_a_workload() {
     let bundle = || cluster.get(&path)["webhooks"][0]["clientConfig"]["caBundle"].clone();
     wait_until("the warnings' bundle", || bundle().is_string());
     assert_eq!(bundle(), cluster.bundle());
-    // A URL stands for the Service, which needs a kube-proxy.
+    // A URL replaces the Service, which needs a kube-proxy.
     let url = format!("https://127.0.0.1:{}/warn", serve.address.port());
     let client = json!({"url": url, "caBundle": bundle()}).to_string();
     let replaced =

@@ -43,7 +43,7 @@ impl Proxy {
                         return;
                     }
                     let (Ok(client), Some(replica)) = (client, state.next()) else { continue };
-                    // Nobody there: the client's connection ends with it.
+                    // There is no server: the client's connection is closed.
                     if let Ok(replica) = TcpStream::connect(replica) {
                         state.join(&client, &replica);
                     }

@@ -27,7 +27,7 @@ const SECONDS: &str =
     "certificates: {authorityLifetime: 60s, lifetime: 15s, overlap: 3s, lookInterval: 1s}
 server: {drainDelay: 0}
 ";
-/// For what is to live through an absence of the API server, on a machine that stands still at times.
+/// For clients that must survive an absence of the API server, on a machine that stalls at times.
 const LONGER: &str =
     "certificates: {authorityLifetime: 90s, lifetime: 15s, overlap: 2s, lookInterval: 1s}
 server: {drainDelay: 0}
@@ -188,8 +188,8 @@ fn authorities_change_under_load_and_no_call_fails() {
     assert_eq!(installation.failed_open(), before);
 }
 
-/// The API server stands still for longer than a certificate lives: replicas renew theirs with what they
-/// know, and go on when it is back.
+/// The API server stalls for longer than the lifetime of a certificate: replicas renew theirs with the
+/// last known CA, and continue when it is back.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn certificates_are_renewed_while_the_api_server_is_away() {

@@ -1,5 +1,5 @@
-//! `prestop watch` with a real API server, and with the rights that docs/watch.md has and no others. The tests write the
-//! status of pods as a kubelet does.
+//! `prestop watch` with a real API server, and with the rights that docs/watch.md has and no others.
+//! The tests write the status of pods as a kubelet does.
 
 use std::fs;
 use std::path::Path;
@@ -221,7 +221,7 @@ fn a_rollout_is_waited_for_with_the_rights_of_the_documentation() {
     assert!(text.contains("shop/old web") && text.contains("[ended-by-itself]"), "{text}");
 }
 
-/// It stands still for 20 s, with all its connections.
+/// It stalls for 20 s, with all its connections.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn an_api_server_that_stands_still_is_a_gap_in_which_nothing_is_missed() {

@@ -1,4 +1,4 @@
-//! Objects that nobody would write: nothing panics, and their order does not matter.
+//! Random objects: nothing panics, and their order does not matter.
 
 use proptest::prelude::*;
 use serde_json::{Map, json};

@@ -1,4 +1,4 @@
-//! A request that takes its time: in flight while the server is told to stop.
+//! A slow request: in flight while the server is stopped.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

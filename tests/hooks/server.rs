@@ -106,7 +106,7 @@ impl Stopped {
     }
 }
 
-/// A port that nobody uses, below those that the kernel gives to clients.
+/// A free port, below those that the kernel assigns to clients.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     eventually("a free port", || {

@@ -23,7 +23,7 @@ impl Shell {
     }
 }
 
-/// Does the same with each of the shells, all at once.
+/// Does the same with each of the shells, concurrently.
 pub(crate) fn in_each_shell(test: impl Fn(&Shell) + Sync) {
     thread::scope(|scope| {
         for shell in &SHELLS {

@@ -98,7 +98,7 @@ fn containerd_takes_it() {
     let target = containerd.done(&["content", "list", "--quiet"]);
     let configuration = target
         .lines()
-        // What nothing refers to any more, such as the archive's index, may be collected meanwhile.
+        // Unreferenced content, such as the archive's index, may be collected in the meantime.
         .filter_map(|digest| {
             let content = containerd.ctr(&["content", "get", digest]).stdout;
             serde_json::from_slice::<Value>(&content).ok()

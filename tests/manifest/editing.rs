@@ -1,4 +1,4 @@
-//! Where new lines go, by what stands there.
+//! Where new lines are inserted, depending on the surrounding text.
 
 use json_patch::Patch;
 use prestop_manifest::Layout;

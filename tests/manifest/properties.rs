@@ -1,4 +1,4 @@
-//! Whatever stands around the places of a patch, an edit adds lines and leaves all others as they are.
+//! With any text around the places of a patch, an edit adds lines and does not change others.
 
 use json_patch::Patch;
 use prestop_manifest::Layout;

@@ -165,7 +165,7 @@ fn a_container_that_comes_later_counts_from_the_first_grace_period() {
     assert_eq!(hook(&second, 1), &json!({"sleep": {"seconds": 10}}));
     assert_eq!(grace(&second), &json!(40));
 
-    // Someone raised it in between: nothing that the status says holds any more.
+    // It was raised in between: the status is no longer valid.
     between["spec"]["terminationGracePeriodSeconds"] = json!(50);
     let second = outcome(&between);
     assert_eq!(grace(&second), &json!(60));

@@ -57,7 +57,7 @@ pub(super) fn delay_backends(
         } else {
             plan.stays_until(fronts.drained, policy);
             if plan.drain > 0 {
-                // Nobody asked for this delay.
+                // This delay was not requested.
                 plan.unwatched = plan.unwatched.map(|_| false);
             }
             plan.least = plan.delay;

@@ -528,7 +528,7 @@ fn quit_command(value: &Value) -> Option<Vec<String>> {
     runnable.then_some(command)
 }
 
-/// A key of ours: what stands before and behind the slash, without the domain.
+/// A prestop.dev key: the parts before and after the slash, without the domain.
 fn of_ours(key: &str) -> Option<(&str, &str)> {
     let (prefix, rest) = key.split_once('/')?;
     let setting = prefix.strip_suffix(DOMAIN)?;

@@ -1,4 +1,4 @@
-//! Each golden case goes through a running server too: the patch of each pod, applied to its
+//! Each golden case is also sent to a running server: the patch of each pod, applied to its
 //! template, has to give what `prestop inject` gives.
 
 use json_patch::Patch;

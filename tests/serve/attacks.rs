@@ -210,7 +210,7 @@ fn an_answer_that_is_not_read_ends_the_connection() {
     let body = body();
     let request = [&head("/mutate", body.len()).into_bytes()[..], &body].concat();
     connection.socket().set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-    // Until no more fits on the way.
+    // Until all buffers are full.
     while connection.send(request.repeat(20)).is_ok() {}
     serve.wait_for_metric("prestop_connections_closed_total{reason=\"answer_timeout\"}", 1);
     assert_eq!(serve.metric("prestop_connections"), 0);
@@ -225,7 +225,7 @@ fn a_client_of_the_administration_port_that_does_not_read_is_closed() {
     while stream.write_all(request.as_bytes()).is_ok() {}
     stream.set_write_timeout(None).unwrap();
     let began = Instant::now();
-    // Nobody reads: only the end of the connection ends this.
+    // The client does not read: only the end of the connection ends this.
     while stream.write_all(request.as_bytes()).is_ok() {
         assert!(began.elapsed() < Duration::from_secs(60));
     }

@@ -207,7 +207,7 @@ fn a_pair_that_waits_is_used_when_its_time_comes() {
     let before = serve.metric(EXPIRY);
     serve.wait_for_metric(CHANGED, 1);
     assert!(serve.metric(EXPIRY) < before);
-    // That one ends, and the files hold something of somebody else.
+    // That one ends, and the files contain a certificate of another CA.
     mount(&path, "3", &other.sign_for("localhost", -HOUR, 3 * HOUR));
     serve.wait_for_metric(FAILED, 2);
     serve.wait_for_metric(EXPIRY, before);

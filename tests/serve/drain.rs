@@ -26,8 +26,8 @@ fn request(connection: &mut Connection, seen: &Seen) -> bool {
     !is_closing
 }
 
-/// Clients as they are in a cluster: some keep their connections, some connect each time; they go on
-/// for a while after the first SIGTERM, until their side knows that this server goes.
+/// Clients as they are in a cluster: some keep their connections, some connect each time; they continue
+/// for a while after the first SIGTERM, until they learn that this server ends.
 #[test]
 fn no_request_is_lost_while_the_server_drains() {
     let mut serve = Serve::configured("server: {drainDelay: 3s, drainTimeout: 5s}\n");
@@ -132,7 +132,7 @@ fn what_hangs_is_given_up_at_the_end_of_the_drain_timeout() {
     assert!(serve.line("requests were still in flight at the end of the drain timeout").is_some());
 }
 
-/// Ctrl-C on an idle server ends immediately: nobody has to wait for the drain delay.
+/// Ctrl-C on an idle server ends immediately: there is no wait for the drain delay.
 #[test]
 fn an_interrupt_does_not_wait_for_anybody() {
     let mut serve = Serve::configured("server: {drainDelay: 10m}\n");

@@ -148,7 +148,7 @@ fn pods_beyond_the_memory_go_through_unchanged_and_slow_bodies_make_room() {
     assert_eq!(serve.metric("prestop_connections_closed_total{reason=\"evicted\"}"), 1);
 }
 
-/// More than there are places, so that each honest client needs one that somebody else holds.
+/// More than there are places, so that each honest client needs one that another client has.
 #[test]
 fn a_thousand_idle_connections_and_two_thousand_half_handshakes_block_no_client() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -255,7 +255,7 @@ fn heads_are_bounded() {
     is_served(&serve);
 }
 
-/// Two parties that disagree on where a request ends can be made to see a request that nobody sent.
+/// If two parties disagree on where a request ends, one of them can see a request that was never sent.
 #[test]
 fn requests_of_unclear_length_are_refused() {
     let serve = Serve::start(&[]);

@@ -7,7 +7,7 @@ use super::control_group::{Group, limit_bytes};
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{Connection, body, head, pod, review};
 
-/// As many at once as the API servers of a large cluster send in a bad moment.
+/// As many concurrent ones as the API servers of a large cluster may send.
 const AT_ONCE: usize = 25;
 /// Just below `server.maximumBodyBytes`.
 const LARGE_BYTES: usize = 7_300_000;
@@ -72,7 +72,7 @@ fn the_memory_of_the_chart_is_enough_whatever_comes() {
     drop(serve);
 }
 
-/// The body by many clients at once. Whatever they get, they get something.
+/// Sends the body from many clients concurrently. Each of them gets an answer.
 fn all_at_once(serve: &Serve, body: &[u8]) {
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {

@@ -171,7 +171,7 @@ fn namespaces_are_bounded() {
     );
 }
 
-/// Where namespaces are known, nobody can make others up.
+/// If namespaces are known, clients can't invent others.
 #[test]
 fn only_known_namespaces_are_counted_by_name() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,11 +11,11 @@ use prestop_test_support::wire::{Answer, Connection, pod, review};
 enum Expected {
     /// No patch, no warning.
     Nothing,
-    /// No patch, and a warning in which this stands.
+    /// No patch, and a warning that contains this.
     Told(&'static str),
     /// A patch that gives hooks to the containers of these places, and nothing told.
     Hooks(&'static [usize]),
-    /// The same, with a warning in which this stands.
+    /// The same, with a warning that contains this.
     HooksAndTold(&'static [usize], &'static str),
 }
 

@@ -1,6 +1,6 @@
 {{/*
-Values that null removes although prestop can't be installed without them. null for the others is the same as
-empty, or off.
+Values that must not be null, because prestop can't be installed without them. For other values null
+means empty or off.
 */}}
 {{- define "prestop.required" -}}
 {{- $paths := list
@@ -14,7 +14,7 @@ empty, or off.
 {{- $value := $.Values }}
 {{- range splitList "." $path }}{{ $value = get $value . }}{{ end }}
 {{- if has (printf "%v" $value) (list "<nil>" "") }}
-{{- fail (printf "%s is null, and prestop can't be installed without it. Leave it out for the chart's default." $path) }}
+{{- fail (printf "%s is null, but prestop can't be installed without it. Remove it to use the chart's default." $path) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -266,7 +266,7 @@ impl Summary {
 
     fn outcome(&self) -> String {
         match (self.workloads, self.dropping) {
-            (0, _) => "no workload in the input".to_owned(),
+            (0, _) => "no workloads found".to_owned(),
             (1, 0) => {
                 "according to the rules, the workload drops no requests in a rollout".to_owned()
             }

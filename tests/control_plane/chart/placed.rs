@@ -73,7 +73,7 @@ fn each_value_reaches_its_object() {
             (&json!(true), &json!("https"), &json!({"insecureSkipVerify": true}))
         );
     }
-    // Nothing of it where nobody asks for it.
+    // Nothing of it if it is not enabled.
     let objects = tools
         .render(&["--set", "serviceMonitor.enabled=true,serviceMonitor.renderMode=alwaysRender"]);
     let endpoint = &object(&objects, "ServiceMonitor", "prestop")["spec"]["endpoints"][0];

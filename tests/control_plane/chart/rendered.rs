@@ -24,7 +24,7 @@ fn every_file_of_values_renders_without_a_warning() {
     }
 }
 
-/// Namespaces that nobody opted in, the cluster's own, and the release's: none of them can be hurt.
+/// Namespaces without opt-in, those of the cluster, and the release's: none of them is affected.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn only_namespaces_that_opt_in_are_affected() {

@@ -79,7 +79,7 @@ fn webhooks_that_are_called_later_are_named() {
     let control_plane = ControlPlane::start();
     let _serve = prestop(&control_plane);
     let kubeconfig = control_plane.administrator();
-    // Nobody listens there, and nobody has to.
+    // There is no listener, and none is needed.
     for name in ["istio", "vault"] {
         control_plane.webhook_at(name, 1);
     }
