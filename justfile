@@ -34,7 +34,7 @@ chart:
 deny:
     tests/tools/dependencies
 
-# Write generated documents and golden results anew; read the difference before you commit it.
+# Write generated documents and golden results again; read the difference before you commit it.
 update:
     UPDATE_GENERATED=1 cargo test --locked
     UPDATE_GENERATED=1 tests/control_plane/run 1.37 chart::

@@ -151,7 +151,7 @@ fn a_newer_secret_is_left_as_it_is() {
     let before = server.with(|cluster| cluster.changes);
     let error = replica.look(now, now).unwrap_err();
     assert_eq!(error.problem(), Some(Problem::NewerSecret));
-    assert!(error.to_string().contains("schema 2; this version of prestop knows 1"), "{error}");
+    assert!(error.to_string().contains("schema 2; this version of prestop supports 1"), "{error}");
     // What is known signs on.
     let end = replica.store.leaf_end().unwrap();
     let later = now + DAY * 5;
@@ -178,7 +178,7 @@ fn a_lost_race_is_reported_as_such() {
     for (other, part) in [
         (
             "garbage",
-            "another replica has just written the Secret prestop-authority: the Secret's state can't",
+            "another replica has just written the Secret prestop-authority: the state in the Secret can't",
         ),
         (r#"{"schema":2}"#, "schema 2; this version"),
     ] {
@@ -259,7 +259,7 @@ fn differing_clocks_are_reported() {
         cluster.overwrite("41", &bundle);
     });
     let line = serve.wait_for_line("the Secret was unusable: replacing its CA with a new one");
-    assert!(line["error"].as_str().unwrap().contains("older than what is published"), "{line}");
+    assert!(line["error"].as_str().unwrap().contains("older than the published CA"), "{line}");
     wait_until("the new generation", || serve.metric("prestop_authority_generation") == 42);
     wait_until("ready", || serve.get("/readyz").0 == 200);
 }

@@ -6,6 +6,7 @@ mod fronts;
 mod function;
 mod statuses;
 mod version;
+mod words;
 mod wrong;
 
 use std::fs;
@@ -226,7 +227,7 @@ fn the_catalogue_knows_the_programs_and_roles_of_images() {
     let fpm = explained("php:7.0-fpm");
     assert!(fpm.contains("role     backend") && fpm.contains("stop     by TERM"), "{fpm}");
     let unknown = explained("example.com/app:1");
-    assert!(unknown.contains("not known whether it has a shell"), "{unknown}");
+    assert!(unknown.contains("programs shell and sleep: not known"), "{unknown}");
     let all = stdout(&run(&["catalogue"]));
     assert!(all.contains("(tags *apache*)") && all.contains("(containers istio-proxy)"), "{all}");
     let output = run(&["catalogue", "-o", "json", "dhi.io/nginx:1"]);
@@ -270,7 +271,7 @@ fn config_check_says_what_is_wrong_and_where() {
 #[test]
 fn long_help_says_what_a_command_does() {
     for (command, part) in
-        [("inject", "exactly as the webhook would decide"), ("serve", "No pod is ever refused")]
+        [("inject", "by the same rules as the webhook"), ("serve", "Never refuses a pod")]
     {
         let help =
             stdout(&run(&[command, "--help"])).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -158,7 +158,7 @@ pub(crate) fn bundle(pem: &[u8], now: SystemTime) -> Check {
     let look = "see `prestop certificates status` and the log of prestop; with cert-manager, of its injector";
     let certificates = certificates_in(pem);
     let Some(last) = certificates.iter().map(|known| known.validity.not_after).max() else {
-        let what = if pem.is_empty() { "empty" } else { "no certificate" };
+        let what = if pem.is_empty() { "empty" } else { "not a certificate" };
         return Check::failure(
             id,
             format!("caBundle is {what}: API servers can't connect to prestop"),

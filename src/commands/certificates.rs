@@ -145,7 +145,7 @@ fn for_people(seen: &Seen) -> String {
                 "  NOT published in its current form; the next poll of a replica publishes it"
                     .to_owned()
             });
-            lines.push("\nwhat comes:".to_owned());
+            lines.push("\nnext steps:".to_owned());
             lines.extend(coming(shared, now).iter().map(|(at, what)| format!("  {at}: {what}")));
         }
     }
@@ -231,7 +231,7 @@ fn line(known: &Described, now: SystemTime) -> String {
     let fault = match validity.fault(now) {
         None => "",
         Some(Invalid::NotYet) => ", NOT VALID YET",
-        Some(Invalid::Ended) => ", ENDED",
+        Some(Invalid::Ended) => ", EXPIRED",
     };
     format!(
         "{subject}, serial {serial}, from {} until {}{fault}",
@@ -316,7 +316,7 @@ mod tests {
         assert!(text.contains("none: no call to prestop succeeds"), "{text}");
         assert!(text.contains("NOT published"), "{text}");
         foreign.shared = Err("you may not see it".to_owned());
-        assert!(for_people(&foreign).contains("the shared authority: you may not see it"));
+        assert!(for_people(&foreign).contains("the shared CA: you may not see it"));
     }
 
     /// A wrong clock created a CA that becomes valid next year.
@@ -327,13 +327,13 @@ mod tests {
         wrong.now = now;
         let text = for_people(&wrong);
         assert_eq!(text.matches(", NOT VALID YET").count(), 2, "{text}");
-        assert!(text.contains("(in 0 minutes): the authority is not valid"), "{text}");
+        assert!(text.contains("(in 0 minutes): the CA is not valid"), "{text}");
         assert!(for_machines(&wrong).to_string().contains("\"isValid\":false"));
         wrong.now = now + Duration::from_secs(900 * DAY_SECONDS);
-        assert_eq!(for_people(&wrong).matches(", ENDED").count(), 2);
+        assert_eq!(for_people(&wrong).matches(", EXPIRED").count(), 2);
         wrong.generation = Some("7".to_owned());
         wrong.bundle = String::new();
-        assert!(for_people(&wrong).contains("OLDER than what is published"));
+        assert!(for_people(&wrong).contains("OLDER than the published one"));
     }
 
     /// The overlap is the one that the replicas go by.

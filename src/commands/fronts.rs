@@ -121,8 +121,8 @@ fn list(table: &FrontTable, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\nThe time is how long a front sends new requests to a pod that terminates; never: until the pod is\n\
-         gone. -o json has the conditions, reasons and sources; -f FILE shows the fronts of workloads."
+        "\nThe time is how long a front keeps sending new requests to a terminating pod; never: until the pod is\n\
+         gone. -o json prints conditions, reasons and sources; -f FILE shows the fronts of workloads."
     )
 }
 

@@ -161,11 +161,11 @@ fn what_changed_after_us_is_named() {
     let other = json!({"preStop": {"exec": {"command": ["true"]}}});
     assert_eq!(
         changed(&|pod| pod["spec"]["containers"][0]["lifecycle"] = other.clone()),
-        "1 of 1 pods; the hook of container web is not prestop's any more"
+        "1 of 1 pods; the hook of container web is no longer prestop's"
     );
     assert_eq!(
         changed(&|pod| pod["spec"]["containers"][0]["lifecycle"] = json!({})),
-        "1 of 1 pods; container web does not have prestop's hook any more"
+        "1 of 1 pods; container web no longer has prestop's hook"
     );
     assert_eq!(
         changed(&|pod| pod["metadata"]["annotations"]["prestop.dev/status"] = json!("{")),

@@ -135,14 +135,14 @@ fn invalid_input_is_an_error_without_output() {
     let misspelt = CONFIGURATION.replace("delay: 17s", "dealy: 17s");
     for (input, status, part) in [
         (DEPLOYMENT.to_owned(), 3, "not a ResourceList of config.kubernetes.io"),
-        (String::new(), 3, "manifests are for prestop inject -"),
+        (String::new(), 3, "for manifests use prestop inject -"),
         (with("") + "---\na: b\n", 3, "not a ResourceList"),
         ("apiVersion: v1\nkind: ResourceList\nitems: []\n".to_owned(), 3, "not a ResourceList"),
         (with(&misspelt), 2, "functionConfig: defaults.dealy: unknown field; did you mean delay?"),
         (
             with("functionConfig: {apiVersion: x/v1, kind: Prestop}\n"),
             2,
-            "kind \"Prestop\" is not known",
+            "unknown kind \"Prestop\"",
         ),
         (
             with("functionConfig: {apiVersion: v1, kind: ConfigMap, data: {delay: 5s}}\n"),

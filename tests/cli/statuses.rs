@@ -8,7 +8,7 @@ use super::{DEPLOYMENT, folder, piped, run, stderr, stdout, text};
 /// With findings.
 const SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/audit/golden/shop.yaml");
 
-fn help(command: &[&str]) -> String {
+pub(super) fn help(command: &[&str]) -> String {
     stdout(&run(&[command, &["--help"]].concat()))
 }
 
@@ -22,7 +22,7 @@ fn subcommands(help: &str) -> Vec<String> {
 }
 
 /// Every command that has no subcommands.
-fn commands() -> Vec<Vec<String>> {
+pub(super) fn commands() -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for name in subcommands(&help(&[])) {
         let below = subcommands(&help(&[&name]));

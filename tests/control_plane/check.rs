@@ -232,7 +232,11 @@ fn certificates_of_files_have_a_status_too() {
     let path = "/api/v1/namespaces/home/secrets";
     for (name, data, expected) in [
         ("empty", json!({}), "is empty: no replica has filled it yet"),
-        ("broken", json!({"state.json": STANDARD.encode("{")}), "the Secret's state can't be read"),
+        (
+            "broken",
+            json!({"state.json": STANDARD.encode("{")}),
+            "the state in the Secret can't be read",
+        ),
     ] {
         control_plane.create(path, &json!({"metadata": {"name": name}, "data": data}));
         let arguments = ["certificates", "status", "--namespace", "home", "--secret", name];

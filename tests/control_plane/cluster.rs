@@ -73,7 +73,7 @@ fn the_last_known_state_is_used_while_the_api_server_is_away() {
     });
     assert_eq!(hook(&serve, "shop"), delay(12));
     assert_eq!(serve.get("/readyz").0, 200);
-    wait_until("its line", || serve.log().contains("what was known still holds"));
+    wait_until("its line", || serve.log().contains("keeping the last known state"));
 }
 
 /// Without the right to read namespaces the defaults apply, and that is reported.

@@ -60,7 +60,10 @@ fn what_every_golden_case_injects_comes_out_again() {
         assert!(undone.status.success(), "{name}: {}", text(&undone.stderr));
         if WRITTEN_ANEW.contains(&name.as_str()) {
             let told = text(&undone.stderr);
-            assert!(told.contains(": the layout of the document was not kept"), "{name}: {told}");
+            assert!(
+                told.contains(": the layout of the document was not recorded"),
+                "{name}: {told}"
+            );
         } else if undone.stdout != input {
             let (input, undone) = (text(&input), text(&undone.stdout));
             let diff = similar::TextDiff::from_lines(&input, &undone);
@@ -103,7 +106,7 @@ spec:
 fn hooks_of_the_author_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let injected = prestop(folder.path(), &["inject", "-"], EXTENDED.as_bytes());
-    assert!(!text(&injected.stderr).contains("written anew"), "{}", text(&injected.stderr));
+    assert!(!text(&injected.stderr).contains("rewritten"), "{}", text(&injected.stderr));
     assert!(text(&injected.stdout).contains("original"), "{}", text(&injected.stdout));
     let undone = prestop(folder.path(), &["uninject", "-"], &injected.stdout);
     assert_eq!(text(&undone.stdout), EXTENDED);

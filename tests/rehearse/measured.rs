@@ -126,7 +126,7 @@ fn a_quit_of_the_author_drops_none_once_it_is_completed() {
     assert!(dropped(&report["asWritten"]) > 0, "{}", report["verdict"]);
     assert_eq!(dropped(&report["asInjected"]), 0, "{}", report["verdict"]);
     let notes = report["notes"].to_string();
-    assert!(notes.contains("completes the author's own hook"), "{notes}");
+    assert!(notes.contains("extends the existing hook"), "{notes}");
     // It told nginx, and ended with it.
     let hooks = report["asInjected"]["hooks"].as_array().unwrap();
     assert!(hooks.iter().all(|hook| hook["detail"] == 137), "{hooks:?}");

@@ -305,7 +305,7 @@ fn what_cannot_be_used_at_the_start_is_an_error() {
         (
             &["--tls-cert", "{folder}/tls.crt", "--tls-key", "{folder}/other.key"][..],
             3,
-            "don't go together",
+            "the key does not belong to the certificate",
         ),
         (
             &["--tls-cert", "{folder}/tls.crt", "--tls-key", "{folder}/none.key"],

@@ -65,7 +65,7 @@ impl Authorities {
 }
 
 fn not_pem(reason: String) -> CertificateError {
-    CertificateError::NotPem { what: "the authorities", reason }
+    CertificateError::NotPem { what: "the CAs", reason }
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
         }
         for empty in ["", "no PEM"] {
             let error = Authorities::read(empty.as_bytes()).all().unwrap_err();
-            assert_eq!(error.to_string(), "the authorities: it has no BEGIN CERTIFICATE section");
+            assert_eq!(error.to_string(), "the CAs: it has no BEGIN CERTIFICATE section");
             assert!(Authorities::read(empty.as_bytes()).usable().is_empty());
         }
     }

@@ -73,7 +73,7 @@ impl Authority {
 
     fn of_parts(certificate_pem: String, key: KeyPair) -> Result<Self, CertificateError> {
         let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|error| {
-            CertificateError::NotPem { what: "the authority", reason: error.to_string() }
+            CertificateError::NotPem { what: "the CA", reason: error.to_string() }
         })?;
         let validity = validity(&der, &key)?;
         let issuer = Issuer::from_ca_cert_der(&der, key)?;

@@ -105,8 +105,14 @@ mod tests {
         let ours = service("home", Some(443), "b3Vycw==");
         let ignore = Some("Ignore");
         for (pods, warnings, policy, status, part) in [
-            (&ours, &ours, ignore, Status::Ok, "can refuse nothing"),
-            (&ours, &service("home", None, "b3Vycw=="), ignore, Status::Ok, "can refuse nothing"),
+            (&ours, &ours, ignore, Status::Ok, "can't refuse anything"),
+            (
+                &ours,
+                &service("home", None, "b3Vycw=="),
+                ignore,
+                Status::Ok,
+                "can't refuse anything",
+            ),
             (&ours, &ours, Some("Fail"), Status::Failure, "failurePolicy is Fail"),
             (&ours, &ours, None, Status::Failure, "failurePolicy is Fail"),
             (
@@ -118,13 +124,13 @@ mod tests {
             ),
             (&ours, &service("home", Some(8443), "b3Vycw=="), ignore, Status::Failure, ":8443"),
             (&ours, &url("https://a.example/warn"), ignore, Status::Failure, "https://a.example"),
-            (&ours, &service("home", None, ""), ignore, Status::Warning, "its caBundle is not"),
+            (&ours, &service("home", None, ""), ignore, Status::Warning, "its caBundle differs"),
             (
                 &url("https://127.0.0.1:1/mutate"),
                 &url("https://127.0.0.1:1/warn"),
                 ignore,
                 Status::Ok,
-                "can refuse nothing",
+                "can't refuse anything",
             ),
         ] {
             let check = told(pods, warnings, policy);

@@ -21,15 +21,15 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["--set", "adminPort=10250"], "securePort and adminPort are the same port"),
     (
         &["--set", "certificates.mode=secret"],
-        "certificates.secret.name is needed, a Secret with tls.crt and tls.key",
+        "set certificates.secret.name to a Secret with tls.crt and tls.key",
     ),
     (
         &["--set", "certificates.mode=secret,certificates.secret.name=mine"],
-        "Set certificates.secret.caBundle (base64 of PEM)",
+        "Set certificates.secret.caBundle (base64-encoded PEM)",
     ),
     (&["--set", "podDisruptionBudget.minAvailable=1"], "exclude each other"),
-    (&["--set", "podDisruptionBudget.maxUnavailable="], "is needed"),
-    (&["--set", "serviceMonitor.enabled=true,metricsService.enabled=false"], "take podMonitor"),
+    (&["--set", "podDisruptionBudget.maxUnavailable="], "set minAvailable or maxUnavailable"),
+    (&["--set", "serviceMonitor.enabled=true,metricsService.enabled=false"], "or use podMonitor"),
     (&["--set", "preStopSleepSeconds=60"], "less than terminationGracePeriodSeconds"),
     (
         &["--set", "namespaces.watch=false,fronts.watch=false,certificates.mode=cert-manager"],
@@ -42,7 +42,7 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["--set-json", "webhook.namespaceSelector.matchExpressions=[]"], "select every namespace"),
     (
         &["--set-json", "networkPolicy={\"enabled\":true,\"apiServerPorts\":[]}"],
-        "networkPolicy.apiServerPorts is empty: a rule without ports would allow all of them",
+        "networkPolicy.apiServerPorts is empty: a rule without ports would allow every port",
     ),
     (
         &["--set-json", "networkPolicy={\"enabled\":true,\"apiServerPorts\":null}"],
@@ -52,9 +52,9 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["--set", "strategy.type=OnDelete"], "/strategy/type"),
     (&["--set", "livenessProbe.tcpSocket.port=1"], "'tcpSocket' not allowed"),
     (&["--set", "listenAddress=localhost"], "/listenAddress"),
-    (&["--set", "extraEnv[0].name=POD_NAMESPACE"], "POD_NAMESPACE is set by the chart"),
-    (&["--set", "extraVolumes[0].name=configuration"], "the name configuration is the chart's own"),
-    (&["--set", "extraVolumeMounts[0].mountPath=/etc/prestop"], "take another folder"),
+    (&["--set", "extraEnv[0].name=POD_NAMESPACE"], "the chart sets POD_NAMESPACE"),
+    (&["--set", "extraVolumes[0].name=configuration"], "the chart uses the name configuration"),
+    (&["--set", "extraVolumeMounts[0].mountPath=/etc/prestop"], "choose another folder"),
     (&["--set", "extraArgs={--listen=:1}"], "use the value listenAddress and securePort"),
     (&["--set", "global.imageRegistry.a=b"], "/global/imageRegistry"),
     (&["--kube-version", "1.29.3"], "incompatible with Kubernetes v1.29.3"),
@@ -105,7 +105,7 @@ fn the_chart_can_be_a_part_of_another_one() {
     assert_eq!(container["image"], image);
     assert!(container["livenessProbe"].is_null() && container["readinessProbe"].is_object());
     let refused = render("prestop: {rbac: {create: null}}\n");
-    assert!(text(&refused.stderr).contains("rbac.create is null, and prestop can't be installed"));
+    assert!(text(&refused.stderr).contains("rbac.create is null, but prestop can't be installed"));
     let off = render("prestop: {enabled: false}\n");
     assert!(off.status.success() && text(&off.stdout).trim().is_empty());
 }

@@ -310,7 +310,7 @@ fn the_notes_give_the_next_commands_and_the_warnings() {
         ("replicaCount=1", "get no hook"),
         ("webhook.failurePolicy=Fail", "no pod of the selected namespaces can be created"),
         ("webhook.timeoutSeconds=20", "takes that much longer"),
-        ("serviceMonitor.enabled=true", "serviceMonitor was left out"),
+        ("serviceMonitor.enabled=true", "serviceMonitor was skipped"),
         (
             "hostNetwork=true,securePort=10260,adminPort=10261,networkPolicy.enabled=true",
             "networkPolicy has no effect with hostNetwork",

@@ -227,6 +227,6 @@ mod tests {
         many["spec"]["template"]["spec"]["containers"] = json!(containers);
         let (told, rules) = warnings(&review(&many), "");
         assert_eq!((told.len(), rules.len()), (5, 22));
-        assert_eq!(told[4], "prestop: 18 more problems; prestop audit tells all");
+        assert_eq!(told[4], "prestop: 18 more problems; prestop audit lists all of them");
     }
 }

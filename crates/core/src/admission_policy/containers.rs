@@ -40,36 +40,36 @@ pub(super) fn delays(policy: &Policy) -> Vec<Variable> {
     vec![
         Variable::new(
             "mainContainer",
-            "The container that a profile named on pod or namespace is for.",
+            "The container to which a profile set on the pod or namespace applies.",
             MAIN_CONTAINER,
         ),
         Variable::new(
             "saidProfiles",
-            "What the first level says that names a profile of the catalogue, auto or none.",
+            "The setting of the first level that names a profile of the catalogue, auto or none.",
             of_each(&said_profile()),
         ),
         Variable::new(
             "chosenProfiles",
-            "The profile that decides; none where its author wrote a quit.",
+            "The profile in use; none if an annotation sets a quit.",
             of_each(&chosen_profile(policy)),
         ),
         Variable::new(
             "knownProfiles",
-            "What is known about the container: by the profile that decides, else by image or name.",
+            "The profile with facts about the container: the profile in use, otherwise that of its image or name.",
             of_each(
                 "variables.chosenProfiles[i] == '' ? variables.profiles[i] : variables.chosenProfiles[i]",
             ),
         ),
         Variable::new(
             "isFree",
-            "Whether the container can get a hook: it has none, and is not to be left alone.",
+            "Whether the container can get a hook: it has none, and its profile allows one.",
             of_each(&format!(
                 "!(has(c.lifecycle) && has(c.lifecycle.preStop))\n  && !(variables.chosenProfiles[i] in {left_alone})"
             )),
         ),
         Variable::new(
             "isOwnDelay",
-            "Whether the container has a delay of its own, which no rule lengthens.",
+            "Whether an annotation sets the delay of this container, which no rule lengthens.",
             of_each(&format!(
                 "{own} + c.name in variables.seconds && variables.annotations[{own} + c.name] != {auto}"
             )),
@@ -148,7 +148,7 @@ pub(super) fn quits(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
         ),
         Variable::new(
             "times",
-            "The time that it has after the delay: never less than it had before.",
+            "The time that it has after the delay: never less than before.",
             of_each("[variables.grace, variables.timeouts[i]].max()"),
         ),
         Variable::new(
@@ -178,12 +178,12 @@ pub(super) fn quits(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
     variables.extend([
         Variable::new(
             "isByImage",
-            "Whether it is known by the image.",
+            "Whether it is known from the image.",
             of_each("variables.profileOfImages[i] >= 0 && variables.knownProfiles[i] == variables.profiles[i]"),
         ),
         Variable::new(
             "certainFacts",
-            "What certainly holds for image and tag; a digest makes the tag uncertain.",
+            "Facts that certainly apply to image and tag; a digest makes the tag uncertain.",
             of_each(CERTAIN_FACTS),
         ),
         Variable::new(
@@ -193,19 +193,19 @@ pub(super) fn quits(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
         ),
         Variable::new(
             "lacksPrograms",
-            "Whether the image is known, or said, to have no /bin/sh or no sleep.",
+            "Whether the image is known or declared to have no /bin/sh or no sleep.",
             of_each(&lacks(policy)),
         ),
         Variable::new(
             "quits",
-            "The profile whose quit the container gets; empty for none.",
+            "The profile whose quit the container gets; empty if none.",
             of_each(&format!(
                 "variables.isFree[i] && !variables.isWindows && !variables.lacksPrograms[i]\n  && variables.chosenProfiles[i] in variables.quitCommands\n  && !(variables.isGraceful[i] && {never_needed})\n  && (variables.hasOwnProcesses || size(variables.quitCommands[variables.chosenProfiles[i]]) > 0)\n  ? variables.chosenProfiles[i] : ''"
             )),
         ),
         Variable::new(
             "waits",
-            "Whether the hook waits after it: not where the stop signal is as good as the quit.",
+            "Whether the hook waits after the quit: not if the stop signal is graceful too.",
             of_each(
                 "variables.quits[i] != ''\n  && (!variables.isGraceful[i] || size(variables.quitCommands[variables.quits[i]]) == 0)",
             ),

@@ -37,7 +37,7 @@ pub(super) fn variables() -> Vec<Variable> {
     vec![
         Variable::new(
             "names",
-            "Image references without their digests; empty where no runtime would pull them.",
+            "Image references without digests; empty if they are invalid.",
             format!(
                 "variables.containers.map(c, has(c.image) && size(c.image) <= {LONGEST_REFERENCE} && \
                  c.image.matches({repository})\n  ? c.image.split('@')[0] : '')"
@@ -45,33 +45,33 @@ pub(super) fn variables() -> Vec<Variable> {
         ),
         Variable::new(
             "paths",
-            "The same without their tags.",
+            "The same without tags.",
             "variables.names.map(n,\n  n.lastIndexOf(':') > n.lastIndexOf('/') ? n.substring(0, n.lastIndexOf(':')) : n)",
         ),
         Variable::new(
             "repositories",
-            "The same with the registry that they stand for.",
+            "The same with the implied registry.",
             format!(
                 "variables.paths.map(p, p == '' ? ''\n  : p.matches({aliases}) ? '/{DEFAULT_REGISTRY}/{official}/' + p.substring(p.indexOf('/') + 1)\n  : p.startsWith('{alias}') ? '/{DEFAULT_REGISTRY}' + p.substring(p.indexOf('/'))\n  : p.matches({registry}) ? '/' + p\n  : p.contains('/') ? '/{DEFAULT_REGISTRY}/' + p : '/{DEFAULT_REGISTRY}/{official}/' + p)"
             ),
         ),
         Variable::new(
             "images",
-            "What patterns look at.",
+            "The parts that patterns match.",
             format!(
                 "variables.repositories.transformList(i, r, {{\n  'ref': r == {placeholder} && variables.containers[i].image.endsWith({placeholder_end}) ? '' : r,\n  'last': r.substring(r.lastIndexOf('/') + 1),\n  'official': r.matches({official_path}) ? r.substring(r.lastIndexOf('/') + 1) : '',\n  'tag': size(variables.names[i]) > size(variables.paths[i])\n    ? variables.names[i].substring(size(variables.paths[i]) + 1) : '',\n  'digest': r != '' && variables.containers[i].image.contains('@') ? 'pinned' : ''\n}})"
             ),
         ),
         Variable::new(
             "versions",
-            "The numbers of the tags: 1.27 of 1.27-alpine, nothing of latest.",
+            "The version numbers of the tags: 1.27 of 1.27-alpine, none of latest.",
             format!(
                 "variables.images.map(m,\n  m.tag.matches({version}) ? m.tag.find('[0-9]+([.][0-9]+)*').split('.') : [])"
             ),
         ),
         Variable::new(
             "firstVersions",
-            "A short tag stands for every version that begins with it: the first of them ...",
+            "A short tag matches every version that begins with it: the first of them ...",
             bound("0"),
         ),
         Variable::new("lastVersions", "... and the last.", bound(LAST)),

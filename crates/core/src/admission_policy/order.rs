@@ -25,21 +25,21 @@ pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
     vec![
         Variable::new(
             "held",
-            "How long each stop is held back; for hooks of the author what a native sleep says.",
+            "How long each stop is delayed; for existing hooks the duration of a native sleep.",
             of_each(
                 "has(c.lifecycle) && has(c.lifecycle.preStop)\n  ? (has(c.lifecycle.preStop.sleep) ? int(c.lifecycle.preStop.sleep.seconds) : variables.delays[i])\n  : variables.isFree[i] ? variables.delays[i] : 0",
             ),
         ),
         Variable::new(
             "drains",
-            "What each takes after that.",
+            "How long each takes after that.",
             of_each(
                 "has(c.lifecycle) && has(c.lifecycle.preStop) ? 0\n  : !variables.isFree[i] ? variables.grace : variables.waits[i] ? variables.wholeWaits[i] : 0",
             ),
         ),
         Variable::new(
             "frontsDone",
-            "When the servers in front are done.",
+            "When the servers in front have finished.",
             format!(
                 "variables.containers.transformList(i, c, variables.knownProfiles[i] in {fronts},\n  variables.held[i] + (variables.drains[i] == 0 && variables.isGraceful[i] ? variables.wholeWaits[i] : variables.drains[i]))"
             ),
@@ -64,7 +64,7 @@ pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
         ),
         Variable::new(
             "ownDelays",
-            "Each delay without what is only for the drain of others: that gives way to the maximum.",
+            "Each delay without the part for the drain of others, which the maximum limits first.",
             of_each(&format!(
                 "{is_late}\n  ? {} : variables.delays[i]",
                 of_sidecar("applicationsHeld")
@@ -92,7 +92,7 @@ pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
         ),
         Variable::new(
             "wanted",
-            "The grace period that covers every hook and leaves every application its time.",
+            "The grace period that covers every hook and the time of every application.",
             "([variables.grace] + variables.needed).max()",
         ),
         Variable::new(
@@ -104,7 +104,7 @@ pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
         ),
         Variable::new(
             "hookDelays",
-            "Delays are cut where the grace period is.",
+            "Delays are shortened if the grace period is.",
             of_each(&format!(
                 "variables.wanted > {most}\n  ? [variables.longDelays[i], [variables.graceAfter - {longest}, 0].max()].min() : variables.longDelays[i]"
             )),

@@ -57,12 +57,12 @@ pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
         Variable::new("namespaceSwitch", "", switch("namespaceLabels")),
         Variable::new(
             "grace",
-            "The grace period as its author wrote it; sums with a longer one could overflow.",
+            "The grace period of the pod; limited, because sums with a longer one could overflow.",
             format!(
                 "has(object.spec.terminationGracePeriodSeconds)\n  ? [int(object.spec.terminationGracePeriodSeconds), {LONGEST_GRACE_PERIOD}].min() : {DEFAULT_GRACE_PERIOD_SECONDS}"
             ),
         ),
-        Variable::new("isTaken", "Whether the pod gets hooks at all.", is_taken(policy)),
+        Variable::new("isTaken", "Whether the pod gets hooks.", is_taken(policy)),
         Variable::new("containers", "", "variables.isTaken ? object.spec.containers : []"),
         Variable::new(
             "isWindows",
@@ -81,12 +81,12 @@ pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
     ] {
         variables.push(Variable::new(
             bounds,
-            "Durations in annotations, by key: -1 for what is none. A delay may have two bounds.",
+            "Durations in annotations, by key; -1 if invalid. A delay may have two bounds.",
             read_bounds(source, default_delay(policy)),
         ));
         variables.push(Variable::new(
             seconds,
-            "The same without what can't be read: of a range its upper bound, at most the maximum delay.",
+            "The same without invalid ones: of a range its upper bound, at most the maximum delay.",
             usable_seconds(bounds, policy.maximum_delay_seconds),
         ));
     }

@@ -17,36 +17,36 @@ pub(super) fn variables(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
     let mut variables = vec![
         Variable::new(
             "profileOfImages",
-            "The place of the image's profile in the catalogue; -1 for none.",
+            "The index of the image's profile in the catalogue; -1 if none.",
             first(catalogue.profiles(), profile_matches),
         ),
         Variable::new("profileNames", "", profile_names(catalogue)),
         Variable::new(
             "profileOfNames",
-            "Containers that injectors add under fixed names.",
+            "Containers that injectors add with fixed names.",
             profile_of_names(catalogue),
         ),
         Variable::new(
             "profiles",
-            "The profile of each container: the first that is for its image, else the one for its name.",
+            "The profile of each container: the first that matches its image, otherwise the one for its name.",
             PROFILES,
         ),
         Variable::new(
             "margins",
-            "By how much sidecars outlive the applications.",
+            "How much longer sidecars run than the applications.",
             by_name(catalogue, |profile| profile.sidecar_margin_seconds),
         ),
     ];
     if !quits.is_empty() {
         variables.push(Variable::new(
             "facts",
-            "What is known about stop signals, by profile: the first that certainly holds is taken.",
+            "Facts about stop signals, by profile: the first that certainly applies is used.",
             facts(catalogue),
         ));
         variables.extend(of_quits(quits));
         variables.push(Variable::new(
             "programsOfImages",
-            "The place of what is known about the programs of the image; -1 for nothing.",
+            "The index of the facts about the programs of the image; -1 if none.",
             first(programs(policy), programs_match),
         ));
     }
@@ -174,9 +174,13 @@ fn of_quits(quits: &[&Profile]) -> [Variable; 3] {
     let names =
         map(with_signal().map(|(name, _, quit)| (name, text(&quit.process_names.join(",")))));
     [
-        Variable::new("quitCommands", "The application's own quit command, by profile.", commands),
-        Variable::new("quitSignals", "The signal where there is none or it fails.", signals),
-        Variable::new("quitNames", "Names under which PID 1 gets the signal.", names),
+        Variable::new("quitCommands", "The quit command of the application, by profile.", commands),
+        Variable::new(
+            "quitSignals",
+            "The signal, used if there is no command or it fails.",
+            signals,
+        ),
+        Variable::new("quitNames", "Names of PID 1 that get the signal.", names),
     ]
 }
 

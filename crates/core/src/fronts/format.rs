@@ -160,13 +160,13 @@ impl FrontEntry {
             }
         }
         if self.adds && self.when.iter().any(|when| when.set().is_empty()) {
-            tell("adds", "what comes on top has a condition");
+            tell("adds", "an entry with adds: true needs a condition");
         }
         if (object == RecognisedBy::Route) == self.backends.is_empty() {
-            tell("backends", "routes have them, and nothing else has");
+            tell("backends", "only routes have this field");
         }
         if self.backends.iter().any(|pointer| !pointer.starts_with('/')) {
-            tell("backends", "a place begins with '/', as in /spec/routes/*/services/*");
+            tell("backends", "a path begins with '/', as in /spec/routes/*/services/*");
         }
         let withdrawal = self.withdrawal(tell)?;
         let bounded_by = self.bounded_by.map(|bound| match bound {
@@ -174,7 +174,7 @@ impl FrontEntry {
             BoundEntry::RecordTtl => Bound::RecordTtl,
         });
         if bounded_by.is_some() && withdrawal == Withdrawal::Never {
-            tell("boundedBy", "never has no upper end");
+            tell("boundedBy", "needs a delay with an upper bound, not never");
         }
         Some(FrontKind {
             name: self.name.clone(),
@@ -298,7 +298,7 @@ mod tests {
     fn what_no_entry_can_have_is_named() {
         assert!(errors(|_| ()).is_empty());
         let cases: [(Change, &str); 12] = [
-            (|entry| entry["name"] = json!("X_1"), "fronts[0].name: a name has"),
+            (|entry| entry["name"] = json!("X_1"), "fronts[0].name: a name consists"),
             (|entry| entry["title"] = json!(" "), "fronts[0].title: empty"),
             (|entry| entry["reason"] = json!(""), "fronts[0].reason: empty"),
             (|entry| entry["link"] = json!("http://example.com"), "fronts[0].link: a link"),
@@ -318,15 +318,15 @@ mod tests {
                     entry["adds"] = json!(true);
                     entry["when"] = json!([{}]);
                 },
-                "fronts[0].adds: what comes on top",
+                "fronts[0].adds: an entry with adds",
             ),
-            (|entry| entry["backends"] = json!(["/spec"]), "fronts[0].backends: routes have"),
+            (|entry| entry["backends"] = json!(["/spec"]), "fronts[0].backends: only routes"),
             (
                 |entry| {
                     entry["delay"] = json!("never");
                     entry["boundedBy"] = json!("record-ttl");
                 },
-                "fronts[0].boundedBy: never",
+                "fronts[0].boundedBy: needs a delay",
             ),
         ];
         for (change, expected) in cases {
@@ -350,9 +350,12 @@ mod tests {
         let all = entry("all", json!({}));
         let late = entry("late", json!({"classes": ["nginx"]}));
         let told = validate(&[all.clone(), late.clone()]).unwrap_err();
-        assert!(told[0].to_string().starts_with("fronts[1].when: an entry before it"), "{told:?}");
+        assert!(told[0].to_string().starts_with("fronts[1].when: an earlier entry"), "{told:?}");
         assert!(validate(&[late.clone(), all]).is_ok());
         let told = validate(&[late.clone(), late]).unwrap_err();
-        assert!(told[0].to_string().starts_with("fronts[1].name: a second front"), "{told:?}");
+        assert!(
+            told[0].to_string().starts_with("fronts[1].name: there is another front"),
+            "{told:?}"
+        );
     }
 }

@@ -218,11 +218,11 @@ mod tests {
             ("daemonsets", "did you mean DaemonSet?"),
             ("CronJob", "write Job"),
             ("Deployment.apps", "write ReplicaSet"),
-            ("postgresql.cnpg.io/Cluster", "write Cluster.postgresql.cnpg.io"),
-            ("postgresql.cnpg.io/v1/Cluster", "write Cluster.postgresql.cnpg.io"),
-            ("v1/ReplicationController", "write ReplicationController"),
-            ("Cluster.v1.postgresql.cnpg.io", "write Cluster.postgresql.cnpg.io"),
-            ("Cluster.v1beta1.x.io", "write Cluster.x.io"),
+            ("postgresql.cnpg.io/Cluster", ": Cluster.postgresql.cnpg.io"),
+            ("postgresql.cnpg.io/v1/Cluster", ": Cluster.postgresql.cnpg.io"),
+            ("v1/ReplicationController", ": ReplicationController"),
+            ("Cluster.v1.postgresql.cnpg.io", ": Cluster.postgresql.cnpg.io"),
+            ("Cluster.v1beta1.x.io", ": Cluster.x.io"),
             ("/", "write Job, or"),
         ] {
             let error = text.parse::<OwnerKind>().map(|kind| kind.to_string());

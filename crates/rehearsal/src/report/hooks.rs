@@ -189,12 +189,12 @@ mod tests {
     fn a_hook_without_a_quiet_period_or_an_end_is_described() {
         let text = told(vec![report(8, Some(8), 3, 29), report(1, None, 0, 1)], true);
         for line in [
-            "; once it lasted to its upper bound",
-            "the hold took 1s to 29s; once there were connections left at its end, at most 3",
+            "; once it lasted until its upper bound",
+            "the hold took 1s to 29s; once connections were left at its end, at most 3",
             r#"replica 0 reported {"prestop":{"delay":8}}"#,
         ] {
             assert!(text.contains(line), "{text}");
         }
-        assert!(told(vec![report(1, None, 0, 0)], false).contains("quiet from the beginning"));
+        assert!(told(vec![report(1, None, 0, 0)], false).contains("there were no new connections"));
     }
 }

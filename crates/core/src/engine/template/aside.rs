@@ -144,7 +144,7 @@ mod tests {
         }
         let wrong = json!({"selector": {}, "template": {"spec": {
             "containers": [{"image": "x"}], "terminationGracePeriodSeconds": "30"}}});
-        assert_eq!(deployment(&wrong), None, "told as malformed");
+        assert_eq!(deployment(&wrong), None, "reported as malformed");
     }
 
     #[test]
