@@ -217,7 +217,7 @@ pub(crate) struct InjectArguments {
     /// Cluster for --fronts-from-cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
-    /// Inject only namespaces that the input labels prestop.dev/inject: enabled.
+    /// Inject only in namespaces that the input labels prestop.dev/inject: enabled.
     #[arg(long)]
     pub(crate) only_enabled: bool,
     /// Update hooks that prestop injected earlier, as if each were removed and injected again.

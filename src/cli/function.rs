@@ -27,7 +27,7 @@ pub(crate) struct FunctionArguments {
     /// The Kubernetes version: determines whether the native sleep action or an exec hook is used for delays.
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
     pub(crate) kubernetes_version: KubernetesVersion,
-    /// Inject only namespaces that the input labels prestop.dev/inject: enabled.
+    /// Inject only in namespaces that the input labels prestop.dev/inject: enabled.
     #[arg(long)]
     pub(crate) only_enabled: bool,
     /// Namespace of objects without metadata.namespace.
