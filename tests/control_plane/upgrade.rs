@@ -87,11 +87,11 @@ impl Release<'_> {
     /// As a Deployment does it: one more, then one is told to end.
     fn roll(&mut self, version: &Version) {
         for _ in 0..REPLICAS {
-            let ready = self.proxy.ready();
             self.add(version);
-            wait_until("one more", || self.proxy.ready() > ready);
+            wait_until("one more", || self.proxy.ready() > REPLICAS);
             let old = self.replicas.remove(0);
             old.signal("TERM");
+            wait_until("one less", || self.proxy.ready() == REPLICAS);
             self.draining.push(old);
         }
         for mut old in self.draining.drain(..) {
@@ -118,6 +118,15 @@ struct Pods {
     without: AtomicUsize,
 }
 
+/// Ends what goes on, whatever happens.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// There and back: the API server's version, pods that were created, and those without a hook.
 fn there_and_back(old: &Version, new: &Version) -> (String, [usize; 2]) {
     let cluster = Cluster::start();
@@ -138,14 +147,21 @@ fn there_and_back(old: &Version, new: &Version) -> (String, [usize; 2]) {
     let webhook = Webhook { name: "through", port: release.proxy.port, authority_pem };
     cluster.control_plane.webhook_for(&webhook, &json!({"through": "proxy"}));
     cluster.control_plane.wait_for_effect("shop", has_status);
-    let web = json!({"metadata": {"generateName": "web-"},
-        "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]}});
+    let number = AtomicUsize::new(0);
+    // API servers before 1.31 make no second name where the first one that they generate is taken.
+    let web = || {
+        let name = format!("web-{}", number.fetch_add(1, Ordering::Relaxed));
+        json!({"metadata": {"name": name},
+            "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]}})
+    };
     let (pods, is_over) = (Pods::default(), AtomicBool::new(false));
     thread::scope(|scope| {
+        // Also where something fails.
+        let end = End(&is_over);
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    let (status, pod) = cluster.control_plane.pod("shop", &web);
+                    let (status, pod) = cluster.control_plane.pod("shop", &web());
                     assert_eq!(status, 201, "{pod}");
                     pods.created.fetch_add(1, Ordering::Relaxed);
                     pods.without.fetch_add(usize::from(!has_status(&pod)), Ordering::Relaxed);
@@ -160,12 +176,9 @@ fn there_and_back(old: &Version, new: &Version) -> (String, [usize; 2]) {
             }
             release.roll(version);
             // Neither makes another authority, and each uses what the other has written.
-            if release.authority() != before {
-                is_over.store(true, Ordering::Relaxed);
-                panic!("{verb}: another authority\n{:#?}\n{before:#?}", release.authority());
-            }
+            assert_eq!(release.authority(), before, "{verb}");
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(end);
     });
     (cluster.control_plane.version(), [pods.created.into_inner(), pods.without.into_inner()])
 }

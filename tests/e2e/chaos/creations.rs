@@ -14,12 +14,13 @@ use tokio::task::JoinSet;
 
 const STATUS: &str = "prestop.dev/status";
 /// Requests under way at a time; beyond that the stream waits.
-const MOST_UNDER_WAY: usize = 200;
+const MOST_UNDER_WAY: usize = 64;
 /// Every such pod is created for good.
 const FOR_GOOD: u32 = 10;
 /// Longer than the webhook's timeout and anything that an API server at work needs.
 pub(super) const BLOCKED: Duration = Duration::from_secs(10);
-const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// An API server that has just started has enough to do.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What became of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]

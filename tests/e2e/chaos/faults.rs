@@ -131,7 +131,7 @@ impl<'a> Faults<'a> {
             told = now;
             is_done
         };
-        wait_at_most(Duration::from_secs(60), &format!("kubectl {arguments:?}"), is_done);
+        wait_at_most(Duration::from_secs(180), &format!("kubectl {arguments:?}"), is_done);
     }
 
     /// The first that is ready and not the last one that is.
