@@ -490,7 +490,7 @@ fn auto_is_what_the_fronts_need() {
     for (gate, annotations, expected) in [
         ("target-health.elbv2.k8s.aws/k8s-x", auto.clone(), "app: sleep 180"),
         ("target-health.elbv2.k8s.aws/k8s-x", own, "app: sleep 180"),
-        ("cloud.google.com/load-balancer-neg-ready", auto.clone(), "app: sleep 60"),
+        ("cloud.google.com/load-balancer-neg-ready", auto.clone(), "app: sleep 120"),
         // It is not known.
         ("example.com/ready", auto, "app: sleep 10"),
     ] {

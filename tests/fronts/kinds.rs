@@ -111,13 +111,27 @@ fn services() -> Vec<Case> {
         ),
         (load_balancer(&class("eks.amazonaws.com/nlb"), ""), "aws-nlb-auto-mode", "2m-3m"),
         (
+            load_balancer(&class("eks.amazonaws.com/nlb"), &format!("{aws}-type: external")),
+            "aws-nlb-auto-mode",
+            "2m-3m",
+        ),
+        (
+            load_balancer(&class("example.com/other"), &format!("{aws}-type: external")),
+            "load-balancer",
+            "10s-30s",
+        ),
+        (
             load_balancer(&class("eks.amazonaws.com/nlb"), &target("instance")),
             "aws-nlb-instance",
             "10s",
         ),
         (load_balancer(&class("networking.gke.io/l4-regional-internal"), ""), "gke-l4", "10s"),
         (load_balancer("", "networking.gke.io/load-balancer-type: Internal"), "gke-l4", "10s"),
-        (service("", "cloud.google.com/neg: '{\"exposed_ports\": {\"80\": {}}}'"), "gke-neg", "1m"),
+        (
+            service("", "cloud.google.com/neg: '{\"exposed_ports\": {\"80\": {}}}'"),
+            "gke-neg",
+            "1m-2m",
+        ),
         (
             load_balancer("", "service.beta.kubernetes.io/azure-load-balancer-internal: 'true'"),
             "azure-load-balancer",
@@ -152,8 +166,8 @@ fn ingresses() -> Vec<Case> {
         (ingress_of("ingress.k8s.aws/alb"), "aws-alb-instance", "10s"),
         (old("alb"), "aws-alb-instance", "10s"),
         (ingress_of("eks.amazonaws.com/alb"), "aws-alb-auto-mode", "30s-1m"),
-        (old("gce"), "gke-ingress", "1m"),
-        (old("gce-internal"), "gke-ingress", "1m"),
+        (old("gce"), "gke-ingress", "1m-2m"),
+        (old("gce-internal"), "gke-ingress", "1m-2m"),
         (
             of_service("cloud.google.com/neg: '{\"ingress\": false}'", "gce"),
             "gke-ingress-instance-groups",
@@ -165,7 +179,7 @@ fn ingresses() -> Vec<Case> {
                 &service("", "cloud.google.com/neg: '{\"ingress\": true}'"),
             ),
             "gke-ingress",
-            "1m",
+            "1m-2m",
         ),
         (ingress_of("azure/application-gateway"), "azure-application-gateway", "1m-1m30s"),
         (old("azure/application-gateway"), "azure-application-gateway", "1m-1m30s"),
@@ -191,8 +205,8 @@ fn gateways() -> Vec<Case> {
         (gateway_of("gateway.k8s.aws/alb"), "aws-alb-gateway", "30s-1m"),
         (gateway_of("gateway.k8s.aws/nlb"), "aws-nlb-gateway", "2m-3m"),
         (gateway("amazon-vpc-lattice"), "aws-lattice", "30s-1m"),
-        (gateway_of("networking.gke.io/gateway"), "gke-gateway", "1m"),
-        (gateway("gke-l7-global-external-managed"), "gke-gateway", "1m"),
+        (gateway_of("networking.gke.io/gateway"), "gke-gateway", "1m-2m"),
+        (gateway("gke-l7-global-external-managed"), "gke-gateway", "1m-2m"),
         (
             gateway_of("alb.networking.azure.io/alb-controller"),
             "azure-gateway-for-containers",
@@ -200,6 +214,8 @@ fn gateways() -> Vec<Case> {
         ),
         (gateway_of("gateway.envoyproxy.io/gatewayclass-controller"), "envoy-gateway", "10s-15s"),
         (gateway_of("istio.io/gateway-controller"), "istio-gateway", "10s-15s"),
+        (gateway_of("openshift.io/gateway-controller/v1"), "istio-gateway", "10s-15s"),
+        (gateway("openshift-default"), "istio-gateway", "10s-15s"),
         (gateway_of("io.cilium/gateway-controller"), "cilium-gateway", "10s-15s"),
         (gateway_of("projectcontour.io/gateway-controller"), "contour-gateway", "10s-15s"),
         (gateway_of("konghq.com/kic-gateway-controller"), "kong-gateway", "10s-15s"),
@@ -235,6 +251,12 @@ fn routes() -> Vec<Case> {
         (binding(", targetType: ip, targetGroupProtocol: HTTP"), "aws-target-group-http", "30s-1m"),
         (binding(", targetType: ip, targetGroupProtocol: TLS"), "aws-target-group-tcp", "2m-3m"),
         (binding(", targetType: ip"), "aws-target-group", "30s-3m"),
+        (
+            binding(", targetType: instance")
+                .replace("elbv2.k8s.aws/v1beta1", "eks.amazonaws.com/v1"),
+            "aws-target-group-instance",
+            "10s",
+        ),
     ]
 }
 
@@ -282,7 +304,7 @@ fn pods_say_some_of_them_themselves() {
     {
         assert_eq!(of(&gate(name)), ["aws-readiness-gate 30s-3m"]);
     }
-    assert_eq!(of(&gate("cloud.google.com/load-balancer-neg-ready")), ["gke-readiness-gate 1m"]);
+    assert_eq!(of(&gate("cloud.google.com/load-balancer-neg-ready")), ["gke-readiness-gate 1m-2m"]);
     assert!(of(&gate("example.com/ready")).is_empty());
     let port = |more: &str| format!("{{containers: [{{ports: [{{containerPort: 80{more}}}]}}]}}");
     assert_eq!(of(&port(", hostPort: 80")), ["host-port never"]);

@@ -158,7 +158,7 @@ fn a_route_may_lead_through_other_namespaces() {
 ---
 {apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: some}, spec: {controllerName: networking.gke.io/gateway}}
 ";
-    let way = "gke-gateway 1m Gateway infra/edge > GRPCRoute routes/web > Service shop/web";
+    let way = "gke-gateway 1m-2m Gateway infra/edge > GRPCRoute routes/web > Service shop/web";
     assert_eq!(found(objects), [way, "cluster-ip 10s Service shop/web"]);
     let without = objects.split("---").take(2).collect::<Vec<_>>().join("---");
     assert!(found(&without)[0].starts_with("gateway 10s-30s Gateway infra/edge > "));

@@ -357,7 +357,7 @@ impl<'a> Settings<'a> {
 pub(super) fn needed_by_gates(pod: &Value) -> Option<(i64, i64)> {
     let gates = pod.pointer("/spec/readinessGates").and_then(Value::as_array);
     let needed = |gate: &Value| match gate.get("conditionType")?.as_str()? {
-        "cloud.google.com/load-balancer-neg-ready" => Some((60, 60)),
+        "cloud.google.com/load-balancer-neg-ready" => Some((60, 120)),
         gate if gate.starts_with("target-health.elbv2.k8s.aws/")
             || gate.starts_with("target-health.alb.ingress.k8s.aws/") =>
         {

@@ -73,13 +73,14 @@ const OPTIONAL: [(&str, &str, Aspect); 14] = [
     ("karpenter.sh", "NodePool", Aspect::Around(Topic::Nodes)),
     ("keda.sh", "ScaledObject", Aspect::Around(Topic::Autoscalers)),
 ];
-/// A kind of the AWS Load Balancer Controller.
-const BINDING: (&str, &str) = ("elbv2.k8s.aws", "TargetGroupBinding");
+/// A kind of the AWS Load Balancer Controller and of EKS Auto Mode.
+const BINDINGS: [(&str, &str); 2] =
+    [("elbv2.k8s.aws", "TargetGroupBinding"), ("eks.amazonaws.com", "TargetGroupBinding")];
 
 /// Whether a group can have kinds that matter, beside those that every API server has.
 pub(super) fn is_wanted_group(group: &str, more: &[KindName]) -> bool {
     OPTIONAL.iter().any(|(own, ..)| *own == group)
-        || BINDING.0 == group
+        || BINDINGS.iter().any(|(own, _)| *own == group)
         || FrontTable::built_in().has_routes_of(group)
         || more.iter().any(|kind| kind.group().is_none_or(|own| own == group))
 }
@@ -94,7 +95,7 @@ pub(super) fn aspect(group: &str, kind: &str, more: &[KindName]) -> Option<Aspec
         return Some(Aspect::Workload);
     }
     let is_route = FrontTable::built_in().knows_route(&format!("{kind}.{group}"));
-    ((group, kind) == BINDING || is_route).then_some(Aspect::Around(Topic::Routes))
+    (BINDINGS.contains(&(group, kind)) || is_route).then_some(Aspect::Around(Topic::Routes))
 }
 
 impl Resource {
@@ -189,6 +190,8 @@ mod tests {
             ("argoproj.io", "Workflow", None),
             ("example.com", "Widget", Some(Aspect::Workload)),
             ("elbv2.k8s.aws", "TargetGroupBinding", Some(Aspect::Around(Topic::Routes))),
+            ("eks.amazonaws.com", "TargetGroupBinding", Some(Aspect::Around(Topic::Routes))),
+            ("eks.amazonaws.com", "NodeDiagnostic", None),
             ("traefik.io", "IngressRouteTCP", Some(Aspect::Around(Topic::Routes))),
             ("networking.istio.io", "VirtualService", Some(Aspect::Around(Topic::Routes))),
             ("networking.istio.io", "Sidecar", None),

@@ -101,7 +101,7 @@ rules! {
     TcpSocketHook = "tcp-socket-hook", Error, Alone,
         "Kubernetes accepts a tcpSocket hook but never runs it: the stop signal follows immediately.",
         "Replace it with a sleep, or remove it and let prestop inject a hook.",
-        "https://github.com/kubernetes/api/blob/master/core/v1/types.go";
+        "https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/api/core/v1/types.go";
     /// A quit that the stop signal cuts off.
     QuitWithoutWait = "quit-without-wait", Error, Alone,
         "The hook asks the application to finish and returns immediately: the stop signal follows and cuts off requests in flight.",
@@ -126,7 +126,7 @@ rules! {
     HardStopSignal = "hard-stop-signal", Error, Alone,
         "The application drops the requests in flight on its stop signal.",
         "Let prestop inject the quit of the application's profile, or use a tag whose stop signal is graceful.",
-        "https://github.com/docker-library/docs/tree/master/nginx";
+        "https://nginx.org/en/docs/control.html";
     /// A shell that ignores the stop signal.
     ShellIsPid1 = "shell-is-pid-1", Error, Alone,
         "A shell is PID 1 and ignores the stop signal: the application is killed when the grace period ends, and its requests are lost.",
@@ -166,12 +166,12 @@ rules! {
     SpotWindow = "spot-window", Warning, Alone,
         "The grace period is longer than the notice that spot nodes get before they are removed.",
         "Shorten delay and requests to fit into the notice, or keep the workload off spot nodes.",
-        "https://cloud.google.com/kubernetes-engine/docs/concepts/spot-vms";
+        "https://docs.cloud.google.com/kubernetes-engine/docs/concepts/spot-vms";
     /// A probe's grace period is shorter than the hook.
     ProbeGraceCutsHook = "probe-grace-cuts-hook", Warning, Alone,
         "The probe has a grace period that is shorter than the hook: when the probe fails, the hook is cut off.",
         "Raise or remove terminationGracePeriodSeconds of the probe.",
-        "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#probe-level-terminationgraceperiodseconds";
+        "https://kubernetes.io/docs/concepts/workloads/pods/probes/#probe-level-terminationgraceperiodseconds";
     /// `Recreate`.
     Recreate = "recreate", Error, Alone,
         "The strategy Recreate stops all pods before it starts the first new one: there is an outage in between.",
@@ -201,7 +201,7 @@ rules! {
     NotReadyChecked = "not-ready-checked", Error, Alone,
         "No container has a readiness probe: a new pod gets requests before it listens, and the rollout continues and stops the old pods.",
         "Add a readinessProbe to the container that serves.",
-        "https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/#readiness-probe";
+        "https://kubernetes.io/docs/concepts/workloads/pods/probes/#readiness-probe";
     /// Load balancer registration is slower than the rollout.
     NewPodsTooEarly = "new-pods-too-early", Warning, Around,
         "The rollout continues as soon as a new pod is ready, but the load balancer sends to the pod only after registering it: for a time no target is healthy.",
@@ -211,7 +211,7 @@ rules! {
     NeverWithdrawn = "never-withdrawn", Warning, Around,
         "A Service with publishNotReadyAddresses keeps sending to terminating pods until they are gone: no delay helps.",
         "Give clients a second Service without publishNotReadyAddresses.",
-        "https://github.com/kubernetes/endpointslice/blob/master/utils.go";
+        "https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/endpointslice/utils.go";
     /// A traffic policy `Local`.
     LocalPolicy = "local-policy", Warning, Around,
         "With the traffic policy Local, requests that arrive at the pod's node are not forwarded to other nodes: the health check of the load balancer has to fail first.",
@@ -221,7 +221,7 @@ rules! {
     SidecarStopsFirst = "sidecar-stops-first", Error, Alone,
         "The proxy in the pod ends before the delay of the application is over: requests that still arrive fail, and the application loses its connections.",
         "Run the proxy as a native sidecar (an init container with restartPolicy: Always), give it a longer delay than the application, or let prestop inject one.",
-        "https://github.com/istio/istio/issues/36660";
+        "https://github.com/istio/istio/issues/7136";
     /// A native sidecar with a hook that ends it.
     NativeSidecarQuits = "native-sidecar-quits", Error, Alone,
         "The hook of the native sidecar ends it as soon as the pod terminates, while the application still serves. Without the hook the kubelet stops it after the application.",
@@ -231,7 +231,7 @@ rules! {
     ScaleToZero = "scale-to-zero", Warning, Around,
         "The autoscaler may remove the last pod; a plain Service then has no endpoint.",
         "Set minReplicas: 2, or put an activator in front.",
-        "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/";
+        "https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/";
     /// Ports of the node.
     HostPort = "host-port", Info, Alone,
         "Clients that use the pod of their node, through a port of the node or internalTrafficPolicy Local, have no other pod while it is replaced, and are not notified.",
@@ -241,7 +241,7 @@ rules! {
     WorkerWithDelay = "worker-with-delay", Info, Around,
         "No Service or other front sends requests to the pod: the delay only makes each stop slower.",
         "Annotate the pod template prestop.dev/delay: 0s, or remove the hook.",
-        "https://github.com/zendesk/samson/pull/3477";
+        "https://github.com/zendesk/samson/pull/3479";
     /// Restarts without hooks.
     InPlaceRestart = "in-place-restart", Info, Alone,
         "If all containers are restarted in place, the kubelet runs no preStop hook and ignores the grace period.",

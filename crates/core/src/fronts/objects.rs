@@ -197,7 +197,7 @@ impl<'t> Surroundings<'t> {
                 let (route, backends) = gateway_route(kind, &names, object);
                 self.add_sender(Sender::Route(route), backends);
             }
-            ("elbv2.k8s.aws", "TargetGroupBinding") => {
+            ("elbv2.k8s.aws" | "eks.amazonaws.com", "TargetGroupBinding") => {
                 let backend = object.pointer("/spec/serviceRef");
                 let backends = backend.and_then(|it| Backend::read(it, names.namespace));
                 let (namespace, name) = names.owned();
@@ -316,7 +316,7 @@ impl<'t> Surroundings<'t> {
             publish_not_ready_addresses: publishes_not_ready(object),
             external_traffic_policy: policy("/spec/externalTrafficPolicy"),
             internal_traffic_policy: policy("/spec/internalTrafficPolicy"),
-            class: text(object, "/spec/loadBalancerClass"),
+            class: Some(text(object, "/spec/loadBalancerClass").unwrap_or_default()),
             annotations: &annotations,
             ..Subject::default()
         };
