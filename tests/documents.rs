@@ -39,24 +39,21 @@ fn part_is_current(file: &str, name: &str, expected: &str) {
 
 fn explanations() -> [(&'static str, Vec<Explanation>); 6] {
     [
-        ("Why a pod is left alone", SkipReason::ALL.map(SkipReason::explanation).to_vec()),
+        ("Why a pod is skipped", SkipReason::ALL.map(SkipReason::explanation).to_vec()),
         (
-            "Why a container is left alone",
+            "Why a container is skipped",
             ContainerReason::ALL.map(ContainerReason::explanation).to_vec(),
         ),
         (
-            "Why inject leaves an object of a manifest alone",
+            "Why inject skips an object of a manifest",
             AsideReason::ALL.map(AsideReason::explanation).to_vec(),
         ),
+        ("Why uninject skips a workload", UndoReason::ALL.map(UndoReason::explanation).to_vec()),
         (
-            "Why uninject leaves a workload alone",
-            UndoReason::ALL.map(UndoReason::explanation).to_vec(),
-        ),
-        (
-            "Problems: something could not be done as asked",
+            "Problems: settings that could not be applied",
             ProblemCode::ALL.map(ProblemCode::explanation).to_vec(),
         ),
-        ("Notes of reports: worth knowing", NoteCode::ALL.map(NoteCode::explanation).to_vec()),
+        ("Notes of reports", NoteCode::ALL.map(NoteCode::explanation).to_vec()),
     ]
 }
 

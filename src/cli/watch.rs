@@ -12,7 +12,7 @@ use prestop_watch::verdict::Verdict;
 
 use super::ClusterArguments;
 
-/// What `prestop watch` is told.
+/// Arguments of `prestop watch`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

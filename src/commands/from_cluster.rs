@@ -84,7 +84,7 @@ pub(super) fn tell_missing(
     consequence: impl Fn(&Forbidden) -> &'static str,
 ) {
     for group in reading.unavailable() {
-        tell(&format!("note: the API group {group} does not answer: its kinds are left out"));
+        tell(&format!("note: the API group {group} does not answer: its kinds are skipped"));
     }
     for it in reading.forbidden() {
         let (resource, place, consequence) = (&it.resource, place(scope), consequence(it));

@@ -179,7 +179,7 @@ fn the_documented_role_is_enough_to_find_everything() {
         let (ran, found) = audit(&reader, arguments);
         assert_eq!(found, FOUND, "{}", ran.told);
         assert_eq!(ran.code, 1);
-        let left = "note: 1 pod of Cluster.postgresql.cnpg.io left out: the pod template of that kind is not known\n";
+        let left = "note: 1 pod of Cluster.postgresql.cnpg.io skipped: the pod template of that kind is not known; add --kind if it is at spec.template\n";
         assert_eq!(ran.told, left, "{arguments:?}");
     }
     // Over pages of two objects.

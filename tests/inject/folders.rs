@@ -61,8 +61,8 @@ fn patches_of_a_kustomization_are_skipped() {
     let output = run(folder.path(), &["-i", "."]);
     assert!(output.status.success(), "{}", stderr(&output));
     let said = stderr(&output);
-    assert!(said.contains("image.yaml: left alone: a patch of ./over/kustomization.yml"), "{said}");
-    assert!(said.contains("merge.yaml: left alone"), "{said}");
+    assert!(said.contains("image.yaml: skipped: a patch of ./over/kustomization.yml"), "{said}");
+    assert!(said.contains("merge.yaml: skipped"), "{said}");
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!((read("over/image.yaml"), read("shared/merge.yaml")), (whole.clone(), whole));
     assert!(read("base/web.yaml").contains("preStop"));

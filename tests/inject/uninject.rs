@@ -136,7 +136,7 @@ fn a_text_that_was_too_long_is_rewritten_and_reported() {
     let injected = prestop(folder.path(), &["inject", "-"], long.as_bytes());
     let undone = prestop(folder.path(), &["uninject", "-"], &injected.stdout);
     let (told, result) = (text(&undone.stderr), text(&undone.stdout));
-    assert!(told.contains("spec.containers.0.lifecycle.preStop is written anew"), "{told}");
+    assert!(told.contains("spec.containers.0.lifecycle.preStop is rewritten"), "{told}");
     assert!(told.starts_with("-: line "), "{told}");
     assert!(result.contains("          - nginx\n") && !result.contains("prestop.dev/status"));
     // The other hook has its text.

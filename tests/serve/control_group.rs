@@ -44,7 +44,7 @@ impl Group {
         command
     }
 
-    /// The most memory that was in use. Linux before 5.19 does not tell it for the second version.
+    /// The most memory that was in use. Linux before 5.19 does not provide it for the second version.
     pub(super) fn peak_bytes(&self) -> Option<u64> {
         let file = if self.is_first_version { "memory.max_usage_in_bytes" } else { "memory.peak" };
         fs::read_to_string(self.folder.join(file)).ok()?.trim().parse().ok()
