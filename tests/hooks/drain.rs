@@ -264,16 +264,51 @@ fn the_report_says_what_the_hook_saw() {
     });
 }
 
+/// A fixed delay of 8 s, which allows for twice the probes in 2 s, and 2 more connections.
+fn measured() -> ScriptHook<'static> {
+    let delay = Delay::Measured { seconds: 8, quiet_seconds: 2, allowed_connections: 10 };
+    ScriptHook { delay, ..watching(WATCH) }
+}
+
+/// Two a second.
+const PROBES: Duration = Duration::from_millis(500);
+
 #[test]
 #[ignore = "needs root, util-linux, iproute2 and the shells; run: just test-tools"]
-fn a_fixed_delay_is_measured_as_well() {
+fn probes_are_no_traffic_in_the_report_of_a_long_delay() {
+    let range = Watch { least_seconds: 8, quiet_seconds: 2, allowed_connections: 10, ..WATCH };
+    in_each_network(|shell| {
+        let mut server = listen();
+        for hook in [measured(), watching(range)] {
+            let probes = traffic(server, PROBES);
+            let (lines, _) = reported(shell, "", hook);
+            server = probes.stop();
+            let line = &lines[0];
+            assert_eq!(line["last"], serde_json::Value::Null, "{}: {line}", shell.name());
+            // All of them together would be traffic.
+            assert!(line["new"].as_i64() > Some(10), "{}: {line}", shell.name());
+            assert!(line["delay"].as_i64() >= Some(8), "{}: {line}", shell.name());
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root, util-linux, iproute2 and the shells; run: just test-tools"]
+fn the_report_of_a_fixed_delay_has_the_second_of_the_last_traffic() {
     in_each_network(|shell| {
         let clients = traffic(listen(), OFTEN);
-        let hook = ScriptHook { delay: Delay::Fixed { seconds: 3 }, ..watching(WATCH) };
-        let (lines, _) = reported(shell, "", hook);
-        clients.stop();
-        assert!(lines[0]["new"].as_i64() > Some(3), "{lines:?}");
-        assert!(lines[0]["last"].as_i64() >= Some(1), "{lines:?}");
+        let stopper = thread::spawn(move || {
+            let started = Instant::now();
+            thread::sleep(3 * SECOND);
+            let server = clients.stop();
+            let stopped = started.elapsed();
+            (traffic(server, PROBES), stopped)
+        });
+        let (lines, _) = reported(shell, "", measured());
+        let (probes, stopped) = stopper.join().unwrap();
+        probes.stop();
+        let last = lines[0]["last"].as_u64().unwrap();
+        assert!(last >= 2 && last <= stopped.as_secs() + 1, "{}: {lines:?}", shell.name());
     });
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Ended {
 /// Clients that connect again and again until they are stopped.
 pub(crate) struct Traffic {
     goes_on: Arc<AtomicBool>,
-    client: JoinHandle<()>,
+    client: JoinHandle<TcpListener>,
 }
 
 /// Does the same in each shell, each time in its own network. Called with a closure in a test, by whose
@@ -87,6 +87,7 @@ pub(crate) fn traffic(server: TcpListener, every: Duration) -> Traffic {
             drop((client, server.accept().unwrap()));
             thread::sleep(every);
         }
+        server
     });
     Traffic { goes_on, client }
 }
@@ -138,8 +139,9 @@ impl Ended {
 }
 
 impl Traffic {
-    pub(crate) fn stop(self) {
+    /// The server is as it was.
+    pub(crate) fn stop(self) -> TcpListener {
         self.goes_on.store(false, Ordering::Relaxed);
-        self.client.join().unwrap();
+        self.client.join().unwrap()
     }
 }

@@ -24,14 +24,14 @@ impl Plan<'_> {
         let is_long = is_watched || self.holds() || self.reports() || keeps_status;
         let script = if is_long { DRAIN } else { SCRIPT };
         let mut command = ["/bin/sh", "-c", script, "prestop"].map(str::to_owned).to_vec();
-        if is_watched {
-            let allowed = allowed(pod, self.quiet);
-            command.extend([least, most, self.quiet, allowed, extra].map(|it| it.to_string()));
-        } else if is_long {
-            command.extend([self.delay, self.delay, 0, 0, 0].map(|it| it.to_string()));
-        } else {
-            command.push(self.delay.to_string());
-        }
+        let allowed = allowed(pod, self.quiet);
+        let numbers = match (is_watched, self.reports()) {
+            (true, _) => vec![least, most, self.quiet, allowed, extra],
+            (false, true) => vec![self.delay, self.delay, self.quiet, allowed, 0],
+            (false, false) if is_long => vec![self.delay, self.delay, 0, 0, 0],
+            (false, false) => vec![self.delay],
+        };
+        command.extend(numbers.iter().map(i64::to_string));
         command.push(self.wait.map_or("none".to_owned(), |wait| wait.to_string()));
         if is_long {
             command.push(if self.holds() { "connections" } else { "" }.to_owned());

@@ -463,7 +463,16 @@ impl<'a> Candidate<'a> {
     }
 
     fn into_hook(self, share: Share, context: &Context<'_>) -> Hook<'a> {
-        let delay = self.hook_delay(share, context);
+        let report = self.report.filter(|asked| asked.is_possible());
+        let report = report.and_then(|_| termination_message(self.container?));
+        let delay = match self.hook_delay(share, context) {
+            DelayForm::Fixed { seconds } if report.is_some() => DelayForm::Measured {
+                seconds,
+                quiet_seconds: self.quiet_seconds,
+                allowed_connections: context.allowed_connections(self.quiet_seconds),
+            },
+            delay => delay,
+        };
         let wait = if self.holds() {
             Wait::ForConnections { seconds: share.wait_seconds }
         } else if self.waits() {
@@ -471,8 +480,6 @@ impl<'a> Candidate<'a> {
         } else {
             Wait::No
         };
-        let report = self.report.filter(|asked| asked.is_possible());
-        let report = report.and_then(|_| termination_message(self.container?));
         let task = match self.quit {
             None => Task::None,
             Some(quit) if quit.from == Source::OwnHook => Task::Own { command: quit.command },
@@ -483,9 +490,7 @@ impl<'a> Candidate<'a> {
             }),
         };
         match delay {
-            DelayForm::Fixed { seconds }
-                if task == Task::None && wait == Wait::No && report.is_none() =>
-            {
+            DelayForm::Fixed { seconds } if task == Task::None && wait == Wait::No => {
                 if self.sleep == Sleep::Action {
                     Hook::Sleep { seconds }
                 } else {

@@ -9,7 +9,7 @@
 #   LEAST    the delay lasts at least so many seconds
 #   MOST     and at most so many; between them it ends when it is quiet
 #   QUIET    it is quiet when so many seconds have passed with at most
-#   ALLOWED  so many new connections
+#   ALLOWED  so many new connections; both also where the bounds are equal, for the report
 #   EXTRA    seconds after that: a sidecar stays longer than the application
 #   WAIT     longest time in seconds to hold the stop signal back after the task, or `none`
 #   HOLD     `connections`: the wait ends when no connection to a listening port is left; or empty
@@ -44,7 +44,9 @@ if [ "$least" = "$most" ] && [ -z "$report" ] || ! accepted; then
   pause "$most"
   clock "$most"
 else
-  since=$now base=$opens first=$opens
+  # Connections are counted from `base`, which is the counter at `window`. A window ends with traffic, or
+  # after as long as it may take to be quiet: what comes with pauses does not add up.
+  since=$now window=$now base=$opens first=$opens
   while
     t=$((now - begin))
     [ $t -lt $((most * 100)) ] &&
@@ -52,9 +54,14 @@ else
   do
     pause 1
     clock 1
-    # A counter that can't be read is no silence.
-    accepted || since=$now
-    if [ $((opens - base)) -gt "$allowed" ]; then since=$now from=$now base=$opens; fi
+    if ! accepted; then
+      # A counter that can't be read is no silence.
+      since=$now
+    elif [ $((opens - base)) -gt "$allowed" ]; then
+      since=$now window=$now from=$now base=$opens
+    elif [ $((now - window)) -ge $((quiet * 100)) ]; then
+      window=$now base=$opens
+    fi
   done
   new=$((opens - first))
 fi

@@ -61,6 +61,15 @@ pub enum Delay {
         /// How long.
         seconds: i64,
     },
+    /// The same, and the hook reports when the last traffic came.
+    Measured {
+        /// How long.
+        seconds: i64,
+        /// In so many seconds
+        quiet_seconds: i64,
+        /// so many new connections are no traffic.
+        allowed_connections: i64,
+    },
     /// Until no new connections arrive.
     Watched(Watch),
 }
@@ -219,7 +228,7 @@ impl ScriptHook<'_> {
     pub const fn watch(&self) -> Option<&Watch> {
         match &self.delay {
             Delay::Watched(watch) => Some(watch),
-            Delay::Fixed { .. } => None,
+            Delay::Fixed { .. } | Delay::Measured { .. } => None,
         }
     }
 
@@ -238,7 +247,7 @@ impl Delay {
     #[must_use]
     pub const fn most_seconds(&self) -> i64 {
         match self {
-            Self::Fixed { seconds } => *seconds,
+            Self::Fixed { seconds } | Self::Measured { seconds, .. } => *seconds,
             Self::Watched(watch) => watch.most_seconds.saturating_add(watch.extra_seconds),
         }
     }
@@ -339,6 +348,9 @@ impl ScriptHook<'_> {
         } = match self.delay {
             Delay::Watched(watch) => watch,
             Delay::Fixed { seconds } => Watch::fixed(seconds),
+            Delay::Measured { seconds, quiet_seconds, allowed_connections } => {
+                Watch { quiet_seconds, allowed_connections, ..Watch::fixed(seconds) }
+            }
         };
         for number in
             [least_seconds, most_seconds, quiet_seconds, allowed_connections, extra_seconds]

@@ -14,13 +14,9 @@ pub struct PlannedHook {
     pub delay_seconds: Option<i64>,
     /// It may go on after that, until the application has ended.
     pub waits: bool,
-    /// It watches for new connections and leaves out those of readiness probes. A hook with a fixed
-    /// delay that reports counts them as well.
-    pub leaves_out_probes: bool,
 }
 
-const UNKNOWN: PlannedHook =
-    PlannedHook { delay_seconds: None, waits: true, leaves_out_probes: false };
+const UNKNOWN: PlannedHook = PlannedHook { delay_seconds: None, waits: true };
 
 impl PlannedHook {
     /// Reads `lifecycle.preStop`.
@@ -40,17 +36,12 @@ impl PlannedHook {
             let watch = hook::recognised_watch(hook);
             let delay = watch.map_or(most, |watch| watch.least_seconds + watch.extra_seconds);
             let length = hook::recognised_length(hook).unwrap_or(most);
-            return Self {
-                delay_seconds: Some(delay),
-                waits: length > delay,
-                leaves_out_probes: watch.is_some(),
-            };
+            return Self { delay_seconds: Some(delay), waits: length > delay };
         }
         match OwnHook::read(hook) {
             Some(hook) => Self {
                 delay_seconds: Some(hook.leading_seconds),
                 waits: hook.seconds > hook.leading_seconds || hook.rest == Rest::Unknown,
-                leaves_out_probes: false,
             },
             None => UNKNOWN,
         }

@@ -7,7 +7,7 @@ use prestop_core::engine::status::StatusContainer;
 pub(super) fn injected_words(hook: &Hook<'_>) -> Option<String> {
     let ScriptHook { delay, task, wait, report: _ } = hook.script()?;
     let delay = match delay {
-        Delay::Fixed { seconds } => format!("delay {seconds}s"),
+        Delay::Fixed { seconds } | Delay::Measured { seconds, .. } => format!("delay {seconds}s"),
         Delay::Watched(watch) => {
             range_words(watch.least_seconds, watch.most_seconds.saturating_add(watch.extra_seconds))
         }

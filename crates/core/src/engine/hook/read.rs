@@ -67,7 +67,7 @@ pub fn recognised_delay(hook: &PreStop<'_>) -> Option<i64> {
 pub fn recognised_watch(hook: &PreStop<'_>) -> Option<Watch> {
     match recognise(hook)?.delay {
         Delay::Watched(watch) => Some(watch),
-        Delay::Fixed { .. } => None,
+        Delay::Fixed { .. } | Delay::Measured { .. } => None,
     }
 }
 
