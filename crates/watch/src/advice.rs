@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::objects::Workload;
-use super::termination::{API_VERSION, Counted, Termination};
+use super::termination::{API_VERSION, Termination};
 use super::words::count;
 
 /// Fewer terminations than that say little.
@@ -24,9 +24,7 @@ pub struct Measured {
     pub container: String,
     /// So many hooks reported.
     pub terminations: u64,
-    /// Of them, so many counted the connections of readiness probes as well, and say nothing about traffic.
-    pub with_probes: u64,
-    /// Of the others, so many saw new connections.
+    /// Of them, so many saw more new connections than are expected anyway.
     pub with_traffic: u64,
     /// The last second in which there were some.
     pub last: u64,
@@ -57,7 +55,6 @@ impl Advice {
             workload: workload.clone(),
             container: termination.container.clone(),
             terminations: 0,
-            with_probes: 0,
             with_traffic: 0,
             last: 0,
             delays: (delay, delay),
@@ -67,9 +64,7 @@ impl Advice {
         measured.terminations += 1;
         measured.delays = (measured.delays.0.min(delay), measured.delays.1.max(delay));
         measured.left = measured.left.max(report.left.unwrap_or(0));
-        if termination.counted == Counted::ClientsAndProbes {
-            measured.with_probes += 1;
-        } else if let Some(last) = report.last {
+        if let Some(last) = report.last {
             measured.with_traffic += 1;
             measured.last = measured.last.max(last);
             measured.to_the_end += u64::from(last + 1 >= delay);
@@ -112,10 +107,6 @@ impl Measured {
         let (least, most) = self.delays;
         let delay = if least == most { format!("{most}s") } else { format!("{least}s to {most}s") };
         let said = match self.enough_seconds() {
-            _ if self.with_probes == self.terminations => format!(
-                "the hook counts the connections of readiness probes too, since its delay ({delay}) is fixed: a range such as {most}s-{}s leaves them out and measures how long it has to be",
-                longer(most)
-            ),
             _ if self.with_traffic == 0 => format!(
                 "no more new connections than are expected anyway, which says nothing about the delay ({delay}) unless there was traffic"
             ),
@@ -142,7 +133,6 @@ impl Measured {
             "workload": self.workload,
             "container": self.container,
             "terminations": self.terminations,
-            "withProbes": self.with_probes,
             "withTraffic": self.with_traffic,
             "lastConnectionSeconds": (self.with_traffic > 0).then_some(self.last),
             "shortestDelaySeconds": self.delays.0,
@@ -168,10 +158,6 @@ mod tests {
     use prestop_core::engine::hook_report::HookReport;
 
     fn measured(reports: &[(u64, Option<u64>)]) -> Measured {
-        measured_of(reports, Counted::Clients)
-    }
-
-    fn measured_of(reports: &[(u64, Option<u64>)], counted: Counted) -> Measured {
         let mut advice = Advice::default();
         for (delay, last) in reports {
             let report = HookReport { delay: Some(*delay), last: *last, ..HookReport::default() };
@@ -189,7 +175,6 @@ mod tests {
                 hook: None,
                 hook_ended_after: None,
                 report: Some(report),
-                counted,
                 end: End::Unseen,
                 verdicts: Vec::new(),
                 judged: jiff::Timestamp::UNIX_EPOCH,
@@ -219,19 +204,6 @@ mod tests {
         let line = measured.line();
         assert!(line.contains("it is too short, a range such as 10s-60s measures"), "{line}");
         assert!(line.ends_with("more terminations would say more"), "{line}");
-    }
-
-    #[test]
-    fn connections_of_probes_say_nothing_about_traffic() {
-        let measured = measured_of(&[(10, Some(9)), (10, Some(10))], Counted::ClientsAndProbes);
-        assert_eq!((measured.enough_seconds(), measured.with_probes), (None, 2));
-        let line = measured.line();
-        assert!(
-            line.contains(
-                "readiness probes too, since its delay (10s) is fixed: a range such as 10s-60s"
-            ),
-            "{line}"
-        );
     }
 
     #[test]

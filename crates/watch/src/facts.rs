@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use prestop_core::engine::planned::PlannedHook;
 
-use super::objects::{Container, Pod, Probe, Workload};
+use super::objects::{Container, Pod, Workload};
 
 /// What the pods of one template have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -15,8 +15,6 @@ pub struct PodFacts {
     pub revision: Option<String>,
     /// Containers and native sidecars.
     pub containers: Vec<ContainerFacts>,
-    /// Readiness probes make connections to them.
-    pub is_probed: bool,
 }
 
 /// A container.
@@ -61,7 +59,6 @@ impl PodFacts {
             workload: pod.workload(),
             revision: pod.revision().map(str::to_owned),
             containers: containers.chain(sidecars).collect(),
-            is_probed: pod.spec.containers.iter().chain(&pod.spec.init_containers).any(is_probed),
         }
     }
 
@@ -75,11 +72,6 @@ impl PodFacts {
         }
         container.role == Role::Main
     }
-}
-
-/// The kubelet goes on with readiness probes while a pod stops.
-fn is_probed(container: &Container) -> bool {
-    container.readiness_probe.as_ref().is_some_and(Probe::connects)
 }
 
 impl ContainerFacts {

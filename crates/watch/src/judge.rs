@@ -234,11 +234,7 @@ mod tests {
 
     /// A container with this hook: delay, and whether it waits.
     fn with_hook(hook: Option<(Option<i64>, bool)>) -> ContainerFacts {
-        let hook = hook.map(|(delay_seconds, waits)| PlannedHook {
-            delay_seconds,
-            waits,
-            leaves_out_probes: false,
-        });
+        let hook = hook.map(|(delay_seconds, waits)| PlannedHook { delay_seconds, waits });
         ContainerFacts { name: "web".to_owned(), hook, ports: Vec::new(), role: Role::Main }
     }
 

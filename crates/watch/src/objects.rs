@@ -89,8 +89,6 @@ pub struct Container {
     pub ports: Vec<ContainerPort>,
     /// Its hooks.
     pub lifecycle: Option<Lifecycle>,
-    /// Its readiness probe.
-    pub readiness_probe: Option<Probe>,
     /// Of an init container: `Always` makes it a sidecar.
     pub restart_policy: Option<String>,
 }
@@ -101,18 +99,6 @@ pub struct Container {
 pub struct ContainerPort {
     /// Its number.
     pub container_port: u32,
-}
-
-/// A probe, as far as it connects to its container.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Probe {
-    /// A request.
-    pub http_get: Option<IgnoredAny>,
-    /// A connection.
-    pub tcp_socket: Option<IgnoredAny>,
-    /// A request by gRPC.
-    pub grpc: Option<IgnoredAny>,
 }
 
 /// Hooks of a container.
@@ -289,14 +275,6 @@ pub struct Workload {
     pub kind: String,
     /// Its name.
     pub name: String,
-}
-
-impl Probe {
-    /// Whether it makes connections.
-    #[must_use]
-    pub const fn connects(&self) -> bool {
-        self.http_get.is_some() || self.tcp_socket.is_some() || self.grpc.is_some()
-    }
 }
 
 impl Event {

@@ -11,7 +11,7 @@ use super::facts::{ContainerFacts, PodFacts};
 use super::judge::{End, EndpointSeen, Exit, HookFailure, Seen, Withdrawn, judge};
 use super::objects::{ContainerStatus, Pod, Terminated};
 use super::seconds_between;
-use super::termination::{Counted, Termination};
+use super::termination::Termination;
 
 /// Events come a little later than the end of their pod.
 const FOR_EVENTS: SignedDuration = SignedDuration::from_secs(2);
@@ -252,8 +252,6 @@ impl Pending {
             report.as_ref().and_then(HookReport::took).and_then(|it| u32::try_from(it).ok());
         let failed = hook_failure.map(|it| seconds_between(self.deleted, it.at).max(0.0));
         let grace = grace_end.duration_since(deleted).as_secs();
-        let counts_probes =
-            self.facts.is_probed && facts.hook.is_none_or(|it| !it.leaves_out_probes);
         Termination {
             namespace: self.namespace.to_string(),
             pod: self.name.clone(),
@@ -268,7 +266,6 @@ impl Pending {
             hook: facts.hook.map(|hook| hook.delay_seconds),
             hook_ended_after: reported.map(f64::from).or(failed),
             report,
-            counted: if counts_probes { Counted::ClientsAndProbes } else { Counted::Clients },
             verdicts: judge(facts, &seen),
             end: end.end.clone(),
             judged: at,

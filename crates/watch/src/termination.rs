@@ -41,23 +41,12 @@ pub struct Termination {
     pub hook_ended_after: Option<f64>,
     /// What the hook reported.
     pub report: Option<HookReport>,
-    /// What the hook counted.
-    pub counted: Counted,
     /// How the container ended.
     pub end: End,
     /// What it means, the heaviest first.
     pub verdicts: Vec<Verdict>,
     /// When all of it was known.
     pub judged: Timestamp,
-}
-
-/// Which new connections a hook counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    /// Those of clients.
-    Clients,
-    /// Those of clients and of readiness probes.
-    ClientsAndProbes,
 }
 
 impl Termination {
