@@ -7,6 +7,7 @@ mod ends;
 mod forms;
 mod requests;
 mod rolled;
+mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -8,6 +8,7 @@
 //! - `helm`: helm and kubectl; `renderings`: what the chart makes of each value
 //! - `schemas`: those of forms that others made
 //! - `documents`: the pages of the repository
+//! - `screen`: what a terminal shows
 //! - `cases`: the golden cases of `tests/cases`
 //! - `full_size`: tests that are larger where a recipe asks for it, and the table of their figures
 //!
@@ -35,6 +36,7 @@ pub mod helm;
 pub mod process;
 pub mod renderings;
 pub mod schemas;
+pub mod screen;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

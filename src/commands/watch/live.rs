@@ -24,6 +24,13 @@ pub(super) struct Live {
     drawn: usize,
 }
 
+/// Of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    columns: usize,
+    rows: usize,
+}
+
 impl Live {
     pub(super) fn new(form: WatchForm) -> Self {
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -59,20 +66,33 @@ impl Live {
         if !self.is_terminal {
             return Ok(());
         }
+        self.frame(&rows(state, summary, requests, at), Size::of_terminal(), out)
+    }
+
+    /// As much of these rows as the terminal has room for.
+    fn frame(&mut self, rows: &[String], size: Size, out: &mut impl Write) -> io::Result<()> {
         self.clear(out)?;
-        let rows = rows(state, summary, requests, at);
-        for row in &rows {
-            writeln!(out, "{}", row.chars().take(width()).collect::<String>())?;
+        // Below the last row is the cursor. Of a row that has scrolled away nothing could be cleared.
+        let shown = rows.len().min(size.rows.saturating_sub(1));
+        for row in rows.iter().take(shown) {
+            // A longer row would be two, and the table would climb.
+            let row: String = row.chars().take(size.columns.saturating_sub(1)).collect();
+            writeln!(out, "{row}")?;
         }
-        self.drawn = rows.len();
+        self.drawn = shown;
         out.flush()
     }
 }
 
-/// A longer row would be two, and the table would climb.
-fn width() -> usize {
-    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| size.ws_col);
-    usize::from(columns).max(20) - 1
+impl Size {
+    fn of_terminal() -> Self {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        let known = |length: u16, usual: usize| if length == 0 { usual } else { length.into() };
+        Self {
+            columns: known(size.map_or(0, |size| size.ws_col), 80),
+            rows: known(size.map_or(0, |size| size.ws_row), 24),
+        }
+    }
 }
 
 fn rows(
@@ -126,4 +146,58 @@ fn row(pending: &Pending, at: Timestamp) -> String {
         "its grace period is over".to_owned()
     };
     format!("  {namespace}/{name}: deleted {for_long}s ago, {state}")
+}
+
+#[cfg(test)]
+mod tests {
+    use prestop_test_support::screen::Screen;
+
+    use super::*;
+
+    /// What stays on such a terminal after lines, frames of these numbers of rows, and the end.
+    fn shown(size: Size, frames: &[usize]) -> (Screen, String) {
+        let mut screen = Screen::new(size.columns, size.rows);
+        let mut live = Live { is_terminal: true, drawn: 0 };
+        let show = |screen: &mut Screen, out: Vec<u8>| {
+            // As the kernel passes it on.
+            screen.show(&String::from_utf8(out).unwrap().replace('\n', "\r\n"));
+        };
+        let mut last = String::new();
+        for (number, rows) in frames.iter().enumerate() {
+            let mut out = Vec::new();
+            live.line(&format!("line {number}"), &mut out).unwrap();
+            let rows: Vec<_> =
+                (0..*rows).map(|row| format!("table {row} {}", "x".repeat(100))).collect();
+            live.frame(&rows, size, &mut out).unwrap();
+            show(&mut screen, out);
+            last = screen.lines().join("\n");
+        }
+        let mut out = Vec::new();
+        live.clear(&mut out).unwrap();
+        writeln!(out, "the end").unwrap();
+        show(&mut screen, out);
+        (screen, last)
+    }
+
+    #[test]
+    fn lines_stay_and_the_table_is_below_them_until_the_end() {
+        let (screen, last) = shown(Size { columns: 40, rows: 24 }, &[2, 5, 3]);
+        let row = |row: usize| format!("table {row} {}", "x".repeat(31));
+        let rows = [row(0), row(1), row(2)].join("\n");
+        assert_eq!(last, format!("line 0\nline 1\nline 2\n{rows}\n"));
+        assert_eq!(screen.lines(), ["line 0", "line 1", "line 2", "the end", ""]);
+    }
+
+    #[test]
+    fn on_small_terminals_nothing_wraps_or_is_left() {
+        for (columns, rows) in [(12, 24), (8, 24), (80, 4), (8, 2), (9, 3)] {
+            let size = Size { columns, rows };
+            let (screen, last) = shown(size, &[12, 13, 1, 13]);
+            assert!(last.lines().all(|line| line.len() <= columns), "{size:?}: {last}");
+            let expected = ["line 0", "line 1", "line 2", "line 3", "the end", ""];
+            assert_eq!(screen.lines(), expected, "{size:?}");
+        }
+        let (screen, _) = shown(Size { columns: 1, rows: 1 }, &[12]);
+        assert!(!screen.lines().concat().contains("table"), "{screen:?}");
+    }
 }
