@@ -1,6 +1,5 @@
 //! The picture: requests per 100 ms of each run, the dropped ones in red, and what happened to the
-//! replicas below. Both runs on the same scales. One palette that is readable on white and on black,
-//! without a background.
+//! replicas below. Both runs on the same scales. Without a background; the text follows the color scheme.
 
 mod panel;
 
@@ -20,7 +19,10 @@ const WIDTH: f64 = 960.0;
 /// Where the plots begin and end; names of rows stand to the left.
 const LEFT: f64 = 132.0;
 const RIGHT: f64 = 948.0;
+/// For marks, beside each other.
+const PLACES: u128 = 408;
 const TOP: f64 = 58.0;
+const TOP_WITHOUT_LEGEND: f64 = 32.0;
 
 const STYLE: &str = "\
 text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #6e7781 }
@@ -31,7 +33,10 @@ text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #6e778
 .mark { fill: #6e7781 }
 .axis { stroke: #6e7781; stroke-width: 1 }
 .grid { stroke: #6e7781; stroke-width: 1; stroke-opacity: .25 }
-.phase { fill: #6e7781; fill-opacity: .09 }";
+.phase { fill: #6e7781; fill-opacity: .09 }
+@media (prefers-color-scheme: dark) { text, .mark { fill: #9ea7b0 } }";
+/// Of the heading, in characters.
+const LONGEST_HEADING: usize = 110;
 
 /// What all panels have in common.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,8 +64,9 @@ pub fn of(rehearsal: &Rehearsal) -> String {
 #[must_use]
 pub fn drawing(heading: &str, title: &str, runs: &[Drawn], bar: Duration) -> String {
     let scales = Scales::of(runs, bar);
-    let mut nodes = legend(bar);
-    let mut top = TOP;
+    let has_requests = runs.iter().any(|run| !run.bars.is_empty());
+    let (mut nodes, mut top) =
+        if has_requests { (legend(bar), TOP) } else { (Vec::new(), TOP_WITHOUT_LEGEND) };
     for drawn in runs {
         nodes.extend(Panel { drawn, scales, top }.nodes());
         top += panel::height(drawn);
@@ -72,7 +78,12 @@ pub fn drawing(heading: &str, title: &str, runs: &[Drawn], bar: Duration) -> Str
         .set("role", "img")
         .add(Title::new(title))
         .add(Style::new(STYLE))
-        .add(Text::new(heading).set("x", 8.0).set("y", 20.0).set("class", "title"));
+        .add(
+            Text::new(shortened(heading, LONGEST_HEADING))
+                .set("x", 8.0)
+                .set("y", 20.0)
+                .set("class", "title"),
+        );
     for node in nodes {
         document = document.add(node);
     }
@@ -113,10 +124,23 @@ impl Scales {
         }
     }
 
+    /// Marks at the same place can't be told apart.
+    fn place(&self, micros: u64) -> u128 {
+        u128::from(micros) * PLACES / self.longest.as_micros().max(1)
+    }
+
     fn x(&self, micros: u64) -> f64 {
         let share = Duration::from_micros(micros).as_secs_f64() / self.longest.as_secs_f64();
         round(LEFT + share.min(1.0) * (RIGHT - LEFT))
     }
+}
+
+/// Names, selectors and hooks can be long; a line is so wide.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A tenth of a pixel is enough.
@@ -240,8 +264,39 @@ mod tests {
     fn a_run_without_requests_is_a_picture_too() {
         let mut empty = run(Variant::AsWritten, 0);
         empty.recording.samples.clear();
+        let full = of(&rehearsal(vec![empty.clone()]));
         empty.recording.events.clear();
-        let text = of(&rehearsal(vec![empty]));
-        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        for text in [full, of(&rehearsal(vec![empty]))] {
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+            assert!(!text.contains("answered</text>"), "{text}");
+            assert!(text.contains(">deleted</text>"), "{text}");
+        }
+    }
+
+    #[test]
+    fn many_marks_at_one_place_are_a_larger_one_and_bad_ones_are_above() {
+        let mark = |at_micros, number: u32, outcome| Mark {
+            at_micros,
+            name: format!("web-{number}"),
+            outcome,
+        };
+        let mut marks = vec![mark(1_000_000, 0, Outcome::Bad)];
+        marks.extend((1..=40).map(|number| mark(1_000_000, number, Outcome::Good)));
+        marks.push(mark(3_000_000, 41, Outcome::Good));
+        let drawn = Drawn { rows: vec![("exit", marks)], ..Drawn::default() };
+        let text = drawing("heading", "", &[drawn], Duration::from_secs(1));
+        let circles: Vec<_> = text.split("<circle ").skip(1).collect();
+        assert_eq!(circles.len(), 3, "{text}");
+        assert!(circles[0].contains("r=\"7\"") && circles[0].contains("and 30 more"), "{text}");
+        assert!(circles[1].contains("r=\"4\"") && circles[1].contains("web-41, 3.0 s<"), "{text}");
+        assert!(circles[2].contains("class=\"dropped\"") && circles[2].contains("web-0, 1.0 s<"));
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        let drawn = Drawn { title: "x".repeat(200), ..Drawn::default() };
+        let text = drawing(&"é".repeat(200), "", &[drawn], Duration::from_secs(1));
+        assert!(text.contains(&format!(">{}…<", "x".repeat(79))), "{text}");
+        assert!(text.contains(&format!(">{}…<", "é".repeat(109))), "{text}");
     }
 }

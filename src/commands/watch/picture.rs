@@ -31,7 +31,11 @@ pub(super) fn of(session: &Session, requests: Option<&Requests>, end: Timestamp)
     let summary = session.summary.lines().into_iter().next().unwrap_or_default();
     let drawn = Drawn {
         title: session.scope.clone(),
-        subtitle: format!("{summary}; {:.0} s from {began}", seconds_between(began, end)),
+        subtitle: format!(
+            "{summary}; {:.0} s from {}",
+            seconds_between(began, end),
+            began.strftime("%Y-%m-%d %H:%M:%S UTC")
+        ),
         outcome,
         bars: bars(seconds, width, lead),
         phases: Vec::new(),

@@ -1,11 +1,12 @@
 //! One run: bars, phases, rows of marks, a time axis.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use svg::node::element::path::Data;
 use svg::node::element::{Circle, Element, Line, Path, Rectangle, Text, Title};
 
-use super::{BAR_MICROS, LEFT, RIGHT, Scales, round};
+use super::{BAR_MICROS, LEFT, RIGHT, Scales, round, shortened};
 use crate::recording::{Happened, Phase};
 use crate::report::{Played, grouped};
 use crate::tally::phases;
@@ -14,10 +15,19 @@ use crate::tally::phases;
 const PLOT_TOP: f64 = 58.0;
 const PLOT_BOTTOM: f64 = 168.0;
 const FIRST_ROW: f64 = 184.0;
+/// The same where there are no requests.
+const FIRST_ROW_WITHOUT_PLOT: f64 = 50.0;
 const ROW: f64 = 15.0;
 /// Below the last row, and from there to the end of the panel.
 const TO_AXIS: f64 = 13.0;
 const BELOW_AXIS: f64 = 38.0;
+/// In characters: the outcome is beside the title.
+const LONGEST_TITLE: usize = 80;
+const LONGEST_SUBTITLE: usize = 130;
+/// So many are named where a mark is for many.
+const MOST_NAMES: usize = 10;
+/// No mark reaches into the row of others.
+const LARGEST_MARK: f64 = 7.0;
 /// Few dropped requests among many have to be seen too.
 const LEAST_DROPPED: f64 = 4.0;
 
@@ -97,10 +107,15 @@ pub(super) fn rows(runs: &[Played]) -> Vec<Row> {
     ROWS.into_iter().filter(|(name, _)| has_delays || *name != DELAY_OVER).collect()
 }
 
+/// Where the first row of marks is, from the top of the panel.
+const fn first_row(drawn: &Drawn) -> f64 {
+    if drawn.bars.is_empty() { FIRST_ROW_WITHOUT_PLOT } else { FIRST_ROW }
+}
+
 /// Where the time axis is, from the top of the panel.
 fn axis(drawn: &Drawn) -> f64 {
     let last = u8::try_from(drawn.rows.len().saturating_sub(1)).unwrap_or(u8::MAX);
-    FIRST_ROW + ROW * f64::from(last) + TO_AXIS
+    first_row(drawn) + ROW * f64::from(last) + TO_AXIS
 }
 
 /// The height of the panel with everything around it.
@@ -177,7 +192,9 @@ impl Panel<'_> {
     pub(super) fn nodes(&self) -> Vec<Element> {
         let mut nodes = self.title();
         self.phases(&mut nodes);
-        self.plot(&mut nodes);
+        if !self.drawn.bars.is_empty() {
+            self.plot(&mut nodes);
+        }
         self.rows(&mut nodes);
         self.axis(&mut nodes);
         nodes
@@ -190,9 +207,9 @@ impl Panel<'_> {
             Outcome::Bad => "bad",
         };
         vec![
-            self.text(8.0, 12.0, title).set("class", "title").into(),
+            self.text(8.0, 12.0, &shortened(title, LONGEST_TITLE)).set("class", "title").into(),
             self.text(RIGHT, 12.0, words).set("text-anchor", "end").set("class", class).into(),
-            self.text(8.0, 28.0, &shortened(subtitle)).into(),
+            self.text(8.0, 28.0, &shortened(subtitle, LONGEST_SUBTITLE)).into(),
         ]
     }
 
@@ -243,25 +260,43 @@ impl Panel<'_> {
     }
 
     fn rows(&self, nodes: &mut Vec<Element>) {
-        let places = (0_u8..).map(|row| FIRST_ROW + ROW * f64::from(row));
+        let places = (0_u8..).map(|row| first_row(self.drawn) + ROW * f64::from(row));
         for ((name, marks), y) in self.drawn.rows.iter().zip(places) {
             nodes.push(self.text(LEFT - 6.0, y + 4.0, name).set("text-anchor", "end").into());
             nodes.push(self.line(LEFT, RIGHT, y, "grid"));
-            for Mark { at_micros, name, outcome } in marks {
-                let seconds = Duration::from_micros(*at_micros).as_secs_f64();
-                let (radius, class) = match outcome {
-                    Outcome::Good => (4.0, "mark"),
-                    Outcome::Bad => (5.5, "dropped"),
-                };
-                let mark = Circle::new()
-                    .set("cx", self.scales.x(*at_micros))
-                    .set("cy", self.top + y)
-                    .set("r", radius)
-                    .set("class", class)
-                    .add(Title::new(format!("{name}, {seconds:.1} s")));
-                nodes.push(mark.into());
+            // The bad ones are above the good ones.
+            for outcome in [Outcome::Good, Outcome::Bad] {
+                let mut groups: BTreeMap<u128, Vec<&Mark>> = BTreeMap::new();
+                for mark in marks.iter().filter(|mark| mark.outcome == outcome) {
+                    groups.entry(self.scales.place(mark.at_micros)).or_default().push(mark);
+                }
+                nodes.extend(groups.values().map(|marks| self.mark(marks, outcome, y)));
             }
         }
+    }
+
+    /// A mark for all that happened at the same place, larger for more of them.
+    fn mark(&self, marks: &[&Mark], outcome: Outcome, y: f64) -> Element {
+        let (radius, class) = match outcome {
+            Outcome::Good => (4.0, "mark"),
+            Outcome::Bad => (5.5, "dropped"),
+        };
+        let count = f64::from(u32::try_from(marks.len()).unwrap_or(u32::MAX));
+        let names = marks.iter().take(MOST_NAMES).map(|Mark { at_micros, name, .. }| {
+            format!("{name}, {:.1} s", Duration::from_micros(*at_micros).as_secs_f64())
+        });
+        let mut names: Vec<_> = names.collect();
+        if marks.len() > MOST_NAMES {
+            names.push(format!("and {} more", marks.len() - MOST_NAMES));
+        }
+        let at_micros = marks.first().map_or(0, |mark| mark.at_micros);
+        Circle::new()
+            .set("cx", self.scales.x(at_micros))
+            .set("cy", self.top + y)
+            .set("r", round((radius * count.sqrt()).min(LARGEST_MARK)))
+            .set("class", class)
+            .add(Title::new(names.join("\n")))
+            .into()
     }
 
     fn axis(&self, nodes: &mut Vec<Element>) {
@@ -306,13 +341,4 @@ fn bar_path(data: Data, left: f64, right: f64, base: f64, height: f64) -> Data {
 fn tick_seconds(longest: Duration) -> u64 {
     let steps = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
     steps.into_iter().find(|step| longest.as_secs() / step <= 15).unwrap_or(longest.as_secs() / 15)
-}
-
-/// Hooks can be long; a title has one line.
-fn shortened(text: &str) -> String {
-    const MOST: usize = 130;
-    if text.chars().count() <= MOST {
-        return text.to_owned();
-    }
-    text.chars().take(MOST - 1).chain(['…']).collect()
 }
