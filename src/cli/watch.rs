@@ -54,8 +54,8 @@ pub(crate) struct WatchArguments {
     /// Requests a second: half of them with a new connection each, half on connections that are kept.
     #[arg(long, default_value_t = 20, value_name = "NUMBER", requires = "url", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rate: u32,
-    /// How long a request may take.
-    #[arg(long, default_value = "5s", value_name = "DURATION", requires = "url", value_parser = time)]
+    /// How long a request may take, at most 1m.
+    #[arg(long, default_value = "5s", value_name = "DURATION", requires = "url", value_parser = request_time)]
     pub timeout: Duration,
     /// Do not count this verdict as bad, such as no-hook (can be repeated).
     #[arg(long, value_name = "VERDICT")]
@@ -154,6 +154,12 @@ fn time(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "more than nothing, such as 10m".to_owned())
 }
 
+/// The last requests are waited for at the end.
+fn request_time(text: &str) -> Result<Duration, String> {
+    let longest = Duration::from_mins(1);
+    time(text).and_then(|time| if time > longest { Err("at most 1m".to_owned()) } else { Ok(time) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +199,7 @@ mod tests {
     fn times_are_read() {
         assert_eq!(time("10m"), Ok(Duration::from_secs(600)));
         assert!(time("0s").is_err() && time("soon").is_err());
+        assert_eq!(request_time("1m"), Ok(Duration::from_mins(1)));
+        assert!(request_time("61s").is_err() && request_time("0s").is_err());
     }
 }

@@ -72,6 +72,9 @@ fn wrong_arguments_are_refused() {
         (&["--until-rolled", "pod/x"], "KIND/NAME"),
         (&["--url", "https://web.shop"], "https is not supported"),
         (&["--rate", "5"], "--url"),
+        (&["--url", "http://web.shop", "--rate", "1001"], "1001 is not in 1..=1000"),
+        (&["--url", "http://web.shop", "--rate", "0"], "0 is not in 1..=1000"),
+        (&["--url", "http://web.shop", "--timeout", "61s"], "at most 1m"),
         (&["-A", "-n", "shop"], "cannot be used with"),
     ] {
         let Ended { status, told, .. } = Watch::start(&api, arguments).ended();

@@ -62,6 +62,34 @@ fn a_rollout_that_fails_or_takes_too_long_is_bad() {
 }
 
 #[test]
+fn each_kind_is_found_and_waited_for() {
+    let sets = "/apis/apps/v1/namespaces/shop/statefulsets";
+    let daemons = "/apis/apps/v1/namespaces/shop/daemonsets";
+    let rollouts = "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts";
+    let daemons_done = json!({"observedGeneration": 2, "desiredNumberScheduled": 1,
+        "updatedNumberScheduled": 1, "numberAvailable": 1});
+    for (path, kind, status) in [
+        (sets, "StatefulSet", json!({"observedGeneration": 2, "readyReplicas": 1})),
+        (daemons, "ds", daemons_done),
+        (rollouts, "rollout", json!({"observedGeneration": "2", "phase": "Healthy"})),
+    ] {
+        let api = FakeApi::start();
+        let mut old = status.clone();
+        old["observedGeneration"] = json!(1);
+        api.apply(path, deployment(&old));
+        let watch = Watch::synced(&api, &["--until-rolled", &format!("{kind}/web")]);
+        wait_until("what it waits for", || {
+            let told = watch.told.lock().unwrap();
+            told.iter().any(|line| line.starts_with("waiting: "))
+        });
+        api.apply(path, deployment(&status));
+        let Ended { status, out, told } = watch.ended();
+        assert_eq!(status, 0, "{kind}: {out:?} {told:?}");
+        assert!(!out.iter().any(|line| line.contains("not rolled out")), "{out:?}");
+    }
+}
+
+#[test]
 fn what_is_not_there_or_never_rolls_is_said() {
     let api = FakeApi::start();
     let Ended { status, told, .. } = Watch::start(&api, &["--until-rolled", "deploy/web"]).ended();

@@ -10,6 +10,7 @@ use prestop_rehearsal::picture::Bar;
 use prestop_rehearsal::recording::{Client, Ending, Sample};
 use prestop_watch::termination::API_VERSION;
 use prestop_watch::words::{clock, count};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::net::lookup_host;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -22,6 +23,8 @@ use crate::cluster::watching::now;
 const MICROS_A_SECOND: u64 = 1_000_000;
 /// Later than this, and this program has no time for its work.
 const LATE_MICROS: u64 = 250_000;
+/// For everything but requests.
+const OWN_FILES: u64 = 64;
 
 /// The requests of `--url`.
 pub(super) struct Requests {
@@ -61,6 +64,27 @@ pub(super) struct Lost {
     causes: BTreeMap<Ending, u64>,
 }
 
+/// So many files may be open: a connection is one. The usual limit for programs is lower than that of the system.
+fn most_files() -> u64 {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where this fails the limit stays as it is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// While a server hangs there is a connection for each request. One that can't be made would be taken for the
+/// server's fault.
+fn check_files(rate: u32, timeout: Duration, most: u64) -> anyhow::Result<()> {
+    let needed = u64::from(rate).saturating_mul(timeout.as_secs());
+    if needed > most.saturating_sub(OWN_FILES) {
+        return Err(anyhow!(
+            "--rate {rate} with --timeout {}s can need {needed} connections at once, and this process may open {most} files: take less of one of them, or raise the limit (ulimit -n)",
+            timeout.as_secs()
+        ));
+    }
+    Ok(())
+}
+
 impl Requests {
     /// Finds the address, and sends one request. The inner error is the server's, the outer one wrong usage.
     pub(super) async fn prepare(
@@ -68,6 +92,7 @@ impl Requests {
         rate: u32,
         timeout: Duration,
     ) -> anyhow::Result<anyhow::Result<Self>> {
+        check_files(rate, timeout, most_files())?;
         let found = lookup_host((url.host.as_str(), url.port)).await;
         let found = found.with_context(|| format!("the address of {}", url.host))?;
         let remote = Remote {
@@ -253,6 +278,15 @@ fn words(causes: &BTreeMap<Ending, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_connections_than_files_are_wrong_usage() {
+        let check = |rate, seconds, most| check_files(rate, Duration::from_secs(seconds), most);
+        assert!(check(20, 5, 1024).is_ok() && check(1000, 60, 1_048_576).is_ok());
+        let told = check(1000, 5, 1024).unwrap_err().to_string();
+        assert!(told.contains("can need 5000 connections at once"), "{told}");
+        assert!(check(1, 1, 64).is_err());
+    }
 
     #[test]
     fn each_request_is_counted_once_by_second_and_by_client() {
