@@ -315,6 +315,9 @@ pub(crate) fn rights(arguments: &[String], webhook: &str, namespace: &str) -> Ve
             name: Some(name.clone()),
             namespace: None,
         }));
+        if let Some(name) = value("--warnings-webhook") {
+            rights.extend(warnings::rights(&name));
+        }
     }
     rights
 }
@@ -433,6 +436,14 @@ mod tests {
         assert_eq!(all.len(), 8);
         assert_eq!(all[2].name.as_deref(), Some("s"));
         assert_eq!(all[5].name.as_deref(), Some("w"));
+        let warn = ["serve", "--authority-secret=s", "--warnings-webhook", "v"];
+        let warn: Vec<_> =
+            count(&warn).into_iter().filter(|it| it.name.as_deref() == Some("v")).collect();
+        let verbs: Vec<_> = warn.iter().map(|it| (it.verb, it.resource)).collect();
+        let resource = "validatingwebhookconfigurations";
+        assert_eq!(verbs, [("get", resource), ("patch", resource)]);
+        // With a certificate from elsewhere prestop publishes none.
+        assert_eq!(count(&["serve", "--tls-cert=x", "--warnings-webhook=v"]).len(), 0);
         let told = missing_rights("x", &all[2..3]);
         assert!(told.message.contains("may not get secrets/s"), "{}", told.message);
     }

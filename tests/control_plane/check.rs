@@ -251,7 +251,7 @@ fn before_an_installation_rights_and_others_are_judged() {
     let control_plane = ControlPlane::start();
     let kubeconfig = control_plane.administrator();
     let all_ok = json!({
-        "kubernetes-version": "ok", "installer-rights": "ok", "installation-namespace": "ok",
+        "kubernetes-version": "ok", "installer-rights": "ok", "warnings-rights": "ok", "installation-namespace": "ok",
         "not-installed": "ok", "other-webhooks": "ok", "other-hooks": "ok",
     });
     assert_eq!(check(&kubeconfig, &["--pre"]), (0, all_ok.clone()));
@@ -260,12 +260,16 @@ fn before_an_installation_rights_and_others_are_judged() {
     let (code, statuses) = check(&nobody, &["--pre"]);
     assert_eq!((code, &statuses["installer-rights"]), (1, &json!("failure")));
     assert_eq!(statuses["other-webhooks"], "warning");
+    // Warnings are not needed.
+    assert_eq!(statuses["warnings-rights"], "warning");
     let (code, statuses) = check(&kubeconfig, &["--pre", "--as", "jane"]);
     assert_eq!((code, &statuses["installer-rights"]), (1, &json!("failure")));
     let masters = ["--pre", "--as", "jane", "--as-group", "system:masters"];
     assert_eq!(check(&kubeconfig, &masters), (0, all_ok));
     let (_, out, _) = run(&kubeconfig, &["check", "--pre", "--as", "jane"]);
     assert!(out.contains("create clusterroles") && out.contains("patch mutating"), "{out}");
+    let warnings = "you lack the rights to create validatingwebhookconfigurations, get validatingwebhookconfigurations/prestop, patch validatingwebhookconfigurations/prestop";
+    assert!(out.contains(warnings), "{out}");
     // Installed already.
     let _serve = prestop(&control_plane);
     let (code, statuses) = check(&kubeconfig, &["--pre"]);

@@ -71,6 +71,16 @@ impl Cluster {
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     }
 
+    /// What it says, whatever its exit status is.
+    fn prestop(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .output()
+            .unwrap();
+        text(&output.stdout) + &text(&output.stderr)
+    }
+
     pub(super) fn get(&self, path: &str) -> Value {
         let (status, object) = self.control_plane.request("GET", path, None);
         assert_eq!(status, 200, "{path}: {object}");
@@ -258,19 +268,11 @@ fn an_installation_lives_and_leaves_nothing() {
 
 /// `prestop check` and `prestop certificates status` find everything by the release's name.
 fn status_is_reported(cluster: &Cluster) {
-    let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
-            .args(arguments)
-            .env("KUBECONFIG", &cluster.kubeconfig)
-            .output()
-            .unwrap();
-        text(&output.stdout) + &text(&output.stderr)
-    };
-    let status = run(&["certificates", "status"]);
+    let status = cluster.prestop(&["certificates", "status"]);
     assert!(status.contains("generation 1:"), "{status}");
     assert!(status.contains("published"), "{status}");
     assert!(status.contains("(in 243 days): a successor is made"), "{status}");
-    let checks = run(&["check"]);
+    let checks = cluster.prestop(&["check"]);
     assert!(checks.contains("√ the service account prestop has the rights"), "{checks}");
     let fronts =
         "√ fronts: the service account prestop may watch services, ingresses, ingressclasses";
@@ -555,4 +557,15 @@ fn kubectl_prints_what_is_wrong_with_a_workload() {
         let (is_allowed, _) = cluster.kubectl(&["auth", "can-i", verb, what, "--as", &account], "");
         assert_eq!(is_allowed, expected, "{verb} {what}");
     }
+    // Whoever takes this right away reads so.
+    let has_rights = "√ the service account prestop has the rights that it needs";
+    let checks = cluster.prestop(&["check"]);
+    assert!(checks.contains(has_rights), "{checks}");
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/prestop";
+    let mut role = cluster.get(path);
+    let is_other = |rule: &Value| rule["resources"] != json!(["validatingwebhookconfigurations"]);
+    role["rules"].as_array_mut().unwrap().retain(is_other);
+    assert_eq!(cluster.control_plane.request("PUT", path, Some(&role)).0, 200);
+    let lacks = "× the service account prestop may not get validatingwebhookconfigurations/prestop, patch validatingwebhookconfigurations/prestop";
+    wait_until("the right that is missing", || cluster.prestop(&["check"]).contains(lacks));
 }

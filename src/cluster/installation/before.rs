@@ -10,7 +10,7 @@ use crate::cluster::fronts::KINDS;
 /// Where the documentation installs it.
 pub(crate) const NAMESPACE: &str = "prestop-system";
 /// The name of the release in the documentation, and of the chart's objects.
-const NAME: &str = "prestop";
+pub(crate) const NAME: &str = "prestop";
 /// So many names are reported.
 const MOST_NAMES: usize = 8;
 

@@ -1,16 +1,60 @@
 //! The webhook of the warnings at `kubectl apply`, where it is installed: whether it works, and can refuse
 //! nothing. Pure: `commands::check` reads.
 
-use super::Check;
+use super::{Check, Right, texts};
 use crate::cluster::api::objects::{
     MutatingWebhook, MutatingWebhookConfiguration, WebhookClientConfig,
 };
 
 pub(crate) const ID: &str = "warnings";
+pub(crate) const INSTALLERS_RIGHTS: &str = "warnings-rights";
+const GROUP: &str = "admissionregistration.k8s.io";
+const RESOURCE: &str = "validatingwebhookconfigurations";
 /// The name of the entry in a `ValidatingWebhookConfiguration`, as the chart writes it.
 const ENTRY: &str = "workloads.prestop.dev";
 /// Where the API has no port.
 const USUAL_PORT: u16 = 443;
+
+/// The rights that `prestop serve` needs to publish its authority in the configuration of this name.
+#[must_use]
+pub(crate) fn rights(name: &str) -> [Right; 2] {
+    ["get", "patch"].map(|verb| Right {
+        verb,
+        group: GROUP,
+        resource: RESOURCE,
+        name: Some(name.to_owned()),
+        namespace: None,
+    })
+}
+
+/// The rights that somebody needs, beside those for the chart with its defaults, who installs it under this name
+/// with `warnings.enabled: true`.
+#[must_use]
+pub(crate) fn installers_rights(name: &str) -> Vec<Right> {
+    let (verb, group, resource) = ("create", GROUP, RESOURCE);
+    let create = Right { verb, group, resource, name: None, namespace: None };
+    // Kubernetes lets nobody grant a right that they do not have.
+    std::iter::once(create).chain(rights(name)).collect()
+}
+
+/// What the person who asks may not do of that.
+#[must_use]
+pub(crate) fn missing_installers_rights(missing: &[Right]) -> Check {
+    if missing.is_empty() {
+        return Check::ok(
+            INSTALLERS_RIGHTS,
+            "you have the rights for warnings at kubectl apply (warnings.enabled: true), too",
+        );
+    }
+    Check::warning(
+        INSTALLERS_RIGHTS,
+        format!(
+            "for warnings at kubectl apply (warnings.enabled: true) you lack the rights to {}",
+            texts(missing)
+        ),
+        "without the warnings, which are off by default, these rights are not needed",
+    )
+}
 
 /// Of these validating configurations those that have the entry, but for those of other installations, by the
 /// names of their configurations: the chart gives both the release's name. None where it is not installed.
@@ -137,6 +181,17 @@ mod tests {
             assert_eq!(check.status, status, "{}", check.message);
             assert!(check.message.contains(part), "{}", check.message);
         }
+    }
+
+    #[test]
+    fn an_installer_needs_the_rights_that_the_chart_grants_and_one_more() {
+        let needed = installers_rights("prestop");
+        assert_eq!(needed[1..], rights("prestop"));
+        let told = missing_installers_rights(&needed[..1]);
+        assert_eq!(told.status, Status::Warning);
+        let part = "you lack the rights to create validatingwebhookconfigurations";
+        assert!(told.message.ends_with(part), "{}", told.message);
+        assert_eq!(missing_installers_rights(&[]).status, Status::Ok);
     }
 
     #[test]

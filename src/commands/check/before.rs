@@ -8,9 +8,9 @@ use crate::cli::CheckArguments;
 use crate::cluster::api::objects::{MutatingWebhookConfiguration, Named, Pod, SubjectAccessReview};
 use crate::cluster::api::{Api, Collection};
 use crate::cluster::installation::before::{
-    self, NAMESPACE, installers_rights, missing_rights, others,
+    self, NAME, NAMESPACE, installers_rights, missing_rights, others,
 };
-use crate::cluster::installation::{Check, Right};
+use crate::cluster::installation::{Check, Right, warnings};
 
 /// Where a pod is tried: every cluster has it.
 const TRIED_IN: &str = "default";
@@ -18,7 +18,16 @@ const TRIED_IN: &str = "default";
 /// Everything but the version.
 pub(super) async fn checks(api: &Api, arguments: &CheckArguments) -> Vec<Check> {
     let namespace = arguments.namespace.as_deref().unwrap_or(NAMESPACE);
-    let mut checks = vec![rights(api, namespace).await];
+    let mut checks = vec![
+        match missing(api, installers_rights(namespace)).await {
+            Ok(missing) => missing_rights(namespace, &missing),
+            Err(error) => unseen("installer-rights", "your rights", &error),
+        },
+        match missing(api, warnings::installers_rights(NAME)).await {
+            Ok(missing) => warnings::missing_installers_rights(&missing),
+            Err(error) => unseen(warnings::INSTALLERS_RIGHTS, "your rights", &error),
+        },
+    ];
     match api.get::<Named>(&Collection::namespaces(), namespace).await {
         Ok(found) => checks.push(before::namespace(namespace, found.is_some())),
         Err(error) => checks.push(unseen("installation-namespace", "the namespace", &error)),
@@ -49,17 +58,17 @@ pub(super) async fn checks(api: &Api, arguments: &CheckArguments) -> Vec<Check> 
     checks
 }
 
-async fn rights(api: &Api, namespace: &str) -> Check {
+/// Those that the person who asks does not have.
+async fn missing(api: &Api, needed: Vec<Right>) -> Result<Vec<Right>, kube::Error> {
     let mut missing = Vec::new();
-    for right in installers_rights(namespace) {
+    for right in needed {
         let reviews = Collection::self_subject_access_reviews();
-        match api.create::<SubjectAccessReview>(&reviews, &review(&right)).await {
-            Ok(answer) if answer.status.allowed => {}
-            Ok(_) => missing.push(right),
-            Err(error) => return unseen("installer-rights", "your rights", &error),
+        let answer = api.create::<SubjectAccessReview>(&reviews, &review(&right)).await?;
+        if !answer.status.allowed {
+            missing.push(right);
         }
     }
-    missing_rights(namespace, &missing)
+    Ok(missing)
 }
 
 fn review(right: &Right) -> Value {
