@@ -96,11 +96,14 @@ impl Cell {
             container["command"] = self.command.clone();
         }
         let labels = json!({"app": self.name});
+        // For the one that prestop injects.
+        let annotations =
+            json!({"prestop.dev/delay": "5s", "prestop.dev/hook-report": "termination-message"});
         vec![
             json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": self.name},
                 "spec": {"replicas": replicas, "selector": {"matchLabels": labels},
                     "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-                    "template": {"metadata": {"labels": labels, "annotations": {"prestop.dev/delay": "5s"}},
+                    "template": {"metadata": {"labels": labels, "annotations": annotations},
                         "spec": {"terminationGracePeriodSeconds": self.grace_seconds, "containers": [container]}}}}),
             json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": self.name},
                 "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": self.port}]}}),
@@ -242,6 +245,12 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
         let after = end["exitedAfterSeconds"].as_f64().unwrap();
         assert!(cell.ended.contains(&after), "{end:#}");
         assert!(end["endpoint"]["withdrawnAfterSeconds"].as_f64().is_some(), "{end:#}");
+        if name == "ours" {
+            // The kubelet probes once a second, and the load is gone when the endpoint is.
+            let report = &end["hook"]["report"];
+            assert!(report["new"].as_u64() >= Some(3), "{end:#}");
+            assert!(report["last"].as_u64().is_none_or(|last| last <= 3), "{end:#}");
+        }
         *counts.entry((name, end["deletedBy"].as_str().unwrap())).or_insert(0) += 1;
     }
     for cell in &cells {
@@ -249,6 +258,11 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
     }
     assert_eq!(counts.get(&("ours", "eviction")), Some(&1), "{counts:?}");
     assert_eq!(all.objects("Summary")[0]["gaps"], 0);
+    let measured = all.objects("MeasuredDelay");
+    println!("{measured:?}");
+    assert_eq!(measured.len(), 1, "{measured:#?}");
+    assert_eq!(measured[0]["terminations"], 3, "{measured:#?}");
+    assert_eq!(measured[0]["connectionsUntilTheEnd"], 0, "{measured:#?}");
 }
 
 #[test]
