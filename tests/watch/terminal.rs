@@ -111,7 +111,7 @@ fn where_there_is_no_terminal_or_one_that_can_nothing_lines_are_plain() {
     let Ended { out, .. } = watch.interrupt();
     assert!(!out.concat().contains('\x1b') && !out.concat().contains("running, "), "{out:?}");
     let (watch, written, _program) = watch_on_a_terminal(&api, 80, "dumb");
-    wait_until("the watch", || watch.told.lock().unwrap().iter().any(|it| it.contains("watching")));
+    Watch::wait_for_watches(&api, 2);
     end(&api, "web-3", 0, 3);
     wait_until_shown(&written, 80, "√ shop/web-3 web");
     assert_eq!(watch.interrupt().status, 0);
