@@ -297,7 +297,7 @@ fn probes_are_no_traffic_in_the_report_of_a_long_delay() {
 fn the_report_of_a_fixed_delay_has_the_second_of_the_last_traffic() {
     in_each_network(|shell| {
         let clients = traffic(listen(), OFTEN);
-        let stopper = thread::spawn(move || {
+        let clock = thread::spawn(move || {
             let started = Instant::now();
             thread::sleep(3 * SECOND);
             let server = clients.stop();
@@ -305,7 +305,7 @@ fn the_report_of_a_fixed_delay_has_the_second_of_the_last_traffic() {
             (traffic(server, PROBES), stopped)
         });
         let (lines, _) = reported(shell, "", measured());
-        let (probes, stopped) = stopper.join().unwrap();
+        let (probes, stopped) = clock.join().unwrap();
         probes.stop();
         let last = lines[0]["last"].as_u64().unwrap();
         assert!(last >= 2 && last <= stopped.as_secs() + 1, "{}: {lines:?}", shell.name());
