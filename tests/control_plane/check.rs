@@ -268,7 +268,7 @@ fn before_an_installation_rights_and_others_are_judged() {
     assert_eq!(check(&kubeconfig, &masters), (0, all_ok));
     let (_, out, _) = run(&kubeconfig, &["check", "--pre", "--as", "jane"]);
     assert!(out.contains("create clusterroles") && out.contains("patch mutating"), "{out}");
-    let warnings = "you lack the rights to create validatingwebhookconfigurations, get validatingwebhookconfigurations/prestop, patch validatingwebhookconfigurations/prestop";
+    let warnings = "(warnings.enabled: true): create validatingwebhookconfigurations, get validatingwebhookconfigurations/prestop, patch validatingwebhookconfigurations/prestop";
     assert!(out.contains(warnings), "{out}");
     // Installed already.
     let _serve = prestop(&control_plane);

@@ -273,7 +273,7 @@ fn status_is_reported(cluster: &Cluster) {
     assert!(status.contains("published"), "{status}");
     assert!(status.contains("(in 243 days): a successor is made"), "{status}");
     let checks = cluster.prestop(&["check"]);
-    assert!(checks.contains("√ the service account prestop has the rights"), "{checks}");
+    assert!(checks.contains("√ the service account prestop has all necessary rights"), "{checks}");
     let fronts =
         "√ fronts: the service account prestop may watch services, ingresses, ingressclasses";
     assert!(checks.contains(fronts), "{checks}");
@@ -558,7 +558,7 @@ fn kubectl_prints_what_is_wrong_with_a_workload() {
         assert_eq!(is_allowed, expected, "{verb} {what}");
     }
     // Whoever takes this right away reads so.
-    let has_rights = "√ the service account prestop has the rights that it needs";
+    let has_rights = "√ the service account prestop has all necessary rights";
     let checks = cluster.prestop(&["check"]);
     assert!(checks.contains(has_rights), "{checks}");
     let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/prestop";

@@ -43,16 +43,16 @@ pub(crate) fn missing_installers_rights(missing: &[Right]) -> Check {
     if missing.is_empty() {
         return Check::ok(
             INSTALLERS_RIGHTS,
-            "you have the rights for warnings at kubectl apply (warnings.enabled: true), too",
+            "you have all rights for warnings at kubectl apply (warnings.enabled: true)",
         );
     }
     Check::warning(
         INSTALLERS_RIGHTS,
         format!(
-            "for warnings at kubectl apply (warnings.enabled: true) you lack the rights to {}",
+            "you lack rights for warnings at kubectl apply (warnings.enabled: true): {}",
             texts(missing)
         ),
-        "without the warnings, which are off by default, these rights are not needed",
+        "the warnings are off by default; without them these rights are not necessary",
     )
 }
 
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(needed[1..], rights("prestop"));
         let told = missing_installers_rights(&needed[..1]);
         assert_eq!(told.status, Status::Warning);
-        let part = "you lack the rights to create validatingwebhookconfigurations";
+        let part = "(warnings.enabled: true): create validatingwebhookconfigurations";
         assert!(told.message.ends_with(part), "{}", told.message);
         assert_eq!(missing_installers_rights(&[]).status, Status::Ok);
     }
