@@ -52,7 +52,7 @@ tests:
             exp_annotations:
               summary: Pods are created without hooks
               description: >-
-                API servers call prestop and get no usable answer; failurePolicy Ignore lets the pods through without hooks.
+                API servers call prestop and get no usable answer; because of failurePolicy Ignore, pods are created without hooks.
               runbook_url: {repository}/blob/main/docs/operations.md#prestopfailsopen
 "
     );

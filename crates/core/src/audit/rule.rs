@@ -174,7 +174,7 @@ rules! {
         "https://kubernetes.io/docs/concepts/workloads/pods/probes/#probe-level-terminationgraceperiodseconds";
     /// `Recreate`.
     Recreate = "recreate", Error, Alone,
-        "The strategy Recreate stops all pods before it starts the first new one: there is an outage in between.",
+        "The strategy Recreate stops all pods before it starts the first new one: there is an outage.",
         "Use RollingUpdate with maxUnavailable: 0.",
         "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#recreate-deployment";
     /// A rollout may stop all pods at the same time.
