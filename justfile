@@ -34,6 +34,10 @@ chart:
 deny:
     tests/tools/dependencies
 
+# The crates in the image's program (after `just image`) against the database of RustSec.
+program-audit *program:
+    tests/tools/program-audit {{program}}
+
 # Write generated documents and golden results again; read the difference before you commit it.
 update:
     UPDATE_GENERATED=1 cargo test --locked
@@ -43,9 +47,13 @@ update:
 properties cases="100000":
     PROPTEST_CASES={{cases}} cargo test --locked --release properties
 
-# A fuzz target with libFuzzer, until Ctrl-C (needs a nightly compiler and cargo-fuzz): json_reader
-fuzz target *arguments:
-    cargo +nightly fuzz run --features libfuzzer {{target}} {{arguments}}
+# A fuzz target with libFuzzer, until Ctrl-C (needs a nightly compiler and cargo-fuzz); docs/reliability.md names them.
+fuzz target *options:
+    fuzz/run {{target}} {{options}}
+
+# Each fuzz target in turn, and how often it was run.
+fuzz-all seconds="60":
+    fuzz/run --all {{seconds}}
 
 # Tools for releases, at pinned versions: cargo-auditable, cargo-cyclonedx, actionlint, crane, helm.
 release-tools *tools:

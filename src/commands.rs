@@ -11,7 +11,7 @@ mod config;
 mod explain;
 mod from_cluster;
 mod fronts;
-mod inject;
+pub(crate) mod inject;
 mod input;
 mod objects;
 mod policy;

@@ -21,4 +21,6 @@ pub mod config;
 pub mod version;
 pub mod webhook;
 
+pub use self::commands::inject::Mode;
+pub use self::commands::inject::rewrite::{Rewritten, rewrite};
 pub use self::commands::main;

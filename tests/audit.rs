@@ -17,44 +17,13 @@ use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template::objects;
 use prestop_core::fronts::{FrontTable, Surroundings};
 use prestop_core::policy::{NamespaceRule, Policy};
+use prestop_fuzz::audit::findings_without;
+use prestop_fuzz::generators::good;
 use serde_json::{Value, json};
 
-/// Nothing is wrong with these.
-const GOOD: &str = "
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  strategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 60
-      containers:
-      - name: web
-        image: example.com/app:1
-        ports: [{containerPort: 80}]
-        readinessProbe: {httpGet: {port: 80}}
-        lifecycle: {preStop: {sleep: {seconds: 15}}}
----
-{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {selector: {app: web}, ports: [{port: 80}]}}
----
-{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: web, namespace: shop}, spec: {selector: {matchLabels: {app: web}}, maxUnavailable: 1}}
----
-{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: web, namespace: shop}, spec: {scaleTargetRef: {kind: Deployment, name: web}, minReplicas: 3}}
----
-{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {a: b}}}
-";
-
-/// Paths begin with the place of the object in `GOOD`.
+/// Paths begin with the place of the object in the good manifest.
 const POD: &str = "/0/spec/template/spec";
 const WEB: &str = "/0/spec/template/spec/containers/0";
-
-fn good() -> Vec<Value> {
-    serde_saphyr::from_multiple(GOOD).unwrap()
-}
 
 fn apply(objects: &mut [Value], changes: &[(String, Value)]) {
     for (path, value) in changes {
@@ -72,20 +41,6 @@ fn apply(objects: &mut [Value], changes: &[(String, Value)]) {
 
 fn findings(objects_: &[Value], policy: &Policy) -> Vec<Finding> {
     findings_without(objects_, policy, &[])
-}
-
-fn findings_without(objects_: &[Value], policy: &Policy, ignores: &[Ignore]) -> Vec<Finding> {
-    let mut around = Surroundings::new(FrontTable::built_in(), "default");
-    let mut setting = Setting::default();
-    for object in objects_ {
-        let text = |field: &str| object[field].as_str().unwrap_or_default();
-        around.add(text("apiVersion"), text("kind"), object);
-        setting.add(text("apiVersion"), text("kind"), object, "default");
-    }
-    let audit = Audit { around: &around, setting: &setting, policy, namespace: "default", ignores };
-    let namespace = NamespaceSettings::default();
-    let found = objects_.iter().flat_map(objects).filter_map(|object| object.workload(&[]));
-    found.flat_map(|workload| audit.workload(&workload, &namespace)).collect()
 }
 
 fn policy() -> Policy {

@@ -1,228 +1,133 @@
-//! Pods, namespaces and policies for the properties: realistic values, common mistakes, and absurd
-//! values. Simple values come first everywhere, so that failures shrink to them.
+//! The generators are worth nothing if they never get past the first rule: each rule of the model
+//! has to be met, and valid pods have to be valid.
 
-mod annotations;
-mod fields;
-mod policies;
-mod reach;
+use std::collections::BTreeMap;
 
-use std::fmt;
+use prestop_fuzz::generators::{any_pod, case, hostile_pod, shuffled, valid_pod};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use serde_json::json;
 
-use prestop_core::catalogue::Catalogue;
-use prestop_core::policy::Policy;
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::select;
-use proptest::test_runner::{RngAlgorithm, RngSeed};
-use serde_json::{Map, Value, json};
+use crate::api_rules::violations;
+use crate::model;
 
-use self::fields::{
-    hostile_container, hostile_labels, hostile_spec, metadata, shorten_sleeps, valid_container,
-    valid_labels, valid_spec,
-};
-pub(crate) use self::policies::test_catalogue;
-use self::policies::{namespace, policy};
-use crate::model::Namespace;
+const SAMPLES: usize = 6_000;
 
-/// Names of containers; the annotations name them too.
-const NAMES: [&str; 6] = [
-    "web",
-    "app",
-    "istio-proxy",
-    "log-shipper",
-    "x",
-    "a-name-of-sixty-three-letters-which-is-the-most-that-is-allowed",
+const REASONS: [&str; 13] = [
+    "not-a-pod",
+    "malformed",
+    "opted-out",
+    "namespace-not-enabled",
+    "mirror-pod",
+    "being-deleted",
+    "owned-by-job",
+    "owned-by-daemonset",
+    "owned-by-skipped-kind",
+    "restart-policy",
+    "grace-period-zero",
+    "own-hooks",
+    "nothing-to-inject",
 ];
 
-/// The name of the container that another webhook adds; none of [`NAMES`].
-const ADDED: &str = "added-by-another-webhook";
+const PROBLEMS: [&str; 26] = [
+    "invalid-value",
+    "delay-above-maximum",
+    "rounded-up",
+    "unknown-profile",
+    "quit-command-not-allowed",
+    "pid-1-is-not-the-application",
+    "quit-not-possible-on-windows",
+    "quit-disabled",
+    "grace-period-capped",
+    "delay-shortened",
+    "delay-not-watched",
+    "hold-not-possible",
+    "report-not-possible",
+    "status-not-trusted",
+    "unknown-key",
+    "no-such-container",
+    "not-for-namespaces",
+    "inject-is-a-label",
+    "probe-grace-period-too-short",
+    "malformed-container",
+    "own-hook-too-short",
+    "own-hook-does-not-wait",
+    "own-hook-fills-grace",
+    "own-hook-cannot-start",
+    "own-hook-always-fails",
+    "own-hook-not-extended",
+];
 
-/// Everything that the engine is asked.
-#[derive(Clone)]
-pub(crate) struct Case {
-    pub(crate) pod: Value,
-    pub(crate) namespace: Namespace,
-    pub(crate) policy: Policy,
+const CONTAINERS: [&str; 6] = [
+    model::INJECTED,
+    "own-hook",
+    "left-alone-by-profile",
+    "no-delay",
+    "malformed-container",
+    "windows",
+];
+
+fn samples<S: Strategy>(strategy: &S) -> Vec<S::Value> {
+    let mut runner = TestRunner::deterministic();
+    let mut sample = || strategy.new_tree(&mut runner).unwrap().current();
+    (0..SAMPLES).map(|_| sample()).collect()
 }
 
-impl fmt::Debug for Case {
-    /// As short as a failure needs it: a catalogue by the number of its profiles.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let profiles = self.policy.catalogue.profiles().len();
-        let policy = Policy { catalogue: Catalogue::default(), ..self.policy.clone() };
-        let Self { pod, namespace, .. } = self;
-        write!(f, "{pod}\n{namespace:?}\n{policy:?}\nwith {profiles} profiles")
+#[test]
+fn valid_pods_are_valid() {
+    for pod in samples(&valid_pod()) {
+        assert_eq!(violations(&pod), Vec::<String>::new(), "{pod}");
     }
 }
 
-/// A pod with a namespace and a policy.
-pub(crate) fn case(pods: impl Strategy<Value = Value>) -> impl Strategy<Value = Case> {
-    (pods, namespace(), policy()).prop_map(|(pod, namespace, policy)| Case {
-        pod,
-        namespace,
-        policy,
-    })
+#[test]
+fn every_rule_is_met() {
+    let mut met: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in samples(&case(any_pod())) {
+        let outcome = model::inject(&case.pod, &case.namespace, &case.policy);
+        let containers = outcome.containers.iter();
+        let mut codes: Vec<&str> = containers.map(|container| container.code).collect();
+        codes.push(outcome.reason.unwrap_or("patched"));
+        codes.extend(outcome.problems);
+        for code in codes {
+            *met.entry(code).or_default() += 1;
+        }
+    }
+    let wanted = REASONS.iter().chain(&PROBLEMS).chain(&CONTAINERS);
+    let missing: Vec<_> = wanted.filter(|code| !met.contains_key(**code)).collect();
+    assert!(missing.is_empty(), "never met: {missing:?} in {met:?}");
+    assert!(met["patched"] > SAMPLES / 4, "too few are patched: {met:?}");
 }
 
-/// With so many, and fewer, the cases are the same every time.
-const FIXED_CASES: u32 = 10_000;
-
-/// How many cases each property is tried with: 1,000, or what `PROPTEST_CASES` says: as many
-/// as you like with `just properties`.
-pub(crate) fn config() -> ProptestConfig {
-    let asked: Option<u32> =
-        std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    ProptestConfig {
-        cases: asked.unwrap_or(1_000),
-        // The same cases every time, unless more are requested.
-        rng_seed: if asked.is_some_and(|cases| cases > FIXED_CASES) {
-            RngSeed::Random
-        } else {
-            RngSeed::Fixed(20_261_124)
-        },
-        // A case that failed becomes its own test, not an entry in a file of seeds.
-        failure_persistence: None,
-        rng_algorithm: RngAlgorithm::XorShift,
-        ..ProptestConfig::default()
+#[test]
+fn every_form_of_hook_is_met() {
+    let mut met: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in samples(&case(valid_pod())) {
+        let outcome = model::inject(&case.pod, &case.namespace, &case.policy);
+        let after = outcome.result["spec"]["containers"].as_array();
+        for (container, outcome) in after.unwrap().iter().zip(&outcome.containers) {
+            let hook = &container["lifecycle"]["preStop"];
+            let form = match hook["exec"]["command"][0].as_str() {
+                _ if outcome.code != model::INJECTED => "none",
+                None => "sleep",
+                Some("sleep") => "exec sleep",
+                Some(_) if outcome.wait_seconds.is_none() => "quit",
+                Some(_) => "quit and wait",
+            };
+            *met.entry(form).or_default() += 1;
+        }
+    }
+    for form in ["none", "sleep", "exec sleep", "quit", "quit and wait"] {
+        assert!(met.get(form) > Some(&20), "{form} is rare: {met:?}");
     }
 }
 
-/// Pods that the API server accepts.
-pub(crate) fn valid_pod() -> impl Strategy<Value = Value> {
-    let fields = (
-        object(metadata(annotations::valid(), valid_labels())),
-        object(valid_spec()),
-        vec(object(valid_container()), 1..5),
-    );
-    fields.prop_map(|(metadata, mut spec, mut containers)| {
-        for (container, name) in containers.iter_mut().zip(NAMES) {
-            container["name"] = name.into();
-        }
-        spec["containers"] = containers.into();
-        shorten_sleeps(&mut spec);
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    })
-}
-
-/// Pods that may be anything; most of them look like pods.
-pub(crate) fn hostile_pod() -> impl Strategy<Value = Value> {
-    let container = prop_oneof![
-        40 => object(hostile_container()),
-        1 => select(vec![json!(null), json!("web"), json!(5), json!([]), json!({})]),
-    ];
-    let containers = prop_oneof![
-        60 => vec(container, 1..7).prop_map(Value::Array),
-        1 => select(vec![json!(null), json!([]), json!({"web": {}}), json!("web")]),
-    ];
-    let spec = (object(hostile_spec()), containers).prop_map(|(mut spec, containers)| {
-        spec["containers"] = containers;
-        spec
-    });
-    let metadata = prop_oneof![
-        60 => object(metadata(annotations::hostile(), hostile_labels())).prop_map(Some),
-        1 => select(vec![None, Some(json!(null)), Some(json!([])), Some(json!("name"))]),
-    ];
-    let pod = (metadata, spec, unknown(), any::<u64>());
-    let pod = pod.prop_map(|(metadata, spec, unknown, seed)| {
-        let mut pod = json!({"apiVersion": "v1", "kind": "Pod"});
-        pod["spec"] = spec;
-        for (key, value) in [("metadata", metadata), ("x-unknown", unknown)] {
-            if let Some(value) = value {
-                pod[key] = value;
-            }
-        }
-        shuffled(&pod, seed)
-    });
-    prop_oneof![
-        80 => pod,
-        1 => select(vec![
-            json!(null), json!("pod"), json!([]), json!({}), json!({"spec": null}),
-            json!({"spec": []}), json!({"spec": {}}), json!({"kind": "Pod", "spec": {"containers": [{}]}}),
-        ]),
-    ]
-}
-
-/// Valid pods and others, half and half.
-pub(crate) fn any_pod() -> impl Strategy<Value = Value> {
-    prop_oneof![valid_pod(), hostile_pod()]
-}
-
-/// A container that another webhook adds, and the place where it does.
-pub(crate) fn added_container() -> impl Strategy<Value = (Value, prop::sample::Index)> {
-    let container = object(valid_container()).prop_map(|mut container| {
-        container["name"] = ADDED.into();
-        // The shortest grace period there is fits it.
-        if let Some(seconds) = container.pointer_mut("/lifecycle/preStop/sleep/seconds") {
-            *seconds = 0.into();
-        }
-        container
-    });
-    (container, any::<prop::sample::Index>())
-}
-
-/// The same document with the keys of every object in another order; seed 0 leaves it as it is.
-pub(crate) fn shuffled(value: &Value, seed: u64) -> Value {
-    let mut state = seed;
-    shuffle(value, &mut state)
-}
-
-fn shuffle(value: &Value, state: &mut u64) -> Value {
-    match value {
-        Value::Array(items) => items.iter().map(|item| shuffle(item, state)).collect(),
-        Value::Object(entries) => {
-            let mut entries: Vec<_> = entries.iter().collect();
-            for last in (1..entries.len()).rev() {
-                // Xorshift: good enough to mix, and 0 stays 0, where nothing is swapped.
-                *state ^= *state << 13;
-                *state ^= *state >> 7;
-                *state ^= *state << 17;
-                if *state != 0 {
-                    let chosen = usize::try_from(*state % (last as u64 + 1)).unwrap_or(last);
-                    entries.swap(last, chosen);
-                }
-            }
-            let entries = entries.into_iter();
-            entries.map(|(key, value)| (key.clone(), shuffle(value, state))).collect()
-        }
-        scalar => scalar.clone(),
+#[test]
+fn shuffling_changes_nothing_but_the_order() {
+    for pod in samples(&hostile_pod()).iter().take(200) {
+        assert_eq!(shuffled(pod, 0).to_string(), pod.to_string());
+        assert_eq!(shuffled(pod, 7), *pod);
     }
-}
-
-type Field = (&'static str, BoxedStrategy<Option<Value>>);
-
-/// An object with these fields, where they are present.
-fn object(fields: Vec<Field>) -> BoxedStrategy<Value> {
-    let (keys, values): (Vec<&'static str>, Vec<_>) = fields.into_iter().unzip();
-    values
-        .prop_map(move |values| {
-            let fields = keys.iter().zip(values);
-            let present = fields.filter_map(|(key, value)| Some(((*key).to_owned(), value?)));
-            Value::Object(present.collect::<Map<_, _>>())
-        })
-        .boxed()
-}
-
-/// One of these values in so many of a hundred objects.
-///
-/// One number decides: unions of strategies are slow, and there are many of these. It shrinks to
-/// the first value, then to none.
-fn sometimes(percent: usize, values: Vec<Value>) -> BoxedStrategy<Option<Value>> {
-    let count = values.len();
-    (0..100 * count)
-        .prop_map(move |drawn| {
-            let present = drawn.checked_sub((100 - percent) * count)?;
-            values.get(present / percent).cloned()
-        })
-        .boxed()
-}
-
-/// What a newer Kubernetes, or a mistake, could have put there.
-fn unknown() -> BoxedStrategy<Option<Value>> {
-    let values = vec![
-        json!(null),
-        json!({"seconds": 1.0, "nested": [null, {"a/b~c": "é\u{0}"}]}),
-        json!([1, "two", -0.0]),
-        json!(18_446_744_073_709_551_615_u64),
-    ];
-    sometimes(8, values)
+    let pod = json!({"a": 1, "b": 2, "c": 3, "d": 4});
+    assert_ne!(shuffled(&pod, 7).to_string(), pod.to_string());
 }

@@ -18,6 +18,7 @@ use prestop_core::catalogue::{
     Signal, StopSignal,
 };
 use prestop_core::policy::{NamespaceRule, Policy, QuitPolicy, SleepAction};
+use prestop_fuzz::generators::Namespace;
 use serde_json::{Value, json};
 
 use self::extend::Own;
@@ -41,13 +42,6 @@ const DEFAULT_GRACE_SECONDS: i64 = 30;
 
 /// Codes of problems; each at most once.
 type Problems = BTreeSet<&'static str>;
-
-/// A namespace, as far as it matters.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Namespace {
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) annotations: BTreeMap<String, String>,
-}
 
 /// What becomes of a pod.
 #[derive(Debug, Clone)]

@@ -6,7 +6,6 @@ mod measure;
 use json_patch::{Patch, PatchError};
 use prestop_core::admission::patch;
 use prestop_core::engine::pod::Pod;
-use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::{Outcome, decide};
 use prestop_core::policy::Policy;
 use proptest::prelude::*;
@@ -17,8 +16,10 @@ use self::measure::{
     patch_between, put_back,
 };
 use crate::api_rules::{LARGEST_ANNOTATIONS, annotations_size, violations};
-use crate::generators::{Case, added_container, any_pod, case, config, shuffled, valid_pod};
-use crate::model::{self, INJECTED, Namespace};
+use crate::model::{self, INJECTED};
+use prestop_fuzz::generators::{
+    Case, Namespace, added_container, any_pod, case, config, shuffled, valid_pod,
+};
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -32,14 +33,7 @@ struct EngineOutcome {
 
 /// The one place that knows the engine.
 fn engine(pod: &Value, namespace: &Namespace, policy: &Policy) -> EngineOutcome {
-    let texts = |map: &std::collections::BTreeMap<String, String>| {
-        map.iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>()
-    };
-    let (labels, annotations) = (texts(&namespace.labels), texts(&namespace.annotations));
-    let pairs = |texts| {
-        <[(String, String)]>::iter(texts).map(|(key, value)| (key.as_str(), value.as_str()))
-    };
-    let settings = NamespaceSettings::read(pairs(&labels), pairs(&annotations));
+    let settings = namespace.settings();
     let text = pod.to_string();
     let view = Pod::from_json(&text).unwrap();
     assert_eq!(view, Pod::from_value(pod), "text and value are read differently");

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value;
 
-use crate::generators::{any_pod, config};
+use prestop_fuzz::generators::{any_pod, config};
 
 /// Texts that are valid, invalid, or nearly valid; each alone, in a list and in an object.
 const ODD: &[&str] = &[

@@ -16,7 +16,7 @@ use prestop_core::policy::Policy;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::generators::{any_pod, case, config};
+use prestop_fuzz::generators::{any_pod, case, config};
 use prestop_test_support::wire::{pod, review};
 
 struct One(Arc<NamespaceSettings>);

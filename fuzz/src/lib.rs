@@ -1,7 +1,25 @@
 //! Fuzz targets: each takes any bytes and panics where a promise is broken. `cargo test -p prestop-fuzz` runs
 //! them for a bounded number of inputs, `just fuzz TARGET` with libFuzzer for as long as you like.
+//!
+//! [`generators`] has the inputs that targets and properties share.
 
 // A target reports a fault by a panic.
-#![allow(clippy::panic)]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc
+)]
 
+pub mod admission;
+pub mod annotations;
+pub mod audit;
+pub mod configuration;
+pub mod fronts;
+pub mod generators;
+pub mod image_reference;
 pub mod json_reader;
+pub mod manifests;
+pub mod own_hook;
+mod structured;

@@ -8,10 +8,22 @@ use std::{env, fs};
 
 use fastrand::Rng;
 
-const RUNS: u64 = 5_000;
 const SEED: u64 = 1;
 /// Bytes that mean something in the inputs.
 const LIKELY: &[u8] = b"\"\\[]{},:0-1 .eE\n\t\rtfnu/\x00\x7f\x80\xff";
+/// Of choices; a pod takes about so many.
+const MOST_CHOICES: usize = 4096;
+
+/// What the bytes of a target are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inputs {
+    /// A text.
+    Texts,
+    /// Choices that something is made of.
+    Choices,
+    /// A text behind an even byte, choices behind an odd one.
+    Both,
+}
 
 fn number(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().expect(name))
@@ -55,14 +67,33 @@ fn mutate(random: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-fn run(target: &str, check: fn(&[u8])) {
+/// Choices out of nothing.
+fn choices(random: &mut Rng) -> Vec<u8> {
+    let length = random.usize(..MOST_CHOICES);
+    std::iter::once(random.u8(..) | 1).chain((0..length).map(|_| random.u8(..))).collect()
+}
+
+/// `runs` takes a few seconds in a debug build.
+fn run(target: &str, runs: u64, inputs: Inputs, check: fn(&[u8])) {
     let corpus = corpus(target);
     for input in &corpus {
         check(input);
     }
     let mut random = Rng::with_seed(number("FUZZ_SEED", SEED));
-    for _ in 0..number("FUZZ_RUNS", RUNS) {
-        let input = mutate(&mut random, &corpus);
+    for _ in 0..number("FUZZ_RUNS", runs) {
+        let is_new = match inputs {
+            Inputs::Texts => false,
+            Inputs::Choices | Inputs::Both => random.bool(),
+        };
+        let input = if is_new {
+            let mut choices = choices(&mut random);
+            if inputs == Inputs::Choices {
+                choices[0] = random.u8(..);
+            }
+            choices
+        } else {
+            mutate(&mut random, &corpus)
+        };
         let caught = std::panic::catch_unwind(|| check(&input));
         assert!(caught.is_ok(), "{target}: {:?}", String::from_utf8_lossy(&input));
     }
@@ -70,5 +101,45 @@ fn run(target: &str, check: fn(&[u8])) {
 
 #[test]
 fn json_reader() {
-    run("json_reader", prestop_fuzz::json_reader::target);
+    run("json_reader", 5000, Inputs::Texts, prestop_fuzz::json_reader::target);
+}
+
+#[test]
+fn admission() {
+    run("admission", 3000, Inputs::Both, prestop_fuzz::admission::target);
+}
+
+#[test]
+fn manifests() {
+    run("manifests", 400, Inputs::Both, prestop_fuzz::manifests::target);
+}
+
+#[test]
+fn configuration() {
+    run("configuration", 2000, Inputs::Both, prestop_fuzz::configuration::target);
+}
+
+#[test]
+fn annotations() {
+    run("annotations", 5000, Inputs::Texts, prestop_fuzz::annotations::target);
+}
+
+#[test]
+fn image_reference() {
+    run("image_reference", 5000, Inputs::Texts, prestop_fuzz::image_reference::target);
+}
+
+#[test]
+fn fronts() {
+    run("fronts", 2000, Inputs::Choices, prestop_fuzz::fronts::target);
+}
+
+#[test]
+fn audit() {
+    run("audit", 300, Inputs::Choices, prestop_fuzz::audit::target);
+}
+
+#[test]
+fn own_hook() {
+    run("own_hook", 250, Inputs::Choices, prestop_fuzz::own_hook::target);
 }

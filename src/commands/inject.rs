@@ -13,6 +13,7 @@ mod function;
 mod joint;
 mod output;
 mod report;
+pub(crate) mod rewrite;
 mod signals;
 mod undo;
 
@@ -73,7 +74,7 @@ struct Total {
 
 /// What to do with hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub enum Mode {
     /// They are injected.
     Inject,
     /// The same, and existing ones of prestop are renewed.

@@ -3,7 +3,7 @@
 mod kustomize;
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -109,8 +109,17 @@ impl Input {
     }
 
     pub(super) fn standard_input() -> anyhow::Result<Self> {
+        Self::copied(&mut io::stdin().lock())
+    }
+
+    /// A text in the place of standard input.
+    pub(super) fn of_text(text: &str) -> anyhow::Result<Self> {
+        Self::copied(&mut text.as_bytes())
+    }
+
+    fn copied(source: &mut impl Read) -> anyhow::Result<Self> {
         let mut copy = tempfile::tempfile().context("temporary file for standard input")?;
-        io::copy(&mut io::stdin().lock(), &mut copy).context("standard input")?;
+        io::copy(source, &mut copy).context("standard input")?;
         Ok(Self { name: "-".to_owned(), patch_of: None, content: Content::Copy(copy) })
     }
 

@@ -4,7 +4,7 @@ use prestop_core::policy::{Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::generators::test_catalogue;
+use prestop_fuzz::generators::test_catalogue;
 
 fn enabled() -> Namespace {
     Namespace {

@@ -145,8 +145,8 @@ pub(super) fn steps(hook: &Value) -> Option<Steps<'_>> {
 impl<'a> Steps<'a> {
     fn run_script(&mut self, script: &'a str) {
         for line in script.split([';', '\n']) {
-            let run = line.split("||").next().unwrap_or_default();
-            for command in run.split("&&") {
+            for part in line.split("&&") {
+                let command = part.split("||").next().unwrap_or_default();
                 let words: Vec<&str> = command.split_whitespace().collect();
                 if words.first().is_some_and(|word| ["while", "do", "if"].contains(word)) {
                     self.goes_on = true;

@@ -21,7 +21,8 @@
 //! - [`planned`]: how long a hook in a pod holds the stop signal back;
 //! - [`template`]: pods inside workloads and lists;
 //! - `written`: what a container does when nothing is injected;
-//! - [`undo`]: an injection that is taken out again.
+//! - [`undo`]: an injection that is taken out again;
+//! - [`understood`]: what a hook's command is taken for, for tests that run it.
 
 mod container;
 mod decision;
@@ -51,6 +52,7 @@ pub mod reason;
 pub mod settings;
 pub mod status;
 pub mod template;
+pub mod understood;
 pub mod undo;
 pub(crate) mod written;
 

@@ -132,7 +132,7 @@ fn policy(config: &Value) -> anyhow::Result<Policy> {
 impl Run<'_> {
     /// The list with its hooks, or as it is where it is only checked, and the results.
     fn function(&self, input: &Input, results: Results) -> anyhow::Result<Exit> {
-        let mut output = FileOutput::of_function(results);
+        let mut output = FileOutput::in_memory(Some(results));
         let outcome = self.file(input, &mut output)?;
         if !outcome.errors.is_empty() {
             tell_errors(&input.name, &outcome.errors);
@@ -141,7 +141,7 @@ impl Run<'_> {
         for note in &outcome.notes {
             self.note(note);
         }
-        let (mut text, results) = output.into_function()?;
+        let (mut text, results) = output.into_memory()?;
         if self.arguments.check {
             text.clear();
             input.read()?.read_to_string(&mut text)?;

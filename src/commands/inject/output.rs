@@ -152,8 +152,8 @@ impl Output {
 }
 
 impl FileOutput {
-    /// For a function: the text, and results beside it.
-    pub(super) fn of_function(results: Results) -> Self {
+    /// The text, and the results of a function beside it.
+    pub(super) fn in_memory(results: Option<Results>) -> Self {
         Self {
             form: Some(OutputForm::Yaml),
             printed: SpooledTempFile::new(MOST_IN_MEMORY_BYTES),
@@ -162,12 +162,12 @@ impl FileOutput {
             is_changed: false,
             has_items: false,
             joint: Joint::new(FilePlace::First),
-            results: Some(results),
+            results,
         }
     }
 
     /// The text, and the results.
-    pub(super) fn into_function(mut self) -> io::Result<(String, Option<Results>)> {
+    pub(super) fn into_memory(mut self) -> io::Result<(String, Option<Results>)> {
         self.printed.seek(SeekFrom::Start(0))?;
         let mut text = String::new();
         self.printed.read_to_string(&mut text)?;

@@ -87,11 +87,14 @@ impl<'a> OwnHook<'a> {
                 self.rest = Rest::Unknown;
                 return;
             }
+            let mut is_alternative = false;
             for item in list {
                 match item {
-                    // What follows runs only if something failed.
-                    Item::Operator(Operator::Or) => break,
-                    Item::Command(command) if command.is_reserved() => {
+                    // What follows runs only if something failed; `a || b && c` runs a and c.
+                    Item::Operator(Operator::Or) => is_alternative = true,
+                    Item::Operator(Operator::And) => is_alternative = false,
+                    Item::Command(_) if is_alternative => {}
+                    Item::Command(command) if command.is_reserved() || ends_execution(command) => {
                         self.rest = Rest::Unknown;
                         return;
                     }
@@ -129,6 +132,16 @@ impl<'a> OwnHook<'a> {
 
 /// Shell commands that take no time and affect no process.
 const SILENT: [&str; 7] = [":", "true", "set", "export", "cd", "umask", "unset"];
+
+/// Whether nothing behind it may be run: `set -n`, or `set` with something that is not certain.
+fn ends_execution(command: &Command<'_>) -> bool {
+    let is_noexec = |word: &Word<'_>| {
+        word.certain().is_none_or(|word| {
+            word == "noexec" || word.starts_with(['-', '+']) && word.contains('n')
+        })
+    };
+    command.program() == "set" && command.words.iter().skip(1).any(is_noexec)
+}
 
 /// The name of the program that a command runs, without its folder, and its arguments: also behind
 /// `exec`, `command`, `busybox` and `env`.
@@ -252,6 +265,11 @@ mod tests {
             ("(sleep 15)", (0, 0, 0, Rest::Unknown)),
             ("sleep 3; exec app; sleep 5", (3, 3, 1, Rest::Nothing)),
             ("false || sleep 5", (0, 0, 1, Rest::Nothing)),
+            ("sleep 3; set -n; sleep 5", (3, 3, 0, Rest::Unknown)),
+            ("sleep 3; set -o noexec; sleep 5", (3, 3, 0, Rest::Unknown)),
+            ("set -euo pipefail; sleep 5", (5, 5, 0, Rest::Nothing)),
+            ("sleep 3 ||\nsleep 5", (3, 3, 0, Rest::Nothing)),
+            ("sleep 3 || true && nginx -s quit || sleep 5 && sleep 4", (7, 3, 1, Rest::Nothing)),
         ] {
             assert_eq!(script(text), Some(expected), "{text:?}");
         }

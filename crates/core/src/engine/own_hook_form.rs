@@ -59,7 +59,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    fn of_command(mut command: Vec<&'a str>) -> Self {
+    /// Reads the command of an `exec`, program first.
+    pub(super) fn of_command(mut command: Vec<&'a str>) -> Self {
         let Some(place) = Invocation::script_place(&command) else {
             return match own_hook::sleep_of(&command) {
                 Some(seconds) => Self::Delay { seconds },
@@ -101,11 +102,13 @@ fn plain_delay(script: &str) -> Option<i64> {
     let mut seconds = 0_i64;
     let mut is_alternative = false;
     let mut has_slept = false;
-    for item in shell::items(script) {
+    let items = shell::items(script);
+    let mut rest = items.iter();
+    while let Some(item) = rest.next() {
         match item {
             Item::Command(command) if is_alternative => {
                 // What follows `||` is never run: nothing before it fails.
-                if !is_idle(&command) {
+                if !is_idle(command) {
                     return None;
                 }
             }
@@ -116,14 +119,15 @@ fn plain_delay(script: &str) -> Option<i64> {
                         has_slept = true;
                         seconds = seconds.saturating_add(more);
                         if program == "exec" {
-                            return Some(seconds);
+                            return is_in_front(rest.as_slice()).then_some(seconds);
                         }
                     }
                     None if program == "exit" => {
                         let is_success = matches!(command.text().as_str(), "exit" | "exit 0");
-                        return (is_success && has_slept).then_some(seconds);
+                        let ends = is_success && has_slept && is_in_front(rest.as_slice());
+                        return ends.then_some(seconds);
                     }
-                    None if is_idle(&command) => {}
+                    None if is_idle(command) => {}
                     None => return None,
                 }
             }
@@ -135,6 +139,13 @@ fn plain_delay(script: &str) -> Option<i64> {
         }
     }
     has_slept.then_some(seconds)
+}
+
+/// Whether the shell itself runs a command, with this behind it: in a pipe or in the background another one does, and
+/// `exec` and `exit` end only that.
+fn is_in_front(behind: &[Item<'_>]) -> bool {
+    let mut list = behind.iter().take_while(|item| **item != Item::Operator(Operator::Then));
+    list.all(|item| matches!(item, Item::Command(_) | Item::Operator(Operator::And | Operator::Or)))
 }
 
 /// Whether a command does nothing.
@@ -261,6 +272,11 @@ mod tests {
             "sleep 5\r\nsay a",
             "! sleep 5; say a",
             "(sleep 5); say a",
+            "exec sleep 5 & say a",
+            "exec sleep 5 | say a",
+            "exec sleep 5 || true & say a",
+            "sleep 5 &> out; say a",
+            "sleep 5 ||\nsay a",
         ] {
             let expected = json!({"exec": {"command": ["sh", "-c", script]}});
             let text = understood(&expected).replace("\\n", "\n");

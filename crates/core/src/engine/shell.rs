@@ -240,7 +240,14 @@ pub(super) fn items(script: &str) -> Vec<Item<'_>> {
             Piece::Redirection => command.redirection = Redirection::Some,
             Piece::Operator(operator) => {
                 close(&mut command, &mut items);
-                items.push(Item::Operator(operator));
+                // A line that ends in one of these goes on in the next.
+                let goes_on = matches!(
+                    items.last(),
+                    Some(Item::Operator(Operator::And | Operator::Or | Operator::Pipe))
+                );
+                if !(goes_on && operator == Operator::Then) {
+                    items.push(Item::Operator(operator));
+                }
             }
             Piece::End => {
                 close(&mut command, &mut items);
@@ -303,7 +310,8 @@ impl<'a> Reader<'a> {
                 if self.takes('&') {
                     operator(Operator::And)
                 } else if self.is_next('>') {
-                    self.redirection()
+                    // For bash a redirection, for others the background and a redirection.
+                    Piece::Unread
                 } else {
                     operator(Operator::Background)
                 }
@@ -329,7 +337,7 @@ impl<'a> Reader<'a> {
     fn skip_blanks(&mut self) {
         while let Some((at, letter)) = self.letters.peek().copied() {
             match letter {
-                ' ' | '\t' | '\r' => {
+                ' ' | '\t' => {
                     self.letters.next();
                 }
                 '\\' if self.rest(at).starts_with("\\\n") => {
@@ -493,7 +501,7 @@ impl<'a> Reader<'a> {
 
 /// Whether a letter without quotes ends a word.
 const fn is_end(letter: char) -> bool {
-    matches!(letter, ' ' | '\t' | '\r' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>')
+    matches!(letter, ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>')
 }
 
 #[cfg(test)]
@@ -532,7 +540,10 @@ mod tests {
             ("nginx -g 'daemon off;'", "nginx -g daemon off;"),
             ("echo \"a \\\" $X\" $Y", "echo ~a \" $X ~$Y"),
             ("a 2>&1 >/dev/null b", "a b >"),
-            ("a < in && b &> out", "a >|And|b >"),
+            ("a < in && b &> out", "a >|And|b|Unread"),
+            ("a ||\n\n # c\nb\nc &&\nd", "a|Or|b|Then|c|And|d"),
+            ("a |\nb", "a|Pipe|b"),
+            ("a 5\r\nb", "a 5\r|Then|b"),
             ("x $(cat a; echo ')') y", "x ~$(cat a; echo ')') y"),
             ("x=`date` y", "y"),
             ("(a; b)", "Group|a|Then|b|Group"),

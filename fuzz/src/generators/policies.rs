@@ -15,11 +15,10 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::annotations;
-use crate::model::Namespace;
+use super::{Namespace, annotations};
 
 /// Namespaces; most of them are opted in.
-pub(crate) fn namespace() -> impl Strategy<Value = Namespace> {
+pub fn namespace() -> impl Strategy<Value = Namespace> {
     let enabled = select(vec!["enabled", "true", "Enabled"]);
     let other = select(vec!["disabled", "FALSE", "", "yes"]);
     let switch = prop_oneof![
@@ -43,7 +42,7 @@ pub(crate) fn namespace() -> impl Strategy<Value = Namespace> {
 }
 
 /// Policies as a checked configuration could make them.
-pub(crate) fn policy() -> impl Strategy<Value = Policy> {
+pub fn policy() -> impl Strategy<Value = Policy> {
     let seconds = (
         prop_oneof![3 => Just(600_i64), 1 => 30_i64..=3600, 1 => Just(30)],
         prop_oneof![3 => Just(120_i64), 1 => 0_i64..3600],
@@ -130,7 +129,7 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
 
 /// A profile of every sort: skipped, delay, quit by command, by signal, by both, only when
 /// needed, sidecars, delays of their own, and one without images.
-pub(crate) fn test_catalogue() -> Catalogue {
+pub fn test_catalogue() -> Catalogue {
     let quit = |command: &[&str], signal: Option<&str>, when: QuitWhen| {
         ProfileHook::Quit(Quit {
             command: command.iter().map(|&argument| argument.to_owned()).collect(),
