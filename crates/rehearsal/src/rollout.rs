@@ -1,4 +1,4 @@
-//! The rollout: simulates the controllers of Deployments and ReplicaSets, and evictions.
+//! The rollout: simulates the controllers of Deployments and `ReplicaSets`, and evictions.
 //!
 //! - Rolling update, `maxSurge: 1`, `maxUnavailable: 0`: a new replica, and when it is ready an old
 //!   one is deleted; terminating replicas are not awaited, as they do not count.
