@@ -138,7 +138,7 @@ mod tests {
         for (names, words, _) in COMMANDS {
             let unknown =
                 |word: &&str| names.iter().all(|name| of(name).find_subcommand(word).is_none());
-            assert!(words.iter().all(|word| unknown(word)), "{words:?}");
+            assert!(words.iter().all(unknown), "{words:?}");
         }
     }
 

@@ -271,7 +271,7 @@ fn status_is_reported(cluster: &Cluster) {
     let status = cluster.prestop(&["certificates", "status"]);
     assert!(status.contains("generation 1:"), "{status}");
     assert!(status.contains("published"), "{status}");
-    assert!(status.contains("(in 243 days): a successor is made"), "{status}");
+    assert!(status.contains("(in 243 days): a successor is created"), "{status}");
     let checks = cluster.prestop(&["check"]);
     assert!(checks.contains("√ the service account prestop has all necessary rights"), "{checks}");
     let fronts =
