@@ -81,9 +81,14 @@ pub fn holds(text: &str) {
         let again = made(&injected.text, Mode::Inject).expect("the result is understood");
         assert_eq!(again.text, injected.text, "a second pass changes something: {text}");
         if is_first_pass {
-            let renewed = made(&injected.text, Mode::Renew).expect("the result is understood");
-            assert_eq!(renewed.text, injected.text, "something is renewed: {text}");
             let back = made(&injected.text, Mode::Uninject).expect("the result is understood");
+            let renewed = made(&injected.text, Mode::Renew).expect("the result is understood");
+            // A renewal decides on what an uninjection gives, which may be less than what stood there.
+            if back.text == text {
+                assert_eq!(renewed.text, injected.text, "something is renewed: {text}");
+            }
+            let twice = made(&renewed.text, Mode::Renew).expect("the result is understood");
+            assert_eq!(twice.text, renewed.text, "something is renewed again: {text}");
             comes_back(text, &back);
         }
     });
@@ -103,11 +108,14 @@ fn comes_back(text: &str, back: &Rewritten) {
     }
 }
 
-/// `null` and nothing are the same to Kubernetes; what is in lists keeps its place.
+/// `null` and nothing are the same to Kubernetes; what is in lists keeps its place. A status of somebody else that is
+/// larger than 4 KiB does not come back.
 fn without_nothing(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
-            let members = members.iter().filter(|(_, value)| !value.is_null());
+            let members = members
+                .iter()
+                .filter(|(key, value)| !value.is_null() && *key != "prestop.dev/status");
             members.map(|(key, value)| (key.clone(), without_nothing(value))).collect()
         }
         Value::Array(items) => items.iter().map(without_nothing).collect(),
