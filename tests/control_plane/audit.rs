@@ -509,7 +509,11 @@ fn inject_uses_the_fronts_of_the_cluster(control_plane: &ControlPlane) {
     );
     let ran = prestop(&reader, &["inject", &file, "--context", "test"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.told.contains("--context is for --fronts-from-cluster"), "{}", ran.told);
+    assert!(
+        ran.told.contains("--context has an effect only with --fronts-from-cluster"),
+        "{}",
+        ran.told
+    );
 }
 
 /// A kubeconfig with two contexts: the server of the first is not there.
@@ -544,7 +548,7 @@ fn the_context_chooses_the_cluster_and_its_namespace() {
         assert!(ran.told.starts_with("error: https://127.0.0.1:"), "{}", ran.told);
         let rest = "(context nowhere): ";
         assert!(ran.told.contains(rest) && ran.told.contains("refused"), "{}", ran.told);
-        assert!(ran.told.contains("--context NAME takes another cluster"), "{}", ran.told);
+        assert!(ran.told.contains("--context NAME selects another one"), "{}", ran.told);
         let ran = prestop(&kubeconfig, &[command, &["--context", "gone"]].concat());
         assert_eq!(ran.code, 3);
         assert!(ran.told.contains("no context \"gone\"; choose one"), "{}", ran.told);

@@ -102,7 +102,7 @@ fn without_a_cluster_the_program_says_so() {
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{told}");
-    assert!(told.contains("--cluster: no cluster is known"), "{told}");
+    assert!(told.contains("--cluster: no cluster to connect to"), "{told}");
 }
 
 /// Resident memory size in KiB.

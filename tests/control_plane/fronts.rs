@@ -163,7 +163,10 @@ fn missing_rights_are_reported_and_the_rest_is_read() {
     wait_until("Services", || front(&serve).is_some());
     wait_until("the gauge", || serve.metric(FAILING) > 1_700_000_000);
     let (status, text) = serve.get("/readyz?verbose");
-    assert!(status == 200 && text.contains("[!]fronts: not all read yet"), "{status} {text}");
+    assert!(
+        status == 200 && text.contains("[!]fronts: not completely read yet"),
+        "{status} {text}"
+    );
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn webhooks_that_are_called_later_are_named() {
     }
     let (status, message) = told(&kubeconfig, "later-webhooks", &[]);
     assert_eq!(status, "ok");
-    assert!(message.contains("after prestop: vault; prestop is asked again"), "{message}");
+    assert!(message.contains("after prestop: vault; prestop is called again"), "{message}");
     change(&control_plane, WEBHOOK, |entry| entry["reinvocationPolicy"] = json!("Never"));
     let (code, statuses) = check(&kubeconfig, &[]);
     assert_eq!((code, &statuses["later-webhooks"]), (0, &json!("warning")));
