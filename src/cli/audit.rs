@@ -103,7 +103,7 @@ pub(crate) enum AuditForm {
     Gitlab,
     /// A Markdown table for comments and summaries.
     Markdown,
-    /// PolicyReports (wgpolicyk8s.io/v1alpha2) to apply to a cluster.
+    /// Policy reports (wgpolicyk8s.io/v1alpha2) to apply to a cluster.
     Policyreport,
     /// Reports of openreports.io/v1alpha1 to apply to a cluster.
     Openreports,

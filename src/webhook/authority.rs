@@ -287,7 +287,7 @@ mod tests {
     fn each_problem_is_reported_once_until_it_is_over() {
         let mut log = Log::default();
         let no_secret = || Err(StoreError::NoSecret("x".to_owned()));
-        let missing = "the Secret x is missing; the chart creates it, empty".to_owned();
+        let missing = "the Secret x is missing; the chart creates it empty".to_owned();
         for (looked, expected) in [
             (Ok(looked(true, None)), vec![]),
             (no_secret(), vec![Message::Failing(missing)]),

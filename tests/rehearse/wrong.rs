@@ -110,8 +110,7 @@ fn a_rollout_whose_template_is_elsewhere_is_refused_as_inject_says_it() {
         "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
     std::fs::write(case.path("deployment.json"), rollout.to_string()).unwrap();
     let said = case.refusal();
-    let sentence =
-        "Rollout web: The pod template is in Deployment web, which spec.workloadRef names.";
+    let sentence = "Rollout web: The pod template is in Deployment web, named by spec.workloadRef.";
     assert!(said.contains(sentence), "{said}");
 }
 
