@@ -52,7 +52,7 @@ fn null_is_empty_or_off_or_refused_by_name() {
         match rendered {
             Ok(_) => assert!(!NEEDED.contains(&path), "{set} was taken"),
             Err(told) if NEEDED.contains(&path) => {
-                let sentence = format!("{path} is null, and prestop can't be installed without it");
+                let sentence = format!("{path} is null, but prestop can't be installed without it");
                 assert!(told.contains(&sentence), "{set}: {told}");
             }
             // Only together with other values.
