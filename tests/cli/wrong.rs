@@ -181,7 +181,7 @@ const WRONG: &[(&str, i32, &str)] = &[
 ];
 
 #[test]
-fn every_wrong_usage_of_manifests_names_the_fix() {
+fn every_wrong_usage_names_the_fix() {
     let home = folder(&[("x.yaml", DEPLOYMENT)]);
     for (line, status, part) in WRONG {
         let arguments: Vec<_> = line.split(' ').collect();
