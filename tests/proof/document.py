@@ -145,7 +145,7 @@ def share(pair):
 
 def overview(row):
     written, injected = row.report["asWritten"], row.report["asInjected"]
-    hook = "none: its own is not touched" if row.report["unchanged"] else injected["hookWords"]
+    hook = "none: its own hook is not changed" if row.report["unchanged"] else injected["hookWords"]
     return (
         f"| {row.name} | `{row.report['image']}` | {row.signal} | {hook} | {of_sent(written)} | {of_sent(injected)} "
         f"| {row.seconds(written)} | {row.seconds(injected)} |"
@@ -198,8 +198,8 @@ def machine(rows):
 def still_disturbed(rows):
     names = ", ".join(row.title for row in rows if row.disturbed)
     if not names:
-        return "None was late again."
-    return f"More than a second late in these figures too: {names}; their counts as written and their times say as much about the machine as about them."
+        return "No row was late again."
+    return f"More than a second late in these figures too: {names}. Their counts as written and their times depend on the machine as much as on the application."
 
 
 def of_sent(run):
