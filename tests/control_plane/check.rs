@@ -65,7 +65,7 @@ fn a_working_installation_is_ok_and_a_broken_one_says_why() {
     let address = serve.address.to_string();
     assert_eq!(check(&kubeconfig, &["--connect", "--address", &address]).0, 0);
     let (_, out, _) = run(&kubeconfig, &["check"]);
-    assert!(out.contains("√ a pod in enabled gets its hook"), "{out}");
+    assert!(out.contains("√ a pod in enabled gets a hook"), "{out}");
     assert!(out.contains("0 warning(s), 0 failure(s)"), "{out}");
     // Nothing was created.
     let (_, pods) = control_plane.request("GET", "/api/v1/namespaces/enabled/pods", None);
@@ -298,5 +298,5 @@ fn a_check_waits_until_nothing_fails() {
     let output = waiting.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("√ a pod in enabled gets its hook"), "{said}");
+    assert!(said.contains("√ a pod in enabled gets a hook"), "{said}");
 }
