@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(250);
 /// A workload is looked at so often.
 const LOOK_AT_WORKLOAD: Duration = Duration::from_secs(1);
-/// What the watches have read and nobody has taken yet. More waits in the connections.
+/// Events that the watches have read and nobody has taken yet. More waits in the connections.
 const MOST_WAITING: usize = 1024;
 
 /// What the program reacts to.

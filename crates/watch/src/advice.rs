@@ -13,7 +13,7 @@ const ENOUGH: u64 = 10;
 /// Above the last new connection: hooks count whole seconds, and the next pod is not the last one.
 const MARGIN_SECONDS: u64 = 2;
 
-/// What the hooks of a workload saw.
+/// The reports of the hooks of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measured {
     /// Its namespace.
@@ -71,7 +71,7 @@ impl Advice {
         }
     }
 
-    /// What was measured, by workload.
+    /// Measurements, by workload.
     pub fn measured(&self) -> impl Iterator<Item = &Measured> {
         self.0.values()
     }

@@ -27,7 +27,7 @@ pub enum Cause {
     Unknown,
 }
 
-/// What was seen that tells who ended a pod.
+/// Evidence of who ended a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Evidence {
     /// By a condition or an event of the pod.
@@ -85,7 +85,7 @@ impl Cause {
         }
     }
 
-    /// What a `DisruptionTarget` condition says:
+    /// The cause that a `DisruptionTarget` condition names:
     /// <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>.
     #[must_use]
     pub fn of_condition(condition: &Condition) -> Option<Self> {
@@ -101,7 +101,7 @@ impl Cause {
         })
     }
 
-    /// What an event on a pod says.
+    /// The cause that an event on a pod names.
     #[must_use]
     pub fn of_event(reason: &str) -> Option<Self> {
         Some(match reason {

@@ -47,7 +47,7 @@ impl PodEndpoint {
 }
 
 impl Endpoints {
-    /// What is known about a pod.
+    /// The endpoints of a pod.
     pub(crate) fn of(&self, uid: &str) -> Option<&PodEndpoint> {
         self.pods.get(uid)
     }
@@ -102,7 +102,7 @@ impl Endpoints {
         read
     }
 
-    /// What a slice was and what it is; an empty one is gone.
+    /// A slice before and after a change; an empty one is gone.
     fn replace(&mut self, name: &str, new: Slice, at: Timestamp) {
         let old = self.slices.remove(name).unwrap_or_default();
         for uid in new.ready.difference(&old.ready) {

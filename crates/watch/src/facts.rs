@@ -1,4 +1,4 @@
-//! What is kept of a pod while it runs. Pods of one template share it.
+//! The facts that are kept of a pod while it runs. Pods of one template share it.
 
 use std::hash::Hash;
 
@@ -6,10 +6,10 @@ use prestop_core::engine::planned::PlannedHook;
 
 use super::objects::{Container, Pod, Workload};
 
-/// What the pods of one template have in common.
+/// Facts that the pods of one template share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PodFacts {
-    /// What they belong to.
+    /// Their workload.
     pub workload: Option<Workload>,
     /// Which template of it.
     pub revision: Option<String>,
@@ -26,11 +26,11 @@ pub struct ContainerFacts {
     pub hook: Option<PlannedHook>,
     /// The ports that it names.
     pub ports: Vec<u32>,
-    /// What it is in its pod.
+    /// Its role in the pod.
     pub role: Role,
 }
 
-/// What a container is in its pod.
+/// The role of a container in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The one that `kubectl logs` takes, or the first.

@@ -1,4 +1,4 @@
-//! Times in which the API server could not be watched. After a short one each watch goes on where it had stopped,
+//! Times in which the API server could not be watched. After a short one each watch continues where it had stopped,
 //! and nothing is missed. After a longer one it begins with a new list, and what happened to pods that are not in it
 //! is not known.
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::seconds_between;
 
-/// What is watched.
+/// The kinds that are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Source {
@@ -26,11 +26,11 @@ pub enum Source {
 pub struct Gap {
     /// When the API server was heard of last.
     pub from: Timestamp,
-    /// When all watches went on.
+    /// When all watches continued.
     pub to: Timestamp,
-    /// What went wrong first.
+    /// The first error.
     pub why: String,
-    /// These were listed anew. The others went on where they had stopped.
+    /// These were listed anew. The others continued where they had stopped.
     pub listed_anew: Vec<Source>,
     /// So many pods were gone then.
     pub vanished: u64,

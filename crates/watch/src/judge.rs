@@ -22,7 +22,7 @@ const AT_ONCE: f64 = 1.0;
 /// Streams of the API server overtake each other by less than that.
 const STREAMS: f64 = 0.5;
 
-/// What was seen of a container.
+/// Observations of a container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// When the pod was deleted, by the API server's clock.
@@ -33,7 +33,7 @@ pub struct Seen {
     pub end: End,
     /// Its hook's failure, if there was one.
     pub hook_failure: Option<HookFailure>,
-    /// What is known about its endpoint, if the container serves one.
+    /// Its endpoint, if the container serves one.
     pub endpoint: Option<EndpointSeen>,
 }
 
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn a_hook_that_fails_is_told_from_one_that_ends_with_the_application() {
         let verdict = |hook, seen| judge(&with_hook(hook), &seen);
-        // It can't start: the stop signal comes at once.
+        // It can't start: the stop signal comes immediately.
         let seen = hook_failed(0, false, ended(0, 0));
         assert_eq!(verdict(DELAY, seen), [HookFailed, EndedBeforeDelay, EndedByItself]);
         // The application lives on after it.

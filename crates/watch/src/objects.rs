@@ -34,12 +34,12 @@ pub struct Metadata {
     /// Its annotations.
     #[serde(deserialize_with = "null_is_default")]
     pub annotations: BTreeMap<String, String>,
-    /// What it belongs to.
+    /// Its owner.
     #[serde(deserialize_with = "null_is_default")]
     pub owner_references: Vec<OwnerReference>,
 }
 
-/// What an object belongs to.
+/// The owner of an object.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct OwnerReference {
@@ -57,14 +57,14 @@ pub struct OwnerReference {
 pub struct Pod {
     /// Its metadata.
     pub metadata: Metadata,
-    /// What it is to be.
+    /// The desired state.
     pub spec: PodSpec,
-    /// What it is.
+    /// The current state.
     #[serde(deserialize_with = "null_is_default")]
     pub status: PodStatus,
 }
 
-/// What a pod is to be.
+/// The desired state of a pod.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
@@ -109,7 +109,7 @@ pub struct Lifecycle {
     pub pre_stop: Option<Value>,
 }
 
-/// What a pod is.
+/// The current state of a pod.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
@@ -192,7 +192,7 @@ pub struct Terminated {
 pub struct Event {
     /// Its metadata.
     pub metadata: Metadata,
-    /// What it is about.
+    /// The object that it is about.
     pub involved_object: ObjectReference,
     /// Why it was written, in one word.
     pub reason: Option<String>,
@@ -298,7 +298,7 @@ impl ObjectReference {
 }
 
 impl Pod {
-    /// What it belongs to. A `ReplicaSet` whose name ends with the hash of its template is a Deployment's, or that of
+    /// Its owner. A `ReplicaSet` whose name ends with the hash of its template is a Deployment's, or that of
     /// a Rollout of Argo.
     #[must_use]
     pub fn workload(&self) -> Option<Workload> {

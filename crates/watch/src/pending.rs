@@ -32,7 +32,7 @@ pub struct Pending {
     pub uid: Arc<str>,
     /// Its node.
     pub node: String,
-    /// What is known about its containers.
+    /// Facts about its containers.
     pub facts: Arc<PodFacts>,
     /// When it was deleted, by the API server's clock.
     pub deleted: Timestamp,
@@ -55,7 +55,7 @@ pub struct Gone {
     pub is_missed: bool,
 }
 
-/// What is known about the end of a container.
+/// Facts about the end of a container.
 #[derive(Debug, Clone, PartialEq)]
 struct ContainerEnd {
     end: End,
@@ -63,7 +63,7 @@ struct ContainerEnd {
     message: Option<String>,
 }
 
-/// What the rest of the cluster knows about a pod.
+/// Facts about a pod from other objects of the cluster.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) endpoint: Option<&'a PodEndpoint>,
@@ -154,7 +154,7 @@ impl Pending {
         }
     }
 
-    /// What a newer state of the pod tells.
+    /// Adds the facts of a newer state of the pod.
     pub(crate) fn update(&mut self, pod: &Pod, start: Start, at: Option<Timestamp>) {
         // A second deletion can shorten the grace period; when it began stays. The kubelet's own deletion, the last one,
         // has no grace period, and comes when all containers have ended.

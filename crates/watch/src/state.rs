@@ -15,7 +15,7 @@ use super::objects::{EndpointSlice, Event, Pod, Workload};
 use super::pending::{Gone, Pending, Start, Surroundings};
 use super::termination::Termination;
 
-/// What events told is kept for so long.
+/// How long the contents of events are kept.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
 
 /// Something that was seen.
@@ -91,7 +91,7 @@ struct Newest {
     revision: String,
 }
 
-/// What events told, by pod and by node, the oldest first.
+/// The contents of events, by pod and by node, the oldest first.
 #[derive(Debug, Default)]
 struct Told {
     by_pod: HashMap<String, PodTold>,
@@ -99,7 +99,7 @@ struct Told {
     order: VecDeque<(Timestamp, String)>,
 }
 
-/// What events told about a pod.
+/// The contents of the events about a pod.
 #[derive(Debug, Default)]
 struct PodTold {
     hook_failures: Vec<(String, HookFailure)>,
@@ -301,7 +301,7 @@ impl Watch {
         }
     }
 
-    /// What is known as well as it will ever be.
+    /// Terminations about which nothing more can become known.
     fn settle(&mut self, at: Timestamp) -> Vec<Output> {
         let is_settled =
             |pending: &&Pending| pending.is_settled(at, self.endpoints.of(&pending.uid));

@@ -1,4 +1,4 @@
-//! What was seen in all.
+//! Totals of a watch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,7 @@ impl Summary {
         self.vanished += gap.vanished;
     }
 
-    /// What an end means: the heaviest of its verdicts that are not accepted.
+    /// The effect of an end: that of the heaviest of its verdicts that are not accepted.
     #[must_use]
     pub fn weight(&self, termination: &Termination) -> Weight {
         let verdicts =

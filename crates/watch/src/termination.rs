@@ -23,7 +23,7 @@ pub struct Termination {
     pub uid: String,
     /// The pod's node.
     pub node: String,
-    /// What the pod belongs to.
+    /// The workload of the pod.
     pub workload: Option<Workload>,
     /// The container.
     pub container: String,
@@ -39,11 +39,11 @@ pub struct Termination {
     pub hook: Option<Option<i64>>,
     /// When the hook ended, in seconds after the deletion, if that is known.
     pub hook_ended_after: Option<f64>,
-    /// What the hook reported.
+    /// The report of the hook.
     pub report: Option<HookReport>,
     /// How the container ended.
     pub end: End,
-    /// What it means, the heaviest first.
+    /// Its verdicts, the heaviest first.
     pub verdicts: Vec<Verdict>,
     /// When all of it was known.
     pub judged: Timestamp,

@@ -1,9 +1,9 @@
-//! What the end of a container means: one table with code, sentence and advice. `docs/watch.md` has it too.
+//! Verdicts about the end of a container: one table with code, sentence and advice. `docs/watch.md` has it too.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What the end of a container means. In the order of their weight: of several the first is reported, and the others
+/// A verdict about the end of a container. In the order of their weight: of several the first is reported, and the others
 /// beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
@@ -23,7 +23,7 @@ pub enum Verdict {
     EndedBeforeDelay,
     /// It still was an endpoint when it had ended.
     GoneBeforeWithdrawal,
-    /// Its hook has no delay, and it ended at once.
+    /// Its hook has no delay, and it ended immediately.
     EndedAtOnce,
     /// It never had a hook.
     NoHook,
@@ -43,7 +43,7 @@ pub enum Verdict {
     NeverStarted,
 }
 
-/// What a verdict means for requests.
+/// The effect of a verdict on requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
     /// Requests were lost, or would have been if any had come.
@@ -59,11 +59,11 @@ pub enum Weight {
 pub struct Text {
     /// Its name for machines.
     pub code: &'static str,
-    /// What it means for requests.
+    /// Its effect on requests.
     pub weight: Weight,
     /// What happened.
     pub sentence: &'static str,
-    /// What to do; empty where nothing is to be done.
+    /// Advice; empty where nothing needs to be done.
     pub advice: &'static str,
 }
 
@@ -153,7 +153,7 @@ impl Verdict {
                 "no-hook",
                 Bad,
                 "it is behind a Service and never had a preStop hook: requests that came after the stop signal were lost",
-                "Label the namespace prestop.dev/inject: enabled. If the application itself goes on serving after its stop signal: --accept no-hook.",
+                "Label the namespace prestop.dev/inject: enabled. If the application itself keeps serving after its stop signal: --accept no-hook.",
             ),
             Self::Unseen => (
                 "unseen",
@@ -191,7 +191,7 @@ impl Verdict {
         self.text().code
     }
 
-    /// What it means for requests.
+    /// Its effect on requests.
     #[must_use]
     pub const fn weight(self) -> Weight {
         self.text().weight

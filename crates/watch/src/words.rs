@@ -99,12 +99,12 @@ impl Termination {
 }
 
 impl Gap {
-    /// What was missed, in one line.
+    /// The gap in one line.
     #[must_use]
     pub fn line(&self) -> String {
         let times = format!("{} to {}", clock(self.from), clock(self.to));
         let missed = if self.listed_anew.is_empty() {
-            "each watch went on where it had stopped, nothing was missed".to_owned()
+            "each watch continued where it had stopped; nothing was missed".to_owned()
         } else {
             let names: Vec<_> = self.listed_anew.iter().map(|source| source.words()).collect();
             let vanished = match self.vanished {

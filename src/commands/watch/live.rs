@@ -18,7 +18,7 @@ const MOST_ROWS: usize = 10;
 const UP: &str = "\x1b[F";
 const CLEAR: &str = "\r\x1b[J";
 
-/// What is on the screen.
+/// The rows on the screen.
 pub(super) struct Live {
     is_terminal: bool,
     drawn: usize,
@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// What stays on such a terminal after lines, frames of these numbers of rows, and the end.
+    /// The rows that remain on such a terminal after lines, frames of these numbers of rows, and the end.
     fn shown(size: Size, frames: &[usize]) -> (Screen, String) {
         let mut screen = Screen::new(size.columns, size.rows);
         let mut live = Live { is_terminal: true, drawn: 0 };

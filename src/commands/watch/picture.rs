@@ -1,4 +1,4 @@
-//! What ended as a picture, drawn as rehearsals are: requests above, terminations below.
+//! Terminations as a picture, drawn as rehearsals are: requests above, terminations below.
 
 use std::time::Duration;
 

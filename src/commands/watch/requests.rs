@@ -41,7 +41,7 @@ struct Running {
     began: Timestamp,
 }
 
-/// What became of the requests.
+/// The outcome of the requests.
 #[derive(Debug, Default)]
 struct Counts {
     sent: u64,

@@ -1,4 +1,4 @@
-//! What is printed and counted while it is watched.
+//! Printing and counting during a watch.
 
 use std::io::{self, Write};
 
@@ -96,7 +96,7 @@ impl Session {
         Ok(())
     }
 
-    /// What a rollout waits for, whenever that changes.
+    /// The reason why a rollout waits, whenever that changes.
     pub(super) fn waits(&mut self, why: String) -> io::Result<()> {
         if self.waits != why {
             if self.form == WatchForm::Text {
