@@ -14,6 +14,8 @@ mod fronts;
 pub(crate) mod inject;
 mod input;
 mod objects;
+#[cfg(unix)]
+mod open_files;
 mod policy;
 #[cfg(all(feature = "rehearse", target_os = "linux"))]
 mod rehearse;

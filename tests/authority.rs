@@ -15,7 +15,7 @@ use prestop::cluster::certificates::{ServedCertificate, Validity};
 use tokio::runtime::Runtime;
 
 use self::api::ApiServer;
-use prestop_test_support::process::{Serve, configuration, wait_until};
+use prestop_test_support::process::{SELF_MANAGED, Serve, configuration, wait_until};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const LIFETIMES: Lifetimes = Lifetimes {
@@ -210,17 +210,7 @@ fn differing_clocks_are_reported() {
     let mut serve = Serve::launch(
         folder,
         &[("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", "prestop")],
-        &[
-            "--config",
-            "{folder}/prestop.yaml",
-            "--cluster",
-            "--authority-secret",
-            "prestop-authority",
-            "--webhook",
-            "prestop",
-            "--service",
-            "prestop",
-        ],
+        &[&["--config", "{folder}/prestop.yaml"][..], &SELF_MANAGED].concat(),
     );
     let problem = |name: &str| format!("prestop_authority_problem{{problem=\"{name}\"}}");
     wait_until("ready", || serve.get("/readyz").0 == 200);

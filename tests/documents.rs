@@ -13,6 +13,9 @@ use prestop_core::engine::offline::NoteCode;
 use prestop_core::engine::reason::{
     AsideReason, ContainerReason, Explanation, ProblemCode, SkipReason, UndoReason,
 };
+use prestop_core::engine::settings::{
+    DOMAIN, IGNORE_ANNOTATION, INJECT_LABEL, STATUS_ANNOTATION, Setting,
+};
 use prestop_core::fronts::{FrontTable, RecognisedBy};
 
 fn root(file: &str) -> std::path::PathBuf {
@@ -138,6 +141,21 @@ fn the_reference_of_rules_is_current() {
         .unwrap();
     }
     part_is_current("docs/audit.md", "rules", &text);
+}
+
+/// The table of annotations and labels has each key once.
+#[test]
+fn every_annotation_has_its_row() {
+    let page = fs::read_to_string(root("docs/annotations.md")).unwrap();
+    let table = page.lines().skip_while(|line| !line.starts_with("| key |")).skip(2);
+    let rows = table.take_while(|line| line.starts_with('|'));
+    let mut found: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();
+    let settings = Setting::ALL.map(|setting| format!("{DOMAIN}/{}", setting.name()));
+    let others = [INJECT_LABEL, STATUS_ANNOTATION, IGNORE_ANNOTATION].map(str::to_owned);
+    let mut expected = [&settings[..], &others].concat();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 /// The page of typical changes names files as they are.

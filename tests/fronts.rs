@@ -4,7 +4,8 @@ mod kinds;
 mod lookups;
 mod random;
 
-use prestop_core::fronts::{Front, FrontTable, PodShape, Surroundings, need};
+use prestop_core::fronts::{Front, FrontTable, PodShape, need};
+use prestop_fuzz::fronts::surroundings;
 use serde_json::Value;
 
 const YAML: &str = include_str!("../crates/core/src/fronts/fronts.yaml");
@@ -34,15 +35,6 @@ fn the_json_is_made_of_the_yaml() {
 
 fn documents(yaml: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(yaml).unwrap()
-}
-
-fn surroundings(objects: &[Value]) -> Surroundings<'static> {
-    let mut around = Surroundings::new(FrontTable::built_in(), "shop");
-    for object in objects {
-        let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-        around.add(text("apiVersion"), text("kind"), object);
-    }
-    around
 }
 
 fn pod(yaml: &str) -> PodShape {

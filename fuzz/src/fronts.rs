@@ -169,7 +169,9 @@ fn pod() -> Value {
     })
 }
 
-fn surroundings(objects: &[Value]) -> Surroundings<'static> {
+/// What these objects are in front of pods of the namespace `shop`.
+#[must_use]
+pub fn surroundings(objects: &[Value]) -> Surroundings<'static> {
     let mut around = Surroundings::new(FrontTable::built_in(), "shop");
     for object in objects {
         let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use self::files::ConfigurationFile;
 use self::parts::Parts;
-use super::{Exit, tell};
+use super::{Exit, open_files, tell};
 use crate::cli::ServeArguments;
 use crate::webhook::settings::ServeSettings;
 use crate::webhook::shutdown::Ending;
@@ -38,7 +38,9 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         }
     };
     let log = telemetry::start(settings.log);
-    raise_file_limit();
+    if let Err(error) = open_files::raise_limit() {
+        warn!(%error, "can't raise the limit of open files; keeping the current one");
+    }
     let runtime = runtime(&settings)?;
     let parts = match runtime.block_on(Parts::new(arguments, policy, &settings, configuration, log))
     {
@@ -56,16 +58,6 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         Ending::Drained => Exit::Done,
         Ending::AtOnce => Exit::AtOnce,
     })
-}
-
-/// As many files as the system allows: each connection is one, and the usual limit for programs is
-/// lower than ours for connections.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        warn!(%error, "can't raise the limit of open files; keeping the current one");
-    }
 }
 
 fn runtime(settings: &ServeSettings) -> anyhow::Result<Runtime> {

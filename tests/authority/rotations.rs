@@ -5,18 +5,14 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use prestop_test_support::full_size::{Row, sized};
-use prestop_test_support::process::{Serve, configuration, wait_until};
-use prestop_test_support::wire::{body, head};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use prestop_test_support::process::{SELF_MANAGED, Serve, configuration, wait_until};
+use prestop_test_support::wire::{body, head, trusting};
 
 use super::api::ApiServer;
 
@@ -53,19 +49,11 @@ impl Installation {
             let environment =
                 [("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", "prestop")];
             let own = [
-                "--config",
-                "{folder}/prestop.yaml",
-                "--cluster",
-                "--authority-secret",
-                "prestop-authority",
-                "--webhook",
-                "prestop",
-                "--service",
-                "prestop",
-                "--kubernetes-version",
-                "1.37",
+                &["--config", "{folder}/prestop.yaml"][..],
+                &SELF_MANAGED,
+                &["--kubernetes-version", "1.37"],
             ];
-            Serve::launch(folder, &environment, &own)
+            Serve::launch(folder, &environment, &own.concat())
         });
         let installation = Self { replicas: replicas.collect(), server };
         for replica in &installation.replicas {
@@ -102,19 +90,8 @@ fn review_again_and_again(
 
 /// A review over a new connection that trusts these authorities: the certificate that it met.
 fn reviewed(address: SocketAddr, bundle: &str) -> io::Result<Vec<u8>> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle.as_bytes()).flatten());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("prestop.prestop.svc").unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let socket = TcpStream::connect(address)?;
-    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut stream = StreamOwned::new(connection, socket);
+    let name = "prestop.prestop.svc";
+    let mut stream = trusting(bundle.as_bytes(), name, address, Duration::from_secs(10))?;
     let body = body();
     stream.write_all(&[head("/mutate", body.len()).as_bytes(), &body].concat())?;
     let mut beginning = [0; 12];
@@ -124,7 +101,7 @@ fn reviewed(address: SocketAddr, bundle: &str) -> io::Result<Vec<u8>> {
 }
 
 #[test]
-#[ignore = "run: just test-tools, or at full size: just certificates"]
+#[ignore = "takes a minute; run: just test-tools, or at full size: just certificates"]
 fn authorities_and_certificates_change_under_load_and_no_handshake_fails() {
     let (installations, rotations) = (sized(1, 16), sized(1, 13));
     let installations: Vec<_> = (0..installations).map(|_| Installation::start()).collect();

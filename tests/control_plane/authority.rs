@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 
 use prestop_test_support::control_plane::{ControlPlane, has_status};
 use prestop_test_support::full_size::{Row, sized};
-use prestop_test_support::process::{Serve, signal, wait_until};
+use prestop_test_support::process::{SELF_MANAGED, Serve, signal, wait_until};
 
 const SECRET: &str = "/api/v1/namespaces/prestop/secrets/prestop-authority";
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
@@ -284,15 +284,7 @@ fn pods_reach_replicas_that_keep_their_own_certificates() {
     let start = || {
         Serve::start_with(
             &[("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", "prestop")],
-            &[
-                "--cluster",
-                "--authority-secret",
-                "prestop-authority",
-                "--webhook",
-                "prestop",
-                "--service",
-                "prestop",
-            ],
+            &SELF_MANAGED,
         )
     };
     let replicas = [start(), start()];

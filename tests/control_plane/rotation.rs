@@ -4,23 +4,21 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
 use super::proxy::Proxy;
 use prestop_test_support::control_plane::{ControlPlane, has_status};
 use prestop_test_support::helm::NAMESPACE;
-use prestop_test_support::process::{Serve, configuration, signal, wait_until};
+use prestop_test_support::process::{SELF_MANAGED, Serve, configuration, signal, wait_until};
+use prestop_test_support::wire::trusting;
 
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
 const SECONDS: &str =
@@ -69,17 +67,7 @@ impl Installation {
             let replica = Serve::launch(
                 folder,
                 &[("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", NAMESPACE)],
-                &[
-                    "--config",
-                    "{folder}/prestop.yaml",
-                    "--cluster",
-                    "--authority-secret",
-                    "prestop-authority",
-                    "--webhook",
-                    "prestop",
-                    "--service",
-                    "prestop",
-                ],
+                &[&["--config", "{folder}/prestop.yaml"][..], &SELF_MANAGED].concat(),
             );
             installation.proxy.add(&replica);
             installation.replicas.push(replica);
@@ -113,19 +101,11 @@ impl Installation {
 
 /// A handshake that trusts these authorities and no others.
 fn is_verified(address: SocketAddr, bundle: &str) -> bool {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle.as_bytes()).flatten());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(format!("prestop.{NAMESPACE}.svc")).unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let Ok(socket) = TcpStream::connect(address) else { return false };
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut stream = StreamOwned::new(connection, socket);
+    let name = format!("prestop.{NAMESPACE}.svc");
+    let Ok(mut stream) = trusting(bundle.as_bytes(), &name, address, Duration::from_secs(10))
+    else {
+        return false;
+    };
     let request = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).is_ok()
         && stream.read(&mut [0; 16]).is_ok_and(|count| count > 0)

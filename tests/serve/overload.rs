@@ -187,7 +187,7 @@ fn large_namespaces_and_pods_delay_nobody() {
 
 /// Nobody reads the log, or its disk is full: lines are lost, and counted, and nothing else.
 #[test]
-#[ignore = "run: just test-tools, or at full size: just overload"]
+#[ignore = "takes half a minute; run: just test-tools, or at full size: just overload"]
 fn a_log_that_nobody_takes_delays_nobody() {
     let (size, began) = (size(), Instant::now());
     let blocked = Serve::start(&["--kubernetes-version", "1.37"]);

@@ -34,7 +34,7 @@ impl Taken {
 }
 
 #[test]
-#[ignore = "run: just test-tools, or for two hours: just soak"]
+#[ignore = "takes half a minute; run: just test-tools, or for two hours: just soak"]
 fn nothing_grows_while_reviews_are_answered_for_long() {
     let per_second = sized(200, 500);
     let duration = sized_seconds("PRESTOP_SOAK_SECONDS", 20, 7_200);

@@ -5,19 +5,17 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::built_tools;
 use crate::process::wait_until;
+use crate::wire::trusting;
 
 /// Of somebody who may do everything.
 pub const TOKEN: &str = "token-of-a-test";
@@ -135,23 +133,8 @@ impl ControlPlane {
     }
 
     fn connect(&self) -> Option<StreamOwned<ClientConnection, TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        for certificate in
-            rustls::pki_types::CertificateDer::pem_file_iter(self.certificates()).ok()?
-        {
-            let _ = roots.add(certificate.ok()?);
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("kubernetes").unwrap();
-        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let socket = TcpStream::connect(self.address()).ok()?;
-        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        Some(StreamOwned::new(connection, socket))
+        let authorities = fs::read(self.certificates()).ok()?;
+        trusting(&authorities, "kubernetes", self.address(), Duration::from_secs(60)).ok()
     }
 
     /// A namespace with these labels.

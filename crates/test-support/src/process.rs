@@ -14,6 +14,17 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Arguments of a replica that manages the shared CA: where it is, and who is to trust it.
+pub const SELF_MANAGED: [&str; 7] = [
+    "--cluster",
+    "--authority-secret",
+    "prestop-authority",
+    "--webhook",
+    "prestop",
+    "--service",
+    "prestop",
+];
+
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -10,7 +10,6 @@ use prestop_rehearsal::picture::Bar;
 use prestop_rehearsal::recording::{Client, Ending, Sample};
 use prestop_watch::termination::API_VERSION;
 use prestop_watch::words::{clock, count};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::net::lookup_host;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -19,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::cli::Url;
 use crate::cluster::watching::now;
+use crate::commands::open_files;
 
 const MICROS_A_SECOND: u64 = 1_000_000;
 /// Later than this, and this program has no time for its work.
@@ -64,14 +64,6 @@ pub(super) struct Lost {
     causes: BTreeMap<Ending, u64>,
 }
 
-/// So many files may be open: a connection is one. The usual limit for programs is lower than that of the system.
-fn most_files() -> u64 {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where this fails the limit stays as it is.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
 /// While a server hangs there is a connection for each request. One that can't be made would be taken for the
 /// server's fault.
 fn check_files(rate: u32, timeout: Duration, most: u64) -> anyhow::Result<()> {
@@ -92,7 +84,9 @@ impl Requests {
         rate: u32,
         timeout: Duration,
     ) -> anyhow::Result<anyhow::Result<Self>> {
-        check_files(rate, timeout, most_files())?;
+        // If this fails the limit stays as it is, and decides.
+        let _ = open_files::raise_limit();
+        check_files(rate, timeout, open_files::limit())?;
         let found = lookup_host((url.host.as_str(), url.port)).await;
         let found = found.with_context(|| format!("the address of {}", url.host))?;
         let remote = Remote {
