@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use prestop_test_support::control_plane::ControlPlane;
+use prestop_test_support::full_size::sized;
 use prestop_test_support::process::{signal, wait_until};
 use prestop_test_support::root;
 
@@ -139,6 +140,15 @@ fn end(control_plane: &ControlPlane, name: &str, code: i32, after: i64) {
     delete(control_plane, name, 0);
 }
 
+/// For each of them, eight at a time: each request has a connection of its own.
+fn for_each(names: &[String], task: impl Fn(&str) + Sync) {
+    thread::scope(|scope| {
+        for part in names.chunks(names.len().div_ceil(8)) {
+            scope.spawn(|| part.iter().for_each(|name| task(name)));
+        }
+    });
+}
+
 fn slice(control_plane: &ControlPlane, name: &str, pod: &str) {
     let (_, pod) = control_plane.request("GET", &format!("{PODS}/{pod}"), None);
     let slice = json!({"metadata": {"name": name}, "addressType": "IPv4", "ports": [{"port": 8080}],
@@ -246,4 +256,26 @@ fn an_api_server_that_stands_still_is_a_gap_in_which_nothing_is_missed() {
         "{gap}"
     );
     assert_eq!(watch.interrupt().0, 0);
+}
+
+#[test]
+#[ignore = "needs an API server; run: just control-plane"]
+fn pods_that_are_deleted_with_one_request_are_all_reported() {
+    let control_plane = ControlPlane::start();
+    control_plane.namespace("shop", &json!({}));
+    let kubeconfig = control_plane.kubeconfig("watch", &rules());
+    let names: Vec<_> = (0..sized(400, 2_000)).map(|number| format!("web-{number}")).collect();
+    for_each(&names, |name| create(&control_plane, name));
+    let watch = Watch::start(&kubeconfig, &["-l", "app=web"]);
+    watch.wait_until_it_watches(&control_plane);
+    let all = format!("{PODS}?labelSelector=app%3Dweb");
+    let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 30});
+    assert_eq!(control_plane.request("DELETE", &all, Some(&options)).0, 200);
+    for_each(&names, |name| end(&control_plane, name, 0, 3));
+    let with = |text: &str, part| text.lines().filter(|line| line.contains(part)).count();
+    wait_until("all lines", || with(&watch.text(), "shop/web-") == names.len());
+    let (status, text) = watch.interrupt();
+    assert_eq!(status, 0, "{text}");
+    assert_eq!(with(&text, "exited after 3s with code 0"), names.len(), "{text}");
+    assert_eq!(with(&text, "[gap]"), 0, "{text}");
 }

@@ -31,6 +31,7 @@ mod inject;
 mod install;
 mod installation;
 mod jobs;
+mod kubelet;
 mod late;
 mod lifecycle;
 mod outage;

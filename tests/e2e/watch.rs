@@ -1,6 +1,9 @@
 //! `prestop watch` beside a real kubelet: rollouts of servers with each kind of hook, a drain, many pods that end at once,
 //! and an API server that stands still.
 
+mod cell;
+mod counted;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -11,105 +14,12 @@ use std::time::Duration;
 use prestop_test_support::process::signal;
 use serde_json::{Value, json};
 
+use cell::{Cell, apply, cells, server};
+use counted::Counted;
+
 use super::cluster::{Cluster, Namespace, wait_until};
+use super::kubelet::Kubelet;
 use super::traffic::evict;
-use super::workloads::{Server, WORKLOAD};
-
-/// A workload, the verdict that each of its pods gets, and from when to when its containers end.
-struct Cell {
-    name: &'static str,
-    image: String,
-    command: Value,
-    hook: Value,
-    grace_seconds: u32,
-    port: u32,
-    verdict: &'static str,
-    ended: std::ops::RangeInclusive<f64>,
-}
-
-fn cells() -> [Cell; 5] {
-    let nginx = || Server::Nginx115.image();
-    let exec = |command: &[&str]| json!({"preStop": {"exec": {"command": command}}});
-    let deaf = "trap : TERM; nginx -g 'daemon off;' & while :; do sleep 1; done";
-    [
-        Cell {
-            name: "no-hook",
-            image: nginx(),
-            command: Value::Null,
-            hook: json!({}),
-            grace_seconds: 30,
-            port: 80,
-            verdict: "no-hook",
-            ended: 0.0..=5.0,
-        },
-        Cell {
-            name: "quit",
-            image: nginx(),
-            command: Value::Null,
-            hook: exec(&["nginx", "-s", "quit"]),
-            grace_seconds: 30,
-            port: 80,
-            verdict: "ended-at-once",
-            ended: 0.0..=1.0,
-        },
-        Cell {
-            name: "deaf",
-            image: nginx(),
-            command: json!(["/bin/sh", "-c", deaf]),
-            hook: json!({"preStop": {"sleep": {"seconds": 3}}}),
-            grace_seconds: 8,
-            port: 80,
-            verdict: "killed-at-grace-end",
-            ended: 7.0..=15.0,
-        },
-        Cell {
-            name: "broken",
-            image: WORKLOAD.to_owned(),
-            command: Value::Null,
-            hook: exec(&["sh", "-c", "sleep 10"]),
-            grace_seconds: 30,
-            port: 8080,
-            verdict: "hook-failed",
-            ended: 0.0..=5.0,
-        },
-        Cell {
-            name: "ours",
-            image: nginx(),
-            command: Value::Null,
-            hook: json!({}),
-            grace_seconds: 30,
-            port: 80,
-            verdict: "ended-by-itself",
-            ended: 4.0..=25.0,
-        },
-    ]
-}
-
-impl Cell {
-    fn objects(&self, replicas: usize) -> Vec<Value> {
-        let mut container = json!({
-            "name": "web", "image": self.image, "imagePullPolicy": "IfNotPresent", "lifecycle": self.hook,
-            "ports": [{"containerPort": self.port}],
-            "readinessProbe": {"httpGet": {"path": "/", "port": self.port}, "periodSeconds": 1},
-        });
-        if !self.command.is_null() {
-            container["command"] = self.command.clone();
-        }
-        let labels = json!({"app": self.name});
-        // For the one that prestop injects.
-        let annotations =
-            json!({"prestop.dev/delay": "5s", "prestop.dev/hook-report": "termination-message"});
-        vec![
-            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": self.name},
-                "spec": {"replicas": replicas, "selector": {"matchLabels": labels},
-                    "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-                    "template": {"metadata": {"labels": labels, "annotations": annotations},
-                        "spec": {"terminationGracePeriodSeconds": self.grace_seconds, "containers": [container]}}}}),
-            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": self.name},
-                "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": self.port}]}}),
-        ]
-    }
-}
 
 /// `prestop watch` with its output in a file.
 struct Watch {
@@ -166,22 +76,6 @@ impl Drop for Watch {
     }
 }
 
-fn apply(cluster: &Cluster, namespace: &Namespace, cell: &Cell, replicas: usize) {
-    let mut list = json!({"apiVersion": "v1", "kind": "List", "items": cell.objects(replicas)});
-    if cell.name == "ours" {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("manifest.json");
-        fs::write(&file, list.to_string()).unwrap();
-        let (is_done, injected) = cluster.prestop(&["inject", file.to_str().unwrap()]);
-        assert!(is_done, "{injected}");
-        list = serde_json::from_str(&injected).unwrap();
-    }
-    for item in list["items"].as_array_mut().unwrap() {
-        item["metadata"]["namespace"] = json!(namespace.name);
-    }
-    cluster.apply(&list);
-}
-
 fn rolled(cluster: &Cluster, namespace: &Namespace, name: &str) {
     let deployment = format!("deployment/{name}");
     cluster.kubectl(&[
@@ -196,7 +90,7 @@ fn rolled(cluster: &Cluster, namespace: &Namespace, name: &str) {
 
 fn address(cluster: &Cluster, namespace: &Namespace, name: &str) -> String {
     let service = cluster.get(&["service", name, "--namespace", &namespace.name]);
-    format!("http://{}/", service["spec"]["clusterIP"].as_str().unwrap())
+    format!("http://{}", service["spec"]["clusterIP"].as_str().unwrap())
 }
 
 #[test]
@@ -205,31 +99,17 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
     let cluster = Cluster::connect();
     let shop = cluster.namespace("watch", &json!({}));
     let cells = cells();
+    let kubelet = Kubelet::that_logs_more(&cluster);
+    let counted = Counted::new(&cluster, &shop);
     for cell in &cells {
-        apply(&cluster, &shop, cell, 2);
+        let counted = counted.as_ref().filter(|_| LOADED.contains(&cell.name));
+        apply(&cluster, &shop, cell, 2, counted);
     }
     for cell in &cells {
         rolled(&cluster, &shop, cell.name);
     }
     let mut all = Watch::start(&shop, &[]);
-    let loads = ["no-hook", "ours"].map(|name| (name, address(&cluster, &shop, name)));
-    let [mut bad, mut good] = loads.map(|(name, url)| {
-        let workload = format!("deployment/{name}");
-        // Each rolls when its watch has begun: else it would end at once.
-        let restart = ["rollout", "restart", &workload, "--namespace", &shop.name];
-        cluster.kubectl(&restart);
-        Watch::start(&shop, &["--until-rolled", &workload, "--url", &url, "--rate=200"])
-    });
-    for name in ["quit", "deaf", "broken"] {
-        let workload = format!("deployment/{name}");
-        cluster.kubectl(&["rollout", "restart", &workload, "--namespace", &shop.name]);
-    }
-    let statuses = (bad.status(), good.status());
-    let [summary, requests] = ["Summary", "Requests"].map(|kind| good.objects(kind));
-    assert_eq!(statuses, (1, 0), "{summary:#?} {requests:#?}");
-    let lost = |watch: &Watch| watch.objects("Requests")[0]["lost"].as_u64().unwrap();
-    println!("lost: {} without a hook, {} with ours", lost(&bad), lost(&good));
-    assert_eq!(lost(&good), 0);
+    roll_under_load(&cluster, &shop, counted.as_ref());
     all.wait_for_ends(10);
     let pods = cluster.list(&["pods", "--namespace", &shop.name, "--selector=app=ours"]);
     evict(&cluster, &shop.name, pods[0]["metadata"]["name"].as_str().unwrap());
@@ -238,20 +118,14 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
     let ends = all.objects("Termination");
     let mut counts = BTreeMap::new();
     for end in &ends {
-        let name = end["workload"]["name"].as_str().unwrap();
-        let cell = cells.iter().find(|cell| cell.name == name).unwrap();
-        println!("{end}");
-        assert_eq!(end["verdict"], cell.verdict, "{end:#}");
-        let after = end["exitedAfterSeconds"].as_f64().unwrap();
-        assert!(cell.ended.contains(&after), "{end:#}");
-        assert!(end["endpoint"]["withdrawnAfterSeconds"].as_f64().is_some(), "{end:#}");
-        if name == "ours" {
-            // The kubelet probes once a second, and the load is gone when the endpoint is.
-            let report = &end["hook"]["report"];
-            assert!(report["new"].as_u64() >= Some(3), "{end:#}");
-            assert!(report["last"].as_u64().is_none_or(|last| last <= 3), "{end:#}");
+        let cell = cells.iter().find(|cell| cell.name == end["workload"]["name"]).unwrap();
+        is_as_expected(end, cell);
+        if let Some(kubelet) = &kubelet {
+            let text = |field: &str| end[field].as_str().unwrap();
+            let logged = kubelet.stop(&shop.name, text("pod"), text("uid"), text("container"));
+            logged.agrees_with(end);
         }
-        *counts.entry((name, end["deletedBy"].as_str().unwrap())).or_insert(0) += 1;
+        *counts.entry((cell.name, end["deletedBy"].as_str().unwrap())).or_insert(0) += 1;
     }
     for cell in &cells {
         assert_eq!(counts.get(&(cell.name, "rollout")), Some(&2), "{counts:?}");
@@ -265,6 +139,57 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
     assert_eq!(measured[0]["connectionsUntilTheEnd"], 0, "{measured:#?}");
 }
 
+/// All roll at once, these two while requests are sent to them.
+const LOADED: [&str; 2] = ["no-hook", "ours"];
+
+/// Their counts are those of the servers, and only the one without a hook loses requests.
+fn roll_under_load(cluster: &Cluster, shop: &Namespace, counted: Option<&Counted>) {
+    let restart = |name: &str| {
+        let workload = format!("deployment/{name}");
+        cluster.kubectl(&["rollout", "restart", &workload, "--namespace", &shop.name]);
+        workload
+    };
+    let path = |name: &str| format!("/?load={name}");
+    let addresses = LOADED.map(|name| address(cluster, shop, name) + &path(name));
+    let [mut bad, mut good] = [0, 1].map(|index| {
+        // Each rolls when its watch has begun: else it would end at once.
+        let workload = restart(LOADED[index]);
+        let url = &addresses[index];
+        Watch::start(shop, &["--until-rolled", &workload, "--url", url, "--rate=200"])
+    });
+    for name in ["quit", "deaf", "broken"] {
+        restart(name);
+    }
+    let statuses = (bad.status(), good.status());
+    let [summary, requests] = ["Summary", "Requests"].map(|kind| good.objects(kind));
+    assert_eq!(statuses, (1, 0), "{summary:#?} {requests:#?}");
+    assert_eq!(requests[0]["lost"], 0, "{requests:#?}");
+    for (watch, name) in [bad, good].iter().zip(LOADED) {
+        let requests = &watch.objects("Requests")[0];
+        let [sent, lost] = ["sent", "lost"].map(|field| requests[field].as_u64().unwrap());
+        println!("{name}: {sent} sent, {lost} lost");
+        let Some(counted) = counted else { continue };
+        let answered = counted.answered(&path(name));
+        println!("{name}: the servers answered {answered}");
+        // With the one before the watch; an answer can be lost on its way.
+        assert!((sent - lost + 1..=sent + 1).contains(&answered), "{answered}");
+    }
+}
+
+fn is_as_expected(end: &Value, cell: &Cell) {
+    println!("{end}");
+    assert_eq!(end["verdict"], cell.verdict, "{end:#}");
+    let after = end["exitedAfterSeconds"].as_f64().unwrap();
+    assert!(cell.ended.contains(&after), "{end:#}");
+    assert!(end["endpoint"]["withdrawnAfterSeconds"].as_f64().is_some(), "{end:#}");
+    if cell.name == "ours" {
+        // The kubelet probes once a second, and the load is gone when the endpoint is.
+        let report = &end["hook"]["report"];
+        assert!(report["new"].as_u64() >= Some(3), "{end:#}");
+        assert!(report["last"].as_u64().is_none_or(|last| last <= 3), "{end:#}");
+    }
+}
+
 #[test]
 #[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported() {
@@ -273,7 +198,7 @@ fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported
     let shop = cluster.namespace("watch-many", &json!({}));
     let cell =
         Cell { name: "many", hook: json!({"preStop": {"sleep": {"seconds": 5}}}), ..server() };
-    apply(&cluster, &shop, &cell, PODS);
+    apply(&cluster, &shop, &cell, PODS, None);
     rolled(&cluster, &shop, "many");
     let mut watch = Watch::start(&shop, &[]);
     // It watches when it sees a pod that goes.
@@ -316,9 +241,4 @@ fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported
         );
         assert!((4.0..40.0).contains(&end["exitedAfterSeconds"].as_f64().unwrap()), "{end:#}");
     }
-}
-
-fn server() -> Cell {
-    let [.., broken, _] = cells();
-    broken
 }

@@ -1,0 +1,63 @@
+//! What servers say of how many requests they answered, beside the count of `prestop watch --url`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use super::super::cluster::{Cluster, Namespace};
+
+/// A line of its log for each request, in a file for each pod.
+const NGINX: &str = "user nginx;
+worker_processes 1;
+error_log /dev/stderr notice;
+pid /var/run/nginx.pid;
+events { worker_connections 1024; }
+http {
+    log_format counted '$request_uri $status';
+    access_log /counted/$hostname counted;
+    keepalive_requests 100000;
+    server {
+        listen 80;
+        root /usr/share/nginx/html;
+    }
+}
+";
+
+/// The logs of the servers, in a folder that the node shares with this test: that of the scripts' cluster does.
+pub(super) struct Counted {
+    folder: tempfile::TempDir,
+}
+
+impl Counted {
+    /// With the configuration of the servers; nothing in another cluster.
+    pub(super) fn new(cluster: &Cluster, namespace: &Namespace) -> Option<Self> {
+        std::env::var_os("STATE")?;
+        cluster.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "counted", "namespace": namespace.name},
+            "data": {"nginx.conf": NGINX}}));
+        let folder = tempfile::tempdir().unwrap();
+        // The servers are another user's.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        Some(Self { folder })
+    }
+
+    pub(super) fn mount(&self, template: &mut Value) {
+        template["containers"][0]["volumeMounts"] = json!([
+            {"name": "configuration", "mountPath": "/etc/nginx/nginx.conf", "subPath": "nginx.conf"},
+            {"name": "counted", "mountPath": "/counted"},
+        ]);
+        template["volumes"] = json!([
+            {"name": "configuration", "configMap": {"name": "counted"}},
+            {"name": "counted", "hostPath": {"path": self.folder.path(), "type": "Directory"}},
+        ]);
+    }
+
+    /// Requests with this path that were answered with 200.
+    pub(super) fn answered(&self, path: &str) -> u64 {
+        let line = format!("{path} 200");
+        let files = fs::read_dir(self.folder.path()).unwrap();
+        let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+        texts.map(|text| text.lines().filter(|it| *it == line).count() as u64).sum()
+    }
+}
