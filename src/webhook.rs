@@ -1,5 +1,6 @@
-//! The admission webhook as a server: connections, TLS, requests, and what is counted and logged of them. It
-//! needs Unix; its settings are part of the configuration, which is read everywhere.
+//! The admission webhook server: connections, TLS, requests, and their metrics and log lines. It
+//! requires Unix, except for its settings: they are part of the configuration, which is read on
+//! every platform.
 
 #[cfg(unix)]
 pub(crate) mod authority;

@@ -1,5 +1,5 @@
-//! The shared CA while the server runs: when it is looked after, and what readiness, metrics and the log
-//! have to know of it.
+//! The shared CA while the server runs: when it is polled, and its state for readiness, metrics and
+//! the log.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -20,11 +20,12 @@ use crate::webhook::events::Certificate;
 use crate::webhook::metrics::Metrics;
 use crate::webhook::settings::CertificateSettings;
 
-/// After something changed.
+/// Time until the next poll while the state is not settled.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// After the webhook configuration was changed, by us or by others.
+/// Delay before a poll after the webhook configuration was changed, by this replica or others;
+/// varied by up to a third.
 const AFTER_A_CHANGE: Duration = Duration::from_millis(500);
-/// After something failed.
+/// Maximum time until the next poll after a failed one.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The CA that this replica shares with others.
@@ -41,32 +42,32 @@ pub(crate) struct Trust {
     clock_tolerance: Duration,
 }
 
-/// The problems that were logged: each once, until there is another one or none.
+/// Problems that were logged: each is logged once, until it changes or is over.
 #[derive(Debug, Default)]
 struct Log {
     failure: Option<String>,
     problem: Option<Problem>,
 }
 
-/// A line of the log.
+/// A log message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Message {
-    /// Looks succeed again.
+    /// Polls succeed again.
     Recovered,
-    /// They fail, for this reason.
+    /// Polls fail, for this reason.
     Failing(String),
     /// The problem has changed or is gone.
     Problem(Option<Problem>),
 }
 
 impl Trust {
-    /// Whether API servers trust who signed what is served.
+    /// Whether API servers trust the CA of the served certificate.
     #[must_use]
     pub(crate) fn is_trusted(&self) -> bool {
         self.is_trusted.load(Ordering::Relaxed)
     }
 
-    /// The time by which API servers check what is served.
+    /// Returns the time by which API servers check the served certificate.
     #[must_use]
     pub(crate) fn time(&self, own: SystemTime) -> SystemTime {
         let difference = Difference::of_milliseconds(self.difference.load(Ordering::Relaxed));
@@ -75,7 +76,7 @@ impl Trust {
 }
 
 impl Authority {
-    /// A replica that has not looked yet.
+    /// Creates a replica that has not polled the CA yet.
     #[must_use]
     pub(crate) fn new(client: Client, names: Names, settings: &CertificateSettings) -> Self {
         let lifetimes = Lifetimes {
@@ -95,7 +96,7 @@ impl Authority {
         }
     }
 
-    /// What is known of it, also while [`Authority::keep`] runs.
+    /// Returns the result of the last poll, which [`Authority::keep`] updates.
     #[must_use]
     pub(crate) fn trust(&self) -> Arc<Trust> {
         self.trust.clone()
@@ -115,13 +116,14 @@ impl Authority {
             let wait = wait_after(&looked, self.look_interval, SystemTime::now());
             // Changes by others are seen immediately, regardless of the interval.
             if timeout(wait, changed(changes.as_mut(), &mut is_watched)).await.is_ok() {
-                // Replicas are spread over time, and limited in case something keeps changing it.
+                // Spreads the replicas over time, and limits the rate if something keeps changing
+                // it.
                 sleep(jittered(AFTER_A_CHANGE, SystemTime::now())).await;
             }
         }
     }
 
-    /// For readiness and metrics.
+    /// Records the result for readiness and metrics.
     fn note(&self, looked: &Result<Looked, StoreError>, metrics: &Metrics) {
         let difference = self.store.difference().milliseconds();
         self.trust.difference.store(difference, Ordering::Relaxed);
@@ -139,7 +141,7 @@ impl Authority {
             }
             Err(error) => {
                 metrics.authority_failed();
-                // An API server that does not answer says nothing of the problems that were seen.
+                // An API server that does not answer gives no information about known problems.
                 if error.problem().is_some() {
                     metrics.authority_problem(error.problem());
                 }
@@ -149,7 +151,7 @@ impl Authority {
 }
 
 impl Log {
-    /// What is new after a look.
+    /// Returns the new messages after a poll.
     fn messages(&mut self, looked: &Result<Looked, StoreError>) -> Vec<Message> {
         let mut messages = Vec::new();
         match looked {
@@ -190,13 +192,13 @@ impl Message {
             Self::Problem(Some(Problem::NoWebhook)) => warn!(
                 "the webhook configuration is missing or empty; API servers do not call this replica"
             ),
-            // It comes as an error.
+            // Reported as an error.
             Self::Problem(Some(Problem::NewerSecret)) => {}
         }
     }
 }
 
-/// How long to wait for the next look, unless the webhook configuration changes.
+/// Returns the time until the next poll, unless the webhook configuration changes.
 fn wait_after(
     looked: &Result<Looked, StoreError>,
     interval: Duration,
@@ -209,7 +211,7 @@ fn wait_after(
     }
 }
 
-/// An error with what caused it.
+/// Formats an error with its causes.
 fn chain(error: &StoreError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -238,7 +240,7 @@ async fn changed(
             warn!(%error, "the webhook configuration can't be watched; polling it instead");
         }
     }
-    // Watches do not end. If this one does, there is nothing to see.
+    // Watches do not end. If this one does, there are no more changes to report.
     std::future::pending::<()>().await;
 }
 
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(wait(Err(StoreError::TooLate), 0), TRY_AGAIN_AFTER);
         let second = Duration::from_secs(1);
         assert_eq!(wait_after(&Err(StoreError::TooLate), second, UNIX_EPOCH), second);
-        // More or less a third.
+        // Varied by up to a third.
         assert_eq!(wait(Ok(looked(true, None)), 0), Duration::from_secs(40));
         assert_eq!(wait(Ok(looked(true, None)), 500_000_000), minute);
         assert!(wait(Ok(looked(true, None)), 999_999_999) <= Duration::from_secs(80));

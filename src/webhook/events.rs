@@ -1,52 +1,53 @@
 //! Events of the server: connections that end, handshakes that fail, certificates that expire, reloaded
 //! files. They are counted in metrics and logged.
 
-/// How a connection ended.
+/// Reason why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionEnd {
-    /// By the client, or after an answer that said so.
+    /// Closed by the client, or after a response with `Connection: close`.
     Finished,
-    /// In the middle of something.
+    /// Failed during the handshake or a request.
     Error,
     /// The handshake took too long.
     HandshakeTimeout,
     /// The data was not the head of a request.
     MalformedHead,
-    /// The client did not read its answer.
+    /// The client did not read its answer in time.
     AnswerTimeout,
-    /// No request came.
+    /// No first request came in time.
     FirstRequestTimeout,
-    /// No further request came.
+    /// No further request came in time.
     IdleTimeout,
-    /// Its place was needed.
+    /// Closed to make room or to free memory for another connection.
     Evicted,
-    /// The server stops.
+    /// Closed because the server stops.
     Drained,
 }
 
-/// Why a handshake failed.
+/// Reason why a handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandshakeError {
     /// It took too long.
     Timeout,
-    /// The two have no version, cipher or protocol in common, or the client broke the rules.
+    /// Client and server have no version, cipher or protocol in common, or the client violated the
+    /// protocol.
     Protocol,
     /// The client has no certificate that is accepted.
     ClientCertificate,
     /// The data was not TLS.
     NotTls,
-    /// The client went away.
+    /// The client closed the connection.
     Closed,
 }
 
-/// Certificates whose end matters.
+/// Certificates whose expiry is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certificate {
-    /// The one that clients see.
+    /// The certificate that clients see.
     Serving,
-    /// The one that signed it, where that is known.
+    /// The CA that signed it, if that is known.
     ServingAuthority,
-    /// The first to end of those that sign clients' certificates.
+    /// Among the CAs that sign clients' certificates, the first to expire.
     ClientAuthority,
 }
 
@@ -63,22 +64,22 @@ pub enum Reload {
     Namespaces,
 }
 
-/// The result.
+/// Result of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadResult {
-    /// It is in use from now on.
+    /// The new content is in use.
     Changed,
-    /// It can't be used; keeping the last valid version.
+    /// The new content can't be used; the last valid version stays in use.
     Failed,
 }
 
 macro_rules! words {
     ($type:ident: $($variant:ident = $word:literal,)*) => {
         impl $type {
-            /// Every one.
+            /// All values.
             pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
 
-            /// A stable word.
+            /// Returns the stable name of this value.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {

@@ -1,31 +1,31 @@
-//! Gives memory back to the system after a burst. The allocator of glibc keeps what a thousand
-//! connections needed, tens of megabytes, for ever; `malloc_trim(3)` gives it back.
+//! Returns memory to the system after a burst. The allocator of glibc keeps the memory that a
+//! thousand connections needed, tens of megabytes, indefinitely; `malloc_trim(3)` returns it.
 //!
 //! The only unsafe code of the crate is the call in here.
 
 use std::fs;
 
-/// Less is not worth the work.
+/// Minimum growth that is worth the work.
 const WORTHWHILE_PAGES: u64 = 1024;
 
 /// The memory in use when memory was last returned to the system.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     resident_pages: u64,
-    /// A burst was seen, which may go on.
+    /// Whether a burst was seen that may still go on.
     is_busy: bool,
 }
 
 impl Memory {
-    /// Gives back what only the start needed.
+    /// Returns the memory that only the start needed.
     pub(crate) fn after_start(&mut self) {
         give_back();
         self.resident_pages = resident_pages().unwrap_or_default();
     }
 
-    /// Gives back what is not in use, if more is held than after the last time, and then until no more is
-    /// taken or given back: much of a burst is still in use when it is first seen. To be called every few
-    /// seconds.
+    /// Returns unused memory to the system if more is in use than after the last time, and from
+    /// then on with each call until nothing more is taken or returned: much of a burst is still in
+    /// use when it is first seen. To be called every few seconds.
     pub(crate) fn look(&mut self) {
         let Some(now) = resident_pages() else { return };
         let has_grown = now >= self.resident_pages + WORTHWHILE_PAGES;
@@ -54,7 +54,7 @@ fn give_back() {
     }
 }
 
-/// Other allocators give memory back by themselves, or can't be asked.
+/// Other allocators return memory by themselves, or can't be asked to.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_back() {}
 
@@ -62,12 +62,12 @@ fn give_back() {}
 mod tests {
     use super::*;
 
-    /// Takes much, gives it back to the allocator, and looks; `meanwhile` while it is in use.
+    /// Allocates much, frees it, and calls `look`; calls `meanwhile` while the memory is in use.
     fn burst(meanwhile: impl FnOnce(&mut Memory)) {
         let mut memory = Memory::default();
         memory.look();
         let mut pieces: Vec<_> = (0..20_000).map(|_| vec![1_u8; 4096]).collect();
-        // One that stays at the end keeps the allocator from giving back by itself.
+        // An allocation at the end keeps the allocator from returning memory by itself.
         let last = pieces.pop();
         meanwhile(&mut memory);
         let held = resident_pages();

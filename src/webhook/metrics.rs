@@ -1,6 +1,6 @@
-//! Counters for Prometheus. Every series that can be known beforehand is there from the start, so
-//! that a rate is never missing its first step. No label comes from a user's text but the
-//! namespace's name, and that one is bounded and can be switched off.
+//! Metrics for Prometheus. Every series that can be known in advance exists from the start, so that
+//! a rate does not miss its first increment. The only label from a user's text is the name of the
+//! namespace, which is bounded and can be switched off.
 //!
 //! `docs/metrics.md` is the reference; a test keeps it equal to this module.
 
@@ -33,10 +33,10 @@ use crate::webhook::events::{Certificate, ConnectionEnd, HandshakeError, Reload,
 
 pub use self::format::Format;
 
-/// What has no series of its own.
+/// Label value for everything without its own series.
 const OTHER: &str = "other";
 
-/// Statuses of answers to what is no review, and their labels.
+/// HTTP statuses of refused requests, with their labels; 0: any other status.
 const REFUSED_STATUSES: [(u16, &str); 9] = [
     (400, "400"),
     (404, "404"),
@@ -52,13 +52,13 @@ const REFUSED_STATUSES: [(u16, &str); 9] = [
 /// Whether to count decisions for each namespace as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByNamespace {
-    /// They are.
+    /// Decisions are counted by namespace.
     Counted,
-    /// They are not.
+    /// Decisions are not counted by namespace.
     NotCounted,
 }
 
-/// Everything that is counted.
+/// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -71,11 +71,11 @@ pub struct Metrics {
     log_lines: LogMetrics,
 }
 
-/// A request is being answered; until this is dropped.
+/// A request in flight, until this is dropped.
 #[derive(Debug)]
 pub struct InFlight<'a>(&'a Gauge);
 
-/// What became of a review.
+/// Result of a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answered {
     Injected,
@@ -85,7 +85,7 @@ enum Answered {
 }
 
 impl Metrics {
-    /// All at zero. `profiles` are the names of profiles that are counted by name.
+    /// Creates all metrics at zero. `profiles`: the profiles that are counted by name.
     pub fn new<'a>(by_namespace: ByNamespace, profiles: impl Iterator<Item = &'a str>) -> Self {
         let mut registry = Registry::default();
         #[cfg(target_os = "linux")]
@@ -112,7 +112,7 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    /// A review was answered. Its namespace is empty where there is none of that name.
+    /// Counts an answered review. Its namespace is empty if there is none of that name.
     pub fn answered(&self, event: &Event<'_>, duration: Duration) {
         let answered = match event.verdict {
             Verdict::Decided(decision) => {
@@ -151,7 +151,7 @@ impl Metrics {
         }
     }
 
-    /// A workload was reviewed.
+    /// Counts the review of a workload.
     pub fn warned(&self, warned: &Warned<'_>) {
         let is_quiet = warned.rules.is_empty();
         let result = if is_quiet { WarningMetrics::QUIET } else { WarningMetrics::WARNED };
@@ -161,7 +161,7 @@ impl Metrics {
         }
     }
 
-    /// A pod was admitted without evaluation.
+    /// Counts a pod that was admitted without evaluation.
     pub fn unchanged(&self, why: Unchanged, duration: Duration) {
         match why {
             Unchanged::Overloaded | Unchanged::Deadline => self.faults.shed.inc(),
@@ -171,40 +171,40 @@ impl Metrics {
         self.reviews.duration.observe(duration.as_secs_f64());
     }
 
-    /// A request was no review.
+    /// Counts a request that was refused with this status.
     pub fn refused(&self, status: u16) {
         self.faults.refused.count(status_label(status).0);
     }
 
-    /// A request begins. It ends when the result is dropped, even if the client has disconnected.
+    /// Counts a request in flight until the result is dropped, even if the client has disconnected.
     #[must_use]
     pub fn request_begins(&self) -> InFlight<'_> {
         self.reviews.in_flight.inc();
         InFlight(&self.reviews.in_flight)
     }
 
-    /// A connection begins.
+    /// Counts a new connection.
     pub fn connection_opened(&self) {
         self.connections.open.inc();
     }
 
-    /// A connection ends.
+    /// Counts the end of a connection.
     pub fn connection_closed(&self, why: ConnectionEnd) {
         self.connections.open.dec();
         self.connections.closed.count(why);
     }
 
-    /// A connection could not be accepted.
+    /// Counts a connection that could not be accepted.
     pub fn connection_not_accepted(&self) {
         self.connections.not_accepted.inc();
     }
 
-    /// A handshake failed.
+    /// Counts a failed handshake.
     pub fn handshake_failed(&self, why: HandshakeError) {
         self.connections.handshake_errors.count(why);
     }
 
-    /// A certificate is in use from now on.
+    /// Records the expiry of a certificate that is now in use.
     pub fn certificate_expires(&self, which: Certificate, at: SystemTime) {
         self.files
             .certificate_expiry
@@ -212,24 +212,26 @@ impl Metrics {
             .set(seconds(at));
     }
 
-    /// A file changed and was read.
+    /// Counts the reload of a changed file.
     pub fn reloaded(&self, what: Reload, result: ReloadResult) {
         self.files.reloads.count((what, result));
         let is_in_use = i64::from(result == ReloadResult::Changed);
         self.files.last_reload_successful.get_or_create(&[("what", what.name())]).set(is_in_use);
     }
 
-    /// Since when a kind of front can't be watched; `None` if all can, or none is to be watched.
+    /// Sets the time since which a kind of front can't be watched; `None` if all can, or none is to
+    /// be watched.
     pub fn fronts_failing_since(&self, since: Option<SystemTime>) {
         self.files.fronts_failing_since.set(since.map_or(0, seconds));
     }
 
-    /// Since when namespaces can't be watched; `None` if they can, or are not to be watched.
+    /// Sets the time since which namespaces can't be watched; `None` if they can, or are not to be
+    /// watched.
     pub fn namespaces_failing_since(&self, since: Option<SystemTime>) {
         self.files.namespaces_failing_since.set(since.map_or(0, seconds));
     }
 
-    /// The shared CA was polled.
+    /// Records a successful poll of the shared CA.
     pub fn authority(&self, generation: u64, change: Option<Change>) {
         self.authority.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         if let Some(change) = change {
@@ -237,12 +239,12 @@ impl Metrics {
         }
     }
 
-    /// The shared CA could not be polled.
+    /// Counts a failed poll of the shared CA.
     pub fn authority_failed(&self) {
         self.authority.failures.inc();
     }
 
-    /// The current problem that keeps this replica from managing the shared CA.
+    /// Sets the problem that currently keeps this replica from managing the shared CA.
     pub fn authority_problem(&self, problem: Option<Problem>) {
         for known in Problem::ALL {
             let is_so = i64::from(problem == Some(known));
@@ -250,24 +252,24 @@ impl Metrics {
         }
     }
 
-    /// How far this replica's clock is ahead of the API server's.
+    /// Sets how far this replica's clock is ahead of the API server's.
     pub fn clock_difference(&self, milliseconds: i64) {
         // Exact for 285,000 years.
         #[allow(clippy::cast_precision_loss)]
         self.authority.clock_difference.set(milliseconds as f64 / 1000.0);
     }
 
-    /// Log lines found no room.
+    /// Counts log lines that were dropped for lack of room.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.log_lines.dropped.inc_by(lines);
     }
 
-    /// Log lines could not be written.
+    /// Counts log lines that could not be written.
     pub fn log_lines_failed(&self, lines: u64) {
         self.log_lines.failed.inc_by(lines);
     }
 
-    /// Everything, as text.
+    /// Returns all metrics as text.
     #[must_use]
     pub fn encode(&self, format: Format) -> String {
         format.encode(&self.registry)
@@ -291,7 +293,7 @@ impl Answered {
     }
 }
 
-/// All possible pairs: the operation of a review that was not read is unknown.
+/// Returns all possible pairs: the operation of a review that was not read is unknown.
 fn answers() -> impl Iterator<Item = (Operation, Answered)> {
     let read = [Answered::Injected, Answered::Skipped, Answered::SelfCheckFailed];
     let unread = Unchanged::ALL.map(|why| (Operation::Unknown, Answered::Unchanged(why)));
@@ -301,12 +303,12 @@ fn answers() -> impl Iterator<Item = (Operation, Answered)> {
         .chain(unread)
 }
 
-/// The key and the label of a status.
+/// Returns the key and the label of a status.
 fn status_label(status: u16) -> (u16, &'static str) {
     REFUSED_STATUSES.into_iter().find(|(known, _)| *known == status).unwrap_or((0, OTHER))
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     i64::try_from(since).unwrap_or(i64::MAX)

@@ -1,4 +1,4 @@
-//! Namespaces that are not watched: those of a file, or none.
+//! Namespaces that are not watched: from a file, or none.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -10,18 +10,18 @@ use prestop_core::engine::settings::NamespaceSettings;
 use prestop_core::engine::template;
 use prestop_manifest::{Documents, ManifestError};
 
-/// What namespaces say, by name.
+/// Settings of namespaces, by name.
 pub(crate) type ByName = HashMap<String, Arc<NamespaceSettings>>;
 
-/// The namespaces of a list, which can be replaced at any time. Others do not exist.
+/// The namespaces of a list that can be replaced at any time. Others are treated as missing.
 #[derive(Debug, Default)]
 pub(crate) struct ListedNamespaces(ArcSwap<ByName>);
 
-/// Nothing is known of any namespace: the configured defaults are for all of them.
+/// No namespace is known: the configured defaults apply to all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AnyNamespace;
 
-/// Reads the Namespaces among manifests. Of two of one name the last counts.
+/// Reads the Namespaces among manifests. If a name occurs twice, the last one counts.
 ///
 /// # Errors
 /// When a document can't be read.
@@ -36,7 +36,7 @@ pub(crate) fn read(manifests: &[u8]) -> Result<ByName, ManifestError> {
 }
 
 impl ListedNamespaces {
-    /// From now on these.
+    /// Replaces the list.
     pub(crate) fn replace(&self, known: ByName) {
         self.0.store(Arc::new(known));
     }

@@ -1,6 +1,6 @@
-//! Files that change while the program runs. They are read again every few seconds and compared by
-//! content: a mounted `ConfigMap` or Secret is changed by swapping a symbolic link, which watches on
-//! a file's inode miss.
+//! Files that change while the program runs. They are read every few seconds and compared by
+//! content: a mounted `ConfigMap` or Secret changes when a symbolic link is swapped, which watches
+//! on a file's inode miss.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Larger files are refused.
+/// Maximum size of a file; larger files are refused.
 const LARGEST_FILE_BYTES: u64 = 16 << 20;
 
 /// Files that belong together, with their content at the last check.
@@ -19,17 +19,17 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Files of these paths, not read yet.
+    /// Creates a set of files that have not been read yet.
     #[must_use]
     pub(crate) fn new(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         Self { paths, last: None }
     }
 
-    /// The content of the files, in the order of their paths, if it has changed.
+    /// Returns the content of the files, in the order of their paths, if it has changed.
     ///
     /// # Errors
-    /// When one can't be read; reported once, until the reason changes.
+    /// When a file can't be read; reported once, until the reason changes.
     pub(crate) fn changed(&mut self) -> Option<Result<&[Vec<u8>], &str>> {
         let now = self.read();
         if self.last.as_ref() == Some(&now) {
@@ -39,7 +39,8 @@ impl Files {
         Some(last.as_ref().map(Vec::as_slice).map_err(String::as_str))
     }
 
-    /// All files as they are at one moment: if one changed while the others were read, all are read again.
+    /// Reads all files as of one moment: if one changed while the others were read, all are read
+    /// again, up to three times.
     fn read(&self) -> Result<Vec<Vec<u8>>, String> {
         let mut contents = self.read_each()?;
         for _ in 0..3 {
@@ -60,7 +61,7 @@ impl Files {
     }
 }
 
-/// Calls `look` every now and then, for ever. The first time is one interval from now.
+/// Calls `look` at this interval, forever. The first call is one interval from now.
 pub(crate) async fn poll(every: Duration, mut look: impl FnMut()) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,13 +1,13 @@
 //! The servers: admission reviews over TLS, and the administration port in plain HTTP.
 //!
-//! An own accept loop over hyper, because limits on slow and silent clients need one:
-//! - `connections`: how many there may be, and which one has to go;
-//! - [`tls`]: who may connect, and how;
-//! - `stream`: what a connection waits for, and how long its answer may go unread;
-//! - `deadline`: how much time the caller has left;
+//! An accept loop on top of hyper, because limits on slow and silent clients need one:
+//! - `connections`: the maximum number of connections, and which one is closed for a new one;
+//! - [`tls`]: TLS, and which clients may connect;
+//! - `stream`: observes the stage of a connection, and limits the time for reading an answer;
+//! - `deadline`: the time that the caller has left;
 //! - `body`: request bodies, bounded in length, time and memory;
 //! - [`routes`]: the paths of both ports;
-//! - `readiness`: whether requests should come here.
+//! - `readiness`: readiness checks.
 //!
 //! Decisions about pods are made elsewhere; this module does not know where certificates, policies and
 //! namespaces come from.
@@ -48,36 +48,38 @@ use crate::webhook::metrics::Metrics;
 use crate::webhook::settings::Limits;
 use crate::webhook::shutdown::{Phase, Shutdown};
 
-/// The API server sends about ten headers.
+/// Maximum number of request headers. The API server sends about ten.
 const MOST_HEADERS: usize = 64;
-/// Also the most of a body that is read ahead.
+/// Maximum size of a request head, and of the part of a body that is read ahead.
 const LARGEST_HEAD_BYTES: usize = 32 * 1024;
-/// Where no connection could be accepted, and none ends.
+/// Maximum wait after a failed accept before the next attempt; it ends early when a connection
+/// ends.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// How often that is logged at most. It is counted each time.
+/// Minimum interval between two log lines about failed accepts. Each failure is counted.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
-/// Open files that are left to others: probes, the API server's client, files that are read again.
+/// File descriptors that are left for other uses: probes, the API server's client, reloaded files.
 const RESERVED_FILES: u64 = 32;
-/// What the kernel keeps of one connection's answers, twice as much with what it needs itself. Nearly
-/// all answers fit; without a bound it may be several megabytes for a client that does not read.
+/// Size of the kernel's send buffer of a connection; the kernel doubles it for its own bookkeeping.
+/// Nearly all answers fit; without a bound it may grow to several megabytes for a client that does
+/// not read.
 const UNREAD_IN_KERNEL_BYTES: usize = 64 * 1024;
 
-/// One port and what is served there.
+/// A port and the service on it.
 pub struct Server {
     /// Plain HTTP or TLS.
     pub transport: Transport,
-    /// What answers.
+    /// The routes of this port.
     pub router: Router,
-    /// What clients may take.
+    /// Limits for clients.
     pub limits: Limits,
-    /// Where connections are counted; the administration port's are not.
+    /// Counts connections; `None` for the administration port.
     pub metrics: Option<Arc<Metrics>>,
 }
 
-/// What is spoken below HTTP.
+/// The protocol below HTTP.
 #[derive(Clone)]
 pub enum Transport {
-    /// Nothing.
+    /// No encryption.
     Plain,
     /// TLS.
     Tls(Arc<Acceptor>),
@@ -96,7 +98,8 @@ impl Server {
         let connections = Arc::new(Connections::new(server.most_connections()));
         let mut stopping = shutdown.clone();
         let mut told = None;
-        // Connections inherit it. If it can't be set, the limit of the system applies.
+        // Accepted connections inherit the size. If it can't be set, the limit of the system
+        // applies.
         let _ = set_socket_send_buffer_size(&listener, UNREAD_IN_KERNEL_BYTES);
         loop {
             let accepted = tokio::select! {
@@ -123,7 +126,8 @@ impl Server {
         }
     }
 
-    /// As many as the settings say, or as there are file descriptors for.
+    /// Returns the maximum number of connections: the configured limit, or fewer if there are not
+    /// enough file descriptors.
     fn most_connections(&self) -> usize {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let most = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
@@ -205,7 +209,7 @@ impl Server {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // Also the time between two requests.
+            // Also limits the time between two requests.
             .header_read_timeout(self.limits.idle_timeout)
             .max_headers(MOST_HEADERS)
             .max_buf_size(LARGEST_HEAD_BYTES)

@@ -1,5 +1,6 @@
-//! How `prestop serve` runs: validated settings, with the defaults of a fresh installation. The configuration
-//! file has the name and the bounds of each ([`crate::config`]); tests make them as they are.
+//! Settings of `prestop serve`: validated, with the defaults of a new installation.
+//! [`crate::config`] has their names and bounds in the configuration file; tests set them without
+//! these bounds.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Everything about the server that is not a rule for pods.
+/// All settings of the server that are not rules for pods.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServeSettings {
     /// Threads, draining, limits.
@@ -25,45 +26,46 @@ pub struct ServeSettings {
 /// Threads and draining.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Threads that serve requests. One serves tens of thousands of requests a second; more than
-    /// there are cores make the slowest requests slower.
+    /// Number of threads that serve requests. One thread serves tens of thousands of requests per
+    /// second; more threads than cores make the slowest requests slower.
     pub workers: NonZeroUsize,
-    /// From the first SIGTERM on, how long requests are still taken, while the pod's address is
-    /// withdrawn from the Service.
+    /// Time after the first SIGTERM for which requests are still accepted, while the pod's address
+    /// is withdrawn from the Service.
     pub drain_delay: Duration,
-    /// After that, how long requests that have begun may take to end.
+    /// Maximum time after the drain delay for open requests to finish.
     pub drain_timeout: Duration,
-    /// Limits of one client, and of all together.
+    /// Limits for one client, and for all clients together.
     pub limits: Limits,
 }
 
-/// Limits of one client, and of all together.
+/// Limits for one client, and for all clients together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest request body. The API server takes objects of 3 MiB.
+    /// Maximum length of a request body. The API server accepts objects of up to 3 MiB.
     pub body_bytes: usize,
-    /// Bytes of bodies being read and answers being sent, together; pods beyond that are admitted
-    /// without evaluation.
+    /// Maximum bytes of bodies being read and answers being sent, together; further pods are
+    /// admitted without evaluation.
     pub bodies_in_flight_bytes: usize,
-    /// Open connections; beyond that one that is slow or has been idle long is closed for a new one.
+    /// Maximum number of open connections; beyond that, one that is slow or long idle is closed for
+    /// a new one.
     pub connections: usize,
-    /// For the TLS handshake.
+    /// Time limit for the TLS handshake.
     pub handshake_timeout: Duration,
-    /// From the handshake to the head of the first request.
+    /// Time limit from the handshake to the head of the first request.
     pub first_request_timeout: Duration,
-    /// From the head of a request to the end of its body.
+    /// Time limit from the head of a request to the end of its body.
     pub body_timeout: Duration,
-    /// Between two requests. The API server closes idle connections after 90 s: if the server closes
-    /// first, it can cut off a request.
+    /// Time limit between two requests. The API server closes idle connections after 90 s: if the
+    /// server closes first, it can cut off a request.
     pub idle_timeout: Duration,
 }
 
 /// The TLS port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The oldest version that is spoken.
+    /// The oldest version that is accepted.
     pub minimum_version: TlsVersion,
-    /// Who may connect; `None`: anybody.
+    /// Clients that may connect; `None`: any client.
     pub clients: Option<ClientCertificates>,
 }
 
@@ -78,10 +80,10 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Clients that have to show a certificate.
+/// Requirements for clients' certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificates {
-    /// A PEM file with the CAs that sign them.
+    /// A PEM file with the CAs that sign these certificates.
     pub authorities_file: String,
     /// Common names or DNS names, one of which the certificate must have; empty: any.
     pub allowed_names: Vec<String>,
@@ -92,7 +94,7 @@ pub struct ClientCertificates {
 pub struct LogSettings {
     /// Format of log lines.
     pub format: LogFormat,
-    /// The least important that are written. Can change while the server runs.
+    /// The least important level that is written. Can change while the server runs.
     pub level: LogLevel,
 }
 
@@ -131,16 +133,17 @@ pub struct MetricsSettings {
     pub by_namespace: bool,
 }
 
-/// Certificates that the replicas manage themselves; each of the times down to seconds.
+/// Certificates that the replicas manage themselves. Each time can be as short as a few seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CertificateSettings {
     /// Lifetime of the shared CA. Its successor is created after two thirds of it.
     pub authority_lifetime: Duration,
-    /// How long a replica's own certificate lives. Renewed when two thirds are over.
+    /// Lifetime of a replica's own certificate. Renewed after two thirds of it.
     pub lifetime: Duration,
-    /// How long a CA is published before it signs.
+    /// Time for which a CA is published before it signs.
     pub overlap: Duration,
-    /// How often the Secret and the webhook configuration are read, more or less a third.
+    /// Interval at which the Secret and the webhook configuration are read, varied by up to a
+    /// third.
     pub look_interval: Duration,
 }
 

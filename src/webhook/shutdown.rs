@@ -1,9 +1,9 @@
-//! How the server ends: which phase it is in, and the signals that move it on.
+//! Shutdown of the server: its phases, and the signals that start them.
 //!
 //! SIGTERM comes at the moment when the pod's address begins to be withdrawn, so requests keep
-//! coming: the server says that it is not ready, keeps serving, and asks every client to reconnect.
-//! After Ctrl-C, a person is waiting: only open requests are finished. A second signal of either kind
-//! ends the server immediately.
+//! coming: the server reports that it is not ready, keeps serving, and asks every client to
+//! reconnect. After Ctrl-C, a person is waiting: only open requests are finished. A second signal
+//! of either kind ends the server immediately.
 
 use std::io;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// What the server does.
+/// Phase of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It takes requests.
+    /// Accepts requests.
     Serving,
-    /// It takes requests, is not ready, and asks clients to connect elsewhere.
+    /// Accepts requests, is not ready, and asks clients to reconnect elsewhere.
     Draining,
-    /// It accepts no more connections and finishes open requests.
+    /// Accepts no more connections and finishes open requests.
     Stopping,
 }
 
-/// The phase, for those who have to know it.
+/// Receives the current phase.
 #[derive(Debug, Clone)]
 pub struct Shutdown(watch::Receiver<Phase>);
 
-/// How the wait for signals ended.
+/// How the shutdown delay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The drain delay is over.
@@ -45,7 +45,7 @@ pub struct Signals {
 }
 
 impl Shutdown {
-    /// The phase now.
+    /// Returns the current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.0.borrow()
@@ -62,7 +62,7 @@ impl Signals {
     /// Takes over SIGTERM and SIGINT of the process.
     ///
     /// # Errors
-    /// When the system does not give the signals.
+    /// When the signal handlers can't be installed.
     pub fn take() -> io::Result<(Self, Shutdown)> {
         let (phase, receiver) = watch::channel(Phase::Serving);
         let terminate = signal(SignalKind::terminate())?;
@@ -70,7 +70,7 @@ impl Signals {
         Ok((Self { terminate, interrupt, phase }, Shutdown(receiver)))
     }
 
-    /// Waits for the first signal, then goes through the phases. `told` is called at each step.
+    /// Waits for the first signal, then goes through the phases. `told` is called with each phase.
     pub async fn drain(&mut self, delay: Duration, told: impl Fn(Phase)) -> Ending {
         let delay = tokio::select! {
             _ = self.terminate.recv() => delay,
@@ -102,7 +102,7 @@ impl Signals {
     }
 }
 
-/// A phase that is moved by hand, for tests and for servers inside of other programs.
+/// Creates a phase that the caller changes, for tests and for servers inside other programs.
 #[must_use]
 pub fn by_hand() -> (watch::Sender<Phase>, Shutdown) {
     let (sender, receiver) = watch::channel(Phase::Serving);

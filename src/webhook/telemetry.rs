@@ -1,5 +1,5 @@
-//! Log lines: what they look like (`json`), how they leave (`lines`), and the one line that each
-//! decision gets.
+//! Log lines: their format (`json`), how they are written (`lines`), and the line for each
+//! decision.
 
 mod json;
 mod lines;
@@ -25,21 +25,21 @@ use prestop_core::engine::hook::Hook;
 use prestop_core::engine::printable::{is_printable, printable};
 use prestop_core::engine::{ContainerOutcome, Decision, Outcome};
 
-/// All lines of the process.
+/// The log lines of the process.
 static LINES: Lines<BorrowedFd<'static>> = Lines::to(rustix::stdio::stderr());
 
-/// Names of Kubernetes are shorter.
+/// Maximum length of a name. Names in Kubernetes are shorter.
 const LONGEST_NAME: usize = 256;
-/// For the containers, and the problems, of one pod.
+/// Maximum length of the list of a pod's containers, and of its problems.
 const LONGEST_LIST: usize = 1024;
-/// What most containers take of a list.
+/// Bytes that most containers take in such a list.
 const USUAL_CONTAINER: usize = 48;
 
-/// Changes the level while the program runs.
+/// Changes the log level while the program runs.
 #[derive(Debug, Clone)]
 pub(crate) struct LevelHandle(reload::Handle<LevelFilter, Registry>);
 
-/// Sends log lines to standard error from now on. `None` when somebody else has done that already.
+/// Sends log lines to standard error from now on. `None` if a subscriber is already set.
 #[must_use]
 pub(crate) fn start(settings: LogSettings) -> Option<LevelHandle> {
     let (filter, handle) = reload::Layer::new(filter(settings.level));
@@ -67,20 +67,20 @@ pub(crate) fn start(settings: LogSettings) -> Option<LevelHandle> {
     Some(LevelHandle(handle))
 }
 
-/// Writes lines that come at the same time together from now on, while a server runs, and waits for no
-/// reader. `lose` is called for lines that are lost, each time that there are some. Goes on until it is
-/// dropped; then [`write_the_last`].
+/// Writes log lines in batches from now on, without waiting for their reader; for use while a
+/// server runs. `lose` is called with the number of lost lines whenever there are some. Runs until
+/// it is dropped; call [`write_the_last`] after that.
 pub(crate) async fn write_together(lose: impl Fn(Lost)) {
     LINES.write_together(lose).await;
 }
 
-/// Writes the waiting lines, and later ones immediately.
+/// Writes the waiting lines; later lines are written immediately.
 pub(crate) fn write_the_last() {
     LINES.end();
 }
 
 impl LevelHandle {
-    /// Only lines of at least this importance are written from now on.
+    /// Sets the level: less important lines are not written.
     pub(crate) fn set(&self, level: LogLevel) {
         // The subscriber lives as long as the process.
         let _ = self.0.modify(|now| *now = filter(level));
@@ -97,7 +97,8 @@ const fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// One line for a workload's review: `info` where there were warnings, else `debug`. Names, escaped, and rules.
+/// Logs one line for a workload's review: at `info` if there were warnings, otherwise at `debug`.
+/// It contains escaped names and the ids of rules.
 pub(crate) fn warned(warned: &Warned<'_>, duration: Duration) {
     let Warned { kind, namespace, name, rules, is_dry_run, .. } = *warned;
     if !enabled!(Level::INFO) {
@@ -115,8 +116,8 @@ pub(crate) fn warned(warned: &Warned<'_>, duration: Duration) {
     }
 }
 
-/// One line a decision: what changed a pod or found a problem at `info`, the rest at `debug`.
-/// Contains no text of a pod except escaped names.
+/// Logs one line for a decision: at `info` if it changed the pod or found a problem, otherwise at
+/// `debug`. It contains no text of a pod except escaped names.
 pub(crate) fn decided(event: &Event<'_>, duration: Duration) {
     let decision = match event.verdict {
         Verdict::Decided(decision) => decision,
@@ -157,14 +158,14 @@ pub(crate) fn decided(event: &Event<'_>, duration: Duration) {
     }
 }
 
-/// What a line says.
+/// The fields of a log line.
 struct Line<'a> {
     pod: String,
     owner: Cow<'a, str>,
     decision: &'static str,
     reason: &'static str,
     containers: String,
-    /// Before and after, in seconds.
+    /// The grace period before and after the decision, in seconds.
     grace: Option<(i64, i64)>,
     problems: String,
     duration_microseconds: u64,
@@ -192,18 +193,19 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A text as printable ASCII of at most so many characters; as it is, where it is that already.
+/// Returns the text as printable ASCII of at most `longest` characters; borrowed if it already is.
 fn printed(text: &str, longest: usize) -> Cow<'_, str> {
     if is_printable(text, longest) { text.into() } else { printable(text, longest).into() }
 }
 
-/// `namespace/name`.
+/// Returns `namespace/name`.
 fn pod_name(event: &Event<'_>) -> String {
     let name = [event.namespace, "/", event.name].concat();
     if is_printable(&name, LONGEST_NAME) { name } else { printable(&name, LONGEST_NAME) }
 }
 
-/// `web quit 10s wait 25s, proxy sleep 60s for aws-alb-ip from default, log own-hook`.
+/// Lists the containers: `web quit 10s wait 25s, proxy sleep 60s for aws-alb-ip from default, log
+/// own-hook`.
 fn containers(decision: &Decision<'_>) -> String {
     let mut text = String::with_capacity(decision.containers.len() * USUAL_CONTAINER);
     for container in &decision.containers {

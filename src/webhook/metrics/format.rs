@@ -8,16 +8,16 @@ use prometheus_client::registry::Registry;
 /// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), for those who
-    /// ask for it.
+    /// [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), if the scraper
+    /// accepts it.
     OpenMetrics,
-    /// [Prometheus' own](https://prometheus.io/docs/instrumenting/exposition_formats/), for
-    /// everybody else.
+    /// [Prometheus' own](https://prometheus.io/docs/instrumenting/exposition_formats/), for all
+    /// other scrapers.
     Prometheus,
 }
 
 impl Format {
-    /// The format that fits a request's `Accept` header.
+    /// Returns the format for a request's `Accept` header.
     #[must_use]
     pub fn accepted(accept: Option<&str>) -> Self {
         if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
@@ -27,7 +27,7 @@ impl Format {
         }
     }
 
-    /// Its media type.
+    /// Returns the media type.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -47,8 +47,8 @@ impl Format {
     }
 }
 
-/// The same with the older names: there a counter is called as its samples are, `…_total`, and the
-/// text has no end mark.
+/// Converts to Prometheus' own format: a counter has the name of its samples, `…_total`, and there
+/// is no end mark.
 fn as_prometheus(all: &str) -> String {
     let mut result = String::with_capacity(all.len() + 1024);
     let mut help = "";

@@ -1,5 +1,5 @@
-//! The metrics in groups. Each group registers its metrics where it makes them, in the order in which they are
-//! shown: a new metric is a field and its line in `new`.
+//! Groups of metrics. Each group registers its metrics where it creates them, in the order of the
+//! output: a new metric is a field and its line in `new`.
 
 use std::sync::atomic::AtomicU64;
 
@@ -19,11 +19,11 @@ use super::{Answered, ByNamespace, REFUSED_STATUSES, answers, status_label};
 use crate::cluster::certificates::rotation::Change;
 use crate::webhook::events::{ConnectionEnd, HandshakeError, Reload, ReloadResult};
 
-/// In seconds. The API server's own histogram begins at 5 ms.
+/// Upper bounds of the buckets, in seconds. The API server's own histogram begins at 5 ms.
 const BUCKETS: [f64; 12] =
     [50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 2.5];
 
-/// Reviews, and what was decided.
+/// Reviews and their decisions.
 #[derive(Debug)]
 pub(super) struct ReviewMetrics {
     pub(super) requests: Fixed<(Operation, Answered), 2>,
@@ -60,7 +60,7 @@ pub(super) struct ConnectionMetrics {
     pub(super) handshake_errors: Fixed<HandshakeError, 1>,
 }
 
-/// What is read again while the server runs.
+/// Certificates, reloads and watches.
 #[derive(Debug)]
 pub(super) struct FileMetrics {
     pub(super) certificate_expiry: Family<Labels<1>, Gauge>,
@@ -86,7 +86,7 @@ pub(super) struct LogMetrics {
     pub(super) failed: Counter,
 }
 
-/// Puts metrics into a registry, and keeps them for counting.
+/// Registers metrics, and returns them for counting.
 struct Registered<'a>(&'a mut Registry);
 
 impl ReviewMetrics {
@@ -146,7 +146,7 @@ impl ReviewMetrics {
 }
 
 impl WarningMetrics {
-    /// What becomes of a workload's review.
+    /// Results of a workload's review.
     pub(super) const WARNED: &str = "warned";
     pub(super) const QUIET: &str = "quiet";
 
@@ -301,7 +301,7 @@ impl LogMetrics {
 }
 
 impl Registered<'_> {
-    /// A metric at zero.
+    /// Registers a metric at zero.
     fn at_zero<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
         self.metric(name, help, M::default())
     }

@@ -12,9 +12,9 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::OTHER;
 
-/// Namespaces that are counted by name.
+/// Maximum number of namespaces that are counted by name.
 const MOST_NAMESPACES: usize = 1000;
-/// The API server accepts no longer names: they are DNS labels (RFC 1123).
+/// Maximum length of a name in the API server: names of namespaces are DNS labels (RFC 1123).
 const LONGEST_NAME_BYTES: usize = 63;
 
 /// Two counters for each namespace.
@@ -31,7 +31,7 @@ struct Counters {
 }
 
 impl Namespaces {
-    /// One more pod.
+    /// Counts one pod.
     pub(super) fn count(&self, namespace: &str, is_injected: bool) {
         let mut known = self.lock();
         if let Some(counters) = known.get(namespace) {
@@ -57,7 +57,7 @@ impl Counters {
 
 impl EncodeMetric for Namespaces {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        // Requests don't wait until all the text is written.
+        // Copies the counters, so that requests don't wait until all text is written.
         let mut all: Vec<(Arc<str>, Counters)> =
             self.lock().iter().map(|(name, counters)| (name.clone(), counters.clone())).collect();
         all.push((OTHER.into(), self.other.clone()));
@@ -75,7 +75,7 @@ impl EncodeMetric for Namespaces {
     }
 }
 
-/// Whether a namespace can have this name. One that is called `other` is counted with the others.
+/// Whether a namespace can have this name. A namespace called `other` is counted with the others.
 fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME_BYTES).contains(&text.len())
         && text != OTHER

@@ -1,6 +1,6 @@
-//! Metrics of the process, with the [names that clients of Prometheus
-//! share](https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics). Read from
-//! /proc at each scrape; what can't be read is left out.
+//! Metrics of the process, with the [standard names of Prometheus
+//! clients](https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics). Read
+//! from /proc at each scrape; omitted if that fails.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// This process.
+/// Collects the metrics of this process.
 #[derive(Debug)]
 pub(super) struct ThisProcess;
 
-/// What is known of it.
+/// Values at one scrape.
 struct Seen {
     cpu_seconds: f64,
     open_fds: u64,
-    /// `None`: no limit.
+    /// Maximum number of open files; `None`: no limit.
     max_fds: Option<u64>,
     virtual_memory_bytes: u64,
     resident_memory_bytes: u64,
@@ -77,7 +77,8 @@ impl Seen {
     }
 }
 
-/// Samples are floating point numbers; these are far below what one can hold exactly.
+/// Converts the value of a sample. Samples are floating-point numbers; these values are far below
+/// the limit for exact integers.
 #[allow(clippy::cast_precision_loss)]
 fn float(value: u64) -> f64 {
     value as f64

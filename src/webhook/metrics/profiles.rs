@@ -1,5 +1,5 @@
-//! Containers that got a hook, by its form and the profile of their application. Profiles are many,
-//! so a series begins with its first container; only the profiles of the start are counted by name.
+//! Containers that got a hook, by form and profile. There are many profiles, so a series begins
+//! with its first container; only profiles that are known at the start are counted by name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,9 +29,9 @@ impl Injected {
         injected
     }
 
-    /// One more container.
+    /// Counts one container.
     pub(super) fn count(&self, form: &str, profile: Option<&str>) {
-        // Profiles of a configuration that was read later are not known.
+        // Profiles of a configuration that was loaded later are counted as `other`.
         let counters =
             self.0.get(profile.unwrap_or(NO_PROFILE)).or_else(|| self.0.get(OTHER)).into_iter();
         for (known, counter) in FORMS.iter().zip(counters.flatten()) {

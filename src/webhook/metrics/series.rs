@@ -1,4 +1,5 @@
-//! Counters whose labels are all known beforehand: counted without a lock and without building text.
+//! Counters whose labels are all known in advance: counted without a lock and without building
+//! text.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 
-/// Names and values, in the order in which they are shown.
+/// Names and values of labels, in the order of the output.
 pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-/// A counter for each key; there are few enough of them to look through.
+/// A counter for each key; there are few enough keys for a linear search.
 #[derive(Debug)]
 pub(super) struct Fixed<K, const N: usize>(Arc<[Series<K, N>]>);
 
@@ -22,13 +23,13 @@ struct Series<K, const N: usize> {
 }
 
 impl<K: Copy + PartialEq, const N: usize> Fixed<K, N> {
-    /// All at zero.
+    /// Creates all counters at zero.
     pub(super) fn new(keys: impl IntoIterator<Item = K>, labels: impl Fn(K) -> Labels<N>) -> Self {
         let series = |key| Series { key, labels: labels(key), counter: Counter::default() };
         Self(keys.into_iter().map(series).collect())
     }
 
-    /// One more; nothing for a key that it was not made with.
+    /// Counts one event; ignores a key that was not passed to [`Self::new`].
     pub(super) fn count(&self, key: K) {
         if let Some(series) = self.0.iter().find(|series| series.key == key) {
             series.counter.inc();

@@ -12,48 +12,49 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connections::Connections;
 use super::deadline::Alarms;
 
-/// How long a body waits for memory before its pod is admitted without evaluation.
+/// Maximum time that a body waits for memory before its pod is admitted without evaluation.
 const WAIT_FOR_MEMORY: Duration = Duration::from_millis(250);
-/// How long a connection that had to go for it is waited for, before the next one has to.
+/// Time to wait until an evicted connection frees its memory, before the next one is evicted.
 const NEXT_EVICTION_AFTER: Duration = Duration::from_millis(10);
-/// The uid of a review is in the first few hundred bytes.
+/// Bytes kept of a body that finds no memory: the uid of a review is in the first few hundred.
 const KEPT_BYTES: usize = 4096;
-/// Nearly all bodies are smaller; larger ones grow as they arrive. What is not written to is not in
-/// memory, and what grows piece by piece is given back to the system and taken again for each body.
+/// Maximum initial capacity of a buffer. Nearly all bodies are smaller; larger ones grow as they
+/// arrive. Pages that are never written take no memory, whereas a buffer that grows in steps is
+/// returned to the system and allocated again for each body.
 const FIRST_CAPACITY_BYTES: usize = 512 * 1024;
 
-/// Memory for bodies, from their first byte on until their answer has been read.
+/// Memory for bodies, held from the first byte of a body until its answer is sent.
 #[derive(Clone)]
 pub(super) struct BodyMemory(Arc<Semaphore>);
 
-/// A body, and the memory that it takes.
+/// A body, with the memory that it occupies.
 pub(super) struct ReadBody {
     pub(super) bytes: Bytes,
     memory: Option<OwnedSemaphorePermit>,
 }
 
-/// An answer, and the memory that it takes until it is sent.
+/// An answer, with the memory that it occupies until it is sent.
 struct Answer {
     bytes: Vec<u8>,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
-/// Why there is no body.
+/// Reason why a body could not be read.
 pub(super) enum BodyError {
-    /// Longer than the limit.
+    /// The body is longer than the limit.
     TooLarge,
-    /// It did not arrive in time; what did.
+    /// The body did not arrive in time. Contains the part that did.
     Late(Bytes),
-    /// There is no memory for it; how it begins.
+    /// There is no memory for the body. Contains its start.
     NoMemory(Bytes),
-    /// The client went away, or broke the protocol.
+    /// The client disconnected or violated the protocol.
     Broken,
 }
 
-/// What is to be read, and under which bounds.
+/// Reads one body within limits.
 pub(super) struct BodyReader<'a> {
     pub(super) memory: &'a BodyMemory,
-    /// Those that may have to go for memory.
+    /// Connections that may be evicted to free memory.
     pub(super) connections: Option<&'a Connections>,
     pub(super) alarms: &'a Alarms,
     pub(super) most_bytes: usize,
@@ -71,7 +72,7 @@ impl BodyMemory {
         connections: Option<&Connections>,
     ) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).ok()?;
-        // There nearly always is some.
+        // Memory is nearly always available.
         if let Ok(taken) = self.0.clone().try_acquire_many_owned(bytes) {
             return Some(taken);
         }
@@ -90,10 +91,10 @@ impl BodyMemory {
 }
 
 impl ReadBody {
-    /// Gives the memory of the body to its answer: more or less than the body took.
+    /// Transfers the memory of the body to its answer, which may need more or less than the body.
     ///
     /// # Errors
-    /// The body, where there is not as much.
+    /// Returns the body if there is not enough memory for the answer.
     pub(super) fn answered(mut self, memory: &BodyMemory, answer: Vec<u8>) -> Result<Bytes, Bytes> {
         let taken = self.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         if let Some(less) = taken.checked_sub(answer.len()) {
@@ -118,7 +119,7 @@ impl AsRef<[u8]> for Answer {
 }
 
 impl BodyReader<'_> {
-    /// Reads a body of which the client says that it has `announced` bytes.
+    /// Reads a body whose length is `announced` bytes, according to the client.
     pub(super) async fn read(
         &self,
         mut body: Body,
@@ -155,13 +156,13 @@ impl BodyReader<'_> {
         }
     }
 
-    /// Takes the rest from the wire, so that the client is ready for the answer.
+    /// Reads and discards the rest of the body, so that the client is ready for the answer.
     async fn discard(&self, mut body: Body) {
         while let Ok(Some(Ok(_))) = timeout_at(self.deadline, body.frame()).await {}
     }
 }
 
-/// A body that is being read. What arrives in one piece is not copied.
+/// A body that is being read. A body that arrives in one piece is not copied.
 #[derive(Default)]
 struct Growing {
     whole: Option<Bytes>,

@@ -1,12 +1,14 @@
-//! How many connections there may be, and which one makes room for a new one. A place is never
-//! waited for: any client can be slow on purpose, and a new connection may bring a pod.
+//! The maximum number of connections, and which one is closed for a new one. A new connection does
+//! not wait until another one ends by itself: any client can be slow on purpose, and the new
+//! connection may bring a pod.
 //!
-//! A connection waits for its client (handshake, head, body, an answer that is not read) or is idle
-//! between two requests. Connections that wait longer than any honest client are closed first; as long
-//! as no more than half of the places wait, the one that has been idle longest follows; and where more
-//! than half of them do, again one that waits. So slow clients can't take the places of idle API
-//! servers, nor idle clients those of API servers that connect. Of each kind, a client of the address
-//! with the most connections goes, the oldest of them: a pod that floods the port harms only itself.
+//! A connection either waits for its client (handshake, head, body, an answer that is not read) or
+//! is idle between two requests. Connections that wait longer than any honest client needs are
+//! closed first. If there are none, the connection that has been idle longest is closed as long as
+//! at most half of all connections are waiting; if more than half are, one that waits is closed. So
+//! slow clients can't displace idle API servers, and idle clients can't displace API servers that
+//! connect. In each case a connection of the address with the most connections is closed, the
+//! oldest of them: a pod that floods the port harms only itself.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,22 +19,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// Longer than the network and a busy client need for a handshake, or from a head to its body's end.
+/// A connection that waits longer is slow: the network and a busy client need less for a handshake,
+/// or from a head to the end of its body.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
-/// The same where a body waits for memory that another connection holds; less than the body waits.
+/// The same limit while a body waits for memory that another connection holds; shorter than that
+/// wait.
 const HOLDS_TOO_LONG_AFTER: Duration = Duration::from_millis(100);
-/// The time that every new connection has for its handshake and first request, even if many others
-/// arrive: those wait this long to be accepted.
+/// Minimum time that every new connection has for its handshake and first request, even if many
+/// others arrive: those wait this long to be accepted.
 const AT_LEAST: Duration = Duration::from_millis(25);
-/// For a stage and the microseconds since when a connection is in it, in one number.
+/// Bits for the stage in a number that also contains the time since when a connection is in it, in
+/// microseconds.
 const STAGE_BITS: u32 = 2;
 
-/// The places of one port.
+/// The connections of one port.
 pub(super) struct Connections {
     most: AtomicUsize,
     began: Instant,
     open: Mutex<OpenConnections>,
-    /// A place became free.
+    /// Notifies that a connection has ended.
     ended: Notify,
 }
 
@@ -40,7 +45,7 @@ pub(super) struct Connections {
 struct OpenConnections {
     next: u64,
     places: HashMap<u64, OpenConnection>,
-    /// Connections that were asked to close and are still open.
+    /// Number of connections that were asked to close and are still open.
     leaving: usize,
 }
 
@@ -50,20 +55,21 @@ struct OpenConnection {
     is_leaving: bool,
 }
 
-/// What a connection waits for.
+/// Stage of a connection: what it is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The handshake, or the rest of a head.
     Head = 0,
     /// The rest of a body.
     Body = 1,
-    /// That the client reads its answer.
+    /// The client, which has to read its answer.
     Answer = 2,
     /// The next request.
     Idle = 3,
 }
 
-/// The state of a connection; written by the connection, read by code that needs its place.
+/// The state of a connection; written by the connection, read by code that needs room for another
+/// one.
 pub(super) struct State {
     began: Instant,
     stage: AtomicU64,
@@ -72,7 +78,7 @@ pub(super) struct State {
     evict: Notify,
 }
 
-/// One connection's place; free again when this is dropped.
+/// The slot of one connection; it is free again when this is dropped.
 pub(super) struct Slot {
     connections: Arc<Connections>,
     id: u64,
@@ -85,12 +91,12 @@ impl Connections {
         Self { most, began: Instant::now(), open: Mutex::default(), ended: Notify::new() }
     }
 
-    /// As many places from now on.
+    /// Sets the maximum number of connections.
     pub(super) fn set_most(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }
 
-    /// A place for a client of this address, as soon as there is one.
+    /// Waits for a slot for a client of this address; closes another connection if there is none.
     pub(super) async fn slot(self: &Arc<Self>, source: IpAddr) -> Slot {
         loop {
             let ended = self.ended.notified();
@@ -137,8 +143,8 @@ impl Connections {
         Some(Slot { connections: self.clone(), id, state })
     }
 
-    /// Closes the connection that has to go first. Until it has gone, no other one does. The time after
-    /// which to ask again, where it has not been there for long enough.
+    /// Closes the connection that is next in line, unless another one is still closing. If it has
+    /// not had its minimum time (`AT_LEAST`) yet, closes nothing and returns the rest of that time.
     pub(super) fn evict_one(&self) -> Option<Duration> {
         let mut open = self.lock();
         if open.leaving > 0 {
@@ -180,7 +186,7 @@ impl Connections {
     }
 }
 
-/// Who would have to go, and how many there are of its kind.
+/// The connection to close next, and the number of connections in the same group of stages.
 struct Candidate {
     id: u64,
     state: Arc<State>,
@@ -188,7 +194,8 @@ struct Candidate {
 }
 
 impl OpenConnections {
-    /// Of the connections in these stages, the one that is in it longest, of the address with the most.
+    /// Returns the connection to close among those in these stages: of the address with the most of
+    /// them, the one that has been in its stage longest.
     fn first_to_go(&self, is_meant: impl Fn(Stage) -> bool) -> Option<Candidate> {
         let meant = || {
             self.places.iter().filter_map(|(id, place)| {
@@ -231,24 +238,24 @@ impl State {
         state
     }
 
-    /// What it waits for from now on.
+    /// Sets the stage, which begins now.
     pub(super) fn set(&self, stage: Stage) {
         let since = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.stage.store(since << STAGE_BITS | stage as u64, Ordering::Relaxed);
     }
 
-    /// A request begins.
+    /// Records the start of a request.
     pub(super) fn request_begins(&self) {
         self.was_used.store(true, Ordering::Relaxed);
         self.set(Stage::Body);
     }
 
-    /// What it waits for.
+    /// Returns the current stage.
     pub(super) fn stage(&self) -> Stage {
         self.now().0
     }
 
-    /// The answer was not read in time.
+    /// Whether the client did not read its answer in time.
     pub(super) fn is_unread(&self) -> bool {
         self.is_unread.load(Ordering::Relaxed)
     }
@@ -257,7 +264,7 @@ impl State {
         self.is_unread.store(true, Ordering::Relaxed);
     }
 
-    /// The stage, and since when, in microseconds.
+    /// Returns the stage and its start, in microseconds since `began`.
     fn now(&self) -> (Stage, u64) {
         let number = self.stage.load(Ordering::Relaxed);
         let known = [Stage::Head, Stage::Body, Stage::Answer, Stage::Idle];
@@ -271,22 +278,22 @@ impl State {
 }
 
 impl Slot {
-    /// Waits until the connection has to go.
+    /// Waits until the connection has to close.
     pub(super) async fn evicted(&self) {
         self.state.evict.notified().await;
     }
 
-    /// What the connection does.
+    /// Returns the state of the connection.
     pub(super) const fn state(&self) -> &Arc<State> {
         &self.state
     }
 
-    /// All connections of this port.
+    /// Returns all connections of this port.
     pub(super) const fn connections(&self) -> &Arc<Connections> {
         &self.connections
     }
 
-    /// Whether there was ever a request.
+    /// Whether the connection has had a request.
     pub(super) fn was_used(&self) -> bool {
         self.state.was_used.load(Ordering::Relaxed)
     }
@@ -315,7 +322,7 @@ mod tests {
     async fn in_stage(connections: &Arc<Connections>, source: IpAddr, stage: Stage) -> Slot {
         let slot = connections.slot(source).await;
         slot.state().set(stage);
-        // Each is older than the next one, to the microsecond.
+        // Makes each connection older than the next one, by a few microseconds.
         let began = Instant::now();
         while began.elapsed() < Duration::from_micros(3) {}
         slot
@@ -376,7 +383,7 @@ mod tests {
         .await;
         assert_eq!(who_goes(&connections, &mut slots).await, 1);
         assert_eq!(who_goes(&connections, &mut slots).await, 1);
-        // Of two connections one that waits is not more than half.
+        // One waiting connection of two is not more than half.
         assert_eq!(who_goes(&connections, &mut slots).await, 1);
         assert_eq!(who_goes(&connections, &mut slots).await, 0);
         assert_eq!(connections.evict_one(), None);
@@ -437,7 +444,7 @@ mod tests {
         assert!(!new.was_used());
         new.state().request_begins();
         assert!(new.was_used() && new.state().stage() == Stage::Body);
-        // Fewer places: no new one until two are free.
+        // With a maximum of 0 there is no room for a new connection.
         connections.set_most(0);
         let later = connections.slot(API_SERVER);
         assert!(timeout(2 * AT_LEAST, later).await.is_err());

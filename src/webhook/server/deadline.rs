@@ -1,5 +1,5 @@
-//! How much time the caller has left. The API server puts its own deadline into the query
-//! (`?timeout=10s`, a duration as Go writes it); an answer that comes later is thrown away.
+//! The time that the caller has left. The API server sends its deadline in the query
+//! (`?timeout=10s`, a duration in Go's format) and discards an answer that arrives later.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,11 +8,11 @@ use std::time::Duration;
 use prestop_core::duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What an answer may take on its way.
+/// Time for the answer to reach the caller.
 const RESERVE: Duration = Duration::from_millis(200);
 
-/// How long the body may take: the server's own limit, or less where the caller has less time.
-/// What can't be read as a duration, or is not above zero, is passed over.
+/// Returns the time limit for a body: the server's own, or less if the caller has less time. A
+/// timeout that is not a positive duration is ignored.
 pub(super) fn time_for_body(query: Option<&str>, limit: Duration) -> Duration {
     let timeout = query.and_then(|query| {
         let value = query.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
@@ -21,15 +21,15 @@ pub(super) fn time_for_body(query: Option<&str>, limit: Duration) -> Duration {
     timeout.map_or(limit, |timeout| limit.min(timeout.saturating_sub(RESERVE.min(timeout / 2))))
 }
 
-/// A timer that can be set again.
+/// A timer that can be reset.
 type Timer = Pin<Box<Sleep>>;
 
-/// Timers that are used again. A new one that is due before all others makes the runtime wake itself,
-/// which takes two system calls; one that is only moved to a later time does not.
+/// Timers for reuse. A new timer that is due before all others makes the runtime wake itself, which
+/// takes two system calls; moving a timer to a later time does not.
 #[derive(Clone, Default)]
 pub(super) struct Alarms(Arc<Mutex<Vec<Timer>>>);
 
-/// Goes off at one time. Takes a timer only when somebody waits for it.
+/// An alarm at a fixed time. It takes a timer only when it is awaited.
 pub(super) struct Alarm<'a> {
     alarms: &'a Alarms,
     deadline: Instant,
@@ -59,7 +59,7 @@ impl Alarms {
 }
 
 impl Alarm<'_> {
-    /// Waits until it expires.
+    /// Waits until the deadline.
     pub(super) async fn rings(&mut self) {
         let Self { alarms, deadline, timer } = self;
         timer.get_or_insert_with(|| alarms.timer(*deadline)).await;

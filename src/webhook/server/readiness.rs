@@ -1,9 +1,9 @@
-//! Whether requests should come here: a list of checks by name, as Kubernetes' own servers have
-//! them. None of them asks the network.
+//! Readiness: a list of named checks, in the format of Kubernetes' own servers. No check uses the
+//! network.
 
 use std::fmt::Write as _;
 
-/// One thing that has to be so.
+/// A readiness check.
 pub(crate) struct Condition {
     name: &'static str,
     is_so: Box<dyn Fn() -> bool + Send + Sync>,
@@ -11,27 +11,27 @@ pub(crate) struct Condition {
     weight: Weight,
 }
 
-/// What follows when something is not so.
+/// Effect of a failed check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Weight {
-    /// No requests should come here.
+    /// The server is not ready.
     Needed,
-    /// It is reported only.
+    /// The failure is only reported.
     Told,
 }
 
-/// Everything that has to be so.
+/// All readiness checks.
 #[derive(Default)]
 pub struct Readiness(Vec<Condition>);
 
 impl Readiness {
-    /// Nothing has to be so.
+    /// Creates an empty list: the server is ready.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One thing more; `otherwise` says what is missing while it is not so.
+    /// Adds a check; `otherwise` describes the problem if it fails.
     #[must_use]
     pub fn with(
         self,
@@ -42,7 +42,7 @@ impl Readiness {
         self.add(Condition { name, is_so: Box::new(is_so), otherwise, weight: Weight::Needed })
     }
 
-    /// A condition that is reported but does not affect readiness.
+    /// Adds a check that is reported but does not affect readiness.
     #[must_use]
     pub fn telling(
         self,
@@ -58,10 +58,10 @@ impl Readiness {
         self
     }
 
-    /// Each check on a separate line, or the reasons of failed checks.
+    /// Returns a line for each check, with the reason for a failed one.
     ///
     /// # Errors
-    /// With the same text when something is missing.
+    /// The same text, if a check failed that affects readiness.
     pub fn report(&self) -> Result<String, String> {
         let mut text = String::new();
         let mut is_ready = true;

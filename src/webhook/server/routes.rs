@@ -1,4 +1,4 @@
-//! The paths. Admission reviews only on the TLS port; probes, metrics and version only on the
+//! HTTP paths: admission reviews only on the TLS port; probes, metrics and version only on the
 //! administration port.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,25 +30,25 @@ use crate::webhook::telemetry;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// What answers reviews.
+/// Everything needed to answer reviews.
 pub struct Webhook {
-    /// The rules; the sender can change them at any time.
+    /// The policy in use; replaced when the configuration is reloaded.
     pub policy: Arc<ArcSwap<Policy>>,
     /// The known namespaces.
     pub namespaces: Arc<dyn Namespaces>,
     /// The known fronts of pods.
     pub fronts: Arc<dyn Fronts>,
-    /// Where requests are counted.
+    /// Counts requests.
     pub metrics: Arc<Metrics>,
-    /// Limits of one request, and of all together.
+    /// Limits of one request, and of all requests together.
     pub limits: Limits,
 }
 
 /// State shown on the administration port.
 pub struct Administration {
-    /// Whether requests should come here.
+    /// The readiness checks.
     pub readiness: Readiness,
-    /// The counters.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
@@ -87,12 +87,12 @@ pub fn administration(administration: Administration) -> Router {
         .with_state(Arc::new(administration))
 }
 
-/// What is reviewed.
+/// Kind of object under review.
 #[derive(Clone, Copy)]
 enum Reviewed {
     /// Pods, which may be changed.
     Pods,
-    /// Workloads, about which there may be warnings.
+    /// Workloads, which are not changed but may get warnings.
     Workloads,
 }
 
@@ -217,7 +217,8 @@ impl Reviews {
         })
     }
 
-    /// The pod is admitted unchanged, unless its uid is not known.
+    /// Admits the pod unchanged. If the uid of its review is not known, returns an error with the
+    /// status `otherwise`.
     fn unchanged(
         &self,
         start: &[u8],
@@ -256,7 +257,7 @@ async fn metrics(
 }
 
 async fn version() -> Response {
-    // There is nothing in it that could not be written.
+    // Serializing a version never fails.
     let mut text = serde_json::to_vec(Version::this()).unwrap_or_default();
     text.push(b'\n');
     json(text)
@@ -281,7 +282,7 @@ fn json(body: impl Into<Body>) -> Response {
     ([(CONTENT_TYPE, JSON)], body.into()).into_response()
 }
 
-/// An answer that the API server takes for a failure of the webhook.
+/// Returns an error, which the API server treats as a failure of the webhook.
 fn refused(status: StatusCode, why: &str) -> Response {
     // The rest of the body is not read.
     closing((status, [(CONTENT_TYPE, TEXT)], format!("{why}\n")).into_response())

@@ -1,4 +1,4 @@
-//! The bytes of a connection: seen, so that it is known what the connection waits for, and bounded in
+//! The byte stream of a connection: observed to know the stage of the connection, and limited in
 //! the time that a client has to read its answer.
 
 use std::io::{self, IoSlice};
@@ -14,23 +14,23 @@ use tokio_rustls::server::TlsStream;
 
 use super::connections::{Stage, State};
 
-/// How long a client may take none of its answer. The API server reads immediately; a lost packet is
-/// resent within a second or two.
+/// Maximum time in which a client takes nothing of its answer. The API server reads immediately; a
+/// lost packet is resent within a second or two.
 const READ_SOME_WITHIN: Duration = Duration::from_secs(5);
-/// How long it may take for the whole answer. No admission request lasts longer by default, and the
-/// longest answer takes much less on any network.
+/// Maximum time for the whole answer. No admission request lasts longer by default, and the longest
+/// answer takes much less on any network.
 const READ_ALL_WITHIN: Duration = Duration::from_secs(10);
 
-/// A stream over TCP.
+/// A TCP stream, plain or with TLS.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {
     fn tcp(&self) -> &TcpStream;
 }
 
-/// A connection's stream.
+/// The observed stream of a connection.
 pub(super) struct Watched<S: Socket> {
     socket: S,
     state: Arc<State>,
-    /// Since the client did not take what was to be written.
+    /// Time limits, set while the client does not take the data to be written.
     unread: Option<Unread>,
 }
 
@@ -44,7 +44,7 @@ impl<S: Socket> Watched<S> {
         Self { socket, state, unread: None }
     }
 
-    /// What came of writing. Too slow a client is an error.
+    /// Returns the outcome of a write. A client that is too slow is an error.
     fn written<T>(
         &mut self,
         context: &mut Context<'_>,

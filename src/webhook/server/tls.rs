@@ -1,5 +1,6 @@
-//! The TLS port: TLS 1.3 (RFC 8446), 1.2 where it is asked for, HTTP/1.1 only (ALPN, RFC 7301), and
-//! if wanted only clients with a certificate of one of the given names.
+//! The TLS port: TLS 1.3 (RFC 8446), and 1.2 if configured; HTTP/1.1 only (ALPN, RFC 7301). If
+//! configured, only clients with a certificate are accepted, for one of the given names if there
+//! are any.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use x509_parser::extensions::GeneralName;
 use crate::webhook::events::HandshakeError;
 use crate::webhook::settings::TlsVersion;
 
-/// Makes connections out of streams. What it asks of clients can change at any time.
+/// Accepts TLS connections. The terms for clients can be replaced at any time.
 pub struct Acceptor {
     terms: ArcSwap<Terms>,
 }
@@ -26,25 +27,25 @@ pub struct Acceptor {
 /// The settings of new connections.
 pub struct Terms {
     config: Arc<ServerConfig>,
-    /// Names of clients; empty: any.
+    /// Names, one of which a client's certificate must have; empty: any.
     allowed_names: Vec<String>,
 }
 
-/// The terms can't be fulfilled by anybody.
+/// Error for terms that no client could meet.
 #[derive(Debug, Error)]
 #[error("TLS setup failed: {0}")]
 pub struct TermsError(String);
 
-/// Clients that are let in.
+/// Clients that may connect.
 pub struct Clients {
-    /// Who signs their certificates.
+    /// CAs that sign the clients' certificates.
     pub authorities: RootCertStore,
     /// Names, one of which a certificate must have; empty: any.
     pub allowed_names: Vec<String>,
 }
 
 impl Terms {
-    /// Terms under which `certificates` decides which certificate a client sees.
+    /// Creates terms; `certificates` selects the certificate that a client sees.
     ///
     /// # Errors
     /// When `clients` has no CA.
@@ -74,7 +75,8 @@ impl Terms {
         };
         let mut config = builder.with_cert_resolver(certificates);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // The API server does not resume sessions, and a client is to be checked each time.
+        // The API server does not resume sessions, and each connection of a client is to be
+        // checked.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self { config: Arc::new(config), allowed_names })
@@ -82,13 +84,13 @@ impl Terms {
 }
 
 impl Acceptor {
-    /// Under these terms, until others are set.
+    /// Creates an acceptor with these terms.
     #[must_use]
     pub fn new(terms: Terms) -> Self {
         Self { terms: ArcSwap::from_pointee(terms) }
     }
 
-    /// New connections are made under these terms from now on.
+    /// Replaces the terms for new connections.
     pub fn set(&self, terms: Terms) {
         self.terms.store(Arc::new(terms));
     }
@@ -130,7 +132,7 @@ fn reason(error: &io::Error) -> HandshakeError {
     }
 }
 
-/// Whether a certificate's common name or one of its DNS names is among these.
+/// Whether the certificate's common name or one of its DNS names is among the allowed names.
 fn has_name(certificate: &[u8], allowed: &[String]) -> bool {
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
         return false;

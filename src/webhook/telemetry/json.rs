@@ -1,7 +1,8 @@
-//! Log lines as JSON, an object on a line: `timestamp`, `level`, and the event's own fields.
+//! Log lines as JSON, one object per line: `timestamp`, `level`, and the fields of the event.
 //!
-//! They are written by hand, straight into the line: a pod that is changed gets one, and the layer of
-//! `tracing-subscriber` takes several times as long for it, longer than the decision itself.
+//! They are written by hand, directly into the line: each changed pod gets a line, and the JSON
+//! layer of `tracing-subscriber` takes several times as long for it, longer than the decision
+//! itself.
 
 use std::fmt::{self, Write};
 use std::time::SystemTime;
@@ -13,7 +14,7 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The line of a pod with a few containers is shorter.
+/// Initial capacity of a line. The line of a pod with a few containers is shorter.
 const USUAL_LINE_BYTES: usize = 768;
 
 /// Writes each event as one JSON object.
@@ -44,7 +45,7 @@ where
     }
 }
 
-/// The object, until the last of the event's own members.
+/// The JSON object, without its closing brace.
 struct Fields(String);
 
 impl Fields {
@@ -92,7 +93,7 @@ impl Visit for Fields {
     }
 }
 
-/// The inside of a JSON text.
+/// Escapes text inside a JSON string.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
@@ -102,10 +103,10 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// Appends the inside of a JSON text (RFC 8259, section 7).
+/// Appends text, escaped for a JSON string (RFC 8259, section 7).
 fn escape(line: &mut String, text: &str) {
     let is_special = |byte: u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    // Checks many bytes at the same time, since it does not stop at the first one.
+    // Does not stop at the first match, so that many bytes are checked at the same time.
     if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
         line.push_str(text);
         return;
@@ -132,9 +133,10 @@ fn escape(line: &mut String, text: &str) {
     line.push_str(rest);
 }
 
-/// Appends a time as RFC 3339 has it, in UTC with microseconds: `2026-01-31T12:00:00.000000Z`.
+/// Appends a time in the format of RFC 3339, in UTC with microseconds:
+/// `2026-01-31T12:00:00.000000Z`.
 fn write_time(line: &mut String, time: SystemTime) {
-    // A clock that is in the year 10,000 is not a clock.
+    // A time that can't be represented (a clock in the year 10,000) becomes 1970.
     let time = Timestamp::try_from(time).unwrap_or_default();
     // Writing to a String never fails.
     let _ = write!(line, "{time:.6}");

@@ -1,11 +1,10 @@
-//! Writes log lines to standard error: immediately, or, while a server runs, together with others of
-//! the same time.
+//! Writes log lines to standard error: immediately or, while a server runs, in batches.
 //!
-//! A write wakes the reader of the log, which takes longer than the logged decision. So
-//! a line that comes after a pause is written when the answers that are ready have been sent, and those
-//! that follow within [`WRITTEN_EVERY`] wait for each other, [`ENOUGH_WAITING_BYTES`] at most. No
-//! request waits for the log: if its reader blocks (a node's full disk), lines are kept up to
-//! [`MOST_WAITING_BYTES`], and later ones are dropped and counted.
+//! A write wakes the reader of the log, which takes longer than the logged decision. So a line
+//! after a pause is written when the answers that are ready have been sent; lines that follow
+//! within [`WRITTEN_EVERY`] are written together, at most [`ENOUGH_WAITING_BYTES`]. No request
+//! waits for the log: if its reader blocks (for example because the node's disk is full), lines are
+//! kept up to [`MOST_WAITING_BYTES`], and later ones are dropped and counted.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,38 +19,38 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
-/// How long a line waits for others at most: less than anybody who reads along would see.
+/// Maximum time that a line waits for others: too short to notice for a person who follows the log.
 const WRITTEN_EVERY: Duration = Duration::from_millis(10);
-/// With so much, some fifty lines, nothing is won by waiting for more.
+/// At this many bytes, some fifty lines, waiting for more lines brings no gain.
 const ENOUGH_WAITING_BYTES: usize = 16 * 1024;
-/// The bytes that may wait for a blocked reader: some hundred lines.
+/// Maximum number of bytes that wait for a blocked reader: several hundred lines.
 const MOST_WAITING_BYTES: usize = 256 * 1024;
-/// How soon a reader that has no room is tried again; the next time after twice as long.
+/// Time until the first retry if the reader has no room; it doubles with each retry.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(1);
-/// At least as often it is tried.
+/// Maximum time between two retries.
 const TRIED_AGAIN_WITHIN: Duration = Duration::from_millis(100);
-/// How long the last lines wait for such a reader when the program ends.
+/// Maximum time that each piece of the last lines waits for a blocked reader when the program ends.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
-/// Log lines on their way.
+/// Log lines that are written or waiting.
 #[derive(Debug)]
 pub(super) struct Lines<S> {
     sink: S,
     waiting: Mutex<Waiting>,
     /// Lines that could not be written and have not been counted yet.
     failed: AtomicU64,
-    /// There is a line.
+    /// Notifies that a line is waiting.
     come: Notify,
-    /// There are [`ENOUGH_WAITING_BYTES`].
+    /// Notifies that [`ENOUGH_WAITING_BYTES`] are waiting.
     enough: Notify,
 }
 
 /// Counts of lines that were lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// There was no room for them.
+    /// Lines that found no room in memory.
     NoRoom(u64),
-    /// The system refused them: a full disk, a pipe without a reader.
+    /// Lines that the system refused: a full disk, a pipe without a reader.
     Failed(u64),
 }
 
@@ -62,12 +61,12 @@ struct Waiting {
     dropped: u64,
 }
 
-/// When a line is written.
+/// Time at which a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// The time of the next write, for code that has to wait for it.
+    /// Immediately; the caller waits until it is written.
     AtOnce,
-    /// By [`Lines::write_together`].
+    /// Later, by [`Lines::write_together`].
     Together,
 }
 
@@ -82,7 +81,7 @@ impl<S: AsFd> Lines<S> {
         }
     }
 
-    /// One line, or several.
+    /// Writes or queues one or more lines.
     pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.waiting();
         match waiting.order {
@@ -107,8 +106,8 @@ impl<S: AsFd> Lines<S> {
         }
     }
 
-    /// Writes lines that come at the same time together, from now on and until [`Self::end`]. `lose` is
-    /// called for lines that are lost, each time that there are some.
+    /// Writes lines in batches, from now on and until [`Self::end`]. `lose` is called with the
+    /// number of lost lines whenever there are some.
     pub(super) async fn write_together(&self, lose: impl Fn(Lost)) {
         self.waiting().order = Order::Together;
         let mut lines = Vec::new();
@@ -116,7 +115,7 @@ impl<S: AsFd> Lines<S> {
         loop {
             self.come.notified().await;
             if Instant::now() < next {
-                // Earlier with enough of them.
+                // Ends early if enough lines are waiting.
                 let _ = timeout_at(next, self.enough.notified()).await;
             }
             let mut without_room = 0;
@@ -143,7 +142,7 @@ impl<S: AsFd> Lines<S> {
                 pause = pause.min(TRIED_AGAIN_WITHIN);
             }
             next = Instant::now() + WRITTEN_EVERY;
-            // Now there is room for it.
+            // Now there is room for this message.
             if without_room > 0 {
                 warn!(
                     lines = without_room,
@@ -153,23 +152,23 @@ impl<S: AsFd> Lines<S> {
         }
     }
 
-    /// Lines that were not written wait again, before those that came meanwhile: whenever the program
-    /// ends, [`Self::end`] finds them.
+    /// Puts lines that were not written back, before newer ones, so that [`Self::end`] finds them
+    /// whenever the program ends.
     fn put_back(&self, lines: &mut Vec<u8>) {
         let mut waiting = self.waiting();
         lines.append(&mut waiting.lines);
         std::mem::swap(&mut waiting.lines, lines);
     }
 
-    /// Writes what waits, and from now on each line when it comes.
+    /// Writes the waiting lines; from now on each line is written immediately.
     pub(super) fn end(&self) {
         let mut waiting = self.waiting();
         waiting.order = Order::AtOnce;
         self.write(&std::mem::take(&mut waiting.lines), LAST_LINES_WITHIN);
     }
 
-    /// Writes lines as long as their reader has room within so much time for each piece. How many bytes
-    /// are done with: all of them where there is no reader.
+    /// Writes lines as long as their reader has room, waiting up to `patience` for each piece.
+    /// Returns the number of bytes that are done: all of them if there is no reader.
     fn write(&self, lines: &[u8], patience: Duration) -> usize {
         let mut rest = lines;
         while !rest.is_empty() {
@@ -186,12 +185,12 @@ impl<S: AsFd> Lines<S> {
         lines.len() - rest.len()
     }
 
-    /// Writes so much of the lines as a pipe takes as a whole. `AGAIN`: it has no room.
+    /// Writes as much of the lines as a pipe accepts as a whole. `AGAIN` if it has no room.
     fn write_piece(&self, lines: &[u8], patience: Duration) -> rustix::io::Result<usize> {
-        // As long as it takes, where that is more than the system can say.
+        // `None`, without limit, if the duration is longer than the system can express.
         let patience = Timespec::try_from(patience).ok();
         let mut sink = [PollFd::new(&self.sink, PollFlags::OUT)];
-        // What poll does not know is a file that always has room.
+        // A file that `poll` does not support always has room.
         if retry_on_intr(|| poll(&mut sink, patience.as_ref())) == Ok(0) {
             return Err(Errno::AGAIN);
         }
@@ -204,7 +203,8 @@ impl<S: AsFd> Lines<S> {
     }
 }
 
-/// As many whole lines as a pipe that has room is sure to take; of a longer line its first part.
+/// Returns as many whole lines as a pipe with room is sure to accept; of a longer line, its first
+/// part.
 fn first_lines(lines: &[u8]) -> &[u8] {
     let Some(piece) = lines.get(..PIPE_BUF) else { return lines };
     let end = piece.iter().rposition(|byte| *byte == b'\n');
@@ -285,7 +285,7 @@ mod tests {
         lines.push(LINE);
         turn().await;
         assert_eq!(readable(&reader), LINE.len());
-        // These wait for each other, for so long after the first.
+        // These are written together, `WRITTEN_EVERY` after the first line.
         lines.push(LINE);
         turn().await;
         lines.push(LINE);
@@ -294,7 +294,7 @@ mod tests {
         sleep(WRITTEN_EVERY).await;
         turn().await;
         assert_eq!(readable(&reader), 3 * LINE.len());
-        // These do not: there are enough of them.
+        // These are written immediately: there are enough of them.
         let count = ENOUGH_WAITING_BYTES / LINE.len() + 1;
         for _ in 0..count {
             lines.push(LINE);
@@ -321,7 +321,7 @@ mod tests {
             }
         });
         turn().await;
-        // More than the pipe, what waits to be written and what waits behind that hold together.
+        // More than the pipe, the lines being written and the waiting lines can hold together.
         let count = 4 * MOST_WAITING_BYTES / LINE.len();
         for number in 0..count {
             lines.push(LINE);
@@ -334,7 +334,7 @@ mod tests {
         }
         let lost = dropped.load(Ordering::Relaxed);
         assert!(lost > 0);
-        // It continues to read: the remaining lines arrive complete and in order.
+        // The reader continues: the remaining lines arrive complete and in order.
         let kept = (count - usize::try_from(lost).unwrap()) * LINE.len();
         let reading = std::thread::spawn(move || {
             let mut text = vec![0; kept];
@@ -400,7 +400,7 @@ mod tests {
         lines.push(LINE);
         turn().await;
         assert!(lines.waiting().lines.is_empty());
-        // The first one too, which came before anybody counted.
+        // Including the first line, which failed before `write_together` ran.
         assert_eq!(failed.load(Ordering::Relaxed), 2);
         writing.abort();
         lines.end();
