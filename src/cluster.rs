@@ -1,4 +1,5 @@
-//! The cluster: the API server's client, namespaces and fronts by watch, certificates, and whether an installation works.
+//! The cluster: the API server's client, watches of namespaces and fronts, certificates, and checks
+//! of an installation.
 
 pub mod api;
 pub mod certificates;

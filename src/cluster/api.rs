@@ -1,9 +1,9 @@
-//! The API server, as far as prestop asks it: a client that knows who asks, and the few objects that are
-//! read, as small as they are needed.
+//! The API server, as far as prestop uses it: a client with credentials, and the few objects that
+//! are read, with only the needed fields.
 //!
-//! kube does the talking. Its typed objects and its reading of kubeconfigs are as large as the rest of the
-//! program, so objects are our own, and the webhook's image knows pods' service accounts only
-//! (feature `kubeconfig`).
+//! kube handles the communication. Its typed objects and its reading of kubeconfigs are as large as
+//! the rest of the program, so prestop has its own objects, and the program in the webhook's image
+//! supports only the service accounts of pods (without the feature `kubeconfig`).
 
 pub(crate) mod failure;
 #[cfg(feature = "kubeconfig")]
@@ -38,7 +38,7 @@ pub use self::kubeconfig::{Contexts, KubeconfigError};
 pub use self::service_account::{ServiceAccount, ServiceAccountError};
 pub use self::trust::trusting;
 
-/// There is no configuration of the API server's address and the credentials.
+/// Error: there is no usable address of an API server with credentials.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The pod's service account can't be used.
@@ -48,48 +48,48 @@ pub enum ClientError {
     #[cfg(feature = "kubeconfig")]
     #[error(transparent)]
     Kubeconfig(#[from] KubeconfigError),
-    /// There is no kubeconfig where one is looked for.
+    /// There is no kubeconfig in any of the expected places.
     #[cfg(feature = "kubeconfig")]
     #[error("no cluster to connect to: there is no kubeconfig{0}; set KUBECONFIG to its path")]
     NoKubeconfig(String),
 }
 
-/// Errors of reading from the cluster.
+/// Errors while reading from the cluster.
 #[derive(Debug, Error)]
 pub enum ClusterError {
-    /// It does not answer, or refuses.
+    /// The API server does not answer, or refuses the request.
     #[error("the API server: {}", failure::reason(.0))]
     Request(#[from] kube::Error),
-    /// Its version is none that is known.
+    /// The version of the API server has an unknown format.
     #[error("the API server's version is {0:?}")]
     Version(String),
 }
 
-/// Which cluster, where it is not the current context of the kubeconfig.
+/// The chosen cluster, if it is not the current context of the kubeconfig.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
     /// The kubeconfig.
     pub kubeconfig: Option<PathBuf>,
     /// The context in it.
     pub context: Option<String>,
-    /// The user to ask as.
+    /// The user to impersonate.
     pub impersonate: Option<String>,
     /// That user's groups.
     pub impersonate_groups: Vec<String>,
 }
 
-/// A cluster that can be asked.
+/// A cluster to which requests can be sent.
 #[derive(Clone)]
 pub struct Target {
-    /// Asks it.
+    /// The client.
     pub client: Client,
-    /// Its address and how it was found, for messages.
+    /// The address of the cluster and how it was found, for messages.
     pub name: String,
     /// The default namespace.
     pub namespace: Option<String>,
 }
 
-/// Objects of one kind, as the API's path.
+/// Objects of one kind, identified by their path in the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection(String);
 
@@ -104,7 +104,7 @@ struct List<T> {
     items: Vec<T>,
 }
 
-/// The cluster that was chosen: of the kubeconfig, or else the one that this process runs in.
+/// Returns the chosen cluster: from the kubeconfig, or else the one that this process runs in.
 ///
 /// # Errors
 /// When there is neither, or it can't be used.
@@ -118,7 +118,7 @@ pub fn target(choice: &Choice) -> Result<Target, ClientError> {
         if let Some(kubeconfig) = kubeconfig::read(&files)? {
             return Ok(kubeconfig::target(&kubeconfig, choice)?);
         }
-        // Where there is neither, people miss their kubeconfig.
+        // If there is neither, a missing kubeconfig is the more helpful error.
         if account.is_err() || *choice != Choice::default() {
             let places: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
             let places = if places.is_empty() {
@@ -134,7 +134,7 @@ pub fn target(choice: &Choice) -> Result<Target, ClientError> {
     Ok(Target { client: account.client()?, name, namespace: None })
 }
 
-/// The names of the contexts that can be chosen; none where no kubeconfig can be read.
+/// Returns the names of the contexts that can be chosen; none if no kubeconfig can be read.
 #[must_use]
 #[cfg(feature = "kubeconfig")]
 pub fn contexts(choice: &Choice) -> Vec<String> {
@@ -144,14 +144,14 @@ pub fn contexts(choice: &Choice) -> Vec<String> {
     kubeconfig.map_or_else(Vec::new, |it| it.contexts.into_iter().map(|it| it.name).collect())
 }
 
-/// This build reads no kubeconfig.
+/// Returns no contexts: this build reads no kubeconfig.
 #[must_use]
 #[cfg(not(feature = "kubeconfig"))]
 pub const fn contexts(_: &Choice) -> Vec<String> {
     Vec::new()
 }
 
-/// The API server's version.
+/// Returns the API server's version.
 ///
 /// # Errors
 /// When it does not answer, or its version can't be read.
@@ -217,13 +217,13 @@ impl Collection {
         Self(format!("/apis/{group}"))
     }
 
-    /// Questions about what somebody may do.
+    /// Access reviews for any user.
     #[must_use]
     pub fn subject_access_reviews() -> Self {
         Self("/apis/authorization.k8s.io/v1/subjectaccessreviews".to_owned())
     }
 
-    /// Questions about what the person who asks may do.
+    /// Access reviews for the current user.
     #[must_use]
     pub fn self_subject_access_reviews() -> Self {
         Self("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned())
@@ -238,7 +238,7 @@ impl Collection {
     }
 }
 
-/// Errors are kube's; those of its kind `Api` are what the API server answered.
+/// Errors are kube's; [`kube::Error::Api`] is an answer of the API server.
 impl Api {
     /// Creates an API from a kube client.
     #[must_use]
@@ -246,8 +246,8 @@ impl Api {
         Self { client }
     }
 
-    /// The time by the API server's clock, in whole seconds: the `Date` of an answer
-    /// (RFC 9110, section 6.6.1). `None` where it does not say. The answer itself may be a refusal.
+    /// Returns the time by the API server's clock, in whole seconds: the `Date` of a response (RFC
+    /// 9110, section 6.6.1), even of a refusal. `None` if the response has none.
     ///
     /// # Errors
     /// When the API server does not answer.
@@ -255,13 +255,13 @@ impl Api {
         let request =
             Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
         let (head, body) = self.client.send(request).await?.into_parts();
-        // A connection whose answer was read to its end is used again.
+        // A connection whose response was read to its end is reused.
         body.collect_bytes().await?;
         let date = head.headers.get(DATE).and_then(|date| date.to_str().ok());
         Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
 
-    /// An object, if it is there.
+    /// Returns an object, if it exists.
     ///
     /// # Errors
     /// When the API server does not answer or refuses, or the answer is no `T`.
@@ -277,7 +277,7 @@ impl Api {
         }
     }
 
-    /// What a pod answers to `GET path` on this port, by way of the API server.
+    /// Returns a pod's response to `GET path` on this port, through the API server.
     ///
     /// # Errors
     /// When the API server does not answer or refuses, or the pod does not answer.
@@ -293,7 +293,7 @@ impl Api {
         self.ask(Request::get(path).body(Vec::new()).map_err(RequestError::BuildRequest)).await
     }
 
-    /// The objects with these labels, a selector as the API's queries have it.
+    /// Returns the objects with these labels, a selector in the API's format.
     ///
     /// # Errors
     /// When the API server does not answer or refuses, or the answer is no list of `T`.
@@ -306,7 +306,7 @@ impl Api {
         Ok(read::<List<T>>(&text.await?)?.items)
     }
 
-    /// The answer to a request.
+    /// Sends a request and returns the response.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
@@ -315,7 +315,7 @@ impl Api {
         Ok(Bytes::from(text))
     }
 
-    /// Creates an object; the API server's answer.
+    /// Creates an object and returns the API server's response.
     ///
     /// # Errors
     /// When the API server does not answer or refuses, or the answer is no `T`.
@@ -327,7 +327,7 @@ impl Api {
         self.post(collection, object, &PostParams::default()).await
     }
 
-    /// The object as it would be created, after admission; it is not stored.
+    /// Returns the object as it would be created, after admission; it is not stored.
     ///
     /// # Errors
     /// When the API server does not answer or refuses, or the answer is no `T`.
@@ -340,10 +340,10 @@ impl Api {
         self.post(collection, object, &parameters).await
     }
 
-    /// Replaces an object, if it still has the resource version that it says.
+    /// Replaces an object, if it still has the resource version in `object`.
     ///
     /// # Errors
-    /// When the API server does not answer or refuses; status 409 where the object has changed.
+    /// When the API server does not answer or refuses; status 409 if the object has changed.
     pub async fn replace(
         &self,
         collection: &Collection,
@@ -373,8 +373,9 @@ impl Api {
         self.ask(request).await.map(drop)
     }
 
-    /// Changes of one mutating webhook configuration, from what is there at the start on: `Ok` for each, and
-    /// errors while it can't be watched, for ever. It is tried again, more and more seldom.
+    /// Returns the changes of one mutating webhook configuration, beginning with its current state:
+    /// `Ok` for each, and errors while it can't be watched. The stream never ends; a failed watch
+    /// is retried after growing pauses.
     pub fn changes_of_mutating_webhook(
         &self,
         name: &str,

@@ -1,14 +1,17 @@
-//! The server's certificate: where it comes from, and the place from which every handshake takes
-//! the one that is valid now.
+//! The server's certificate: its sources, and [`ServedCertificate`], from which every handshake
+//! takes the current one.
 //!
-//! - `issue`: authorities and the certificates that they sign; pure;
-//! - `authorities`: those of a PEM text; pure;
-//! - `files`: pairs that somebody else renews; `renewal`: which of them is served; pure;
-//! - [`clock`]: a replica's clock beside the API server's; `validity`: of a certificate; pure;
-//! - [`rotation`]: the authority that the replicas of an installation share; pure;
+//! - `issue`: CAs and the certificates that they sign; pure;
+//! - `authorities`: the CAs of a PEM text; pure;
+//! - `files`: certificates and keys that are renewed by something else; `renewal`: whether a new
+//!   one replaces the one in use; pure;
+//! - [`clock`]: a replica's clock compared with the API server's; `validity`: the validity of a
+//!   certificate; pure;
+//! - [`rotation`]: the CA that the replicas of an installation share; pure;
 //! - [`signing`]: when a replica signs its own certificate; pure;
-//! - [`outlook`]: when what will happen to it; [`certificates_in`]: certificates as people read them;
-//! - [`store`]: the same in the cluster: the Secret, the webhook configuration.
+//! - [`outlook`]: the future steps of the shared CA; [`certificates_in`]: descriptions of
+//!   certificates;
+//! - [`store`]: the shared CA in the cluster: the Secret and the webhook configuration.
 
 mod authorities;
 mod describe;
@@ -40,12 +43,12 @@ pub use self::validity::{Invalid, Validity};
 /// Errors of certificates.
 #[derive(Debug, Error)]
 pub enum CertificateError {
-    /// The text has no certificate or key, or not as PEM.
+    /// The text has no certificate or key in PEM format.
     #[error("{what}: {reason}")]
     NotPem {
-        /// Which part.
+        /// The part of the input.
         what: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The certificate can't be read.
@@ -54,34 +57,34 @@ pub enum CertificateError {
     /// The key does not belong to the certificate, or is of an unknown type.
     #[error("the key does not belong to the certificate: {0}")]
     NoPair(#[source] rustls::Error),
-    /// It could not be made.
+    /// A certificate could not be created.
     #[error("a certificate could not be created: {0}")]
     NotMade(#[from] rcgen::Error),
 }
 
-/// The certificate of new connections. Connections that are open keep theirs.
+/// The certificate for new connections. Open connections keep theirs.
 #[derive(Debug, Default)]
 pub struct ServedCertificate(ArcSwapOption<CertifiedKey>);
 
 impl ServedCertificate {
-    /// No certificate yet: handshakes fail.
+    /// Creates an empty one: handshakes fail until a certificate is served.
     #[must_use]
     pub fn none() -> Arc<Self> {
         Arc::new(Self::default())
     }
 
-    /// From now on this one.
+    /// Serves this certificate to new connections from now on.
     pub fn serve(&self, certificate: Arc<CertifiedKey>) {
         self.0.store(Some(certificate));
     }
 
-    /// The one that new connections get.
+    /// Returns the certificate for new connections.
     #[must_use]
     pub fn current(&self) -> Option<Arc<CertifiedKey>> {
         self.0.load_full()
     }
 
-    /// From when until when it is valid; `None` where there is none.
+    /// Returns the validity of the certificate; `None` if there is none.
     #[must_use]
     pub fn validity(&self) -> Option<Validity> {
         Validity::of(self.0.load().as_ref()?.cert.first()?).ok()
@@ -96,10 +99,10 @@ impl ResolvesServerCert for ServedCertificate {
 
 /// The names of a server that only this machine can reach.
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-/// Longer than anybody leaves a development server running.
+/// Lifetime of CA and certificate: longer than a development server runs.
 const EPHEMERAL_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A CA and a certificate for this machine, both in memory only.
+/// Creates a CA and a certificate for this machine, both in memory only.
 ///
 /// # Errors
 /// When the system gives no random numbers.

@@ -1,8 +1,9 @@
-//! Services and what is in front of them, kept by watches, so that the server does not ask between a request
-//! and its answer. Only what the table of fronts needs is kept.
+//! Services and the objects in front of them, kept up to date by watches, so that the server sends
+//! no request between a review and its answer. Only what the table of fronts needs is kept.
 //!
-//! Each kind of object is watched by itself. A kind that the cluster does not have, since its CRD is not
-//! there, is looked for again now and then. What can't be watched is as it was last seen.
+//! Each kind of object has its own watch. A kind that the cluster does not have, because its CRD is
+//! missing, is tried again at intervals. If a kind can't be watched, its last known state stays in
+//! use.
 
 mod kinds;
 
@@ -27,9 +28,9 @@ use tracing::{info, warn};
 
 pub(crate) use self::kinds::{KINDS, WatchedKind};
 
-/// Objects that are read together are in memory together.
+/// Objects per page; the objects of a page are in memory together.
 const OBJECTS_A_PAGE: u32 = 20;
-/// How often a kind that the cluster does not have is looked for.
+/// Interval between attempts to watch a kind that the cluster does not have.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
 
 /// The fronts of pods, as last seen by the watches.
@@ -39,14 +40,14 @@ pub(crate) struct WatchedFronts(RwLock<State>);
 #[derive(Debug)]
 struct State {
     known: Surroundings<'static>,
-    /// For each of [`KINDS`].
+    /// One for each of [`KINDS`].
     watches: Vec<Watch>,
 }
 
-/// How far the watch of one kind is.
+/// State of the watch of one kind.
 #[derive(Debug, Clone, Copy, Default)]
 struct Watch {
-    /// All objects have been read, or the cluster does not have the kind.
+    /// Whether all objects have been read, or the cluster does not have the kind.
     is_synced: bool,
     failing_since: Option<SystemTime>,
 }
@@ -69,7 +70,7 @@ impl Default for WatchedFronts {
 }
 
 impl WatchedFronts {
-    /// Keeps all kinds up to date, for ever. `now` is asked when something fails.
+    /// Keeps all kinds up to date, forever. `now` is called when a watch fails.
     pub(crate) async fn watch(self: Arc<Self>, client: Client, now: fn() -> SystemTime) {
         let mut tasks = JoinSet::new();
         for (place, kind) in KINDS.iter().enumerate() {
@@ -78,13 +79,13 @@ impl WatchedFronts {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Whether every kind has been read once, or is none that the cluster has.
+    /// Whether every kind has been read once, or does not exist in the cluster.
     #[must_use]
     pub(crate) fn is_synced(&self) -> bool {
         self.read().is_synced()
     }
 
-    /// Since when what is known may be old.
+    /// Returns the time since which the known state may be outdated.
     #[must_use]
     pub(crate) fn failing_since(&self) -> Option<SystemTime> {
         self.read().watches.iter().filter_map(|watch| watch.failing_since).min()
@@ -111,7 +112,7 @@ impl WatchedFronts {
         }
     }
 
-    /// The cluster does not have the kind, so nothing of it is in front of any pod.
+    /// Removes all objects of a kind that the cluster does not have.
     fn absent(&self, place: usize, kind: &WatchedKind) {
         let mut state = self.write();
         let State { known, watches } = &mut *state;
@@ -134,7 +135,7 @@ impl WatchedFronts {
 }
 
 impl Follower<'_> {
-    /// Follows the version for as long as the cluster has it.
+    /// Watches the version as long as the cluster has it.
     async fn follow(mut self, api: Api<DynamicObject>, now: fn() -> SystemTime) {
         let config = watcher::Config::default().page_size(OBJECTS_A_PAGE);
         let mut events = pin!(watcher(api, config).default_backoff());
@@ -184,7 +185,7 @@ impl Follower<'_> {
     fn failed(&self, error: &watcher::Error, now: SystemTime) {
         let mut state = self.fronts.write();
         let Some(watch) = state.watches.get_mut(self.place) else { return };
-        // Told once; it is tried again for as long as it takes.
+        // Logged once; the watch is retried for as long as it takes.
         if watch.failing_since.is_none() {
             let kind = self.kind.plural;
             warn!(kind, %error, "fronts can't be watched; keeping the last known state");
@@ -206,12 +207,12 @@ impl Fronts for WatchedFronts {
         if state.is_synced() {
             return Some(front);
         }
-        // Something slower may be in front that has not been read.
+        // There may be a slower front that has not been read yet.
         Some(FrontDelay { delay: front.delay.and(DELAY_WITHOUT_FRONTS), ..front })
     }
 }
 
-/// The API server has no such resource.
+/// Whether the API server has no such resource.
 fn is_absent(error: &watcher::Error) -> bool {
     use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
     let (InitialListFailed(kube::Error::Api(status))
@@ -224,13 +225,13 @@ fn is_absent(error: &watcher::Error) -> bool {
     status.code == 404
 }
 
-/// Namespace, empty where the kind has none, and name.
+/// Returns the namespace, empty for cluster-scoped kinds, and the name.
 fn names(object: &DynamicObject) -> (&str, &str) {
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     (namespace, object.metadata.name.as_deref().unwrap_or_default())
 }
 
-/// What the search reads of an object.
+/// Returns the fields of an object that the search reads.
 fn shortened(object: &DynamicObject) -> Value {
     let (namespace, name) = names(object);
     let annotations = &object.metadata.annotations;
@@ -276,7 +277,7 @@ mod tests {
         watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
     }
 
-    /// The front that a pod of the Services gets, by name.
+    /// Returns the name of the front of a pod behind the Services.
     fn front(fronts: &WatchedFronts) -> Option<&'static str> {
         let labels = vec![("app".to_owned(), "web".to_owned())];
         let pod = PodShape { namespace: "shop".to_owned(), labels, ..PodShape::default() };
@@ -305,7 +306,7 @@ mod tests {
         list(&mut services, vec![service("web", "ClusterIP"), service("old", "LoadBalancer")]);
         let (slow, usual) = (front(&fronts), "cluster-ip");
         assert!(slow.is_some_and(|name| name != usual), "{slow:?}");
-        // A list that is read again no longer has one; until it ends, no object is removed.
+        // The list is read again and lacks one object; until it ends, no object is removed.
         services.take(Event::Init);
         services.take(Event::InitApply(service("web", "ClusterIP")));
         assert_eq!(front(&fronts), slow);

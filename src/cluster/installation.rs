@@ -1,5 +1,5 @@
-//! Whether an installation works, judged from what was read of the cluster: each check is one sentence,
-//! and what to do where it is not well. Pure: `commands::check` reads.
+//! Checks whether an installation works, by the objects that were read from the cluster: each check
+//! is one sentence, with advice if there is a problem. Pure: `commands::check` reads.
 
 pub(crate) mod before;
 pub(crate) mod fronts;
@@ -18,35 +18,36 @@ use crate::cluster::certificates::certificates_in;
 
 /// Certificates that expire sooner are reported.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
-/// A webhook that is waited for longer is felt by everybody while it is down.
+/// Maximum timeout of the webhook without a warning: while it is down, every new pod takes that
+/// much longer.
 const LONGEST_TIMEOUT_SECONDS: i32 = 5;
-/// The oldest version in which prestop's own pods can have a sleep action.
+/// The oldest Kubernetes version in which prestop's own pods can have a sleep action.
 const OLDEST: KubernetesVersion = KubernetesVersion { major: 1, minor: 30 };
 
 const STOP_SIGNAL: &str = "stop-signal";
 
-/// How it is.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
-    /// As it should be.
+    /// There is no problem.
     Ok,
-    /// Works, or could not be seen.
+    /// It works with a risk, or could not be checked.
     Warning,
-    /// Keeps pods from getting their hooks, or could refuse somebody's objects.
+    /// It keeps pods from getting their hooks, or could refuse objects of users.
     Failure,
 }
 
-/// One check.
+/// A check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
-    /// Its name, for machines.
+    /// The name, for machines.
     pub id: &'static str,
-    /// How it is.
+    /// The result.
     pub status: Status,
-    /// One sentence.
+    /// The result as one sentence.
     pub message: String,
-    /// What to do.
+    /// Advice, if there is a problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
@@ -54,20 +55,20 @@ pub(crate) struct Check {
 /// A right that the installation needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Right {
-    /// What is done.
+    /// The verb.
     pub verb: &'static str,
-    /// The group of the API, empty for the core.
+    /// The API group; empty for the core group.
     pub group: &'static str,
-    /// The kind, in lower case and plural.
+    /// The resource: the kind in lower case and plural.
     pub resource: &'static str,
-    /// The one object, if it is one.
+    /// Name of the object, if the right is for one object.
     pub name: Option<String>,
-    /// Where, if it is in a namespace.
+    /// The namespace, if the right is for one namespace.
     pub namespace: Option<String>,
 }
 
 impl Right {
-    /// As reviews of rights have it.
+    /// Returns the attributes for an access review.
     #[must_use]
     pub(crate) fn attributes(&self) -> Value {
         let Self { verb, group, resource, name, namespace } = self;
@@ -78,13 +79,13 @@ impl Right {
 }
 
 impl Check {
-    /// As it should be.
+    /// Creates a check without a problem.
     #[must_use]
     pub(crate) fn ok(id: &'static str, message: impl Into<String>) -> Self {
         Self { id, status: Status::Ok, message: message.into(), advice: None }
     }
 
-    /// Not as it should be.
+    /// Creates a warning.
     #[must_use]
     pub(crate) fn warning(
         id: &'static str,
@@ -95,7 +96,7 @@ impl Check {
         Self { id, status: Status::Warning, message: message.into(), advice }
     }
 
-    /// No hooks.
+    /// Creates a failure.
     #[must_use]
     pub(crate) fn failure(
         id: &'static str,
@@ -107,7 +108,7 @@ impl Check {
     }
 }
 
-/// The API server's version.
+/// Checks the API server's version.
 #[must_use]
 pub(crate) fn version(version: KubernetesVersion) -> Check {
     let id = "kubernetes-version";
@@ -126,7 +127,7 @@ pub(crate) fn version(version: KubernetesVersion) -> Check {
     Check::ok(id, format!("the API server is {version}: {form}"))
 }
 
-/// Checks of the webhook configuration, except its certificate.
+/// Checks the webhook configuration, except its certificate.
 #[must_use]
 pub(crate) fn webhook(name: &str, webhook: &MutatingWebhook) -> Vec<Check> {
     let mut checks = vec![Check::ok(
@@ -151,7 +152,7 @@ pub(crate) fn webhook(name: &str, webhook: &MutatingWebhook) -> Vec<Check> {
     checks
 }
 
-/// The certificates that API servers trust, as PEM.
+/// Checks the certificates that API servers trust, as PEM.
 #[must_use]
 pub(crate) fn bundle(pem: &[u8], now: SystemTime) -> Check {
     let id = "ca-bundle";
@@ -178,7 +179,7 @@ pub(crate) fn bundle(pem: &[u8], now: SystemTime) -> Check {
     if last < now + SOON { Check::warning(id, message, look) } else { Check::ok(id, message) }
 }
 
-/// The pods behind the Service.
+/// Checks the pods behind the Service.
 #[must_use]
 pub(crate) fn replicas(deployments: &[Deployment]) -> Check {
     let id = "replicas";
@@ -199,7 +200,7 @@ pub(crate) fn replicas(deployments: &[Deployment]) -> Check {
     }
 }
 
-/// The namespaces that the webhook's selector takes.
+/// Checks the namespaces that the webhook's selector matches.
 #[must_use]
 pub(crate) fn namespaces(selected: &[String]) -> Check {
     let id = "namespaces";
@@ -217,7 +218,7 @@ pub(crate) fn namespaces(selected: &[String]) -> Check {
     }
 }
 
-/// The pod that came back from the API server's dry run.
+/// Checks the pod that the API server returned for the dry run.
 #[must_use]
 pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     let id = "injection";
@@ -240,7 +241,7 @@ pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     )
 }
 
-/// A pod with `lifecycle.stopSignal` that came back from the API server's dry run.
+/// Checks the pod with `lifecycle.stopSignal` that the API server returned for the dry run.
 #[must_use]
 pub(crate) fn stop_signal(pod: &Pod) -> Check {
     let mut lifecycles = pod.spec.containers.iter().filter_map(|it| it.lifecycle.as_ref());
@@ -249,7 +250,7 @@ pub(crate) fn stop_signal(pod: &Pod) -> Check {
     Check::ok(STOP_SIGNAL, format!("lifecycle.stopSignal: {answer}"))
 }
 
-/// Whether the API server keeps `lifecycle.stopSignal` could not be tried.
+/// Creates the warning that `lifecycle.stopSignal` could not be tried.
 #[must_use]
 pub(crate) fn stop_signal_untried(namespace: &str, reason: &str) -> Check {
     Check::warning(
@@ -259,7 +260,7 @@ pub(crate) fn stop_signal_untried(namespace: &str, reason: &str) -> Check {
     )
 }
 
-/// The label selector as the API understands it in a query.
+/// Returns the label selector in the API's query format.
 #[must_use]
 pub(crate) fn selector_text(selector: Option<&LabelSelector>) -> String {
     let Some(selector) = selector else { return String::new() };
@@ -278,7 +279,7 @@ pub(crate) fn selector_text(selector: Option<&LabelSelector>) -> String {
     parts.join(",")
 }
 
-/// The rights that an installation with these arguments of `prestop serve` needs.
+/// Returns the rights that an installation with these arguments of `prestop serve` needs.
 #[must_use]
 pub(crate) fn rights(arguments: &[String], webhook: &str, namespace: &str) -> Vec<Right> {
     let value = |flag: &str| {
@@ -322,7 +323,7 @@ pub(crate) fn rights(arguments: &[String], webhook: &str, namespace: &str) -> Ve
     rights
 }
 
-/// The rights that the service account lacks.
+/// Reports the rights that the service account lacks.
 #[must_use]
 pub(crate) fn missing_rights(account: &str, missing: &[Right]) -> Check {
     let id = "rights";
@@ -442,7 +443,7 @@ mod tests {
         let verbs: Vec<_> = warn.iter().map(|it| (it.verb, it.resource)).collect();
         let resource = "validatingwebhookconfigurations";
         assert_eq!(verbs, [("get", resource), ("patch", resource)]);
-        // With a certificate from elsewhere prestop publishes none.
+        // With a certificate from files, prestop publishes no CA.
         assert_eq!(count(&["serve", "--tls-cert=x", "--warnings-webhook=v"]).len(), 0);
         let told = missing_rights("x", &all[2..3]);
         assert!(told.message.contains("may not get secrets/s"), "{}", told.message);

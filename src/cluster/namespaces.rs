@@ -1,5 +1,5 @@
-//! The labels and annotations of namespaces, kept by a watch, so that the server does not ask between a
-//! request and its answer.
+//! The labels and annotations of namespaces, kept up to date by a watch, so that the server sends
+//! no request between a review and its answer.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -16,31 +16,32 @@ use prestop_core::admission::Namespaces;
 use prestop_core::engine::settings::NamespaceSettings;
 use tracing::{info, warn};
 
-/// Clusters have a few kinds of namespaces; comparing with more of them would cost more than it brings.
+/// Maximum number of shared settings. Clusters have a few different settings of namespaces;
+/// comparing with more of them would cost more than it saves.
 const MOST_COMMON: usize = 64;
 
-/// Objects that are read together are in memory together.
+/// Objects per page; the objects of a page are in memory together.
 const NAMESPACES_A_PAGE: u32 = 100;
 
-/// Namespaces as the watch last saw them. Of those that say nothing, only the names are kept.
+/// Namespaces as last seen by the watch. For namespaces without settings, only the names are kept.
 #[derive(Debug, Default)]
 pub(crate) struct WatchedNamespaces(RwLock<State>);
 
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<String, Arc<NamespaceSettings>>,
-    /// Settings that several namespaces have in common are kept once.
+    /// Settings that several namespaces share, stored once.
     common: Vec<Arc<NamespaceSettings>>,
-    /// While a list is read again, the objects read so far.
+    /// The objects read so far while a list is read again.
     incoming: HashMap<String, Arc<NamespaceSettings>>,
     is_synced: bool,
     failing_since: Option<SystemTime>,
 }
 
 impl WatchedNamespaces {
-    /// Keeps the namespaces up to date, for ever. `now` is asked when something fails.
+    /// Keeps the namespaces up to date, forever. `now` is called when the watch fails.
     pub(crate) async fn watch(self: Arc<Self>, client: Client, now: impl Fn() -> SystemTime) {
-        // Of each namespace only the metadata.
+        // Only the metadata of each namespace is read.
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
         let config = watcher::Config::default().page_size(NAMESPACES_A_PAGE);
         let mut events = pin!(watcher(api, config).default_backoff());
@@ -52,13 +53,13 @@ impl WatchedNamespaces {
         }
     }
 
-    /// Whether the namespaces have ever been read as a whole.
+    /// Whether all namespaces have been read at least once.
     #[must_use]
     pub(crate) fn is_synced(&self) -> bool {
         self.read().is_synced
     }
 
-    /// Since when what is known may be old.
+    /// Returns the time since which the known state may be outdated.
     #[must_use]
     pub(crate) fn failing_since(&self) -> Option<SystemTime> {
         self.read().failing_since
@@ -91,7 +92,7 @@ impl WatchedNamespaces {
 
     fn failed(&self, error: &watcher::Error, now: SystemTime) {
         let mut state = self.write();
-        // Told once; it is tried again for as long as it takes.
+        // Logged once; the watch is retried for as long as it takes.
         if state.failing_since.is_none() {
             warn!(%error, "namespaces can't be watched; keeping the last known state");
             state.failing_since = Some(now);
@@ -129,7 +130,7 @@ fn keep(
     known.insert(namespace.name_any(), shared(common, settings));
 }
 
-/// The settings that somebody else has too, or these.
+/// Returns the equal settings of another namespace, or these.
 fn shared(
     common: &mut Vec<Arc<NamespaceSettings>>,
     settings: NamespaceSettings,

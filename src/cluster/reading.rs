@@ -1,10 +1,10 @@
-//! The objects of a cluster, for commands that read and change nothing: workloads, their running pods, and
-//! what is around them. Lists are read page by page; of each object only what matters is kept.
+//! The objects of a cluster, for commands that only read: workloads, their running pods, and the
+//! objects around them. Lists are read page by page; only the fields that matter are kept.
 //!
-//! - `kinds`: what is read, and what it is about
-//! - `discovery`: which kinds the API server has beside its own
+//! - `kinds`: the kinds that are read, and their purpose
+//! - `discovery`: the kinds that the API server has in addition to the built-in ones
 //! - `pages`: one list; `trimmed`: an object without unused fields
-//! - [`owners`](Owners): which workload a pod belongs to
+//! - [`owners`](Owners): the workload that a pod belongs to
 
 mod discovery;
 mod kinds;
@@ -29,12 +29,12 @@ use super::api::{Api, failure};
 /// Number of objects per page.
 pub(crate) const PAGE: u32 = 500;
 
-/// Which part of a cluster.
+/// Part of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// All namespaces.
     All,
-    /// These.
+    /// These namespaces.
     Namespaces(Vec<String>),
 }
 
@@ -49,9 +49,9 @@ pub(crate) struct ReadError {
 /// A kind that may not be listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Forbidden {
-    /// `poddisruptionbudgets.policy`.
+    /// The resource, such as `poddisruptionbudgets.policy`.
     pub(crate) resource: String,
-    /// What is missing then.
+    /// The purpose of the objects that are missing.
     pub(crate) aspect: Aspect,
 }
 
@@ -59,42 +59,42 @@ pub(crate) struct Forbidden {
 pub(crate) struct Reading<'a> {
     api: &'a Api,
     scope: Scope,
-    /// As the API's queries have it; for workloads only.
+    /// Label selector in the API's format; for workloads only.
     selector: Option<String>,
     page: u32,
     resources: Vec<Resource>,
-    /// Told the resource and how many objects of it were read so far.
+    /// Called with the resource and the number of its objects read so far.
     progress: &'a dyn Fn(&str, usize),
     /// The kinds that may not be listed, each once.
     forbidden: Vec<Forbidden>,
-    /// The namespace was asked for and is not there.
+    /// Whether a requested namespace does not exist.
     is_namespace_missing: bool,
-    /// Groups of kinds that do not answer.
+    /// API groups that do not answer.
     unavailable: Vec<String>,
 }
 
-/// An object with the kind that it has by its list.
+/// An object, with its kind according to its list.
 pub(crate) struct Read<'r> {
-    /// Its kind.
+    /// The kind.
     pub(crate) resource: &'r Resource,
     /// The object, trimmed.
     pub(crate) object: Value,
 }
 
-/// What is to be read of a cluster.
+/// Parameters for reading a cluster.
 pub(crate) struct Wanted<'a> {
-    /// Which part of it.
+    /// The part of the cluster.
     pub(crate) scope: Scope,
-    /// Labels of workloads, as the API's queries have them.
+    /// Label selector for workloads, in the API's format.
     pub(crate) selector: Option<String>,
-    /// Further kinds of workloads.
+    /// Additional kinds of workloads.
     pub(crate) kinds: &'a [KindName],
-    /// Objects a page.
+    /// Objects per page.
     pub(crate) page: u32,
 }
 
 impl<'a> Reading<'a> {
-    /// Asks which kinds there are.
+    /// Asks the API server for its kinds.
     ///
     /// # Errors
     /// When the API server does not answer.
@@ -118,28 +118,28 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// What may not be listed, as far as it was tried.
+    /// Returns the kinds that may not be listed, among those that were tried.
     pub(crate) fn forbidden(&self) -> &[Forbidden] {
         &self.forbidden
     }
 
-    /// Groups of kinds that do not answer, and are left out.
+    /// Returns the API groups that do not answer, and are skipped.
     pub(crate) fn unavailable(&self) -> &[String] {
         &self.unavailable
     }
 
-    /// Whether the namespace is known not to be there.
+    /// Whether a requested namespace is known not to exist.
     pub(crate) const fn is_namespace_missing(&self) -> bool {
         self.is_namespace_missing
     }
 
-    /// Whether any kind of workloads may be listed, once it was tried.
+    /// Whether any kind of workload may be listed; to be called after the attempt.
     pub(crate) fn may_list_workloads(&self) -> bool {
         let count = self.resources.iter().filter(|it| it.aspect == Aspect::Workload).count();
         self.forbidden.iter().filter(|it| it.aspect == Aspect::Workload).count() < count
     }
 
-    /// Everything around pods, except for topics that are not needed.
+    /// Reads the objects around pods, except for topics that are not needed.
     ///
     /// # Errors
     /// When a list can't be read to its end.
@@ -174,7 +174,8 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Workloads other than pods. Those that belong to others are passed to `owners` and skipped.
+    /// Reads workloads other than pods. Workloads that belong to others are passed to `owners` and
+    /// skipped.
     ///
     /// # Errors
     /// When a list can't be read to its end.
@@ -189,7 +190,7 @@ impl<'a> Reading<'a> {
             owners.knows(resource);
         }
         for resource in workloads {
-            // Sets of pods that belong to Deployments may have other labels than those.
+            // Sets of pods that belong to Deployments may have other labels than the Deployments.
             let is_owned_often = resource.makes_pods_for_others();
             let selected = self.selected(&resource, is_owned_often).await?;
             let labels = if is_owned_often { None } else { self.selector.clone() };
@@ -208,7 +209,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// All pods: with whether the labels that were asked for are theirs.
+    /// Reads all pods, each with whether it has the requested labels.
     ///
     /// # Errors
     /// When the list can't be read to its end.
@@ -230,8 +231,8 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// The names of the objects with the labels that were asked for; `None` where none were, or where
-    /// it does not matter.
+    /// Returns namespace and name of the objects with the requested labels; `None` if no labels
+    /// were requested, or the names are not needed.
     async fn selected(
         &self,
         resource: &Resource,
@@ -246,7 +247,7 @@ impl<'a> Reading<'a> {
         Ok(Some(found))
     }
 
-    /// One list, or one for each namespace.
+    /// Reads one list, or one for each namespace.
     async fn list(
         &self,
         resource: &Resource,
@@ -269,7 +270,7 @@ impl<'a> Reading<'a> {
         Ok(all)
     }
 
-    /// Single objects, by their names.
+    /// Reads single objects by their names.
     async fn named(
         &self,
         resource: &Resource,
@@ -297,16 +298,16 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Whether a pod has the labels that were asked for.
+/// Whether a pod has the requested labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Selected {
-    /// It has, or none were.
+    /// It has them, or none were requested.
     Yes,
-    /// It has not.
+    /// It does not have them.
     No,
 }
 
-/// Namespace and name.
+/// Returns `namespace/name`.
 fn name_of(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     format!("{}/{}", text("/metadata/namespace"), text("/metadata/name"))

@@ -1,5 +1,5 @@
-//! Pods, events and endpoint slices by watch, for `prestop watch`: each object as small as it is needed, in the
-//! words of [`prestop_watch::state`].
+//! Pods, events and endpoint slices by watch, for `prestop watch`: each object with only the needed
+//! fields, in the types of [`prestop_watch::state`].
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -24,33 +24,35 @@ use tokio::time::{interval, timeout};
 
 use super::api::{Api, failure};
 
-/// Number of objects in memory while they are listed.
+/// Objects per page: the number of objects in memory while they are listed.
 const OBJECTS_A_PAGE: u32 = 500;
-/// A connection that is dead without an end is noticed after that.
+/// Duration of a watch request: a connection that is dead without having ended is noticed after
+/// this time.
 const WATCH_SECONDS: u32 = 60;
-/// The API server is asked so often whether it is there.
+/// Interval at which the API server is asked whether it answers.
 const ASK_EVERY: Duration = Duration::from_secs(5);
-/// Doubled each time, up to this limit, because a longer wait means a longer gap.
+/// Maximum pause after a failure. Pauses double up to this limit, because a longer pause means a
+/// longer gap.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Something that was seen, and when.
+/// An observation with its time.
 pub(crate) type Seen = (Timestamp, Input);
 
-/// What is watched.
+/// The objects that are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope {
-    /// The namespace; all without one.
+    /// The namespace; `None`: all namespaces.
     pub(crate) namespace: Option<String>,
     /// Only pods with these labels.
     pub(crate) selector: Option<String>,
 }
 
-/// The watches cannot be begun.
+/// Reason why the watches cannot be started.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) String);
 
-/// What is watched as the API has it.
+/// A watched kind, with its names in the API.
 trait Kind: Clone + Debug + DeserializeOwned + Send + 'static {
     const KIND: &'static str;
     const GROUP: &'static str;
@@ -66,11 +68,11 @@ struct Watched<T> {
     object: T,
 }
 
-/// How long to wait after failures.
+/// The pauses after failures.
 struct Pauses(Duration);
 
-/// Watches until the receiver is dropped. `refused` gets the first error before everything was listed
-/// once, if retrying would not help.
+/// Watches until the receiver is dropped. `refused` receives the first error that occurs before
+/// everything was listed once, if retrying would not help.
 pub(crate) async fn watch(
     client: Client,
     scope: Scope,
@@ -85,7 +87,7 @@ pub(crate) async fn watch(
     tasks.spawn(reflect::<Event>(client.clone(), namespace, None, tell.clone()));
     tasks.spawn(reflect::<EndpointSlice>(client.clone(), namespace, None, tell));
     tasks.spawn(ask(Api::new(client), seen));
-    // Each runs until the receiver is dropped.
+    // Each task runs until the receiver is dropped.
     tasks.join_next().await;
 }
 
@@ -130,7 +132,7 @@ fn reflect<T: Kind>(
     }
 }
 
-/// Whether the API server answers: a watch that is silent does not say so.
+/// Checks whether the API server answers: a silent watch does not show that it is broken.
 async fn ask(api: Api, seen: Sender<Seen>) {
     let mut due = interval(ASK_EVERY);
     loop {
@@ -146,7 +148,7 @@ async fn ask(api: Api, seen: Sender<Seen>) {
     }
 }
 
-/// Errors for which a retry does not help.
+/// Returns the reason of an error for which a retry does not help.
 fn hopeless(error: &watcher::Error) -> Option<String> {
     let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
         error
@@ -171,9 +173,9 @@ fn reason(error: &watcher::Error) -> String {
     }
 }
 
-/// The time, which the pure part is handed.
+/// Returns the current time, which is passed to the pure part.
 pub(crate) fn now() -> Timestamp {
-    // Years before 1970 and after 9999 are invalid.
+    // A time outside the valid range (after the year 9999) becomes 1970.
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

@@ -133,7 +133,7 @@ pub struct MetricsSettings {
     pub by_namespace: bool,
 }
 
-/// Certificates that the replicas manage themselves. Each time can be as short as a few seconds.
+/// Certificates that the replicas manage themselves. All times may be in the range of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CertificateSettings {
     /// Lifetime of the shared CA. Its successor is created after two thirds of it.

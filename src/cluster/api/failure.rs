@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::Error as RequestError;
 
-/// The cause of a failed request, and the fix if it is known.
+/// Returns the cause of a failed request, and the fix if it is known.
 #[must_use]
 pub(crate) fn reason(error: &RequestError) -> String {
     match error {
@@ -19,7 +19,7 @@ pub(crate) fn reason(error: &RequestError) -> String {
     }
 }
 
-/// The message for a server that did not answer in time.
+/// Returns the message for a server that did not answer in time.
 #[must_use]
 pub(crate) fn silent(name: &str, patience: Duration) -> String {
     format!(
@@ -28,7 +28,7 @@ pub(crate) fn silent(name: &str, patience: Duration) -> String {
     )
 }
 
-/// The text of the innermost cause.
+/// Returns the text of the innermost cause.
 #[must_use]
 pub(crate) fn innermost(error: &dyn Error) -> String {
     let mut innermost = error;

@@ -28,63 +28,63 @@ use super::{Choice, Target, failure};
 /// The maximum number of contexts in a message.
 const MOST_NAMES: usize = 12;
 
-/// Why a kubeconfig gives no client.
+/// Reason why a client could not be created from a kubeconfig.
 #[derive(Debug, ThisError)]
 pub enum KubeconfigError {
     /// A file can't be read.
     #[error("kubeconfig {}: {error}", .file.display())]
     Read {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
-    /// Its content is invalid.
+    /// The content of a file is invalid.
     #[error("kubeconfig {}: {}", .file.display(), failure::innermost(.error))]
     Parse {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error.
         error: Box<kube::config::KubeconfigError>,
     },
-    /// No context was said, and the file says none.
+    /// No context was given, and the file has no current context.
     #[error("the kubeconfig has no current context; {0}")]
     NoCurrentContext(Contexts),
-    /// There is none with this name.
+    /// There is no context with this name.
     #[error("the kubeconfig has no context {0:?}; {1}")]
     NoSuchContext(String, Contexts),
     /// A context is not complete.
     #[error("context {context}: {why}; see `kubectl config view`")]
     Incomplete {
-        /// Its name.
+        /// Name of the context.
         context: String,
-        /// What is missing or wrong.
+        /// The missing or invalid part.
         why: String,
     },
-    /// The program that gives credentials.
+    /// The program that provides the credentials failed.
     #[error("context {context}: the program {program}, which gets the credentials, {why}")]
     Credentials {
-        /// The context's name.
+        /// Name of the context.
         context: String,
-        /// Its command.
+        /// The command of the program.
         program: String,
         /// The error and the fix.
         why: String,
     },
-    /// `HTTPS_PROXY`, or `proxy-url` of the cluster.
+    /// `HTTPS_PROXY`, or `proxy-url` of the cluster, is invalid.
     #[error("{0}")]
     Proxy(String),
-    /// Anything else.
+    /// Any other error.
     #[error("context {context}: {why}")]
     Client {
-        /// Its name.
+        /// Name of the context.
         context: String,
-        /// What is wrong.
+        /// The error.
         why: String,
     },
 }
 
-/// The names of contexts, in a sentence that says how to choose one.
+/// The names of contexts, formatted as a sentence that explains how to choose one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contexts(Vec<String>);
 
@@ -104,7 +104,7 @@ impl fmt::Display for Contexts {
     }
 }
 
-/// Where kubeconfigs are looked for: the one that was said, else those of `KUBECONFIG`, else the one in the
+/// Returns the paths of the kubeconfigs: the given one, or those in `KUBECONFIG`, or the one in the
 /// home folder.
 #[must_use]
 pub(super) fn files(
@@ -124,15 +124,15 @@ pub(super) fn files(
     listed
 }
 
-/// The merged files; nothing if none of them exists.
+/// Reads and merges the files; `None` if none of them exists.
 ///
 /// # Errors
-/// When one that is there can't be used.
+/// When an existing file can't be used.
 pub(super) fn read(files: &[PathBuf]) -> Result<Option<Kubeconfig>, KubeconfigError> {
     let mut merged: Option<Kubeconfig> = None;
     for file in files {
         match fs::metadata(file) {
-            // Like kubectl.
+            // Missing files are skipped, as kubectl does.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(KubeconfigError::Read { file: file.clone(), error }),
             Ok(_) => {}
@@ -152,10 +152,10 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Option<Kubeconfig>, KubeconfigEr
     Ok(merged)
 }
 
-/// The cluster of the context that was chosen, or else of the current one.
+/// Returns the cluster of the chosen context, or of the current one.
 ///
 /// # Errors
-/// When the context is missing or not complete, or no client can be made of it.
+/// When the context is missing or incomplete, or no client can be created for it.
 pub(super) fn target(kubeconfig: &Kubeconfig, choice: &Choice) -> Result<Target, KubeconfigError> {
     let (name, context) = context(kubeconfig, choice)?;
     let incomplete = |why: String| KubeconfigError::Incomplete { context: name.to_owned(), why };
@@ -178,7 +178,7 @@ pub(super) fn target(kubeconfig: &Kubeconfig, choice: &Choice) -> Result<Target,
         None => String::new(),
     };
     let program = config.auth_info.exec.clone();
-    // kube's clients take the process's own.
+    // kube's clients use the default provider of the process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::try_from(config).map_err(|error| match (error, program) {
         (Error::Auth(error), Some(program)) => KubeconfigError::Credentials {
@@ -242,7 +242,7 @@ fn config(
     Ok(config)
 }
 
-/// The certificates that the cluster is known by; nothing means those of the system.
+/// Returns the CA certificates of the cluster; `None` means those of the system.
 fn authority(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>, String> {
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let pem = if let Some(data) = text(&cluster.certificate_authority_data) {

@@ -1,5 +1,5 @@
-//! Kubernetes objects with the fields that are read of them and no others. The fields are described in
-//! the [API reference](https://kubernetes.io/docs/reference/kubernetes-api/).
+//! Kubernetes objects with only the fields that are read. The fields are described in the [API
+//! reference](https://kubernetes.io/docs/reference/kubernetes-api/).
 #![allow(missing_docs)]
 
 use std::collections::BTreeMap;
@@ -24,12 +24,12 @@ pub(crate) struct Named {
     pub metadata: Metadata,
 }
 
-/// All of a Secret: it is written again, and nothing of it may be lost.
+/// A complete Secret: it is written back, and nothing in it may be lost.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Secret(Map<String, Value>);
 
-/// Mutating or validating: of both kinds the same is read.
+/// A mutating or validating configuration: the same fields are read of both.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct MutatingWebhookConfiguration {
@@ -66,7 +66,7 @@ pub(crate) struct RuleWithOperations {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct WebhookClientConfig {
-    /// PEM; empty where there is none.
+    /// PEM; empty if there is none.
     #[serde(deserialize_with = "base64")]
     pub ca_bundle: Vec<u8>,
     pub service: Option<ServiceReference>,
@@ -182,7 +182,7 @@ pub(crate) struct Lifecycle {
     pub stop_signal: Option<String>,
 }
 
-/// What a version of an API group serves.
+/// The resources that a version of an API group serves.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ServedResources {
@@ -208,7 +208,7 @@ pub(crate) struct SubjectAccessReviewStatus {
 }
 
 impl Secret {
-    /// The value of a key; `None` where there is none, or it is not Base64.
+    /// Returns the value of a key; `None` if there is none, or it is not Base64.
     #[must_use]
     pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
         STANDARD.decode(self.0.get("data")?.get(key)?.as_str()?).ok()
@@ -217,7 +217,7 @@ impl Secret {
     /// Sets the value of a key.
     pub(crate) fn set(&mut self, key: &str, value: &[u8]) {
         let data = self.0.entry("data").or_insert(Value::Null);
-        // The API server knows `null` as empty, and nothing but an object else.
+        // The API server accepts only an object, or `null` for an empty one.
         if !data.is_object() {
             *data = Value::Object(Map::new());
         }
@@ -227,7 +227,7 @@ impl Secret {
     }
 }
 
-/// Go writes what is empty as `null` at times.
+/// Reads `null` as the default: Go sometimes writes empty values as `null`.
 fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     reader: D,
 ) -> Result<T, D::Error> {

@@ -1,5 +1,5 @@
-//! A client with the service account of the pod that this process runs in: where the API server is says
-//! the environment, who asks says a token that the kubelet renews
+//! A client with the service account of the pod that this process runs in: the environment has the
+//! address of the API server, and the kubelet renews a file with the token
 //! (<https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>).
 
 use std::fs;
@@ -25,22 +25,24 @@ use tower::Service;
 use super::trust::trusting;
 use crate::cluster::certificates::Authorities;
 
-/// Where every kubelet puts it.
+/// The folder in which every kubelet mounts the service account.
 const FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// Tokens end after an hour or so, and their files are renewed long before; as client-go does it.
+/// Interval for reading the token again, as in client-go. Tokens expire after about an hour, and
+/// their files are renewed long before.
 const READ_TOKEN_EVERY: Duration = Duration::from_secs(60);
-/// For those who try the image's program elsewhere.
+/// Hint for people who run the image's program outside a cluster.
 const HINT: &str =
     if cfg!(feature = "kubeconfig") { "" } else { "; this build reads no kubeconfig" };
-/// As kube's own clients.
+/// Time limit for connecting, as in kube's own clients.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longer than API servers leave a watch open without a word; as kube's own clients.
+/// Time limit for reading, as in kube's own clients: longer than API servers leave a watch open
+/// without sending data.
 const READ_TIMEOUT: Duration = Duration::from_secs(295);
 
-/// Why there is no client.
+/// Reason why a client could not be created.
 #[derive(Debug, Error)]
 pub enum ServiceAccountError {
-    /// Not in a pod.
+    /// The process does not run in a pod.
     #[error("no cluster to connect to: {0} is not set, although it is set in every pod{HINT}")]
     NotInAPod(&'static str),
     /// The value is not an address.
@@ -49,15 +51,15 @@ pub enum ServiceAccountError {
     /// The pod has no service account, or `automountServiceAccountToken` is off.
     #[error("{}: {error}", .file.display())]
     File {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
     /// The CA file has no certificate.
     #[error("{}: no certificate", .0.display())]
     NoCertificate(PathBuf),
-    /// The token is none.
+    /// The content of the file is not a token.
     #[error("{}: not a token", .0.display())]
     NoToken(PathBuf),
     /// TLS can't be set up.
@@ -65,16 +67,16 @@ pub enum ServiceAccountError {
     Tls(#[from] rustls::Error),
 }
 
-/// Where the API server is, and who asks.
+/// The address of the API server, and the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAccount {
     /// Host and port.
     pub address: String,
-    /// With the files `token` and `ca.crt`.
+    /// Folder with the files `token` and `ca.crt`.
     pub folder: PathBuf,
 }
 
-/// Sends requests to the API server, with the token.
+/// Sends requests with the token to the API server.
 struct Connection {
     client: HttpClient<TimeoutConnector<HttpsConnector<HttpConnector>>, Body>,
     address: Authority,
@@ -87,10 +89,10 @@ struct Token {
 }
 
 impl ServiceAccount {
-    /// As every pod finds it.
+    /// Returns the service account of the pod that this process runs in.
     ///
     /// # Errors
-    /// When the environment does not say where the API server is.
+    /// When the environment does not contain the address of the API server.
     pub fn of_this_pod(
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ServiceAccountError> {
@@ -102,10 +104,10 @@ impl ServiceAccount {
         Ok(Self { address: format!("{host}:{port}"), folder: PathBuf::from(FOLDER) })
     }
 
-    /// A client that trusts only the pod's CA.
+    /// Creates a client that trusts only the pod's CA.
     ///
     /// # Errors
-    /// When a file is missing or is not what it should be.
+    /// When a file is missing or invalid.
     pub fn client(&self) -> Result<Client, ServiceAccountError> {
         let no_address = || ServiceAccountError::Address(self.address.clone());
         let address: Authority = self.address.parse().map_err(|_| no_address())?;
@@ -139,7 +141,7 @@ impl Token {
         Ok(Self { file, read })
     }
 
-    /// The content of the file, or the last content that could be read.
+    /// Returns the content of the file, or the last content that could be read.
     fn header(&self, now: Instant) -> HeaderValue {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if now.duration_since(read.1) >= READ_TOKEN_EVERY {
@@ -182,7 +184,7 @@ impl Service<Request<Body>> for Connection {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.scheme = Some(Scheme::HTTPS);
         parts.authority = Some(self.address.clone());
-        // kube's requests have a path, always; without one the client says what is wrong.
+        // kube's requests always have a path; without one, the client reports the error.
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
         self.client.request(request)
     }

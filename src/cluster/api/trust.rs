@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
 
-/// What trusts them.
+/// Returns a TLS configuration that trusts only these CAs.
 ///
 /// # Errors
 /// When TLS can't be set up.

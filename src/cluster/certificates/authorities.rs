@@ -1,4 +1,4 @@
-//! Authorities that somebody else put into a PEM text: which of its certificates are taken for one.
+//! The CAs of a PEM text that was written by something else, and errors in it.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use super::{CertificateError, Validity};
 pub struct Authorities {
     roots: RootCertStore,
     first_end: Option<SystemTime>,
-    /// The first thing in the text that is none.
+    /// Error for the first entry of the text that is not a CA.
     fault: Option<CertificateError>,
 }
 
@@ -33,14 +33,14 @@ impl Authorities {
         all
     }
 
-    /// Those that can be used, whatever else is in the text; none where there are none. As API servers
-    /// read a `caBundle`.
+    /// Returns the CAs that can be used and ignores everything else in the text, as API servers
+    /// read a `caBundle`. Empty if there are none.
     #[must_use]
     pub fn usable(self) -> RootCertStore {
         self.roots
     }
 
-    /// All of them, and when the first of them ends.
+    /// Returns all CAs, and the time at which the first of them expires.
     ///
     /// # Errors
     /// When there are none, or one of them can't be used.

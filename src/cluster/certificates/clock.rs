@@ -1,10 +1,11 @@
-//! A replica's clock beside the API server's. API servers check certificates by their own clock, so
-//! it is theirs that counts where the two differ. Pure: both times are arguments.
+//! A replica's clock compared with the API server's. API servers check certificates by their own
+//! clock, so theirs counts if the two differ. Pure: both times are arguments.
 
 use std::time::{Duration, SystemTime};
 
-/// How far a replica's clock is ahead of the API server's, in milliseconds, at the least: an answer
-/// takes time, and its `Date` has whole seconds. Negative: behind.
+/// Minimum by which a replica's clock is ahead of the API server's, in milliseconds; negative:
+/// behind. The exact difference is unknown: a response takes time, and its `Date` has whole
+/// seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Difference(i64);
 
@@ -16,7 +17,8 @@ pub struct Clocks {
 }
 
 impl Difference {
-    /// By the `Date` of an answer, and by the replica's clock when it asked and when it was answered.
+    /// Measures the difference by the `Date` of a response, and by the replica's clock at the time
+    /// of the request and of the response.
     #[must_use]
     pub fn measured(asked: SystemTime, date: SystemTime, answered: SystemTime) -> Self {
         let end = date + Duration::from_secs(1);
@@ -27,25 +29,25 @@ impl Difference {
         })
     }
 
-    /// What [`Difference::milliseconds`] gave.
+    /// Restores a difference from the result of [`Difference::milliseconds`].
     #[must_use]
     pub const fn of_milliseconds(milliseconds: i64) -> Self {
         Self(milliseconds)
     }
 
-    /// Positive: the replica's clock is ahead.
+    /// Returns the milliseconds; positive: the replica's clock is ahead.
     #[must_use]
     pub const fn milliseconds(self) -> i64 {
         self.0
     }
 
-    /// Whether it is more than that, in either direction.
+    /// Whether the difference exceeds the tolerance, in either direction.
     #[must_use]
     pub fn is_beyond(self, tolerance: Duration) -> bool {
         Duration::from_millis(self.0.unsigned_abs()) > tolerance
     }
 
-    /// The API server's time, when it is `own` by the replica's clock.
+    /// Returns the API server's time when the replica's clock shows `own`.
     fn api_server(self, own: SystemTime) -> Option<SystemTime> {
         let by = Duration::from_millis(self.0.unsigned_abs());
         if self.0 < 0 { own.checked_add(by) } else { own.checked_sub(by) }
@@ -53,45 +55,46 @@ impl Difference {
 }
 
 impl Clocks {
-    /// The time by the replica's clock, and what is known of the API server's.
+    /// Takes the time by the replica's clock; the API server's is known only if the difference
+    /// exceeds the tolerance.
     #[must_use]
     pub fn new(own: SystemTime, difference: Difference, tolerance: Duration) -> Self {
         let differs = difference.is_beyond(tolerance);
         Self { own, api_server: differs.then(|| difference.api_server(own)).flatten() }
     }
 
-    /// By the replica's clock.
+    /// Returns the time by the replica's clock.
     #[must_use]
     pub const fn own(&self) -> SystemTime {
         self.own
     }
 
-    /// The time by which API servers check certificates.
+    /// Returns the time by which API servers check certificates.
     #[must_use]
     pub fn checking(&self) -> SystemTime {
         self.api_server.unwrap_or(self.own)
     }
 
-    /// Whether the two clocks agree, as far as is known.
+    /// Whether the two clocks agree, as far as known.
     #[must_use]
     pub const fn agree(&self) -> bool {
         self.api_server.is_none()
     }
 
-    /// Each of the two times, the API server's first.
+    /// Returns both times, the API server's first.
     pub(super) fn both(&self) -> [SystemTime; 2] {
         [self.checking(), self.own]
     }
 }
 
 impl From<SystemTime> for Clocks {
-    /// Nothing is known of any other clock.
+    /// Creates clocks without a known difference.
     fn from(own: SystemTime) -> Self {
         Self { own, api_server: None }
     }
 }
 
-/// 292 million years are enough.
+/// Converts to milliseconds, at most 292 million years.
 fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Certificates as people read them. Pure.
+//! Descriptions of certificates for people. Pure.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -7,19 +7,19 @@ use serde::Serialize;
 use super::Validity;
 use super::validity::parse;
 
-/// What a certificate says of itself.
+/// Description of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Described {
     /// Its name, such as `CN=prestop authority`.
     pub subject: String,
     /// Its serial number, in hexadecimal digits with colons.
     pub serial: String,
-    /// From when until when it is valid.
+    /// The validity.
     #[serde(skip)]
     pub validity: Validity,
 }
 
-/// The certificates of a PEM text; everything else is skipped.
+/// Describes the certificates of a PEM text; everything else is skipped.
 #[must_use]
 pub fn certificates_in(pem: &[u8]) -> Vec<Described> {
     CertificateDer::pem_slice_iter(pem).flatten().filter_map(|der| describe(&der)).collect()

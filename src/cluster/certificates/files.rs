@@ -1,4 +1,4 @@
-//! Certificates and keys as PEM, renewed by somebody else: cert-manager, a Secret, an
+//! Certificates and keys as PEM that are renewed by something else: cert-manager, a Secret, an
 //! administrator.
 
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use super::{CertificateError, Validity};
 /// A certificate with its key.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// For [`super::ServedCertificate`].
+    /// The chain and the key, for [`super::ServedCertificate`].
     pub certified: Arc<CertifiedKey>,
-    /// From when until when the server's certificate is valid.
+    /// Validity of the server's certificate.
     pub validity: Validity,
     /// DNS names and addresses of the server's certificate.
     pub(super) names: Vec<Vec<u8>>,
     issuer: Issuer,
 }
 
-/// Who signed the last certificate of a chain.
+/// Issuer of the last certificate of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Issuer {
     name: Vec<u8>,
-    /// Of its key, if the certificate says.
+    /// Identifier of the issuer's key, if the certificate has it.
     key: Option<Vec<u8>>,
 }
 
@@ -40,7 +40,8 @@ impl Pair {
         self.certified.cert == other.certified.cert
     }
 
-    /// Whether the chains of both have the same CA, as far as they show.
+    /// Whether both chains end at the same CA, by the issuer's name and, if both have it, its key
+    /// identifier.
     pub(super) fn is_issued_as(&self, other: &Self) -> bool {
         let (issuer, other) = (&self.issuer, &other.issuer);
         let is_same = |(key, other)| key == other;
@@ -51,7 +52,7 @@ impl Pair {
 /// Reads a chain, the server's certificate first, and its key.
 ///
 /// # Errors
-/// When one of them can't be read, or they don't go together.
+/// When one of them can't be read, or they don't belong together.
 pub fn read_pair(chain: &[u8], key: &[u8]) -> Result<Pair, CertificateError> {
     let chain = certificates(chain)?;
     let key = PrivateKeyDer::from_pem_slice(key)
@@ -91,7 +92,7 @@ fn issuer(certificate: &X509Certificate<'_>) -> Issuer {
     Issuer { name: certificate.issuer().as_raw().to_vec(), key }
 }
 
-/// At least one.
+/// Reads the certificates of a PEM text, which must have at least one.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let what = "the certificate";
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();

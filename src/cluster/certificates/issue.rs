@@ -1,5 +1,5 @@
-//! Authorities and the certificates that they sign: ECDSA P-256. Pure but for the random numbers
-//! of keys and serial numbers; the time is an argument.
+//! CAs and the certificates that they sign: ECDSA P-256. Pure except for the random numbers of keys
+//! and serial numbers; the time is an argument.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::clock::Clocks;
 use super::validity::parse;
 use super::{CertificateError, Validity};
 
-/// Clocks of API servers and replicas may differ by this much; by less where certificates live for less
-/// than ten times as long ([`backdated`]).
+/// Maximum difference between the clocks of API servers and replicas; less for certificates with a
+/// lifetime of less than ten times as much ([`backdated`]).
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(4 * 3600);
 
 /// A certificate authority with its key.
@@ -32,24 +32,24 @@ pub struct Authority {
 /// A server's certificate with its key.
 #[derive(Debug, Clone)]
 pub struct Leaf {
-    /// For [`super::ServedCertificate`].
+    /// The certificate and its key, for [`super::ServedCertificate`].
     pub certified: Arc<CertifiedKey>,
-    /// From when on it is valid.
+    /// Start of the validity.
     pub not_before: SystemTime,
-    /// When it ends.
+    /// End of the validity.
     pub not_after: SystemTime,
 }
 
 impl fmt::Debug for Authority {
-    /// Without the key.
+    /// Omits the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority").field("validity", &self.validity).finish_non_exhaustive()
     }
 }
 
 impl Authority {
-    /// A new CA. It is backdated by a tenth of its lifetime, at most by four hours, for API servers
-    /// whose clocks are behind.
+    /// Creates a CA. It is backdated by a tenth of its lifetime, at most by four hours, for API
+    /// servers whose clocks are behind.
     ///
     /// # Errors
     /// When the system gives no random numbers.
@@ -63,10 +63,10 @@ impl Authority {
         Self::of_parts(certificate_pem, key)
     }
 
-    /// A CA that was stored as PEM.
+    /// Reads a CA that was stored as PEM.
     ///
     /// # Errors
-    /// When one of the two can't be read, or they don't go together.
+    /// When certificate or key can't be read, or they don't belong together.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, CertificateError> {
         Self::of_parts(certificate.to_owned(), KeyPair::from_pem(key)?)
     }
@@ -80,38 +80,38 @@ impl Authority {
         Ok(Self { issuer, certificate_pem, validity })
     }
 
-    /// Its certificate, for those who are to trust it.
+    /// Returns the certificate, for clients that are to trust the CA.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// Its key, to be kept in a Secret and nowhere else.
+    /// Returns the private key, which may be stored in a Secret and nowhere else.
     #[must_use]
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
-    /// From when on it is valid.
+    /// Returns the start of the validity.
     #[must_use]
     pub const fn not_before(&self) -> SystemTime {
         self.validity.not_before
     }
 
-    /// When it ends.
+    /// Returns the end of the validity.
     #[must_use]
     pub const fn not_after(&self) -> SystemTime {
         self.validity.not_after
     }
 
-    /// Whether it is valid then.
+    /// Whether the CA is valid at this time.
     #[must_use]
     pub fn is_valid(&self, at: SystemTime) -> bool {
         self.validity.holds(at)
     }
 
-    /// A server certificate for these DNS names and addresses, never valid for longer than the CA. If
-    /// clocks differ, it is valid by each clock by which the CA is valid.
+    /// Issues a server certificate for these DNS names and addresses, never valid for longer than
+    /// the CA. If clocks differ, it is valid by each clock by which the CA is valid.
     ///
     /// # Errors
     /// When a name is neither a DNS name nor an address, or there are no random numbers.
@@ -143,18 +143,19 @@ impl Authority {
     }
 }
 
-/// By how much a certificate of this life is valid before it is made.
+/// Returns how long before its creation a certificate with this lifetime becomes valid.
 pub(super) fn backdated(lifetime: Duration) -> Duration {
     CLOCK_TOLERANCE.min(lifetime / 10)
 }
 
-/// A time as a certificate can express it; other records of it must be the same.
+/// Rounds a time down to whole seconds, as in certificates; other records of the time must be
+/// equal.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
-/// From when until when a certificate is valid, if the key is its own.
+/// Returns the validity of a certificate if the key belongs to it.
 fn validity(der: &CertificateDer<'_>, key: &KeyPair) -> Result<Validity, CertificateError> {
     let parsed = parse(der)?;
     if parsed.public_key().subject_public_key.data != key.public_key_raw() {

@@ -4,16 +4,16 @@ use std::time::SystemTime;
 
 use super::rotation::{Change, Lifetimes, Shared};
 
-/// A change that is to come.
+/// A future change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coming {
-    /// When it is due. In the past: at the next look of any replica.
+    /// Time at which it is due; if in the past, at the next poll of any replica.
     pub at: SystemTime,
-    /// What.
+    /// The change.
     pub change: Change,
 }
 
-/// The changes to come, the next one first.
+/// Returns the future changes, the next one first.
 #[must_use]
 pub fn outlook(shared: &Shared, now: SystemTime) -> Vec<Coming> {
     let current = &shared.current;
@@ -27,7 +27,7 @@ pub fn outlook(shared: &Shared, now: SystemTime) -> Vec<Coming> {
         },
         Some(next) => match next.published_at {
             None => Coming { at: now, change: Change::Seen },
-            // No later than after an overlap from now on, whatever clock wrote when it was published.
+            // At the latest one overlap from now, whichever clock recorded the publication.
             Some(at) => Coming { at: at.min(now) + overlap, change: Change::Switch },
         },
     }];

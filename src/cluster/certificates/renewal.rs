@@ -1,5 +1,5 @@
-//! Whether a certificate that somebody put into the files may take the place of the one that is
-//! served. Pure: the time is an argument.
+//! Decides whether a new certificate in the files may replace the one in use. Pure: the time is an
+//! argument.
 
 use std::time::SystemTime;
 
@@ -12,10 +12,10 @@ use thiserror::Error;
 
 use super::{Invalid, Pair};
 
-/// Why API servers would refuse a certificate that could be read.
+/// Reason why API servers would refuse a certificate, although it could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum Objection {
-    /// By the clock.
+    /// The certificate is not valid at this time.
     #[error("the certificate is {}", .0.name())]
     Invalid(Invalid),
     /// Clients that trust the certificate in use need not trust this one.
@@ -23,13 +23,14 @@ pub(crate) enum Objection {
         "the certificate is signed by another CA than the one in use, and ca.crt next to it does not contain that CA"
     )]
     OtherAuthority,
-    /// It is somebody else's.
+    /// The certificate is for other names.
     #[error("the certificate has no name in common with the one in use")]
     OtherNames,
 }
 
-/// The objections to a certificate at a time; the two last ones need a certificate in use.
-/// `authorities` are those that came with the files: an intended change of the CA is declared there.
+/// Returns the objection to a certificate at a time; the last two objections need a certificate in
+/// use. `authorities` are the CAs that came with the files: an intended change of the CA is
+/// declared there.
 #[must_use]
 pub(crate) fn objection(
     new: &Pair,
@@ -83,7 +84,7 @@ mod tests {
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
     }
 
-    /// Valid for ten days from then on.
+    /// Creates a pair that is valid for ten days, beginning at `from`.
     fn pair(
         authority: &CertifiedIssuer<'static, KeyPair>,
         name: &str,
@@ -99,7 +100,7 @@ mod tests {
         read_pair(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
     }
 
-    /// Whether a certificate says by which key it was signed.
+    /// Whether a certificate identifies the key that signed it.
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum KnowsKey {
         Yes,
@@ -124,7 +125,7 @@ mod tests {
             (pair(&other, "a", from, key), &both, None),
             (pair(&same_name, "a", from, key), &none, Some(Objection::OtherAuthority)),
             (pair(&same_name, "a", from, key), &both, Some(Objection::OtherAuthority)),
-            // The two can't be told apart.
+            // The two CAs can't be distinguished.
             (pair(&same_name, "a", from, KnowsKey::No), &none, None),
             (pair(&ours, "b", from, key), &none, Some(Objection::OtherNames)),
         ] {

@@ -1,6 +1,6 @@
-//! The CA that all replicas of an installation share through one Secret: when and how it changes, and
-//! which CA a replica may sign with. Pure: the time is an argument, the Secret and the webhook
-//! configuration are values.
+//! The CA that all replicas of an installation share through one Secret: when and how it changes.
+//! ([`super::signing`] selects the CA that a replica signs with.) Pure: the time is an argument,
+//! the Secret and the webhook configuration are values.
 //!
 //! The order avoids gaps: a new CA is *published* (in the webhook's `caBundle`) before any replica
 //! signs with it, and an old one stays published until the last certificate that it signed has expired.
@@ -19,31 +19,32 @@ pub use self::state::SecretError;
 use super::issue::{CLOCK_TOLERANCE, backdated};
 use super::{Authority, CertificateError, Validity};
 
-/// As the rest of a bundle.
+/// Line endings as in the rest of a bundle.
 const UNIX_LINES: EncodeConfig = EncodeConfig::new().set_line_ending(LineEnding::LF);
-/// Of authorities whose keys were lost; there are at most three at any time.
+/// Maximum number of CAs that are kept after their keys were lost; there are at most three at any
+/// time.
 const MOST_KEPT: usize = 3;
 
-/// How long things last; each of them down to seconds.
+/// Lifetimes and overlap. All may be in the range of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// A CA. Its successor is created after two thirds of its lifetime.
+    /// Lifetime of a CA. Its successor is created after two thirds of it.
     pub authority: Duration,
-    /// A replica's own certificate. Renewed when two thirds are over.
+    /// Lifetime of a replica's own certificate. Renewed after two thirds of it.
     pub leaf: Duration,
-    /// How long a CA is published before it signs. API servers take a while to see a changed webhook
-    /// configuration.
+    /// Time for which a CA is published before it signs. API servers take a while to see a changed
+    /// webhook configuration.
     pub overlap: Duration,
 }
 
 /// The content of the Secret.
 #[derive(Debug)]
 pub struct Shared {
-    /// Grows with each change of what is to be trusted, and never falls.
+    /// Increases with each change of the trusted CAs, and never decreases.
     pub generation: u64,
-    /// Signs.
+    /// The CA that signs.
     pub current: Authority,
-    /// Will sign.
+    /// The CA that will sign next.
     pub next: Option<Successor>,
     /// Former CAs; certificates that they signed may still be in use.
     pub retired: Vec<Retired>,
@@ -54,9 +55,10 @@ pub struct Shared {
 /// A CA that will sign.
 #[derive(Debug)]
 pub struct Successor {
-    /// It.
+    /// The CA.
     pub authority: Authority,
-    /// When it was first seen in the webhook configuration, by the clock of the replica that saw it.
+    /// Time at which it was first seen in the webhook configuration, by the clock of the replica
+    /// that saw it.
     pub published_at: Option<SystemTime>,
 }
 
@@ -65,7 +67,7 @@ pub struct Successor {
 pub struct Retired {
     /// Its certificate; the key is gone.
     pub certificate_pem: String,
-    /// When the last certificate that it can have signed ends.
+    /// Time at which the last certificate expires that it can have signed.
     pub until: SystemTime,
 }
 
@@ -74,12 +76,12 @@ pub struct Retired {
 pub struct Published<'a> {
     /// `caBundle`, as PEM.
     pub bundle: &'a str,
-    /// The generation that was published with it; 0 where none was, or no number.
+    /// The generation that was published with it; 0 if there is none, or it is not a number.
     pub generation: u64,
 }
 
-/// Since when one replica has seen the successor in the webhook configuration, by its own clock. The
-/// time in the Secret is by another clock, which may be wrong.
+/// Time since which one replica has seen the successor in the webhook configuration, by its own
+/// clock. The time in the Secret is by another clock, which may be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sighting(Option<(String, SystemTime)>);
 
@@ -102,11 +104,11 @@ pub enum Change {
 }
 
 impl Change {
-    /// Every one.
+    /// All changes.
     pub const ALL: [Self; 6] =
         [Self::Begin, Self::Prepare, Self::Seen, Self::Switch, Self::Retire, Self::Replace];
 
-    /// A stable word.
+    /// Returns the stable name of this change.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -131,27 +133,29 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
-    /// When two thirds of a time are over.
+    /// Returns the time when two thirds of a period are over.
     #[must_use]
     pub fn due_at(from: SystemTime, until: SystemTime) -> SystemTime {
         from + until.duration_since(from).unwrap_or_default() * 2 / 3
     }
 
-    /// How far a replica's clock may be off the API server's: as far as certificates are backdated, so
-    /// that what one of the two signs is valid for the other.
+    /// Returns the maximum difference between the clocks of a replica and the API server: as much
+    /// as certificates are backdated, so that a certificate signed by one clock is valid by the
+    /// other.
     #[must_use]
     pub fn clock_tolerance(&self) -> Duration {
         backdated(self.leaf)
     }
 
-    /// The latest end of a certificate that is signed now, by a replica whose clock may be ahead.
+    /// Returns the latest end of a certificate that is signed now, by a replica whose clock may be
+    /// ahead.
     fn last_leaf_end(&self, now: SystemTime) -> SystemTime {
         now + self.leaf + CLOCK_TOLERANCE.min(self.leaf)
     }
 }
 
 impl Shared {
-    /// Everything that is to be trusted, for `caBundle`.
+    /// Returns all certificates to be trusted, for `caBundle`.
     #[must_use]
     pub fn bundle(&self) -> String {
         let next = self.next.as_ref().map(|next| next.authority.certificate_pem());
@@ -165,7 +169,7 @@ impl Shared {
         bundle
     }
 
-    /// The change that is due, if any. `now` is a time that the API server agrees with
+    /// Returns the change that is due, if any. `now` is a time that the API server agrees with
     /// ([`super::clock`]).
     #[must_use]
     pub fn due(
@@ -186,7 +190,7 @@ impl Shared {
             None if now >= Lifetimes::due_at(current.not_before(), current.not_after()) => {
                 return Some(Change::Prepare);
             }
-            // It can't sign when its time comes.
+            // It could not sign when its time comes.
             Some(next) if !next.authority.is_valid(now) => return Some(Change::Prepare),
             Some(Successor { authority, published_at: None })
                 if published.holds(authority.certificate_pem()) =>
@@ -203,14 +207,14 @@ impl Shared {
         shared.retired.iter().any(|retired| now >= retired.until).then_some(Change::Retire)
     }
 
-    /// Whether something newer was published: a restored backup contains an old Secret, perhaps with a
-    /// CA that should no longer be trusted.
+    /// Whether a newer generation was published: a restored backup contains an old Secret, perhaps
+    /// with a CA that should no longer be trusted.
     #[must_use]
     pub const fn is_older(&self, published: &Published<'_>) -> bool {
         self.generation < published.generation
     }
 
-    /// The Secret after a change.
+    /// Returns the content of the Secret after a change.
     ///
     /// # Errors
     /// When the system gives no random numbers.
@@ -224,7 +228,7 @@ impl Shared {
         let fresh = || Authority::generate(now, lifetimes.authority);
         let Some(mut shared) = shared.filter(|_| change != Change::Begin) else {
             return Ok(Self {
-                // The largest number stays: nothing may wrap around.
+                // Saturates at the largest number: the generation must not wrap around.
                 generation: published.generation.saturating_add(1),
                 current: fresh()?,
                 next: None,
@@ -241,7 +245,7 @@ impl Shared {
                 if let Some(next) = &mut shared.next {
                     next.published_at = Some(now);
                 }
-                // What is to be trusted stays the same.
+                // The trusted CAs stay the same.
                 return Ok(shared);
             }
             Change::Switch => {
@@ -275,7 +279,7 @@ impl Shared {
 }
 
 impl Sighting {
-    /// Takes note of what was read at `now`.
+    /// Records what was read at `now`.
     pub fn look(&mut self, shared: Option<&Shared>, published: &Published<'_>, now: SystemTime) {
         let next = shared.and_then(|shared| shared.next.as_ref()).map(|next| &next.authority);
         let Some(next) = next.filter(|authority| published.holds(authority.certificate_pem()))
@@ -283,7 +287,7 @@ impl Sighting {
             self.0 = None;
             return;
         };
-        // A clock that was set back was wrong when it was seen.
+        // If the clock was set back after the sighting, it was wrong then.
         let is_known = |(known, since): &(String, SystemTime)| {
             known == next.certificate_pem() && *since <= now
         };
@@ -298,11 +302,11 @@ impl Sighting {
 }
 
 impl Published<'_> {
-    /// Whether a certificate is in the bundle, however that is wrapped.
+    /// Whether a certificate is in the bundle, however its lines are wrapped.
     #[must_use]
     pub fn holds(&self, certificate_pem: &str) -> bool {
         let certificate = certificate_pem.trim_end();
-        // The usual case, without reading anything.
+        // The usual case, without parsing.
         if self.bundle.contains(certificate) {
             return true;
         }
@@ -310,7 +314,8 @@ impl Published<'_> {
         wanted.is_ok_and(|wanted| self.certificates().any(|known| known == wanted))
     }
 
-    /// What is trusted and has not ended, for as long as other replicas may serve what it signed.
+    /// Returns the trusted certificates that have not expired, each for as long as other replicas
+    /// may serve certificates that it signed.
     fn retired(&self, now: SystemTime, lifetimes: &Lifetimes) -> Vec<Retired> {
         let valid = self.certificates().filter_map(|der| {
             let end = Validity::of(&der).ok()?.not_after;

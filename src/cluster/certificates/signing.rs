@@ -1,5 +1,5 @@
-//! When a replica signs its own certificate, and with which CA. Pure except for the random numbers of
-//! the key.
+//! Decides when a replica signs its own certificate, and with which CA. Pure except for the random
+//! numbers of the key.
 
 use std::time::SystemTime;
 
@@ -10,15 +10,15 @@ use super::{Authority, CertificateError, Leaf, Validity};
 /// A certificate that a replica signed for itself.
 #[derive(Debug, Clone)]
 pub struct Signed {
-    /// It.
+    /// The certificate with its key.
     pub leaf: Leaf,
-    /// By the replica's own clock.
+    /// Time of the signature by the replica's own clock.
     at: SystemTime,
     issuer_pem: String,
 }
 
 impl Signed {
-    /// Whether API servers trust it, by what is published.
+    /// Whether API servers trust the certificate, according to the published CAs.
     #[must_use]
     pub fn is_trusted(&self, published: &Published<'_>, clocks: &Clocks) -> bool {
         self.validity().holds(clocks.checking()) && published.holds(&self.issuer_pem)
@@ -28,8 +28,8 @@ impl Signed {
         Validity { not_before: self.leaf.not_before, not_after: self.leaf.not_after }
     }
 
-    /// Whether another one is due: two thirds of its lifetime are over, another CA signs, or a clock
-    /// was wrong when it was created.
+    /// Whether a new certificate is due: two thirds of the lifetime are over, another CA signs, or
+    /// a clock was wrong when this one was created.
     fn is_due(&self, signer: &Authority, clocks: &Clocks, lifetimes: &Lifetimes) -> bool {
         let could_be = |at: &SystemTime| signer.is_valid(*at);
         self.issuer_pem != signer.certificate_pem()
@@ -39,8 +39,8 @@ impl Signed {
 }
 
 impl Shared {
-    /// The CA that a replica may sign with: published and valid now. `None` if there is none; the
-    /// certificate in use is kept.
+    /// Returns the CA that a replica may sign with: published and valid now. `None` if there is
+    /// none; the certificate in use is kept.
     #[must_use]
     pub fn signer(&self, published: &Published<'_>, clocks: &Clocks) -> Option<&Authority> {
         let next = self.next.as_ref().map(|next| &next.authority);
@@ -53,10 +53,10 @@ impl Shared {
         clocks.both().into_iter().find_map(valid)
     }
 
-    /// A new certificate for these names, if one is due and there is a CA to sign it.
+    /// Signs a new certificate for these names, if one is due and there is a CA to sign it.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// When the certificate can't be created.
     pub fn sign(
         &self,
         served: Option<&Signed>,

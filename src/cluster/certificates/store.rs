@@ -1,5 +1,5 @@
 //! The shared CA in the cluster: read from one Secret, changed under its resource version,
-//! published in the webhook configuration. What is to be done is decided in [`super::rotation`].
+//! published in the webhook configuration. [`super::rotation`] decides which change is due.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,31 +21,31 @@ use super::{CertificateError, ServedCertificate};
 use crate::cluster::api::objects::{MutatingWebhookConfiguration, Secret};
 use crate::cluster::api::{Api, Collection};
 
-/// Where the Secret keeps the state, with the keys.
+/// Key in the Secret of the state, with the private keys.
 pub const STATE_KEY: &str = "state.json";
-/// Where it keeps what is to be trusted, for people.
+/// Key in the Secret of the trusted CAs, for people.
 const BUNDLE_KEY: &str = "ca.crt";
-/// On the webhook configuration: which generation its `caBundle` is of.
+/// Annotation of the webhook configuration: the generation of its `caBundle`.
 pub const GENERATION_ANNOTATION: &str = "prestop.dev/ca-generation";
 
-/// For everything that one look asks of the API server; less where certificates live for minutes only.
+/// Time limit for all requests of one poll; less if certificates live for minutes only.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Errors; each step is retried at the next poll.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The Secret is not there; the chart brings it, and prestop has no right to create it.
+    /// The Secret does not exist; the chart creates it, and prestop has no right to do so.
     #[error("the Secret {0} is missing; the chart creates it empty")]
     NoSecret(String),
     /// The Secret belongs to a newer version: it is not changed, and nothing is published.
     #[error("{0}; it is not changed")]
     Newer(#[source] SecretError),
-    /// Another replica was first, and wrote what can't be used.
+    /// Another replica was first, and wrote a state that can't be used.
     #[error("another replica has just written the Secret {name}: {error}")]
     Unusable {
-        /// Of the Secret.
+        /// Name of the Secret.
         name: String,
-        /// Why.
+        /// The reason.
         #[source]
         error: SecretError,
     },
@@ -54,21 +54,21 @@ pub enum StoreError {
         "the clocks of this replica and the API server differ, so it creates no CA; the Secret has none"
     )]
     ClockDiffers,
-    /// Another replica was first, or somebody else, and took the state away.
+    /// Another replica or something else was first, and removed the state.
     #[error("the Secret {0} was emptied in the meantime")]
     Emptied(String),
-    /// The API server does not answer, or refuses.
+    /// The API server does not answer, or refuses the request.
     #[error("{0}: {1}")]
     Request(&'static str, #[source] kube::Error),
     /// The API server takes too long.
     #[error("the API server did not answer in time")]
     TooLate,
-    /// A certificate could not be made.
+    /// A certificate could not be created.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
 }
 
-/// Names of what belongs to this installation.
+/// Names of the objects of this installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     /// The namespace of Secret and Service.
@@ -112,45 +112,46 @@ pub enum Problem {
 /// The result of one poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
-    /// Whether nothing changed, so that the next look may wait.
+    /// Whether nothing changed and nothing is expected to change soon, so that the next poll can
+    /// wait.
     pub is_settled: bool,
-    /// What this replica changed in the Secret.
+    /// The change of the Secret by this replica.
     pub change: Option<Change>,
-    /// Problems that it found.
+    /// The problem that was found.
     pub problem: Option<Problem>,
     /// Whether API servers trust what this replica serves, by the configuration that was read.
     pub is_trusted: bool,
-    /// Of what is to be trusted.
+    /// The generation of the trusted CAs.
     pub generation: u64,
-    /// When the signing CA expires.
+    /// Time at which the signing CA expires.
     pub authority_end: SystemTime,
-    /// When this replica's certificate ends.
+    /// Time at which this replica's certificate expires.
     pub leaf_end: Option<SystemTime>,
 }
 
 /// The webhook configuration as it was read.
 struct Configuration {
-    /// `None`: there is none, and nothing to publish to.
+    /// Resource version; `None` if there is no configuration, and nothing to publish to.
     version: Option<String>,
     has_annotations: bool,
-    /// As it is written there.
+    /// The annotation with the generation, as written.
     generation: Option<String>,
-    /// Of each webhook in it.
+    /// The `caBundle` of each webhook in it.
     bundles: Vec<String>,
 }
 
 impl Configuration {
-    /// 0 where there is none, or what is there is no number.
+    /// Returns the generation; 0 if there is none, or it is not a number.
     fn known_generation(&self) -> u64 {
         self.generation.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 }
 
 impl Problem {
-    /// Every one.
+    /// All problems.
     pub const ALL: [Self; 3] = [Self::Clock, Self::NoWebhook, Self::NewerSecret];
 
-    /// A stable word.
+    /// Returns the stable name of this problem.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -162,7 +163,7 @@ impl Problem {
 }
 
 impl StoreError {
-    /// The problem that this is, if it is one of them.
+    /// Returns the problem that causes this error, if it is one of them.
     #[must_use]
     pub const fn problem(&self) -> Option<Problem> {
         match self {
@@ -174,7 +175,7 @@ impl StoreError {
 }
 
 impl Store {
-    /// A replica that has not looked yet.
+    /// Creates a replica that has not polled yet.
     #[must_use]
     pub fn new(client: Client, names: Names, lifetimes: Lifetimes) -> Self {
         let (api, secrets) = (Api::new(client), Collection::secrets(&names.namespace));
@@ -191,7 +192,8 @@ impl Store {
         }
     }
 
-    /// Does what is due: changes the Secret, publishes, signs. To be called every half minute or so.
+    /// Does everything that is due: changes the Secret, publishes, signs. To be called about every
+    /// half minute.
     ///
     /// # Errors
     /// When the API server is unavailable or refuses, or the Secret must not be changed. The
@@ -205,37 +207,40 @@ impl Store {
         let looked = timeout(patience, self.look_at_cluster(served, &clock)).await;
         let looked = looked.unwrap_or(Err(StoreError::TooLate));
         if looked.is_err() {
-            // Patience took its time.
+            // The poll took time.
             let clocks = self.clocks(clock());
             self.sign(&clocks, served)?;
         }
         looked
     }
 
-    /// Changes of the webhook configuration, by others and by us: reasons to look.
+    /// Returns a stream of changes of the webhook configuration, by others and by this replica:
+    /// reasons to poll.
     pub fn changes(&self) -> impl Stream<Item = Result<(), watcher::Error>> + use<> {
         self.api.changes_of_mutating_webhook(&self.names.webhook)
     }
 
-    /// When this replica's certificate ends.
+    /// Returns the time at which this replica's certificate expires.
     #[must_use]
     pub fn leaf_end(&self) -> Option<SystemTime> {
         self.signed.as_ref().map(|signed| signed.leaf.not_after)
     }
 
-    /// How far this replica's clock was ahead of the API server's when both were last compared.
+    /// Returns how far this replica's clock was ahead of the API server's when they were last
+    /// compared.
     #[must_use]
     pub const fn difference(&self) -> Difference {
         self.difference
     }
 
-    /// The time by this replica's clock and, as far as is known, by the API server's.
+    /// Returns the time by this replica's clock and, as far as known, by the API server's.
     #[must_use]
     pub fn clocks(&self, own: SystemTime) -> Clocks {
         Clocks::new(own, self.difference, self.lifetimes.clock_tolerance())
     }
 
-    /// Whether API servers trust what is served, by what was last read.
+    /// Whether API servers trust the served certificate, according to the configuration that was
+    /// last read.
     #[must_use]
     pub fn is_trusted(&self, clocks: &Clocks) -> bool {
         let published = Published { bundle: &self.bundle, generation: 0 };
@@ -266,7 +271,7 @@ impl Store {
         self.sighting.look(shared.as_ref(), &published, clocks.own());
         let sighting = &self.sighting;
         let due = Shared::due(shared.as_ref(), &published, sighting, clocks.own(), &self.lifetimes);
-        // By a clock that may be wrong nothing is changed.
+        // Nothing is changed while a clock may be wrong.
         let due = due.filter(|_| clocks.agree());
         let (shared, change) = match due {
             None => (shared, None),
@@ -286,7 +291,7 @@ impl Store {
         let authority_end = shared.current.not_after();
         self.shared = Some(shared);
         let is_new = self.sign(&clocks, served)?;
-        // Last: pods do not wait for warnings.
+        // Last, so that pods do not wait for warnings.
         let was_published = self.publish_for_warnings().await? || was_published;
         let is_trusted = self.is_trusted(&clocks);
         let problem = if !clocks.agree() {
@@ -308,7 +313,7 @@ impl Store {
         })
     }
 
-    /// Holds this replica's clock against the API server's.
+    /// Compares this replica's clock with the API server's.
     async fn compare(&mut self, clock: impl Fn() -> SystemTime) -> Result<Clocks, StoreError> {
         let asked = clock();
         let date = self.api.date().await;
@@ -320,8 +325,9 @@ impl Store {
         Ok(self.clocks(answered))
     }
 
-    /// Writes a change, unless another replica was first. Returns the content of the Secret after that,
-    /// and the changes by this replica. `fault`: the previous error of the Secret.
+    /// Writes a change, unless another replica was first. Returns the content of the Secret after
+    /// that, and the change if this replica made it. `fault`: the error in the previous content of
+    /// the Secret.
     async fn write(
         &self,
         mut secret: Secret,
@@ -361,7 +367,7 @@ impl Store {
             .ok_or_else(|| StoreError::NoSecret(self.names.secret.clone()))
     }
 
-    /// Writes the same into the webhook configuration of the warnings. Whether it did.
+    /// Publishes the same CAs in the webhook configuration for warnings. Returns whether it did.
     async fn publish_for_warnings(&self) -> Result<bool, StoreError> {
         let (Some(name), Some(shared)) = (&self.names.warnings, &self.shared) else {
             return Ok(false);
@@ -377,7 +383,7 @@ impl Store {
         name: &str,
     ) -> Result<Configuration, StoreError> {
         let found = self.api.get(webhooks, name).await;
-        // Of both kinds the same is read.
+        // The same fields are read of both kinds.
         let found: Option<MutatingWebhookConfiguration> =
             found.map_err(|error| StoreError::Request("the webhook configuration", error))?;
         let Some(found) = found else {
@@ -402,7 +408,8 @@ impl Store {
         })
     }
 
-    /// Writes what is to be trusted, and nothing else, into the webhook configuration. Whether it did.
+    /// Publishes the trusted CAs in the webhook configuration, and changes nothing else. Returns
+    /// whether it did.
     async fn publish(
         &self,
         shared: &Shared,
@@ -412,7 +419,7 @@ impl Store {
         let bundle = shared.bundle();
         let generation = shared.generation.to_string();
         let Some(version) = &configuration.version else { return Ok(false) };
-        // The generation of a configuration without webhooks says nothing.
+        // The generation of a configuration without webhooks has no meaning.
         let is_there = configuration.bundles.iter().all(|known| *known == bundle)
             && (configuration.bundles.is_empty()
                 || configuration.generation.as_ref() == Some(&generation));
@@ -435,7 +442,7 @@ impl Store {
         });
         match self.api.patch(webhooks, name, &Value::Array(operations)).await {
             Ok(()) => Ok(true),
-            // It changed in between: the next look sees how.
+            // The configuration has changed since it was read: the next poll reads it again.
             Err(kube::Error::Api(status)) if [409, 422].contains(&status.code) => Ok(true),
             Err(error) => Err(StoreError::Request("the webhook configuration", error)),
         }
@@ -464,7 +471,7 @@ impl Store {
     }
 }
 
-/// What the Secret says, if it says anything.
+/// Reads the state from the Secret, if there is one.
 fn state(secret: &Secret) -> Result<Option<Shared>, SecretError> {
     secret.get(STATE_KEY).map(|json| Shared::from_json(&json)).transpose()
 }

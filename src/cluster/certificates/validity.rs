@@ -1,4 +1,4 @@
-//! From when until when a certificate is valid, as it says itself.
+//! The validity of a certificate, as stated in it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,26 +7,26 @@ use x509_parser::certificate::X509Certificate;
 
 use super::CertificateError;
 
-/// From when until when a certificate is valid.
+/// Period in which a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
-    /// Not before.
+    /// Start of the period.
     pub not_before: SystemTime,
-    /// When it ends.
+    /// End of the period.
     pub not_after: SystemTime,
 }
 
-/// Why a certificate is of no use at a time.
+/// Reason why a certificate is not valid at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Invalid {
-    /// It will be valid.
+    /// It is not valid yet.
     NotYet,
-    /// It was valid.
+    /// It has expired.
     Ended,
 }
 
 impl Validity {
-    /// As a certificate says.
+    /// Reads the validity of a certificate.
     ///
     /// # Errors
     /// When it can't be read.
@@ -42,13 +42,13 @@ impl Validity {
         }
     }
 
-    /// Whether it is valid then.
+    /// Whether the certificate is valid at this time.
     #[must_use]
     pub fn holds(&self, at: SystemTime) -> bool {
         self.fault(at).is_none()
     }
 
-    /// Why it is not valid then.
+    /// Returns the reason why the certificate is not valid at this time, if there is one.
     #[must_use]
     pub fn fault(&self, at: SystemTime) -> Option<Invalid> {
         if at < self.not_before {
@@ -60,7 +60,7 @@ impl Validity {
 }
 
 impl Invalid {
-    /// For people and machines.
+    /// Returns the reason as text, for people and machines.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ pub(super) fn parse<'a>(
     parsed.map(|(_, parsed)| parsed).map_err(|error| CertificateError::NotX509(error.to_string()))
 }
 
-/// No valid certificate is from before 1970.
+/// Converts seconds since 1970. No valid certificate is older.
 fn time(seconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

@@ -3,14 +3,14 @@
 
 use kube::core::{ApiResource, GroupVersionKind};
 
-/// One of them.
+/// A watched kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WatchedKind {
-    /// Empty for the core group.
+    /// The API group; empty for the core group.
     pub(crate) group: &'static str,
-    /// Those that are served somewhere, the newest first.
+    /// Versions that some API server serves, the newest first.
     pub(crate) versions: &'static [&'static str],
-    /// `kind`.
+    /// The kind.
     pub(crate) kind: &'static str,
     /// The resource's name in paths and rights.
     pub(crate) plural: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct WatchedKind {
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 
-/// All of them.
+/// All watched kinds.
 pub(crate) const KINDS: [WatchedKind; 9] = [
     kind("", &["v1"], "Service", "services"),
     kind("networking.k8s.io", &["v1"], "Ingress", "ingresses"),
@@ -41,7 +41,7 @@ const fn kind(
 }
 
 impl WatchedKind {
-    /// The resource in a version.
+    /// Returns the resource in a version.
     pub(crate) fn resource(&self, version: &str) -> ApiResource {
         let gvk = GroupVersionKind::gvk(self.group, version, self.kind);
         ApiResource::from_gvk_with_plural(&gvk, self.plural)

@@ -7,11 +7,11 @@ use crate::cluster::api::objects::{
 };
 use crate::cluster::fronts::KINDS;
 
-/// Where the documentation installs it.
+/// The namespace of the installation in the documentation.
 pub(crate) const NAMESPACE: &str = "prestop-system";
 /// The name of the release in the documentation, and of the chart's objects.
 pub(crate) const NAME: &str = "prestop";
-/// So many names are reported.
+/// Maximum number of names in a message.
 const MOST_NAMES: usize = 8;
 
 /// Objects that the chart creates by default: group, resource, and whether they are in the release's namespace.
@@ -29,7 +29,7 @@ const CREATED: [(&str, &str, bool); 11] = [
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", false),
 ];
 
-/// The rights that somebody needs who installs the chart with its defaults in this namespace.
+/// Returns the rights that a user needs to install the chart with its defaults in this namespace.
 #[must_use]
 pub(crate) fn installers_rights(namespace: &str) -> Vec<Right> {
     let created = CREATED.map(|(group, resource, is_namespaced)| Right {
@@ -45,7 +45,7 @@ pub(crate) fn installers_rights(namespace: &str) -> Vec<Right> {
     created.into_iter().chain(granted).collect()
 }
 
-/// The rights that the user lacks.
+/// Reports the rights that the user lacks.
 #[must_use]
 pub(crate) fn missing_rights(namespace: &str, missing: &[Right]) -> Check {
     let id = "installer-rights";
@@ -59,7 +59,7 @@ pub(crate) fn missing_rights(namespace: &str, missing: &[Right]) -> Check {
     )
 }
 
-/// The namespace of the installation.
+/// Checks the namespace of the installation.
 #[must_use]
 pub(crate) fn namespace(name: &str, is_there: bool) -> Check {
     let id = "installation-namespace";
@@ -72,7 +72,7 @@ pub(crate) fn namespace(name: &str, is_there: bool) -> Check {
     )
 }
 
-/// Webhook configurations that prestop would meet.
+/// Checks for webhook configurations that conflict or interact with prestop.
 #[must_use]
 pub(crate) fn others(all: &[MutatingWebhookConfiguration], entry: &str) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -124,7 +124,7 @@ pub(crate) fn others(all: &[MutatingWebhookConfiguration], entry: &str) -> Vec<C
     checks
 }
 
-/// The pod that came back from the API server's dry run, where prestop is not installed.
+/// Checks the pod that the API server returned for the dry run, while prestop is not installed.
 #[must_use]
 pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     let id = "other-hooks";
@@ -143,7 +143,7 @@ pub(crate) fn canary(namespace: &str, pod: &Pod) -> Check {
     )
 }
 
-/// Whether it is called when a pod is created.
+/// Whether the webhook is called when a pod is created.
 pub(super) fn takes_pods(webhook: &MutatingWebhook) -> bool {
     webhook.rules.iter().any(|rule| {
         let has = |list: &[String], word: &str| list.iter().any(|it| it == word || it == "*");
@@ -167,7 +167,7 @@ pub(super) fn name(configuration: &MutatingWebhookConfiguration) -> &str {
     &configuration.metadata.name
 }
 
-/// The first of them, separated by commas.
+/// Joins the names with commas; the last ones of a long list become `...`.
 pub(super) fn some(names: &[&str]) -> String {
     let shown: Vec<_> = names.iter().take(MOST_NAMES).copied().collect();
     let more = if names.len() > MOST_NAMES { ", ..." } else { "" };
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(told.status, Status::Failure);
         assert!(told.message.contains("create clusterroles"), "{}", told.message);
         assert_eq!(missing_rights("shop", &[]).status, Status::Ok);
-        // Those that the chart's role grants with its defaults.
+        // The rights that the chart's role grants with its defaults.
         let fronts = |verb| needed.iter().any(|it| it.verb == verb && it.resource == "ingresses");
         assert!(fronts("list") && fronts("watch"));
     }

@@ -1,4 +1,4 @@
-//! Whether prestop watches what is in front of pods, and may. Pure: `commands::check` reads.
+//! Checks whether prestop watches fronts of pods, and may do so. Pure: `commands::check` reads.
 
 use super::{Check, Right, texts};
 use crate::cluster::fronts::WatchedKind;
@@ -11,7 +11,7 @@ pub(crate) fn are_watched(arguments: &[String]) -> bool {
     arguments.iter().any(|argument| argument == "--watch-fronts")
 }
 
-/// Nothing is watched.
+/// Creates the check for an installation that watches no fronts.
 #[must_use]
 pub(crate) fn unwatched() -> Check {
     Check::ok(
@@ -20,7 +20,7 @@ pub(crate) fn unwatched() -> Check {
     )
 }
 
-/// The rights that the watches of these kinds need.
+/// Returns the rights that the watches of these kinds need.
 #[must_use]
 pub(crate) fn rights(kinds: &[WatchedKind]) -> Vec<Right> {
     let of_kind = |kind: &WatchedKind| {
@@ -30,7 +30,7 @@ pub(crate) fn rights(kinds: &[WatchedKind]) -> Vec<Right> {
     kinds.iter().flat_map(of_kind).collect()
 }
 
-/// The rights that the service account lacks for watching these kinds.
+/// Reports the rights that the service account lacks for watching these kinds.
 #[must_use]
 pub(crate) fn missing_rights(account: &str, kinds: &[WatchedKind], missing: &[Right]) -> Check {
     if missing.is_empty() {
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(unwatched().status, Status::Ok);
     }
 
-    /// The role of the chart grants the same.
+    /// The rights are the same as in the chart's role.
     #[test]
     fn the_rights_are_those_that_the_chart_grants() {
         let manifest = include_str!("../../../charts/manifests/install.yaml");

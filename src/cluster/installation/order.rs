@@ -1,5 +1,6 @@
-//! Webhooks that change pods after prestop did. API servers call the configurations in the order of their
-//! names, and the entries of one in the order in which they are written. Pure: `commands::check` reads.
+//! Webhooks that change pods after prestop. API servers call the configurations in the order of
+//! their names, and the entries of a configuration in the order in which they are written. Pure:
+//! `commands::check` reads.
 
 use super::Check;
 use super::before::{name, some, takes_pods};
@@ -7,7 +8,7 @@ use crate::cluster::api::objects::{MutatingWebhook, MutatingWebhookConfiguration
 
 pub(crate) const ID: &str = "later-webhooks";
 
-/// Those that are called after this entry of this configuration.
+/// Checks for webhooks that are called after this entry of this configuration.
 #[must_use]
 pub(crate) fn later(
     configuration: &str,
@@ -43,7 +44,7 @@ pub(crate) fn later(
 fn is_later(ours: &str, entry: &str, other: &MutatingWebhookConfiguration) -> bool {
     let mut entries = other.webhooks.iter();
     if other.metadata.name == ours {
-        // The entry itself is skipped with those before it.
+        // The search has consumed the entry itself and those before it.
         return entries.any(|it| it.name == entry) && entries.any(takes_pods);
     }
     other.metadata.name.as_str() > ours && entries.any(takes_pods)

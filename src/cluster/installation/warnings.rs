@@ -1,5 +1,5 @@
-//! The webhook of the warnings at `kubectl apply`, where it is installed: whether it works, and can refuse
-//! nothing. Pure: `commands::check` reads.
+//! The webhook for warnings at `kubectl apply`, if it is installed: whether it works, and cannot
+//! refuse anything. Pure: `commands::check` reads.
 
 use super::{Check, Right, texts};
 use crate::cluster::api::objects::{
@@ -12,10 +12,11 @@ const GROUP: &str = "admissionregistration.k8s.io";
 const RESOURCE: &str = "validatingwebhookconfigurations";
 /// The name of the entry in a `ValidatingWebhookConfiguration`, as the chart writes it.
 const ENTRY: &str = "workloads.prestop.dev";
-/// Where the API has no port.
+/// Port of a Service reference without a port.
 const USUAL_PORT: u16 = 443;
 
-/// The rights that `prestop serve` needs to publish its authority in the configuration of this name.
+/// Returns the rights that `prestop serve` needs to publish its CA in the configuration of this
+/// name.
 #[must_use]
 pub(crate) fn rights(name: &str) -> [Right; 2] {
     ["get", "patch"].map(|verb| Right {
@@ -27,17 +28,17 @@ pub(crate) fn rights(name: &str) -> [Right; 2] {
     })
 }
 
-/// The rights that somebody needs, beside those for the chart with its defaults, who installs it under this name
-/// with `warnings.enabled: true`.
+/// Returns the rights that a user needs, in addition to those for the chart with its defaults, to
+/// install it under this name with `warnings.enabled: true`.
 #[must_use]
 pub(crate) fn installers_rights(name: &str) -> Vec<Right> {
     let (verb, group, resource) = ("create", GROUP, RESOURCE);
     let create = Right { verb, group, resource, name: None, namespace: None };
-    // Kubernetes lets nobody grant a right that they do not have.
+    // Kubernetes does not let users grant rights that they do not have.
     std::iter::once(create).chain(rights(name)).collect()
 }
 
-/// What the person who asks may not do of that.
+/// Reports the rights of these that the user lacks.
 #[must_use]
 pub(crate) fn missing_installers_rights(missing: &[Right]) -> Check {
     if missing.is_empty() {
@@ -56,8 +57,9 @@ pub(crate) fn missing_installers_rights(missing: &[Right]) -> Check {
     )
 }
 
-/// Of these validating configurations those that have the entry, but for those of other installations, by the
-/// names of their configurations: the chart gives both the release's name. None where it is not installed.
+/// Checks the validating configurations that have the entry, except for those of other
+/// installations, given by the names of their configurations: the chart names both after the
+/// release. Empty if it is not installed.
 #[must_use]
 pub(crate) fn checks(
     pods: &MutatingWebhook,
@@ -105,7 +107,7 @@ fn check(name: &str, warnings: &MutatingWebhook, pods: &MutatingWebhook) -> Chec
     Check::ok(ID, format!("{what} calls prestop and can't refuse anything"))
 }
 
-/// Who is called, without the path.
+/// Returns the server that is called, without the path.
 fn server(client: &WebhookClientConfig) -> String {
     if let Some(service) = &client.service {
         let port = service.port.unwrap_or(USUAL_PORT);

@@ -1,4 +1,4 @@
-//! Which kinds an API server has: those that come with it, and those of custom resources that matter.
+//! The kinds of an API server: built-in kinds, and custom resources that matter.
 
 use prestop_core::audit::Topic;
 use prestop_core::engine::template::KindName;
@@ -8,18 +8,19 @@ use super::kinds::{self, Aspect, Resource};
 use super::{ReadError, pages};
 use crate::cluster::api::Api;
 
-/// What there is.
+/// Result of the discovery.
 pub(super) struct Discovered {
-    /// All kinds that are to be read, in the order in which they are.
+    /// All kinds to be read, in this order.
     pub(super) resources: Vec<Resource>,
-    /// Groups whose servers do not answer: those of `OpenShift` are served by others.
+    /// Groups whose servers do not answer: the groups of `OpenShift` are served by additional
+    /// servers.
     pub(super) unavailable: Vec<String>,
 }
 
-/// Asks for kinds.
+/// Asks the API server for its kinds.
 pub(super) struct Discovery<'a> {
     pub(super) api: &'a Api,
-    /// Further kinds of workloads.
+    /// Additional kinds of workloads.
     pub(super) more: &'a [KindName],
 }
 
@@ -48,7 +49,7 @@ struct Resources {
 
 #[derive(Deserialize)]
 struct ApiResource {
-    /// `deployments`, and `deployments/status`.
+    /// Such as `deployments` or `deployments/status`.
     name: String,
     kind: String,
     namespaced: bool,
@@ -57,7 +58,7 @@ struct ApiResource {
 }
 
 impl Discovery<'_> {
-    /// Everything that is to be read.
+    /// Returns all kinds to be read.
     ///
     /// # Errors
     /// When the API server does not answer.
@@ -76,7 +77,7 @@ impl Discovery<'_> {
                 Err(error) => return Err(failed(error)),
             }
         }
-        // What is around pods comes first, then workloads, then pods.
+        // Objects around pods come first, then workloads, then pods.
         found.sort_by_key(|resource| match resource.aspect {
             Aspect::Around(Topic::Namespaces) => 0,
             Aspect::Around(_) => 1,
@@ -86,7 +87,7 @@ impl Discovery<'_> {
         Ok(Discovered { resources: found, unavailable })
     }
 
-    /// Each kind in the first version that has it; the preferred version is the first.
+    /// Adds each kind in the first version that has it; the preferred version comes first.
     async fn group(&self, group: &Group, found: &mut Vec<Resource>) -> Result<(), kube::Error> {
         let mut versions = group.versions.clone();
         versions.sort_by_key(|version| group.preferred_version.as_ref() != Some(version));
@@ -186,7 +187,7 @@ mod tests {
                 "apps.kruise.io/v1alpha1 CloneSet",
             ]
         );
-        // What is around pods comes first, pods come last.
+        // Objects around pods come first, pods come last.
         assert_eq!(found.resources.first().map(|it| it.kind.as_str()), Some("Namespace"));
         assert_eq!(found.resources.last().map(|it| it.kind.as_str()), Some("Pod"));
     }

@@ -1,4 +1,4 @@
-//! What is read of a cluster.
+//! The kinds of objects that are read from a cluster.
 
 use prestop_core::audit::Topic;
 use prestop_core::engine::template::KindName;
@@ -6,18 +6,18 @@ use prestop_core::fronts::FrontTable;
 
 use super::Scope;
 
-/// What objects of a kind are for.
+/// Purpose of the objects of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aspect {
-    /// They have a pod template.
+    /// Workloads: objects with a pod template.
     Workload,
-    /// They are pods.
+    /// Pods.
     Pods,
-    /// They are around pods.
+    /// Objects around pods.
     Around(Topic),
 }
 
-/// Objects of one kind, as the API has them.
+/// A kind of objects in the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Resource {
     pub(crate) group: String,
@@ -25,15 +25,15 @@ pub(crate) struct Resource {
     pub(crate) kind: String,
     pub(super) plural: String,
     pub(super) is_namespaced: bool,
-    /// Those of other namespaces matter as well.
+    /// Whether objects in other namespaces matter as well.
     pub(super) is_cluster_wide: bool,
     pub(crate) aspect: Aspect,
 }
 
-/// Group, version, kind, plural, what for.
+/// Group, version, kind, plural, purpose.
 type BuiltIn = (&'static str, &'static str, &'static str, &'static str, Aspect);
 
-/// Every API server has these. The order is that in which they are read.
+/// Kinds that every API server has, in the order in which they are read.
 const BUILT_IN: [BuiltIn; 13] = [
     ("", "v1", "Namespace", "namespaces", Aspect::Around(Topic::Namespaces)),
     ("", "v1", "Node", "nodes", Aspect::Around(Topic::Nodes)),
@@ -56,7 +56,7 @@ const BUILT_IN: [BuiltIn; 13] = [
     ("", "v1", "Pod", "pods", Aspect::Pods),
 ];
 
-/// Groups and kinds that some clusters have.
+/// Kinds that some clusters have: group, kind, purpose.
 const OPTIONAL: [(&str, &str, Aspect); 14] = [
     ("argoproj.io", "Rollout", Aspect::Workload),
     ("apps.kruise.io", "CloneSet", Aspect::Workload),
@@ -73,11 +73,11 @@ const OPTIONAL: [(&str, &str, Aspect); 14] = [
     ("karpenter.sh", "NodePool", Aspect::Around(Topic::Nodes)),
     ("keda.sh", "ScaledObject", Aspect::Around(Topic::Autoscalers)),
 ];
-/// A kind of the AWS Load Balancer Controller and of EKS Auto Mode.
+/// The same kind in the AWS Load Balancer Controller and in EKS Auto Mode.
 const BINDINGS: [(&str, &str); 2] =
     [("elbv2.k8s.aws", "TargetGroupBinding"), ("eks.amazonaws.com", "TargetGroupBinding")];
 
-/// Whether a group can have kinds that matter, beside those that every API server has.
+/// Whether a group can have kinds that are read, other than those of every API server.
 pub(super) fn is_wanted_group(group: &str, more: &[KindName]) -> bool {
     OPTIONAL.iter().any(|(own, ..)| *own == group)
         || BINDINGS.iter().any(|(own, _)| *own == group)
@@ -85,7 +85,7 @@ pub(super) fn is_wanted_group(group: &str, more: &[KindName]) -> bool {
         || more.iter().any(|kind| kind.group().is_none_or(|own| own == group))
 }
 
-/// What objects of a kind are for, if they matter.
+/// Returns the purpose of the objects of a kind, if they are read.
 pub(super) fn aspect(group: &str, kind: &str, more: &[KindName]) -> Option<Aspect> {
     let known = OPTIONAL.iter().find(|(own, name, _)| (*own, *name) == (group, kind));
     if let Some((.., aspect)) = known {
@@ -99,7 +99,7 @@ pub(super) fn aspect(group: &str, kind: &str, more: &[KindName]) -> Option<Aspec
 }
 
 impl Resource {
-    /// Those that every API server has.
+    /// Returns the kinds that every API server has.
     pub(super) fn built_in() -> impl Iterator<Item = Self> {
         BUILT_IN.into_iter().map(|(group, version, kind, plural, aspect)| Self {
             group: group.to_owned(),
@@ -112,7 +112,7 @@ impl Resource {
         })
     }
 
-    /// Pods.
+    /// Returns the kind of pods.
     pub(super) fn pods() -> Self {
         Self {
             group: String::new(),
@@ -125,7 +125,7 @@ impl Resource {
         }
     }
 
-    /// `apiVersion`.
+    /// Returns the `apiVersion`.
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {
             return self.version.clone();
@@ -133,7 +133,7 @@ impl Resource {
         format!("{}/{}", self.group, self.version)
     }
 
-    /// As RBAC and kubectl name it: `deployments.apps`.
+    /// Returns the name in RBAC and kubectl, such as `deployments.apps`.
     pub(super) fn title(&self) -> String {
         if self.group.is_empty() {
             return self.plural.clone();
@@ -145,12 +145,12 @@ impl Resource {
         self.group.is_empty() && self.kind == "Namespace"
     }
 
-    /// Whether such objects mostly belong to others, which make them.
+    /// Whether objects of this kind usually belong to other objects, which create them.
     pub(super) fn makes_pods_for_others(&self) -> bool {
         matches!(self.kind.as_str(), "ReplicaSet" | "ReplicationController")
     }
 
-    /// Where they are listed.
+    /// Returns the paths of the lists.
     pub(super) fn paths(&self, scope: &Scope) -> Vec<String> {
         let Self { group, version, plural, .. } = self;
         let root = match group.as_str() {

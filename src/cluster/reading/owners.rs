@@ -1,4 +1,4 @@
-//! Which workload a pod belongs to: its controller, or the controller of that one.
+//! The workload that a pod belongs to: its controller, or the controller of its controller.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -6,35 +6,36 @@ use serde_json::Value;
 
 use super::kinds::Resource;
 
-/// The label by which a Deployment distinguishes its `ReplicaSets`; its value is the end of their names.
+/// Labels by which Deployments and Rollouts distinguish their `ReplicaSets`, with the kind of the
+/// owner; the value of the label is the end of the set's name.
 const TEMPLATE_HASHES: [(&str, &str); 2] = [
     ("pod-template-hash", "Deployment.apps"),
     ("rollouts-pod-template-hash", "Rollout.argoproj.io"),
 ];
 
-/// Who controls whom.
+/// Which object controls which.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
     /// Kinds of workloads, as `Kind.group`.
     kinds: HashSet<String>,
-    /// The owner's key by that of the object that it controls.
+    /// Keys of the owners, by the keys of the objects that they control.
     above: HashMap<String, String>,
-    /// Pods by the kind of their controller, where that is no kind of workload.
+    /// Number of pods by the kind of their controller, for kinds that are not workloads.
     left: BTreeMap<String, usize>,
 }
 
-/// Whom a pod belongs to.
+/// The owner of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Belongs {
-    /// Nobody.
+    /// The pod has no controller.
     ToNobody,
     /// The workload with this key.
     To(String),
-    /// Something else: a Job, a node.
+    /// Something other than a workload: a Job, a node.
     Elsewhere,
 }
 
-/// A workload as pods refer to it.
+/// Returns the key of a workload to which pods refer.
 pub(crate) fn key(namespace: &str, kind: &str, api_version: &str, name: &str) -> String {
     format!("{namespace}/{}/{name}", kind_of(kind, api_version))
 }
@@ -47,12 +48,13 @@ fn kind_of(kind: &str, api_version: &str) -> String {
 }
 
 impl Owners {
-    /// Objects of this kind are workloads.
+    /// Registers a kind of workloads.
     pub(super) fn knows(&mut self, resource: &Resource) {
         self.kinds.insert(kind_of(&resource.kind, &resource.api_version()));
     }
 
-    /// Whether another workload controls the object. Its pods are the other's then.
+    /// Records the controller of an object. Returns whether it is another workload, which the
+    /// object's pods then belong to.
     pub(super) fn learn(&mut self, resource: &Resource, object: &Value) -> bool {
         let Some(owner) = Controller::of(object).filter(|it| self.kinds.contains(&it.kind)) else {
             return false;
@@ -65,11 +67,11 @@ impl Owners {
         true
     }
 
-    /// The workload of a pod. `is_there` says whether one of this key was read.
+    /// Returns the owner of a pod. `is_there` returns whether a workload with this key was read.
     pub(crate) fn of_pod(&mut self, pod: &Value, is_there: impl Fn(&str) -> bool) -> Belongs {
         let Some(controller) = Controller::of(pod) else { return Belongs::ToNobody };
         if !self.kinds.contains(&controller.kind) {
-            // Jobs run to an end; a node's own pods are in its files.
+            // Jobs run to completion; a node's own pods are in its files.
             if !matches!(controller.kind.as_str(), "Job.batch" | "Node") {
                 *self.left.entry(controller.kind).or_default() += 1;
             }
@@ -81,18 +83,18 @@ impl Owners {
         if let Some(owner) = self.above.get(&own) {
             return Belongs::To(owner.clone());
         }
-        // Sets that may not be listed, or are younger than their list.
+        // The controller may not be listed, or is younger than its list.
         let by_name = if is_there(&own) { None } else { controller.by_hash(pod, namespace) };
         Belongs::To(by_name.filter(|key| is_there(key)).unwrap_or(own))
     }
 
-    /// Kinds that control pods and are no workloads here, with the number of their pods.
+    /// Returns the kinds of controllers that are not workloads, with the number of their pods.
     pub(crate) fn left(&self) -> impl Iterator<Item = (&str, usize)> {
         self.left.iter().map(|(kind, count)| (kind.as_str(), *count))
     }
 }
 
-/// An owner reference.
+/// The owner reference of a controller.
 struct Controller<'v> {
     /// `Kind.group`.
     kind: String,
@@ -111,7 +113,8 @@ impl<'v> Controller<'v> {
         format!("{namespace}/{}/{}", self.kind, self.name)
     }
 
-    /// The owner's owner, whose name and the pod's hash make the owner's name.
+    /// Returns the controller's owner: the controller's name is the owner's name and the pod's
+    /// hash.
     fn by_hash(&self, pod: &Value, namespace: &str) -> Option<String> {
         if self.kind != "ReplicaSet.apps" {
             return None;

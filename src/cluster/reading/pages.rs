@@ -1,4 +1,4 @@
-//! One list of the API, page by page.
+//! Reads one list of the API, page by page.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,29 +15,29 @@ use super::name_of;
 use super::trimmed::Trimmed;
 use crate::cluster::api::Api;
 
-/// For one page. The API server ends requests after a minute by itself.
+/// Time limit for one page. The API server itself ends requests after a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// A list that expires so often is never read to its end.
+/// Maximum number of restarts: a list that expires more often is never read to its end.
 const MOST_RESTARTS: usize = 10;
 
 /// A list.
 pub(super) struct Pages<'a> {
     pub(super) api: &'a Api,
     pub(super) path: String,
-    /// A selector as the API's queries have it.
+    /// Label selector in the API's format.
     pub(super) labels: &'a str,
-    /// Objects a page.
+    /// Objects per page.
     pub(super) size: u32,
 }
 
 /// The result of a list request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listed {
-    /// It was read to its end.
+    /// The list was read to its end.
     All,
-    /// It may not be read.
+    /// The list may not be read.
     Forbidden,
-    /// There is no such kind.
+    /// The kind or the object does not exist.
     Absent,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Listed {
 struct Page {
     #[serde(default)]
     metadata: PageMetadata,
-    // `null` where there are none.
+    // `null` if there are none.
     items: Option<Vec<Trimmed>>,
 }
 
@@ -56,8 +56,8 @@ struct PageMetadata {
 }
 
 impl Pages<'_> {
-    /// Hands over each object once. If a continue token has expired, the list is read again, and what
-    /// was handed over before is passed over.
+    /// Passes each object to `take` once. If a continue token has expired, the list is read again,
+    /// and objects that were passed before are skipped.
     pub(super) async fn read(
         &self,
         take: &mut dyn FnMut(Value),
@@ -104,7 +104,7 @@ impl Pages<'_> {
     }
 }
 
-/// One object; nothing where it is not there.
+/// Reads one object; `None` if it does not exist.
 pub(super) async fn one(
     api: &Api,
     path: &str,
@@ -118,7 +118,7 @@ pub(super) async fn one(
     }
 }
 
-/// The value at a path; nothing if the path does not exist.
+/// Reads the value at a path; `None` if the path does not exist.
 pub(super) async fn get<T: DeserializeOwned>(
     api: &Api,
     path: &str,
@@ -153,7 +153,8 @@ mod tests {
 
     use super::*;
 
-    /// An API that gives these answers, one after the other, and the requests that it got.
+    /// Returns an API that gives these answers, one after the other, and the requests that it
+    /// receives.
     fn api(answers: Vec<(u16, Value)>) -> (Api, Arc<Mutex<Vec<String>>>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let answers = Arc::new(Mutex::new(answers.into_iter()));

@@ -1,5 +1,5 @@
-//! An object without unused fields. Two thirds of a cluster's object are its status and managed fields;
-//! they are dropped while a page is read.
+//! An object without unused fields. Two thirds of an object in a cluster are its status and its
+//! managed fields; they are dropped while a page is read.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 #[derive(Debug, PartialEq)]
 pub(super) struct Trimmed(pub(super) Value);
 
-/// Of `status`: what a pod is doing, and which kubelet a node has.
+/// Fields of `status` that are kept: the phase of a pod, and the kubelet of a node.
 const READ_OF_STATUS: &[&str] = &["phase", "nodeInfo"];
-/// In `metadata`.
+/// Fields of `metadata` that are dropped.
 const UNREAD: &[&str] = &["managedFields", "selfLink", "generation", "resourceVersion"];
-/// In `metadata.annotations`: the whole object once more.
+/// Annotations that are dropped: they contain the whole object again.
 const UNREAD_ANNOTATIONS: &[&str] = &["kubectl.kubernetes.io/last-applied-configuration"];
 
-/// What of an object's members is read.
+/// Part of an object, which determines the members that are dropped.
 #[derive(Clone, Copy)]
 enum Part {
     Object,
@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for Trimmed {
 }
 
 impl Part {
-    /// The part that a member is; `None` where it is read as it is.
+    /// Returns the part that a member is; `None` if it is kept as a whole.
     fn of(self, key: &str) -> Option<Self> {
         match (self, key) {
             (Self::Object, "metadata") => Some(Self::Metadata),
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for Part {
         Ok(Value::Object(map))
     }
 
-    // `null`, as Go writes what is empty.
+    // `null`, which Go writes for empty values.
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }

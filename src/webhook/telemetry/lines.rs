@@ -1,10 +1,11 @@
 //! Writes log lines to standard error: immediately or, while a server runs, in batches.
 //!
 //! A write wakes the reader of the log, which takes longer than the logged decision. So a line
+//! A write wakes the reader of the log, which takes longer than the logged decision. So a line
 //! after a pause is written when the answers that are ready have been sent; lines that follow
-//! within [`WRITTEN_EVERY`] are written together, at most [`ENOUGH_WAITING_BYTES`]. No request
-//! waits for the log: if its reader blocks (for example because the node's disk is full), lines are
-//! kept up to [`MOST_WAITING_BYTES`], and later ones are dropped and counted.
+//! within [`WRITTEN_EVERY`] are written together, earlier if there are [`ENOUGH_WAITING_BYTES`]. No
+//! request waits for the log: if its reader blocks (for example because the node's disk is full),
+//! lines are kept up to [`MOST_WAITING_BYTES`], and later ones are dropped and counted.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -25,7 +26,8 @@ const WRITTEN_EVERY: Duration = Duration::from_millis(10);
 const ENOUGH_WAITING_BYTES: usize = 16 * 1024;
 /// Maximum number of bytes that wait for a blocked reader: several hundred lines.
 const MOST_WAITING_BYTES: usize = 256 * 1024;
-/// Time until the first retry if the reader has no room; it doubles with each retry.
+/// Time until the first retry if the reader has no room; it doubles as long as nothing can be
+/// written.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(1);
 /// Maximum time between two retries.
 const TRIED_AGAIN_WITHIN: Duration = Duration::from_millis(100);

@@ -1,16 +1,17 @@
-//! The proxy on the way to a cluster, as kubectl finds it: `proxy-url` of the kubeconfig whatever the
-//! environment says; else `HTTPS_PROXY` (`HTTP_PROXY` for a cluster without TLS), except for this machine
-//! and what `NO_PROXY` names (<https://pkg.go.dev/golang.org/x/net/http/httpproxy>).
+//! The proxy for requests to a cluster, determined as in kubectl: `proxy-url` of the kubeconfig,
+//! regardless of the environment; otherwise `HTTPS_PROXY` (`HTTP_PROXY` for a cluster without TLS),
+//! except for this machine and the names in `NO_PROXY`
+//! (<https://pkg.go.dev/golang.org/x/net/http/httpproxy>).
 
 use std::net::IpAddr;
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
-/// The proxy, if there is one.
+/// Returns the proxy, if there is one.
 ///
 /// # Errors
-/// When what is set is no address of a proxy.
+/// When the configured value is not the address of a proxy.
 pub(super) fn of(
     proxy_url: Option<&str>,
     cluster: &Uri,
@@ -35,7 +36,7 @@ pub(super) fn of(
     parse(&text).map(Some).ok_or_else(|| wrong(name, &text))
 }
 
-/// Without user and password.
+/// Returns the address without user and password.
 pub(super) fn printable(proxy: &Uri) -> String {
     let host = proxy.host().unwrap_or_default();
     let port = proxy.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
@@ -43,16 +44,17 @@ pub(super) fn printable(proxy: &Uri) -> String {
 }
 
 fn parse(text: &str) -> Option<Uri> {
-    // A name alone is a proxy that speaks HTTP.
+    // An address without a scheme is a proxy that speaks HTTP.
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    // kube lets the proxy look up names either way.
+    // kube lets the proxy resolve names in both cases.
     let text = text.replacen("socks5h://", "socks5://", 1);
     let proxy: Uri = text.parse().ok()?;
     let is_known = matches!(proxy.scheme_str(), Some("http" | "https" | "socks5"));
     (is_known && proxy.host().is_some()).then_some(proxy)
 }
 
-/// Nothing of the value: it may have a password in it.
+/// Returns the error message. Of the value, it contains only the scheme: the rest may have a
+/// password.
 fn wrong(name: &str, text: &str) -> String {
     let scheme = text.split_once("://").map(|(scheme, _)| format!(" with {scheme}://"));
     let scheme = scheme.unwrap_or_default();
@@ -111,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(via(None, direct, &set), None, "{direct}");
         }
-        // That of the kubeconfig is for this cluster.
+        // The proxy in the kubeconfig is for this cluster.
         let socks = Some("socks5://jump:1080".to_owned());
         for cluster in ["https://10.1.2.3:6443", "https://127.0.0.1:6443"] {
             assert_eq!(via(Some("socks5h://jump:1080"), cluster, &set), socks);

@@ -9,27 +9,27 @@ use thiserror::Error;
 use super::{Retired, Shared, Successor};
 use crate::cluster::certificates::{Authority, CertificateError};
 
-/// The version of what is in the Secret. Versions that only add fields keep it.
+/// Version of the format in the Secret. Versions of prestop that only add fields keep it.
 const SCHEMA: u64 = 1;
 
-/// The Secret can't be used.
+/// Error: the content of the Secret can't be used.
 #[derive(Debug, Error)]
 pub enum SecretError {
-    /// Not what this program writes.
+    /// The state does not have the format of this program.
     #[error("the state in the Secret can't be read: {0}")]
     State(#[from] serde_json::Error),
-    /// Written by a newer version, which knows what it means.
+    /// The state was written by a newer version, which knows its meaning.
     #[error("the state in the Secret has schema {0}; this version of prestop supports {SCHEMA}")]
     Newer(u64),
-    /// Not written by any version.
+    /// The schema is one that no version of prestop writes.
     #[error("the state in the Secret has schema {0}, which no version of prestop writes")]
     Schema(u64),
-    /// A certificate or a key in it is broken.
+    /// A certificate or a key in the state is invalid.
     #[error("the CA in the Secret: {0}")]
     Authority(#[from] CertificateError),
 }
 
-/// The Secret's state as it is written.
+/// The format of the state.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Written {
@@ -43,7 +43,7 @@ struct Written {
     next_published_at: Option<u64>,
     #[serde(default)]
     retired: Vec<WrittenRetired>,
-    /// Of the replica that wrote this last.
+    /// The overlap used by the replica that wrote the state last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     overlap_seconds: Option<u64>,
 }
@@ -65,10 +65,10 @@ impl Shared {
     /// Reads the Secret's state.
     ///
     /// # Errors
-    /// When it is not what this program wrote. [`super::Change::Begin`] is due then, unless it is
-    /// [`SecretError::Newer`]: that is not ours to change.
+    /// When it is not what this program wrote. [`super::Change::Begin`] is due then, except for
+    /// [`SecretError::Newer`]: that state must not be changed.
     pub fn from_json(json: &[u8]) -> Result<Self, SecretError> {
-        // A newer version's state may look different altogether, but for this field.
+        // The state of a newer version may differ in everything but this field.
         let written: Value = serde_json::from_slice(json)?;
         let schema = written.get("schema").and_then(Value::as_u64);
         if let Some(newer) = schema.filter(|schema| *schema > SCHEMA) {
@@ -96,7 +96,7 @@ impl Shared {
         })
     }
 
-    /// The Secret's state, with the keys.
+    /// Returns the Secret's state, with the private keys.
     #[must_use]
     pub fn to_json(&self) -> String {
         let authority = |authority: &Authority| WrittenAuthority {
@@ -119,7 +119,7 @@ impl Shared {
                 .collect(),
             overlap_seconds: self.overlap.map(|overlap| overlap.as_secs()),
         };
-        // Texts and numbers can always be written.
+        // Serializing texts and numbers never fails.
         serde_json::to_string(&written).unwrap_or_default()
     }
 }
@@ -132,7 +132,7 @@ fn time(seconds: u64) -> SystemTime {
     UNIX_EPOCH + duration(seconds)
 }
 
-/// A very long time, to avoid overflow with absurd values.
+/// Converts seconds; very large values are limited to avoid overflow.
 fn duration(seconds: u64) -> Duration {
     Duration::from_secs(seconds.min(1 << 40))
 }
