@@ -38,10 +38,12 @@ pub use self::warn::{Warned, warn};
 
 /// The known namespaces, in memory.
 pub trait Namespaces: Send + Sync {
-    /// The settings of a namespace; `None` if it is not known, and the defaults apply.
+    /// Settings of a namespace; `None` if the namespace is not known, in which case the defaults
+    /// apply.
     fn settings(&self, namespace: &str) -> Option<Arc<NamespaceSettings>>;
 
-    /// Whether there is such a namespace, as far as anybody knows: yes where the names are not known.
+    /// Returns whether the namespace may exist; always `true` if the implementation does not know
+    /// the namespaces.
     fn may_exist(&self, _namespace: &str) -> bool {
         true
     }
@@ -49,20 +51,20 @@ pub trait Namespaces: Send + Sync {
 
 /// The known Services and their fronts, in memory.
 pub trait Fronts: Send + Sync {
-    /// The delay that the fronts of a pod need, as far as they are known.
+    /// Returns the delay that the known fronts of a pod need.
     fn of(&self, pod: &PodShape) -> Option<FrontDelay>;
 }
 
-/// No front is known.
+/// Implementation of [`Fronts`] that knows no front.
 #[derive(Debug, Clone, Copy)]
 pub struct NoFronts;
 
 /// The known state of the cluster, in memory.
 #[derive(Clone, Copy)]
 pub struct ClusterView<'c> {
-    /// Its namespaces.
+    /// The known namespaces.
     pub namespaces: &'c dyn Namespaces,
-    /// What is in front of pods.
+    /// The known fronts of pods.
     pub fronts: &'c dyn Fronts,
 }
 
@@ -71,60 +73,61 @@ pub struct ClusterView<'c> {
 pub struct Event<'a> {
     /// The review's uid.
     pub uid: &'a str,
-    /// What is done to the object.
+    /// The operation on the object.
     pub operation: Operation,
-    /// The namespace of the request; empty where there is none.
+    /// The namespace of the request; empty if there is none.
     pub namespace: &'a str,
-    /// The pod's name, or what the API server will make one from; may be empty.
+    /// The pod's name, or else its `generateName`; may be empty.
     pub name: &'a str,
     /// The kind of the pod's controlling owner.
     pub owner_kind: Option<&'a str>,
-    /// Nothing will be stored.
+    /// Whether the request is a dry run: nothing will be stored.
     pub is_dry_run: bool,
-    /// What was answered.
+    /// The answer.
     pub verdict: Verdict<'a>,
 }
 
-/// What was answered to a review.
+/// The answer to a review.
 #[derive(Debug, Clone, Copy)]
 pub enum Verdict<'a> {
-    /// What the engine said.
+    /// The engine's decision.
     Decided(&'a Decision<'a>),
-    /// The engine's patch was held back because it does not fit the pod: a fault of prestop.
+    /// The engine's patch was withheld because it does not fit the pod: a fault of prestop.
     SelfCheckFailed(&'static str),
 }
 
-/// Why a pod is allowed without having been looked at.
+/// Reason why a pod is admitted unchanged without being evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unchanged {
-    /// More is being served than the limits allow.
+    /// The server handles as many requests as its limits allow.
     Overloaded,
-    /// The caller's time is nearly over.
+    /// The caller's deadline is too close.
     Deadline,
-    /// Something panicked: a fault of prestop.
+    /// A panic while the request was handled: a fault of prestop.
     Panic,
 }
 
-/// Why there is no answer: the uid that it must contain is not known.
+/// Reason why a body gets no answer: the uid that the answer must contain is not known.
 #[derive(Debug, Error)]
 pub enum Refusal {
-    /// The body can't be read.
+    /// The body can't be parsed.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
-    /// There is no uid.
+    /// The body has no uid.
     #[error("the body is not an AdmissionReview: it has no request with a uid")]
     NoUid,
 }
 
-/// etcd takes no larger object by default (`--max-request-bytes`). What is stored is a little smaller
-/// than its JSON, and the review has a little more than the object in it: the bound is on the safe side.
+/// Size limit for the resulting object, in bytes: etcd's default (`--max-request-bytes`). The
+/// stored form is slightly smaller than its JSON, and the review contains slightly more than the
+/// object, so the limit is conservative.
 const LARGEST_STORED_BYTES: usize = 1_572_864;
 
 /// Answers a review. `observe` is called once with the decision, before the answer is sent.
 ///
 /// # Errors
-/// When the body is not JSON in UTF-8 or has no uid; the API server sends neither. Parts of a review
-/// that nothing depends on are passed over, not checked.
+/// Returns an error if the body is not JSON in UTF-8 or has no uid; the API server sends neither.
+/// Parts of a review that the answer does not depend on are skipped without being checked.
 pub fn review(
     body: &[u8],
     cluster: ClusterView<'_>,
@@ -134,7 +137,7 @@ pub fn review(
     review_with(body, cluster, policy, observe, check::fits)
 }
 
-/// Whether a patch, as JSON, fits a pod, or why not.
+/// Checks that a patch, as JSON, fits a pod. The error is the reason why it does not.
 type SelfCheck = fn(&[u8], &Pod<'_>) -> Result<(), &'static str>;
 
 fn review_with(
@@ -193,21 +196,21 @@ fn review_with(
     Ok(answer.to_json())
 }
 
-/// A body as text, and as a review.
+/// Parses a body into its text and the review.
 fn read(body: &[u8]) -> Result<(&str, Review<'_>), Refusal> {
     let text = utf8(body).map_err(|error| Refusal::NotJson(error.to_string()))?;
     let review = Review::from_json(text).map_err(|error| Refusal::NotJson(error.to_string()))?;
     Ok((text, review))
 }
 
-/// A body as text. `simdutf8` is much faster for valid text; the standard library reports the place of
-/// an error.
+/// Checks that a body is UTF-8. `simdutf8` is much faster for valid text; the standard library
+/// reports the position of an error.
 fn utf8(body: &[u8]) -> Result<&str, Utf8Error> {
     simdutf8::basic::from_utf8(body).or_else(|_| str::from_utf8(body))
 }
 
-/// The answer to a review that there was no time to read: the pod is admitted unchanged. `body` may be
-/// only the first part of a body. `None` if it contains no uid.
+/// Answers a review that there was no time to read: the pod is admitted unchanged. `body` may be
+/// only the beginning of a body. Returns `None` if it contains no uid.
 #[must_use]
 pub fn allow_unchanged(body: &[u8], why: Unchanged) -> Option<Vec<u8>> {
     let (version, uid) = request::version_and_uid(body)?;
@@ -227,7 +230,7 @@ impl Unchanged {
     /// Every reason.
     pub const ALL: [Self; 3] = [Self::Overloaded, Self::Deadline, Self::Panic];
 
-    /// A stable word.
+    /// Stable word for logs and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

@@ -1,9 +1,10 @@
-//! The rules as policies that API servers run themselves: a `MutatingAdmissionPolicy` in CEL, for
-//! Kubernetes 1.36 and newer. Pure: tables and constants come from the engine, the formulas are written
-//! a second time, and `tests/control_plane/policy.rs` compares them with the engine.
+//! The rules as policies that API servers evaluate themselves: a `MutatingAdmissionPolicy` in CEL,
+//! for Kubernetes 1.36 and newer. Pure: tables and constants come from the engine; the formulas are
+//! a second implementation, which `tests/control_plane/policy.rs` compares with the engine.
 //!
-//! - `settings`, `images`, `tables`, `containers`, `order`: the variables, in the order in which they use each other
-//! - [`difference`]: what the policy does not do
+//! - `settings`, `images`, `tables`, `containers`, `order`: the variables, in the order in which
+//!   they use each other
+//! - [`difference`]: the rules that the policy lacks
 //! - `cel`, `document`: how CEL and YAML are written
 
 mod cel;
@@ -21,21 +22,21 @@ use crate::policy::{Policy, QuitPolicy};
 pub use self::difference::Difference;
 pub use self::document::{Validation, to_yaml};
 
-/// Namespaces of Kubernetes' own, which are never taken.
+/// Namespaces of Kubernetes itself, which the policies always exclude.
 pub const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
-/// What a policy is made from.
+/// Input from which a policy is generated.
 #[derive(Debug, Clone)]
 pub struct Source<'p> {
-    /// Of the policies and bindings.
+    /// Name of the policies and their bindings.
     pub name: &'p str,
-    /// The rules.
+    /// The configured rules.
     pub policy: &'p Policy,
-    /// The profiles whose quit is used.
+    /// The profiles whose quit the policy uses.
     pub quits: Vec<&'p Profile>,
 }
 
-/// A named expression; later ones may use it.
+/// A named CEL expression; later variables may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Variable {
     name: &'static str,
@@ -50,7 +51,8 @@ impl Variable {
 }
 
 impl<'p> Source<'p> {
-    /// The rules, with the quits of these profiles, if they have any and the rules allow it.
+    /// Creates a source from the rules, with the quits of the given profiles: those that have one,
+    /// if the rules allow quits.
     #[must_use]
     pub fn new(name: &'p str, policy: &'p Policy, profiles: &[&'p Profile]) -> Self {
         let has_quit = |profile: &&Profile| {
@@ -59,7 +61,7 @@ impl<'p> Source<'p> {
         Self { name, policy, quits: profiles.iter().copied().filter(has_quit).collect() }
     }
 
-    /// The rules for skipping pods and for the length of delays.
+    /// Variables that decide which pods are skipped and how long delays are.
     fn until_delays(&self) -> Vec<Variable> {
         let mut variables = settings::variables(self.policy);
         variables.extend(images::variables());
@@ -68,7 +70,7 @@ impl<'p> Source<'p> {
         variables
     }
 
-    /// Everything that a patch may need.
+    /// All variables that a patch may need.
     fn variables(&self) -> Vec<Variable> {
         let mut variables = self.until_delays();
         variables.extend(containers::quits(self.policy, &self.quits));
@@ -78,10 +80,10 @@ impl<'p> Source<'p> {
     }
 }
 
-/// Those that an expression uses, itself or by others.
+/// Returns the variables that an expression uses, directly or through other variables.
 fn used_by(expression: &str, variables: Vec<Variable>) -> Vec<Variable> {
     let mut kept: Vec<Variable> = Vec::new();
-    // Later ones use earlier ones.
+    // Variables only use earlier ones, so the iteration runs backwards.
     for variable in variables.into_iter().rev() {
         let is_used = |text: &str| uses(text, variable.name);
         if is_used(expression) || kept.iter().any(|kept| is_used(&kept.expression)) {
@@ -92,7 +94,8 @@ fn used_by(expression: &str, variables: Vec<Variable>) -> Vec<Variable> {
     kept
 }
 
-/// Whether the variable is in the expression, and not only one whose name begins so.
+/// Returns whether the expression uses this variable, and not merely one whose name starts with the
+/// same letters.
 fn uses(expression: &str, name: &str) -> bool {
     expression.split("variables.").skip(1).any(|after| {
         let rest = after.strip_prefix(name);
@@ -121,7 +124,7 @@ mod tests {
         assert_eq!(names("true"), Vec::<&str>::new());
     }
 
-    /// CEL reads names that are declared before.
+    /// CEL resolves only names that are declared earlier.
     #[test]
     fn every_variable_is_declared_before_it_is_used() {
         let policy = Policy::built_in();

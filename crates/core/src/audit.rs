@@ -1,17 +1,17 @@
-//! Why a workload drops requests in rollouts, drains and scale-downs, and how to fix it. Pure:
-//! evaluates a workload together with its fronts, budgets and autoscalers, the known facts about its
-//! images, and the decision of the engine.
+//! Finds out why a workload drops requests in rollouts, drains and scale-downs, and how to fix it.
+//! Pure: evaluates a workload together with its fronts, budgets and autoscalers, the known facts
+//! about its images, and the decision of the engine.
 //!
 //! - [`rule`]: the rules, one table
 //! - [`objects`]: budgets, autoscalers and labels of namespaces
-//! - [`ignore`]: findings that somebody has accepted
-//! - `subject`: a workload with everything that is known about it
+//! - [`ignore`]: accepted findings
+//! - `subject`: a workload with all known facts about it
 //! - `containers`, `delays`, `sidecars`, `pods`, `rollouts`: the conditions of the rules
 //! - `live`: running pods, which may differ from their template
 //! - `nodes`: nodes of a cluster
-//! - `doubt`: how certain findings are where something could not be read
-//! - `removal`: how long pods may take when their node is removed
-//! - `mend`: the annotations that mend a finding, found by trying them
+//! - `doubt`: certainty of findings if something could not be read
+//! - `removal`: maximum time for pods when their node is removed
+//! - `mend`: the annotations that fix a finding, found by trial
 
 mod containers;
 mod delays;
@@ -43,48 +43,50 @@ pub use self::rule::{Certainty, Needs, Rule, RuleText, Severity};
 
 use self::subject::Subject;
 
-/// Something that makes a workload drop requests, or may.
+/// A reason why a workload drops requests, or may drop some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which rule.
+    /// The violated rule.
     pub rule: Rule,
-    /// How it is known.
+    /// How certain the finding is.
     pub certainty: Certainty,
-    /// The container, for rules about one.
+    /// Name of the container, for rules about a container.
     pub container: Option<String>,
-    /// JSON pointer to the field of the workload that it is about; it need not be there.
+    /// JSON pointer to the field of the workload that causes the finding; the field may be absent.
     pub pointer: String,
-    /// What exactly; may be empty.
+    /// Details of this occurrence; may be empty.
     pub detail: String,
-    /// How prestop fixes it, if it does.
+    /// How prestop fixes the finding, if it does.
     pub mend: Option<Mend>,
-    /// Why somebody accepts it, if somebody does.
+    /// The reason why the finding is accepted, if it is.
     pub ignored: Option<String>,
 }
 
 /// The context in which workloads are evaluated.
 #[derive(Debug)]
 pub struct Audit<'s, 't> {
-    /// What is around the pods of the input.
+    /// Services and other objects around the pods of the input.
     pub around: &'s Surroundings<'t>,
     /// Budgets, autoscalers and labels of namespaces.
     pub setting: &'s Setting,
     /// Rules, images and the version of Kubernetes.
     pub policy: &'s Policy,
-    /// For objects that do not say.
+    /// Namespace for objects without `metadata.namespace`.
     pub namespace: &'s str,
     /// Findings that the configuration ignores.
     pub ignores: &'s [Ignore],
 }
 
 impl Audit<'_, 'static> {
-    /// The findings of one workload, the worst first. Nothing is said about objects that run to an end.
+    /// Returns the findings of one workload, the most severe first. Workloads that run to
+    /// completion have none.
     #[must_use]
     pub fn workload(&self, workload: &Workload<'_>, namespace: &NamespaceSettings) -> Vec<Finding> {
         self.judged(workload, namespace, None)
     }
 
-    /// The same for a workload with running pods: it is judged by the newest of them, as admission made it.
+    /// Returns the findings of a workload with running pods. They are based on the newest of these
+    /// pods, as admission changed it.
     #[must_use]
     pub fn running(
         &self,
@@ -143,7 +145,7 @@ impl Audit<'_, 'static> {
 }
 
 impl Finding {
-    /// What is left of it when prestop injects the pod.
+    /// What remains of the finding if prestop injects the pod.
     fn after_injection(self) -> Option<Self> {
         match &self.mend {
             Some(Mend::Injected(_)) => None,
@@ -158,7 +160,7 @@ impl Finding {
         }
     }
 
-    /// How bad it is.
+    /// Severity of the finding's rule.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         self.rule.text().severity

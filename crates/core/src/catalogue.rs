@@ -2,9 +2,10 @@
 //! `catalogue/catalogue.yaml`; a configuration can add or replace profiles. Also lists which images
 //! have a shell and a `sleep` program.
 //!
-//! A profile says which images it is for, which hook they need, and by which signals they stop.
-//! The first profile that matches an image is taken, so the file is ordered: first images that must not
-//! be mistaken for an application (controllers, exporters), then specific ones, then general ones.
+//! A profile contains the images it is for, the hook that they need, and the signals by which they
+//! stop. The first profile that matches an image is used, so the file is ordered: first images that
+//! must not be mistaken for an application (controllers, exporters), then specific ones, then
+//! general ones.
 
 mod built_in;
 mod index;
@@ -33,8 +34,8 @@ pub use self::tags::{Membership, RangeError, TagPattern, TagPatternError, TagRan
 /// Reserved values of `prestop.dev/profile`; no profile may have these names.
 pub const RESERVED_NAMES: [&str; 2] = ["auto", "none"];
 
-/// Profiles in the order in which they are tried, and which programs images have. Clones share
-/// them.
+/// Profiles in the order in which they are tried, and facts about the programs of images. Clones
+/// share both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalogue {
     profiles: Arc<[Profile]>,
@@ -44,49 +45,51 @@ pub struct Catalogue {
     programs_index: Arc<Index>,
 }
 
-/// Which profiles a catalogue has, without keeping them: clones of a catalogue share them, and no other
-/// catalogue has the same.
+/// Identity of a catalogue's profiles, which does not keep them in memory: clones of a catalogue
+/// have the same edition, and no other catalogue has it.
 #[derive(Debug, Clone)]
 pub struct Edition(Weak<[Profile]>);
 
 /// Facts about one application in one family of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// Unique; what `prestop.dev/profile` and the reports call it.
+    /// Unique name, used by `prestop.dev/profile` and the reports.
     pub name: String,
-    /// Which images it is for. Empty for a profile that is taken by name only.
+    /// The images that the profile is for. Empty for a profile that is selected by name only.
     pub images: Vec<ImagePattern>,
-    /// Which tags of these images it is for. Empty: all, and references without a tag.
+    /// The tags of these images that the profile is for. Empty: all tags, and references without a
+    /// tag.
     pub tag_patterns: Vec<TagPattern>,
-    /// The fixed names under which injectors add this sidecar to pods, for images that no profile
-    /// knows.
+    /// The fixed names under which injectors add this sidecar to pods, used for images that match
+    /// no profile.
     pub container_names: Vec<String>,
-    /// Its place among the servers of one pod.
+    /// The container's role among the servers of one pod.
     pub role: Option<Role>,
     /// The hook that these images need.
     pub hook: ProfileHook,
-    /// A delay of its own, stronger than the configured default.
+    /// The profile's own delay, which takes precedence over the configured default.
     pub delay: Option<Delay>,
-    /// Whether the hook waits until connections are done, stronger than the configured default.
+    /// Whether the hook waits until connections are closed. Takes precedence over the configured
+    /// default.
     pub hold: Option<Hold>,
-    /// A proxy or log shipper that must outlive the application: how much longer its delay is than
-    /// the longest of the application's containers.
+    /// For a proxy or log shipper that must outlive the application: seconds by which its delay is
+    /// longer than the longest delay of the application's containers.
     pub sidecar_margin_seconds: Option<i64>,
-    /// The stop signal of the image, and whether the application finishes its work on it.
+    /// The image's stop signals, and whether the application finishes its requests on them.
     pub stop_signals: Vec<StopSignal>,
     /// The reason for this hook, in one sentence.
     pub reason: String,
-    /// A link to the source.
+    /// Link to the source.
     pub link: String,
 }
 
-/// Whether a hook waits until the connections to the pod's ports are done.
+/// Whether a hook waits until the connections to the pod's ports are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hold {
-    /// It does not.
+    /// The hook does not wait for connections.
     None,
-    /// It does, where the image has what that needs.
+    /// The hook waits, if the image has the programs that this needs.
     Connections,
 }
 
@@ -94,48 +97,48 @@ pub enum Hold {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// It takes the requests of clients and can pass them on: nginx, httpd, Caddy, a load balancer.
+    /// Receives requests from clients and may pass them on: nginx, httpd, Caddy, a load balancer.
     Front,
-    /// It is asked by a front in the same pod, as php-fpm is, and has to outlive the front's drain.
+    /// Receives requests from a front in the same pod, as php-fpm does, and has to outlive the
+    /// front's drain.
     Backend,
 }
 
 /// How a container's profile was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FoundBy<'c> {
-    /// By its image: the pattern that matched.
+    /// By its image, with the pattern that matched.
     Image(&'c ImagePattern),
-    /// By its name, since no profile is for its image.
+    /// By its name, because its image matches no profile.
     ContainerName,
 }
 
-/// What a profile injects.
+/// The hook that a profile injects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProfileHook {
-    /// Nothing: the image's operator or chart brings a hook, or a delay would do harm.
+    /// No hook: the image's operator or chart sets one, or a delay would do harm.
     LeaveAlone,
-    /// The delay alone: the image's own stop signal, or nothing better, does the rest.
+    /// The delay alone: the image's own stop signal is sufficient, or there is nothing better.
     Delay,
-    /// Delay, quit, and a wait until the application is done.
+    /// A delay, a quit, and a wait until the application is done.
     Quit(Quit),
 }
 
 /// How to ask an application to finish its work and exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quit {
-    /// The application's own command; empty where only a signal does it.
+    /// The application's own command; empty if only a signal is used.
     pub command: Vec<String>,
-    /// For PID 1, where there is no command or it failed.
+    /// Signal for PID 1, if there is no command or the command failed.
     pub signal: Option<Signal>,
-    /// The names (`/proc/1/comm`) under which PID 1 is the application. Nothing is done to a PID 1
-    /// of another name. A name that ends in `*` is the beginning of names: `php-fpm*` is also
-    /// `php-fpm8.2`.
+    /// The names (`/proc/1/comm`) under which PID 1 is the application. A PID 1 with another name
+    /// gets no signal. A name that ends in `*` is a prefix: `php-fpm*` also matches `php-fpm8.2`.
     pub process_names: Vec<String>,
-    /// Whether an image that is known to stop gracefully by itself gets the quit as well.
+    /// Whether the quit is also used for an image that is known to stop gracefully without it.
     pub when: QuitWhen,
 }
 
-/// When a profile's quit is used.
+/// Condition for the use of a profile's quit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QuitWhen {
@@ -146,21 +149,21 @@ pub enum QuitWhen {
     Needed,
 }
 
-/// A fact about images: which stop signal the runtime sends, and what they do then.
+/// A fact about images: the stop signal that the runtime sends, and its effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopSignal {
-    /// The tags to which it applies; `None` for all, including unknown ones.
+    /// The tags to which the fact applies; `None` for all, including unknown ones.
     pub tags: Option<TagRange>,
-    /// The image's `STOPSIGNAL`; TERM where it has none.
+    /// The image's `STOPSIGNAL`; TERM if it has none.
     pub signal: Signal,
-    /// Whether the application finishes its open requests.
+    /// Whether the application finishes its open requests on this signal.
     pub graceful: bool,
-    /// Where that is written; may be empty.
+    /// Link to the source; may be empty.
     pub link: String,
 }
 
 impl Catalogue {
-    /// Takes profiles in the order in which they are to be tried.
+    /// Creates a catalogue from profiles in the order in which they are tried.
     #[must_use]
     pub fn new(profiles: Vec<Profile>) -> Self {
         Self {
@@ -171,53 +174,53 @@ impl Catalogue {
         }
     }
 
-    /// The same profiles, with other facts about programs, in the order in which they are tried.
+    /// Replaces the facts about programs, given in the order in which they are tried.
     #[must_use]
     pub fn with_programs(self, programs: Vec<ProgramsOfImages>) -> Self {
         let programs_index = Arc::new(Index::of(&programs));
         Self { programs_index, programs: programs.into(), ..self }
     }
 
-    /// The same facts about programs, with other profiles.
+    /// Replaces the profiles and keeps the facts about programs.
     #[must_use]
     pub fn with_profiles(self, profiles: Vec<Profile>) -> Self {
         let Self { programs, programs_index, .. } = self;
         Self { programs, programs_index, ..Self::new(profiles) }
     }
 
-    /// The catalogue that is compiled in.
+    /// Returns the catalogue that is compiled in.
     #[must_use]
     pub fn built_in() -> &'static Self {
         static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(built_in::built_in);
         &BUILT_IN
     }
 
-    /// All profiles, in the order in which they are tried.
+    /// Returns all profiles, in the order in which they are tried.
     #[must_use]
     pub fn profiles(&self) -> &[Profile] {
         &self.profiles
     }
 
-    /// Which profiles these are.
+    /// Returns the identity of the profiles.
     #[must_use]
     pub fn edition(&self) -> Edition {
         Edition(Arc::downgrade(&self.profiles))
     }
 
-    /// The profile of that name.
+    /// Returns the profile with a name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == name)
     }
 
-    /// The first profile for an image, with the pattern that matched.
+    /// Returns the first profile for an image, with the pattern that matched.
     #[must_use]
     pub fn for_image(&self, image: &ImageReference<'_>) -> Option<(&Profile, &ImagePattern)> {
         self.index.first(&self.profiles, image)
     }
 
-    /// The profile of a container: the first for its image, else the first for its name. The image
-    /// `auto` is none.
+    /// Returns the profile of a container: the first one for its image, else the first one for its
+    /// name. The placeholder image `auto` matches no profile.
     #[must_use]
     pub fn for_container(
         &self,
@@ -232,19 +235,19 @@ impl Catalogue {
         Some((profile, FoundBy::ContainerName))
     }
 
-    /// Whether an image has a shell and a `sleep` program, as far as that is known.
+    /// Returns whether an image has a shell and a `sleep` program, as far as known.
     #[must_use]
     pub fn programs(&self, image: &ImageReference<'_>) -> Programs {
         self.programs_of_images(image).map_or(Programs::UNKNOWN, |known| known.programs)
     }
 
-    /// The first fact about the programs of an image.
+    /// Returns the first fact about the programs of an image.
     #[must_use]
     pub fn programs_of_images(&self, image: &ImageReference<'_>) -> Option<&ProgramsOfImages> {
         self.programs_index.first(&self.programs, image).map(|(known, _)| known)
     }
 
-    /// All facts about programs, in the order in which they are tried.
+    /// Returns all facts about programs, in the order in which they are tried.
     #[must_use]
     pub fn all_programs(&self) -> &[ProgramsOfImages] {
         &self.programs
@@ -252,10 +255,10 @@ impl Catalogue {
 }
 
 impl Edition {
-    /// Whether the catalogue has these profiles.
+    /// Returns whether the catalogue has these profiles.
     #[must_use]
     pub fn is_of(&self, catalogue: &Catalogue) -> bool {
-        // The memory is not given to another catalogue as long as somebody points to it.
+        // The memory is not reused for another catalogue as long as a weak pointer to it exists.
         std::ptr::addr_eq(self.0.as_ptr(), Arc::as_ptr(&catalogue.profiles))
     }
 }
@@ -271,23 +274,23 @@ impl Indexed for Profile {
 }
 
 impl Profile {
-    /// Whether one of its patterns is for this image.
+    /// Returns whether one of the profile's patterns matches this image.
     #[must_use]
     pub fn is_for(&self, image: &ImageReference<'_>) -> bool {
         self.is_for_tag(image.tag) && self.images.iter().any(|pattern| pattern.matches(image))
     }
 
-    /// The stop signal of the image with this tag (`None`: no tag, or not certain), where it is
-    /// known. The first fact that certainly applies is used.
+    /// Returns the stop signal of the image with this tag (`None`: no tag, or not certain), if it
+    /// is known. The first fact that certainly applies is used.
     #[must_use]
     pub fn stop_signal(&self, tag: Option<&str>) -> Option<&StopSignal> {
         self.stop_signals.iter().find(|fact| fact.holds_for(tag))
     }
 
-    /// Whether the application finishes its requests on this signal, whatever the image's own is; `None`
-    /// where that is not known. A fact for this signal that certainly applies to the tag decides;
-    /// otherwise all facts about the signal have to agree. The signal of the profile's quit is
-    /// graceful.
+    /// Returns whether the application finishes its requests on this signal, whatever the image's
+    /// own signal is; `None` if that is not known. A fact for this signal that certainly applies to
+    /// the tag decides; otherwise all facts about the signal have to agree. The signal of the
+    /// profile's quit is graceful.
     #[must_use]
     pub fn is_graceful_signal(&self, signal: Signal, tag: Option<&str>) -> Option<bool> {
         let mut facts = self.stop_signals.iter().filter(|fact| fact.signal == signal);
@@ -302,7 +305,7 @@ impl Profile {
         quit_sends_it.then_some(true)
     }
 
-    /// Whether the image is known to finish its requests on its own stop signal.
+    /// Returns whether the image is known to finish its requests on its own stop signal.
     #[must_use]
     pub fn stops_gracefully(&self, tag: Option<&str>) -> bool {
         self.stop_signal(tag).is_some_and(|fact| fact.graceful)
@@ -310,7 +313,7 @@ impl Profile {
 }
 
 impl StopSignal {
-    /// Whether it certainly applies to the tag.
+    /// Returns whether the fact certainly applies to the tag.
     fn holds_for(&self, tag: Option<&str>) -> bool {
         self.tags.as_ref().is_none_or(|range| range.contains(tag) == Membership::Inside)
     }

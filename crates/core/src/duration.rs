@@ -1,8 +1,8 @@
-//! Durations as people write them in annotations and in the configuration: `15s`, `1m30s`, `2h`,
-//! or a plain number of whole seconds; and as Go writes them ([`parse_go`]).
+//! Durations in the notation of annotations and of the configuration: `15s`, `1m30s`, `2h`, or a
+//! plain number of whole seconds; and in Go's notation ([`parse_go`]).
 //!
-//! Kubernetes counts grace periods and sleeps in whole seconds, so that is all this module knows:
-//! a value with a fraction of a second is rounded up, and the result says so.
+//! Kubernetes counts grace periods and sleeps in whole seconds, and so does this module: a fraction
+//! of a second is rounded up, and the result records that.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -10,48 +10,50 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// The most that is read: a hundred years. Longer values are typing errors.
+/// Longest accepted duration: a hundred years, in seconds. Longer values are typing errors.
 const LONGEST_SECONDS: i64 = 100 * 366 * 24 * 3600;
 
-/// A parsed duration: whole seconds, and whether rounding was needed to get there.
+/// A parsed duration in whole seconds, and whether it was rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParsedDuration {
     /// Whole seconds, 0 to a hundred years.
     pub seconds: i64,
-    /// The text named a fraction of a second (`1500ms`), which was rounded up.
+    /// Whether the text contained a fraction of a second (`1500ms`), which was rounded up.
     pub rounded_up: bool,
 }
 
-/// Why a text is not a duration.
+/// Reason why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DurationError {
-    /// Nothing there, or only spaces.
+    /// The text is empty or contains only whitespace.
     #[error("empty; write a duration such as 15s or 1m30s")]
     Empty,
-    /// Neither a number of seconds nor number-unit pairs in the order h, m, s, ms.
+    /// The text is neither a number of seconds nor a list of number-unit pairs in the order h, m,
+    /// s, ms.
     #[error("not a duration; write 15s, 1m30s or a whole number of seconds")]
     Malformed,
-    /// More than a hundred years.
+    /// The duration is longer than a hundred years.
     #[error("the duration is too long")]
     TooLong,
 }
 
-/// A delay: always so long, or between two bounds. Ordered by the upper bound, then by the lower one.
+/// A delay, either fixed or with two bounds. Ordered by the upper bound, then by the lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delay {
-    /// The lower bound, whole seconds.
+    /// The lower bound, in whole seconds.
     pub least_seconds: i64,
-    /// The upper bound, at least the lower one; the same for a fixed delay.
+    /// The upper bound, in whole seconds; at least the lower bound, and equal to it for a fixed
+    /// delay.
     pub most_seconds: i64,
 }
 
-/// A delay as somebody asked for it.
+/// A delay as requested in an annotation or the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedDelay {
-    /// So long.
+    /// This delay.
     Of(Delay),
-    /// As long as what is in front of the pod needs: `auto`.
+    /// The delay that the fronts of the pod need: `auto`.
     Auto,
 }
 
@@ -59,26 +61,26 @@ pub enum AskedDelay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plain(pub Delay);
 
-/// A parsed delay, and whether rounding was needed to get there.
+/// A parsed delay, and whether it was rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParsedDelay {
     /// The bounds, each 0 to a hundred years.
     pub delay: Delay,
-    /// The text named a fraction of a second, which was rounded up.
+    /// Whether the text contained a fraction of a second, which was rounded up.
     pub rounded_up: bool,
 }
 
-/// Why a text is not a delay.
+/// Reason why a text is not a delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DelayError {
-    /// Not a single duration, and no `-` in it.
+    /// The text is not a duration and contains no `-`.
     #[error(transparent)]
     NotADuration(#[from] DurationError),
-    /// There is a `-`, and not one duration on each side of it.
+    /// The text contains a `-`, but not exactly one duration on each side of it.
     #[error("not a range of delays; write 10s-2m")]
     NotARange,
-    /// The lower bound is above the upper one.
+    /// The lower bound is greater than the upper one.
     #[error("{} is more than {}; write the shorter one first", HumanSeconds(*.least_seconds), HumanSeconds(*.most_seconds))]
     WrongOrder {
         /// The lower bound.
@@ -88,17 +90,18 @@ pub enum DelayError {
     },
 }
 
-/// Seconds, printed as people write them: `90` is `1m30s`.
+/// Seconds, printed with units: `90` is `1m30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanSeconds(pub i64);
 
-/// Reads `15s`, `1m30s`, `1h`, `250ms` or plain whole seconds (`15`).
+/// Parses `15s`, `1m30s`, `1h`, `250ms` or plain whole seconds (`15`).
 ///
 /// Units must come in the order h, m, s, ms, each at most once; no signs, no spaces, no decimal
 /// point, ASCII digits only.
 ///
 /// # Errors
-/// When the text is empty, is anything else than the above, or is longer than a hundred years.
+/// Returns an error if the text is empty or has any other form, or if the duration is longer than a
+/// hundred years.
 pub fn parse(text: &str) -> Result<ParsedDuration, DurationError> {
     if text.trim().is_empty() {
         return Err(DurationError::Empty);
@@ -125,8 +128,8 @@ pub fn parse(text: &str) -> Result<ParsedDuration, DurationError> {
     finish(milliseconds)
 }
 
-/// Reads a duration as Go writes it, in a URL: a sum of decimal numbers with units, without a sign: `1m0.5s`.
-/// `None` for anything else.
+/// Parses a duration in Go's notation, for example from a URL: a sum of decimal numbers with units,
+/// without a sign: `1m0.5s`. Returns `None` for anything else.
 #[must_use]
 pub fn parse_go(text: &str) -> Option<Duration> {
     let mut rest = text;
@@ -152,11 +155,12 @@ pub fn parse_go(text: &str) -> Option<Duration> {
     Some(total)
 }
 
-/// Reads a delay: a duration, or a range of two with `-` between them (`10s-2m`). Each as [`parse`] reads
-/// it.
+/// Parses a delay: a duration, or a range of two durations with `-` between them (`10s-2m`), each
+/// as accepted by [`parse`].
 ///
 /// # Errors
-/// When the text is anything else, or the lower bound is above the upper one.
+/// Returns an error if the text has any other form, or if the lower bound is greater than the upper
+/// one.
 pub fn parse_delay(text: &str) -> Result<ParsedDelay, DelayError> {
     let Some((least, most)) = text.split_once('-') else {
         let ParsedDuration { seconds, rounded_up } = parse(text)?;
@@ -183,7 +187,7 @@ fn number(digits: &str) -> Result<i64, DurationError> {
     if digits.is_empty() {
         return Err(DurationError::Malformed);
     }
-    // Only digits get here, so the one way to fail is a number that is too large.
+    // The text consists of digits, so parsing fails only if the number is too large.
     digits.parse().map_err(|_| DurationError::TooLong)
 }
 
@@ -197,19 +201,19 @@ fn finish(milliseconds: i64) -> Result<ParsedDuration, DurationError> {
 }
 
 impl Delay {
-    /// Always so long.
+    /// Creates a fixed delay.
     #[must_use]
     pub const fn fixed(seconds: i64) -> Self {
         Self { least_seconds: seconds, most_seconds: seconds }
     }
 
-    /// Between two bounds, which may come in any order.
+    /// Creates a delay with two bounds, which may be given in any order.
     #[must_use]
     pub fn between(one: i64, other: i64) -> Self {
         Self { least_seconds: one.min(other), most_seconds: one.max(other) }
     }
 
-    /// The delay that outlasts both: the longer lower bound, and the longer upper one.
+    /// Returns the delay that covers both: the longer lower bound and the longer upper bound.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -218,13 +222,13 @@ impl Delay {
         }
     }
 
-    /// Whether the bounds differ.
+    /// Returns whether the bounds differ.
     #[must_use]
     pub const fn is_range(self) -> bool {
         self.least_seconds < self.most_seconds
     }
 
-    /// With both bounds at most so long.
+    /// Limits both bounds.
     #[must_use]
     pub fn at_most(self, seconds: i64) -> Self {
         Self {
@@ -248,10 +252,10 @@ impl Ord for Delay {
 }
 
 impl AskedDelay {
-    /// How it is written where it depends on what is in front of the pod.
+    /// Notation of a delay that depends on the fronts of the pod.
     pub const AUTO: &'static str = "auto";
 
-    /// With both bounds at most so long.
+    /// Limits both bounds; `auto` is not changed.
     #[must_use]
     pub fn at_most(self, seconds: i64) -> Self {
         match self {
@@ -262,7 +266,7 @@ impl AskedDelay {
 }
 
 impl fmt::Display for Delay {
-    /// As people write it: `10s`, `10s-2m`.
+    /// Prints the delay with units: `10s`, `10s-2m`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_range() {
             write!(f, "{}-", HumanSeconds(self.least_seconds))?;

@@ -1,28 +1,29 @@
 //! The engine: a pod, its namespace and a policy in, a decision out. Pure: no clock, no files, no
 //! network, no logging; callers report the decision.
 //!
-//! `docs/rules.md` is what it does, step by step; the parts are
+//! `docs/rules.md` specifies the decision step by step. The parts are
 //! - [`pod`]: the borrowed view of a pod;
 //! - [`settings`]: labels and annotations;
-//! - `container`: what one container asks for; `order`: who goes later; `decision`: what the engine says;
-//! - `shell`: scripts in pods; `own_hook`, `own_delay`, `own_timeout`, `pid1`: what a container's own hook does, how
-//!   long its application takes, whether a shell stays in front of it; `own_hook_problems`,
-//!   `own_hook_end`: why such a hook does not help; `own_hook_form`, `own_hook_extend`: what it is, and how
-//!   it is completed;
-//! - [`grace`]: the arithmetic;
+//! - `container`: the settings of one container; `order`: containers that stop later; `decision`:
+//!   the result;
+//! - `shell`: scripts in pods; `own_hook`, `own_delay`, `own_timeout`, `pid1`: the effect of a
+//!   container's own hook, the time that its application takes, whether a shell stays PID 1;
+//!   `own_hook_problems`, `own_hook_end`: problems of such a hook; `own_hook_form`,
+//!   `own_hook_extend`: its form, and its completion;
+//! - [`grace`]: the arithmetic of grace periods;
 //! - [`hook`]: the `preStop` bodies and the script;
-//! - [`status`]: the annotation that tells what was done;
+//! - [`status`]: the annotation that records the injection;
 //! - [`patch`]: decision to JSON patch;
-//! - [`reason`]: every code, with its sentence and advice; [`hook_note`]: why a hook is as it is, for
-//!   reports; [`hook_report`]: what hooks report;
+//! - [`reason`]: every code, with its sentence and advice; [`hook_note`]: the reasons for the form
+//!   of a hook, for reports; [`hook_report`]: reports written by hooks;
 //! - [`printable`]: text of users as printable ASCII;
-//! - [`front`]: load balancers that the pod itself names;
+//! - [`front`]: load balancers named by the pod itself;
 //! - [`offline`]: facts that only the whole workload shows;
-//! - [`planned`]: how long a hook in a pod holds the stop signal back;
+//! - [`planned`]: the time by which a hook in a pod delays the stop signal;
 //! - [`template`]: pods inside workloads and lists;
-//! - `written`: what a container does when nothing is injected;
-//! - [`undo`]: an injection that is taken out again;
-//! - [`understood`]: what a hook's command is taken for, for tests that run it.
+//! - `written`: the behaviour of a container without injection;
+//! - [`undo`]: the removal of an injection;
+//! - [`understood`]: the interpretation of a hook's command, for tests that run the command.
 
 mod container;
 mod decision;
@@ -78,12 +79,12 @@ use crate::fronts::AskedFront;
 use crate::policy::{NamespaceRule, OwnHookRule, Owner, Policy};
 use crate::view::Shape;
 
-/// All keys and values of a pod's annotations together.
+/// Limit of Kubernetes for all keys and values of a pod's annotations together, in bytes.
 const LARGEST_ANNOTATIONS_BYTES: usize = 256 * 1024;
-/// More than a container or a problem ever takes in the status annotation.
+/// Upper bound for the size of a container or a problem in the status annotation, in bytes.
 const STATUS_CONTAINER_BYTES: usize = 1024;
 
-/// Decides what is to be done to a pod.
+/// Decides how a pod is changed.
 #[must_use]
 pub fn decide<'a>(
     pod: &'a Pod<'a>,
@@ -93,7 +94,7 @@ pub fn decide<'a>(
     decide_owned(pod, pod.owner(), namespace, policy)
 }
 
-/// Decides on a pod that will be controlled by this owner, whatever the pod says itself:
+/// Decides on a pod that will have this controlling owner, whatever its own owner references are:
 /// for pod templates.
 #[must_use]
 pub fn decide_owned<'a>(
@@ -105,8 +106,8 @@ pub fn decide_owned<'a>(
     decide_behind(pod, owner, namespace, policy, &AskedFront::known(None))
 }
 
-/// The same where the delay that the pod's fronts need is known, and not only of those that the pod names
-/// itself.
+/// Like [`decide_owned`], with the delay that the pod's known fronts need, in addition to those
+/// that the pod names itself.
 #[must_use]
 pub fn decide_behind<'a>(
     pod: &'a Pod<'a>,
@@ -117,7 +118,7 @@ pub fn decide_behind<'a>(
 ) -> Decision<'a> {
     let around = (owner, front);
     let decision = decide_with(pod, around, namespace, policy, OwnHookRule::Extend);
-    // Without a status a second pass would take a completed hook for its author's.
+    // Without a status, a second pass would mistake a completed hook for the author's.
     match decision.outcome {
         Outcome::Injected(Injection { metadata: None, .. }) if decision.extends() => {
             decide_with(pod, around, namespace, policy, OwnHookRule::Keep)
@@ -126,7 +127,7 @@ pub fn decide_behind<'a>(
     }
 }
 
-/// Decides, extending existing hooks at most to this extent.
+/// Decides, and completes existing hooks only if `own_hooks` is `Extend`.
 fn decide_with<'a>(
     pod: &'a Pod<'a>,
     (owner, front): (Option<Owner<'_>>, &AskedFront<'a>),
@@ -144,7 +145,7 @@ fn decide_with<'a>(
     if let Some(reason) = not_ours(metadata, switch, namespace, policy) {
         return Decision::skipped(reason, Vec::new());
     }
-    // In the order in which people look for causes: namespace first.
+    // Problems are sorted in the order in which people look for causes: namespace first.
     let mut context = Context::new(spec, metadata, namespace, policy, front.clone());
     context.problems.append(&mut problems);
     context.read_pod_annotations();
@@ -167,7 +168,7 @@ fn decide_with<'a>(
     let needs = candidates.iter().filter(|candidate| candidate.is_injected()).map(Candidate::need);
     let grace =
         GracePeriod::covering(before, grace_now, needs, policy.maximum_grace_period_seconds);
-    // Not collected into the same memory, which the allocator would then have to cut.
+    // A separate allocation: collecting in place would force the allocator to shrink the old one.
     let mut containers = Vec::with_capacity(candidates.len());
     containers
         .extend(candidates.into_iter().map(|candidate| candidate.decide(&mut context, &grace)));
@@ -194,11 +195,11 @@ fn decide_with<'a>(
     decision
 }
 
-/// The status annotation is left out where it would make the annotations larger than Kubernetes
-/// takes (`TotalAnnotationSizeLimitB` of k8s.io/apimachinery): the pod would be refused.
+/// Leaves the status annotation out if it would make the annotations larger than Kubernetes accepts
+/// (`TotalAnnotationSizeLimitB` of k8s.io/apimachinery), because the pod would be refused.
 fn leave_room(decision: &mut Decision<'_>, injection: Injection, metadata: Option<&Metadata<'_>>) {
     let taken = annotations_bytes(metadata);
-    // Names and places are short; only where it might be tight is the status written to be measured.
+    // Names and places are short, so the status is written to be measured only if space is tight.
     let at_most =
         STATUS_CONTAINER_BYTES * (decision.containers.len() + decision.problems.len() + 1);
     let is_ordinary = !decision.extends() && decision.stood == Stood::default();
@@ -211,7 +212,7 @@ fn leave_room(decision: &mut Decision<'_>, injection: Injection, metadata: Optio
     }
 }
 
-/// Whether the status annotation fits beside the others.
+/// Returns whether the status annotation fits next to the existing annotations.
 fn is_room_for_status(
     decision: &Decision<'_>,
     injection: &Injection,
@@ -219,19 +220,19 @@ fn is_room_for_status(
 ) -> bool {
     let mut json = Vec::new();
     decision.append_status(injection, &mut json);
-    // What is written always is a text.
+    // The written status is always a JSON string.
     let status: String = serde_json::from_slice(&json).unwrap_or_default();
     annotations_bytes(metadata) + STATUS_ANNOTATION.len() + status.len()
         <= LARGEST_ANNOTATIONS_BYTES
 }
 
-/// How much the annotations of the pod take that are there.
+/// Returns the size of the pod's existing annotations, in bytes.
 fn annotations_bytes(metadata: Option<&Metadata<'_>>) -> usize {
     let annotations = metadata.and_then(|metadata| metadata.annotations.value());
     annotations.map_or(0, |annotations| annotations.bytes)
 }
 
-/// The parts that everything else depends on, if they are of the right types.
+/// Returns the pod's spec and metadata, if they have the types that every later step depends on.
 fn well_formed<'a>(
     pod: &'a Pod<'a>,
 ) -> Result<(&'a Spec<'a>, Option<&'a Metadata<'a>>), SkipReason> {
@@ -249,7 +250,8 @@ fn well_formed<'a>(
     Ok((spec, metadata))
 }
 
-/// Whether some of the pod was not read. The API server refuses pods with larger annotations.
+/// Returns whether a part of the pod was not read, or its annotations are larger than the API
+/// server accepts.
 fn is_too_large(spec: &Spec<'_>, metadata: Option<&Metadata<'_>>) -> bool {
     let labels = metadata.and_then(|metadata| metadata.labels.value());
     let annotations = metadata.and_then(|metadata| metadata.annotations.value());
@@ -285,7 +287,7 @@ fn not_ours(
     }
 }
 
-/// Reasons in the pod's kind and grace period.
+/// Reasons to skip the pod that follow from its kind, its restart policy and its grace period.
 fn not_for_hooks(
     owner: Option<Owner<'_>>,
     spec: &Spec<'_>,
@@ -348,7 +350,7 @@ fn metadata_parent(metadata: Option<&Metadata<'_>>) -> MetadataParent {
 }
 
 impl<'a> Context<'a> {
-    /// What an earlier pass wrote, if it is true.
+    /// Returns the status of an earlier pass, if it matches the pod.
     fn earlier_status(&mut self, grace_now: i64) -> Option<Status<'a>> {
         let text = self.annotations.get(STATUS_ANNOTATION)?;
         let containers = self.spec.containers();
@@ -362,7 +364,7 @@ impl<'a> Context<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// Whether it gets a hook, whatever the arithmetic says.
+    /// Returns whether the container gets a hook, independently of the grace period.
     fn is_injected(&self) -> bool {
         self.refusal().is_none() && matches!(self.standing, Standing::Free(_))
     }
@@ -428,7 +430,7 @@ impl<'a> Candidate<'a> {
             let detail = format!("{asked} asked, {taken} taken");
             context.problems.push(Problem::new(ProblemCode::DelayShortened, place(), detail));
         }
-        // With a grace period of its author's at or above the maximum only the delay is lost.
+        // If the author's grace period reaches the maximum, only the delay is shortened.
         let before = grace.before_seconds;
         let asks_for_more = self.timeout.is_some_and(|(timeout, _)| timeout > before);
         context.is_short |= share.is_short
@@ -505,7 +507,8 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// The delay as far as it fits: the upper bound is shortened first, then the lower one.
+    /// The delay that fits into the grace period: first the upper bound is shortened, then the
+    /// lower one.
     fn hook_delay(&self, share: Share, context: &Context<'_>) -> DelayForm {
         let extra_seconds = self.extra_seconds.min(share.delay_seconds);
         let most_seconds = share.delay_seconds.saturating_sub(extra_seconds);

@@ -1,14 +1,15 @@
-//! The fronts of a pod, and how long they keep sending new requests after the pod has begun to
-//! terminate. Pure: objects in, fronts out.
+//! The fronts of a pod, and the time for which they keep sending new requests after the pod has
+//! begun to terminate. Pure: objects in, fronts out.
 //!
-//! - [`table`]: the fronts that are known, data from `fronts/fronts.yaml`; `format`: its validator
+//! - [`table`]: the known fronts, data from `fronts/fronts.yaml`; `format`: its validator
 //! - [`pod`]: a pod as Services see it
-//! - [`objects`]: Services, routes and what they refer to, as far as they matter here
+//! - [`objects`]: Services, routes and the objects that they refer to, with the fields that matter
+//!   here
 //! - `scraped`: ports that only monitoring and probes use
-//! - `search`: from a pod to its Services, and from these to everything that names them
+//! - `search`: from a pod to its Services, and from these to every object that names them
 //!
-//! Objects may come in any order. What is referred to and is not there is not an error: the front is then
-//! known less exactly.
+//! Objects may be added in any order. A reference to a missing object is not an error: the front is
+//! then known less precisely.
 
 mod format;
 mod scraped;
@@ -29,21 +30,21 @@ pub use self::objects::Surroundings;
 pub use self::pod::PodShape;
 pub use self::table::{FrontKind, FrontTable, RecognisedBy, Withdrawal};
 
-/// Something in front of a pod.
+/// A front of a pod: an object or a load balancer that sends requests to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Front<'t> {
     /// The entry of the table.
     pub kind: &'t FrontKind,
-    /// How long it keeps sending, with the settings of its objects.
+    /// The time for which the front keeps sending, according to the settings of its objects.
     pub withdrawal: Withdrawal,
-    /// The way of a request: the Gateway, Ingress or Service that takes it first, and so on to the Service
-    /// that selects the pod. Empty where the pod itself says it.
+    /// The path of a request: the Gateway, Ingress or Service that receives it first, and so on to
+    /// the Service that selects the pod. Empty if the pod itself names the front.
     pub path: Vec<ObjectName>,
-    /// What in particular: a setting that was read, an object that is missing.
+    /// Details: a setting that was applied, or an object that is missing.
     pub detail: Option<String>,
 }
 
-/// An object as people name it.
+/// Identity of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectName {
     /// `kind`.
@@ -54,34 +55,34 @@ pub struct ObjectName {
     pub name: String,
 }
 
-/// What all fronts of a pod need together.
+/// The combined needs of all fronts of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Need {
-    /// The delay that outlasts all that withdraw the pod; `None` where nothing does.
+    /// The delay that covers all fronts that withdraw the pod; `None` if no front does.
     pub delay: Option<Delay>,
-    /// Something sends until the pod is gone, whatever the delay is.
+    /// Whether a front keeps sending until the pod is gone, whatever the delay is.
     pub has_endless: bool,
 }
 
-/// The delay that the fronts of a pod need, and the slowest of those that a delay helps with.
+/// The delay that the fronts of a pod need, and the slowest front for which a delay helps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrontDelay {
-    /// The longest bounds of all of them.
+    /// The longest bounds of all fronts.
     pub delay: Delay,
-    /// The entry of the table.
+    /// The slowest front's entry in the table.
     pub kind: &'static FrontKind,
-    /// The way of a request through it; empty where the pod itself says it.
+    /// The path of a request through it; empty if the pod itself names it.
     pub path: Vec<ObjectName>,
 }
 
-/// The delay that a pod's fronts need, found when a delay first depends on it: most pods never ask.
+/// The delay that a pod's fronts need, computed when a delay first depends on it, which is rare.
 #[derive(Clone)]
 pub struct AskedFront<'f> {
     ask: &'f dyn Fn() -> Option<FrontDelay>,
     found: OnceCell<Option<FrontDelay>>,
 }
 
-/// The delay that all these fronts need: the longest.
+/// Returns the combined needs of fronts: the longest bounds.
 #[must_use]
 pub fn need(fronts: &[Front<'_>]) -> Need {
     fronts.iter().fold(Need::default(), |need, front| match front.withdrawal {
@@ -94,7 +95,8 @@ pub fn need(fronts: &[Front<'_>]) -> Need {
 }
 
 impl FrontDelay {
-    /// Of the fronts of a pod, the slowest first; `None` if there is none that a delay helps with.
+    /// Returns the delay for the fronts of a pod, given with the slowest first; `None` if a delay
+    /// helps with none of them.
     #[must_use]
     pub fn of(fronts: &[Front<'static>]) -> Option<Self> {
         let delay = need(fronts).delay?;
@@ -104,7 +106,7 @@ impl FrontDelay {
 }
 
 impl FrontDelay {
-    /// What two of them need together; named after the slower one, or the first.
+    /// Combines two delays; the result names the slower front, or `self` if both are equal.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let delay = self.delay.and(other.delay);
@@ -114,7 +116,7 @@ impl FrontDelay {
 }
 
 impl AskedFront<'static> {
-    /// The answer is here already.
+    /// Creates an answer that is already known.
     #[must_use]
     pub fn known(front: Option<FrontDelay>) -> Self {
         Self { ask: &|| None, found: OnceCell::from(front) }
@@ -122,13 +124,13 @@ impl AskedFront<'static> {
 }
 
 impl<'f> AskedFront<'f> {
-    /// `ask` is called at most once.
+    /// Creates an answer that is computed on demand; `ask` is called at most once.
     #[must_use]
     pub fn new(ask: &'f dyn Fn() -> Option<FrontDelay>) -> Self {
         Self { ask, found: OnceCell::new() }
     }
 
-    /// The answer.
+    /// Returns the answer.
     pub fn get(&self) -> Option<&FrontDelay> {
         self.found.get_or_init(self.ask).as_ref()
     }
@@ -141,7 +143,8 @@ impl fmt::Debug for AskedFront<'_> {
 }
 
 impl Front<'_> {
-    /// The slowest first; then by name and way, so that the order of objects does not matter.
+    /// Sort key: the slowest first; then by name and path, so that the order of objects does not
+    /// matter.
     fn order(&self) -> impl Ord + '_ {
         (Reverse(self.withdrawal), &self.kind.name, &self.path, &self.detail)
     }

@@ -4,14 +4,14 @@
 //! From the inside out:
 //!
 //! - [`view`]: lenient, borrowed views of JSON objects
-//! - [`duration`]: durations as people write them
-//! - [`nearest`]: the name that a misspelt one was meant for
+//! - [`duration`]: durations in the notation of people
+//! - [`nearest`]: the known name that is nearest to a misspelt one
 //! - [`catalogue`]: facts about applications and their images
 //! - [`policy`]: validated rules for the engine
 //! - [`engine`]: the decision and the patch
-//! - [`fronts`]: what is in front of a pod, and how long it keeps sending
-//! - [`audit`]: why workloads drop requests when they roll, and what fixes it
-//! - [`admission_policy`]: the rules as policies that API servers run themselves, in CEL
+//! - [`fronts`]: what sends requests to a pod, and for how long
+//! - [`audit`]: why workloads drop requests in rollouts, and how to fix it
+//! - [`admission_policy`]: the rules as policies that API servers evaluate themselves, in CEL
 //! - [`admission`]: reviews of the API server: bytes in, bytes out
 
 pub mod admission;

@@ -1,13 +1,15 @@
-//! The name that was probably meant by a misspelt one.
+//! The known name that is nearest to a misspelt one.
 
-/// Longer names are not compared: the time grows with the product of both lengths.
+/// Length limit for names that are compared, in bytes: the time grows with the product of both
+/// lengths.
 const LONGEST_COMPARED_BYTES: usize = 64;
-/// A shorter part of a name can be a part of many.
+/// Minimum length, in bytes, of a name that counts as part of another one; a shorter part is in too
+/// many names.
 const SHORTEST_PART_BYTES: usize = 4;
 
-/// The known name that takes the fewest changes, if it takes few: with more than a third of its letters
-/// changed it is another word. A name that has `name` as a part is near, too. Case, `_` and `-` are no
-/// difference. The first of those that are as near as each other.
+/// Returns the known name that needs the fewest changes, if at most a third of its letters change;
+/// with more changes it is another word. A name that contains `name` is near as well. Case, `_` and
+/// `-` are ignored. Of several equally near names, the first is returned.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LONGEST_COMPARED_BYTES {
         return None;
@@ -20,7 +22,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let candidate = plain(candidate);
         let most = name.len().max(candidate.len()) / 3;
         let is_part = name.len() >= SHORTEST_PART_BYTES && candidate.contains(&name);
-        // The difference in length is the least distance.
+        // The difference in length is a lower bound for the distance.
         if !is_part && candidate.len().abs_diff(name.len()) > most {
             return None;
         }

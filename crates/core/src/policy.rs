@@ -1,5 +1,5 @@
-//! The validated rules of the engine. Whatever creates a [`Policy`] (the configuration file, a test)
-//! validates it; the engine does not validate it again.
+//! The validated rules of the engine. The code that creates a [`Policy`] (the configuration file, a
+//! test) validates it; the engine does not validate it again.
 
 mod owner;
 
@@ -16,109 +16,110 @@ pub const DELAY_WITHOUT_FRONTS: Delay = Delay::fixed(10);
 
 pub use self::owner::{OWNER_KIND_PATTERN, Owner, OwnerKind, OwnerKindError};
 
-/// The shortest cap on the grace period that is accepted: Kubernetes' own default.
+/// Smallest accepted maximum for the grace period: Kubernetes' own default.
 pub const LEAST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 30;
 
 /// The rules of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Delay where nothing stronger says otherwise; at most `maximum_delay_seconds`.
+    /// The default delay; at most `maximum_delay_seconds`.
     pub default_delay: AskedDelay,
-    /// Longer delays in annotations are shortened to this and reported.
+    /// Limit for delays in annotations; longer ones are shortened and reported.
     pub maximum_delay_seconds: i64,
-    /// How long an application may take to finish after its quit; `None`: the pod's grace period.
+    /// Seconds that an application may take to finish after its quit; `None` means the pod's grace
+    /// period.
     pub default_quit_timeout_seconds: Option<i64>,
     /// Whether images about which nothing is known have `/bin/sh` and `sleep`.
     pub default_shell: Presence,
-    /// Whether hooks wait for connections where nothing stronger says otherwise.
+    /// Whether hooks wait for connections by default.
     pub default_hold: Hold,
-    /// Whether hooks report what they saw where nothing stronger says otherwise.
+    /// Whether hooks write a report by default.
     pub default_report: HookReport,
-    /// The grace period is never raised above this.
+    /// The limit to which the grace period may be raised.
     pub maximum_grace_period_seconds: i64,
-    /// Which images get their quit command.
+    /// The images whose quit is used.
     pub quit: QuitPolicy,
-    /// Whether the delay is the native sleep action.
+    /// Whether a delay uses the native sleep action.
     pub sleep_action: SleepAction,
-    /// The API server's version, where it is known.
+    /// The API server's version, if it is known.
     pub kubernetes_version: Option<KubernetesVersion>,
     /// The default for existing hooks.
     pub default_own_hook: OwnHookRule,
-    /// Whether `prestop.dev/quit-command` is obeyed.
+    /// Whether `prestop.dev/quit-command` is allowed.
     pub allow_quit_command_annotation: bool,
-    /// Pods of these owners are skipped, unless they ask for it by label.
+    /// Owners whose pods are skipped, unless the pods opt in by label.
     pub skipped_owners: Vec<OwnerKind>,
-    /// Which namespaces are taken.
+    /// The namespaces whose pods are injected.
     pub namespaces: NamespaceRule,
-    /// What is known about images.
+    /// The known facts about images.
     pub catalogue: Catalogue,
 }
 
-/// Which images get their quit command.
+/// The images whose quit is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuitPolicy {
-    /// Images whose profile has one.
+    /// All images whose profile has a quit.
     Always,
     /// Images that are not known to stop gracefully on their stop signal.
     WhenNeeded,
-    /// None: delay only.
+    /// No image: only the delay is injected.
     Never,
 }
 
 /// Whether the delay is Kubernetes' own `sleep` action or the `sleep` program of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SleepAction {
-    /// The action where every supported kubelet of the server's version knows it.
+    /// The action, if every supported kubelet for the server's version knows it.
     Auto,
     /// Always the action. API servers before Kubernetes 1.29 refuse such pods.
     Always,
-    /// The program.
+    /// Always the program.
     Never,
 }
 
-/// What to do with an existing hook.
+/// Treatment of an existing hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnHookRule {
-    /// It stays as it is.
+    /// The hook is not changed.
     Keep,
-    /// It is completed: a delay before it, a wait after a quit.
+    /// The hook is completed: a delay before it, a wait after a quit.
     Extend,
 }
 
-/// Whether hooks report what they saw.
+/// Whether hooks write a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookReport {
-    /// They do not.
+    /// No report.
     None,
-    /// In the container's termination message.
+    /// A report in the container's termination message.
     TerminationMessage,
 }
 
-/// Which namespaces are taken.
+/// The namespaces whose pods are injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamespaceRule {
-    /// Those labelled `prestop.dev/inject: enabled`.
+    /// Namespaces with the label `prestop.dev/inject: enabled`.
     Enabled,
-    /// All but those labelled `prestop.dev/inject: disabled`.
+    /// All namespaces except those with the label `prestop.dev/inject: disabled`.
     NotDisabled,
 }
 
-/// A version of Kubernetes, as far as anything depends on it.
+/// A version of Kubernetes, with the parts that matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KubernetesVersion {
-    /// `1`.
+    /// For example `1`.
     pub major: u32,
-    /// `33`.
+    /// For example `33`.
     pub minor: u32,
 }
 
-/// The text is not a version of Kubernetes.
+/// Error for a text that is not a version of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("not a Kubernetes version; write for example 1.33")]
 pub struct VersionError;
 
 impl Policy {
-    /// The configuration of a fresh installation, with the built-in catalogue.
+    /// Returns the configuration of a new installation, with the built-in catalogue.
     #[must_use]
     pub fn built_in() -> Self {
         Self {
@@ -140,7 +141,7 @@ impl Policy {
         }
     }
 
-    /// Whether a delay can be the native sleep action.
+    /// Returns whether a delay can use the native sleep action.
     #[must_use]
     pub fn has_sleep_action(&self) -> bool {
         match self.sleep_action {
@@ -154,14 +155,15 @@ impl Policy {
 }
 
 impl KubernetesVersion {
-    /// The newest version that this release was tried with.
+    /// The newest version with which this release was tested.
     pub const NEWEST: Self = Self { major: 1, minor: 37 };
 
-    /// From here on the oldest kubelet that may serve the API server (three versions older) has the
-    /// sleep action on: KEP-3960 turned it on in 1.30.
+    /// First version whose oldest supported kubelet (three versions older) has the sleep action
+    /// enabled: KEP-3960 enabled it in 1.30.
     pub const EVERY_KUBELET_SLEEPS: Self = Self { major: 1, minor: 33 };
 
-    /// From here on the server itself has the sleep action on; older kubelets may not.
+    /// First version in which the server itself has the sleep action enabled; older kubelets may
+    /// not.
     pub const SERVER_SLEEPS: Self = Self { major: 1, minor: 30 };
 
     /// The first version that serves `MutatingAdmissionPolicy` in `v1`.
@@ -180,7 +182,8 @@ impl fmt::Display for KubernetesVersion {
 impl FromStr for KubernetesVersion {
     type Err = VersionError;
 
-    /// Reads `1.33`, `v1.33.2`, `1.33+` and what providers add behind (`v1.33.4-eks-1a2b`).
+    /// Parses `1.33`, `v1.33.2`, `1.33+` and versions with suffixes of providers
+    /// (`v1.33.4-eks-1a2b`).
     fn from_str(text: &str) -> Result<Self, VersionError> {
         let mut parts = text.strip_prefix('v').unwrap_or(text).splitn(3, '.');
         let mut next = || {

@@ -1,9 +1,8 @@
-//! Lenient, borrowed views of JSON objects: a few fields are read, all others are passed over, and
-//! nothing is copied that need not be.
+//! Lenient, borrowed views of JSON objects: a few fields are read, all others are skipped, and
+//! nothing is copied unnecessarily.
 //!
-//! A field of a wrong type is [`Shape::Wrong`] and not an error, so that the message can say how to fix
-//! it, instead of only that something failed. Duplicate keys:
-//! the last one counts, as in Go.
+//! A field of a wrong type is [`Shape::Wrong`] and not an error, so that the message can explain
+//! how to fix it. If a key occurs several times, the last one counts, as in Go.
 
 mod deserialize;
 pub mod json;
@@ -17,17 +16,17 @@ pub use self::json::{read, read_certain};
 /// The content of a field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Shape<T> {
-    /// Nothing, or `null`: Kubernetes makes no difference.
+    /// Missing or `null`: Kubernetes does not distinguish the two.
     #[default]
     Absent,
     /// The expected content.
     Value(T),
-    /// Something of another type.
+    /// A value of another type.
     Wrong,
 }
 
 impl<T> Shape<T> {
-    /// The value, if there is one of the right type.
+    /// Returns the value, if there is one of the right type.
     pub const fn value(&self) -> Option<&T> {
         match self {
             Self::Value(value) => Some(value),
@@ -35,18 +34,18 @@ impl<T> Shape<T> {
         }
     }
 
-    /// Neither a value nor something wrong.
+    /// Returns whether there is neither a value nor one of another type.
     pub const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
-    /// Something of another type.
+    /// Returns whether there is a value of another type.
     pub const fn is_wrong(&self) -> bool {
         matches!(self, Self::Wrong)
     }
 }
 
-/// A text, borrowed where the source has no escapes in it.
+/// A string, borrowed if the source has no escapes in it.
 pub type Text<'a> = Cow<'a, str>;
 
 impl<T> From<Option<T>> for Shape<T> {
@@ -55,21 +54,22 @@ impl<T> From<Option<T>> for Shape<T> {
     }
 }
 
-/// A longer list is [`Shape::Wrong`]: each item takes more memory than its text, and real objects do
-/// not have so many arguments or owners.
+/// Limit for the items of a list; a longer list is [`Shape::Wrong`]. Each item takes more memory
+/// than its text, and real objects do not have that many arguments or owners.
 pub const MOST_ITEMS: usize = 1_024;
 
-/// A type that is built from one kind of JSON value; every other kind is [`Shape::Wrong`]. An implementer
-/// writes objects and lists straight into `place`, and reads all members and items, also those that it does
-/// not need.
+/// A type that is built from one kind of JSON value; every other kind is [`Shape::Wrong`]. An
+/// implementation writes objects and lists directly into `place`, and reads all members and items,
+/// even those that it does not need.
 pub trait FromJson<'de>: Sized {
-    /// Whether it matters what a text says, and not only that there is one: an empty one is given.
+    /// Whether the content of a string matters, and not only its presence. Otherwise an empty
+    /// string is passed.
     const READS_TEXT: bool = false;
 
-    /// From an object.
+    /// Reads an object.
     ///
     /// # Errors
-    /// Those of the reader.
+    /// Returns the errors of the reader.
     fn from_members<M: Members<'de>>(
         place: &mut Shape<Self>,
         members: &mut M,
@@ -79,62 +79,62 @@ pub trait FromJson<'de>: Sized {
         Ok(())
     }
 
-    /// From a list.
+    /// Reads a list.
     ///
     /// # Errors
-    /// Those of the reader.
+    /// Returns the errors of the reader.
     fn from_items<I: Items<'de>>(place: &mut Shape<Self>, items: &mut I) -> Result<(), I::Error> {
         while items.pass_over()? {}
         *place = Shape::Wrong;
         Ok(())
     }
 
-    /// From a text.
+    /// Converts a string.
     #[must_use]
     fn from_text(_: Text<'de>) -> Option<Self> {
         None
     }
 
-    /// From a number.
+    /// Converts a number.
     #[must_use]
     fn from_integer(_: i64) -> Option<Self> {
         None
     }
 
-    /// From `true` or `false`.
+    /// Converts `true` or `false`.
     #[must_use]
     fn from_bool(_: bool) -> Option<Self> {
         None
     }
 }
 
-/// The members of an object, one after the other: a key, then its value.
+/// The members of an object, in sequence: a key, then its value.
 pub trait Members<'de> {
-    /// Why there is no value.
+    /// Error of the reader.
     type Error;
 
-    /// The next key; `None` behind the last member.
+    /// Reads the next key; `None` after the last member.
     ///
     /// # Errors
-    /// When the text can't be read.
+    /// Returns an error if the text can't be read.
     fn next_key(&mut self) -> Result<Option<Key<'de>>, Self::Error>;
 
-    /// Puts the value in its place.
+    /// Reads the value into `place`.
     ///
     /// # Errors
-    /// When the text can't be read.
+    /// Returns an error if the text can't be read.
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Self::Error>;
 
-    /// Passes over the value.
+    /// Skips the value.
     ///
     /// # Errors
-    /// When the text can't be read.
+    /// Returns an error if the text can't be read.
     fn pass_over(&mut self) -> Result<(), Self::Error>;
 
-    /// Passes over every member that is left.
+    /// Skips all remaining members.
     ///
     /// # Errors
-    /// When the text can't be read.
+    /// Returns an error if the text can't be read.
     fn pass_over_all(&mut self) -> Result<(), Self::Error> {
         while self.next_key()?.is_some() {
             self.pass_over()?;
@@ -143,42 +143,42 @@ pub trait Members<'de> {
     }
 }
 
-/// The items of a list, one after the other.
+/// The items of a list, in sequence.
 pub trait Items<'de> {
-    /// Why there is no value.
+    /// Error of the reader.
     type Error;
 
-    /// Puts the next item in this place; `false` behind the last.
+    /// Reads the next item into `place`; `false` after the last one.
     ///
     /// # Errors
-    /// When the text can't be read.
+    /// Returns an error if the text can't be read.
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<bool, Self::Error>;
 
-    /// Puts the next item behind the last one in `list`; `false` behind the last.
+    /// Appends the next item to `list`; `false` after the last one.
     ///
     /// # Errors
-    /// When the text can't be read.
+    /// Returns an error if the text can't be read.
     fn read_to<T: FromJson<'de>>(&mut self, list: &mut Vec<Shape<T>>) -> Result<bool, Self::Error>;
 
-    /// Passes over the next item; `false` behind the last.
+    /// Skips the next item; `false` after the last one.
     ///
     /// # Errors
-    /// When the text can't be read.
+    /// Returns an error if the text can't be read.
     fn pass_over(&mut self) -> Result<bool, Self::Error>;
 }
 
-/// A key of an object, borrowed where it can be. As bytes, which are all that most keys are asked for.
+/// A key of an object, borrowed if possible. Kept as bytes, which are sufficient for most keys.
 #[derive(Debug, Clone)]
 pub struct Key<'de>(Cow<'de, [u8]>);
 
 impl<'de> Key<'de> {
-    /// Its bytes, in UTF-8.
+    /// Returns the key's bytes, in UTF-8.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The key as text.
+    /// Returns the key as text.
     #[must_use]
     pub fn into_text(self) -> Text<'de> {
         match self.0 {
@@ -235,12 +235,12 @@ impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<Shape<T>> {
     }
 }
 
-/// Declares a view of an object: its fields, and the keys that they are read from.
+/// Declares a view of an object: its fields, and the keys from which they are read.
 macro_rules! view {
     ($(#[$doc:meta])* $visibility:vis $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
-        // Kubernetes' own names.
+        // The fields have Kubernetes' names.
         #[allow(clippy::struct_field_names)]
         $visibility struct $name<'a> {
             $($(#[$field_doc])* $visibility $field: $crate::view::Shape<$type>,)*
@@ -252,7 +252,7 @@ macro_rules! view {
                 place: &mut $crate::view::Shape<Self>,
                 members: &mut M,
             ) -> Result<(), M::Error> {
-                // Built where it belongs: it is large.
+                // The view is large, so it is built in place.
                 *place = $crate::view::Shape::Value(Self::default());
                 let $crate::view::Shape::Value(view) = place else { return Ok(()) };
                 while let Some(key) = members.next_key()? {
@@ -270,7 +270,7 @@ macro_rules! view {
 
 pub(crate) use view;
 
-/// Any value but null.
+/// Any value except null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Anything;
 

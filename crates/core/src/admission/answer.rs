@@ -1,4 +1,4 @@
-//! The review that goes back. `allowed` is written as a constant: there is no field for it.
+//! The review that is sent back. `allowed` is written as a constant: there is no field for it.
 
 use std::sync::LazyLock;
 
@@ -10,26 +10,27 @@ use crate::engine::hook::append;
 use crate::engine::printable::{is_plain, printable};
 use crate::engine::{Decision, Outcome};
 
-/// The API server cuts warnings together at 4096 characters, and single ones at 256 from then on.
+/// Length limit for one warning. If all warnings together exceed 4096 characters, the API server
+/// truncates them, each to 256 characters.
 const LONGEST_WARNING: usize = 120;
 const MOST_WARNINGS: usize = 5;
-/// More than an answer takes without its uid, patch and warnings.
+/// Upper bound for the size of an answer without its uid, patch and warnings, in bytes.
 const FIXED_BYTES: usize = 256;
-/// Around a text, with a comma.
+/// Two quotation marks and a comma.
 const QUOTES_BYTES: usize = 3;
 
-/// An answer that allows.
+/// An answer that allows the request.
 pub(super) struct Answer<'a> {
     pub(super) api_version: &'static str,
-    /// As it came.
+    /// The review's uid, unchanged.
     pub(super) uid: &'a str,
-    /// A JSON patch; `None`: the object stays as it is.
+    /// The JSON patch; `None` admits the object unchanged.
     pub(super) patch: Option<&'a [u8]>,
     pub(super) warnings: Vec<String>,
     pub(super) audit: Audit,
 }
 
-/// What the API server writes into its audit log, under the webhook's name.
+/// Audit annotations, which the API server writes into its audit log under the webhook's name.
 #[derive(Clone, Copy)]
 pub(super) struct Audit {
     decision: &'static str,
@@ -44,7 +45,7 @@ impl Audit {
         }
     }
 
-    /// Of a workload, which is never changed.
+    /// For a workload, which is never changed.
     pub(super) const fn warned(is_warned: bool) -> Self {
         Self { decision: if is_warned { "warned" } else { "quiet" }, reason: None }
     }
@@ -54,8 +55,8 @@ impl Audit {
     }
 }
 
-/// The warnings that `kubectl` prints: first what was not injected, then problems that the author of
-/// the pod can fix, then problems of the namespace.
+/// Returns the warnings that `kubectl` prints: first the reason why the pod was skipped, then
+/// problems that the author of the pod can fix, then problems of the namespace.
 pub(super) fn warnings(decision: &Decision<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Outcome::Skipped(reason) = decision.outcome
@@ -80,7 +81,8 @@ pub(super) fn warnings(decision: &Decision<'_>) -> Vec<String> {
     bounded(warnings, "prestop inject -o report")
 }
 
-/// As many as an answer has; the last one says how to see the rest.
+/// Limits the warnings to the number that an answer may have; the last one then names the command
+/// that lists the rest.
 pub(super) fn bounded(mut warnings: Vec<String>, command: &str) -> Vec<String> {
     if warnings.len() > MOST_WARNINGS {
         let left_out = warnings.len() - (MOST_WARNINGS - 1);
@@ -95,7 +97,7 @@ pub(super) fn warning(code: &str, told: &str) -> String {
 }
 
 impl Answer<'_> {
-    /// Written by hand, into memory that was taken once: the patch is most of it.
+    /// Writes the JSON by hand into a single allocation, because the patch is most of it.
     pub(super) fn to_json(&self) -> Vec<u8> {
         let base64 = self.patch.map_or(0, base64_bytes);
         let warnings = self.warnings.len() * (LONGEST_WARNING + QUOTES_BYTES);
@@ -144,6 +146,6 @@ fn append_base64(json: &mut Vec<u8>, bytes: &[u8]) {
     static STANDARD: LazyLock<Simd> = LazyLock::new(|| Simd::standard(PAD));
     let start = json.len();
     json.resize(start + base64_bytes(bytes), 0);
-    // It is as long as it has to be.
+    // The slice has exactly the length of the encoded text.
     let _ = STANDARD.encode_slice(bytes, json.get_mut(start..).unwrap_or_default());
 }

@@ -1,5 +1,5 @@
-//! A patch against the pod that it is for. Reads the patch as it will be sent, and nothing else of
-//! what the engine believes.
+//! Checks a patch against its pod. Only the patch as it will be sent and the pod are read, no other
+//! state of the engine.
 
 use crate::engine::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use crate::engine::hook::{known_scripts, recognised_length};
@@ -21,16 +21,16 @@ view! {
 view! {
     /// An object in a patch: a lifecycle or a hook.
     Object {
-        /// A lifecycle's.
+        /// `preStop`, of a lifecycle.
         pre_stop: PreStop<'a> = "preStop",
-        /// A hook's.
+        /// `sleep`, of a hook.
         sleep: Sleep<'a> = "sleep",
-        /// A hook's.
+        /// `exec`, of a hook.
         exec: Exec<'a> = "exec",
     }
 }
 
-/// What an operation puts into the pod.
+/// The value of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Value<'a> {
     Seconds(i64),
@@ -59,21 +59,21 @@ impl<'a> FromJson<'a> for Value<'a> {
     }
 }
 
-/// What one operation does.
+/// The effect of one operation.
 enum Effect {
-    /// A hook of so many seconds at most.
+    /// Adds or replaces a hook that takes at most this many seconds.
     Hook(i64),
-    /// The new grace period.
+    /// Sets the grace period to this many seconds.
     GracePeriod(i64),
-    /// The status annotation.
+    /// Sets the status annotation.
     Status,
 }
 
-/// Whether every operation of the patch applies to the pod, and its result is what the API server
-/// accepts.
+/// Checks that every operation of the patch applies to the pod, and that the API server accepts the
+/// result.
 ///
 /// # Errors
-/// What does not fit.
+/// Returns the reason why the patch does not fit.
 pub(super) fn fits(patch: &[u8], pod: &Pod<'_>) -> Result<(), &'static str> {
     let patch = super::utf8(patch).map_err(|_| "the patch can't be read")?;
     let operations = view::read_knowing::<Vec<Shape<Operation<'_>>>>(patch, known_scripts())
@@ -132,7 +132,7 @@ fn effect(
     }
 }
 
-/// An operation behind `/spec/containers/`.
+/// Checks an operation on a path below `/spec/containers/`.
 fn hook(op: &str, rest: &str, value: &Value<'_>, spec: &Spec<'_>) -> Result<Effect, &'static str> {
     let (index, path) = rest.split_once('/').ok_or("a container would be replaced")?;
     let container = container(index, spec).ok_or("there is no such container")?;
@@ -151,7 +151,7 @@ fn hook(op: &str, rest: &str, value: &Value<'_>, spec: &Spec<'_>) -> Result<Effe
         {
             bare_hook(object)
         }
-        // A hook of the author that is completed.
+        // The author's hook is being completed.
         ("replace", "lifecycle/preStop")
             if container
                 .lifecycle
@@ -165,7 +165,7 @@ fn hook(op: &str, rest: &str, value: &Value<'_>, spec: &Spec<'_>) -> Result<Effe
     length.map(Effect::Hook).ok_or("a hook is not one of prestop's")
 }
 
-/// How long a hook takes that is the value of an operation.
+/// Maximum duration of a hook that is itself the value of an operation, in seconds.
 fn bare_hook(object: &Object<'_>) -> Option<i64> {
     let hook =
         PreStop { sleep: object.sleep.clone(), exec: object.exec.clone(), ..PreStop::default() };

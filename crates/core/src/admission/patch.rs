@@ -1,17 +1,18 @@
-//! Patch operations as a JSON patch (RFC 6902). Written by hand, into memory that is taken once: this is most
-//! of a request's cost that is not reading.
+//! Patch operations as a JSON patch (RFC 6902). Written by hand into a single allocation: apart
+//! from reading, this is most of the cost of a request.
 
 use crate::engine::hook::append;
 use crate::engine::patch::{Operation, OperationKind, Segment, operations};
 use crate::engine::{Decision, Outcome};
 
-/// More than most patches take without their containers.
+/// Upper bound for the size of most patches without their containers, in bytes.
 const FIXED_BYTES: usize = 512;
-/// More than most containers take, in their own operation and in the status, the script left out.
+/// Upper bound for the size of most containers, in bytes: their operation and their part of the
+/// status, without the script.
 const CONTAINER_BYTES: usize = 384;
 
-/// The patch for a pod at `prefix` of the patched document, a JSON pointer: empty for a pod, `/spec/template`
-/// for a Deployment. `None` where nothing is to be changed.
+/// Returns the patch for a pod at `prefix` in the patched document, a JSON pointer: empty for a
+/// pod, `/spec/template` for a Deployment. `None` if nothing is changed.
 #[must_use]
 pub fn to_json(decision: &Decision<'_>, prefix: &str) -> Option<Vec<u8>> {
     match decision.outcome {
@@ -25,7 +26,7 @@ pub fn to_json(decision: &Decision<'_>, prefix: &str) -> Option<Vec<u8>> {
     Some(json)
 }
 
-/// Appends the patch; an empty one where nothing is to be changed.
+/// Appends the patch; an empty list if nothing is changed.
 pub fn write(decision: &Decision<'_>, prefix: &str, json: &mut Vec<u8>) {
     json.push(b'[');
     let mut is_first = true;
@@ -45,7 +46,7 @@ fn write_operation(operation: &Operation<'_>, prefix: &str, json: &mut Vec<u8>) 
     };
     json.extend_from_slice(begin);
     append(json, prefix);
-    // Its end is yet to come.
+    // The rest of the path follows, so the closing quotation mark is removed.
     json.pop();
     for segment in operation.path.segments() {
         json.push(b'/');
@@ -67,7 +68,8 @@ fn write_operation(operation: &Operation<'_>, prefix: &str, json: &mut Vec<u8>) 
     json.push(b'}');
 }
 
-/// A name of ours in a pointer (RFC 6901): letters and dots, and one has a slash.
+/// Appends one of prestop's own names as a segment of a JSON pointer (RFC 6901). These names
+/// consist of letters and dots and have at most one slash.
 fn write_name(name: &str, json: &mut Vec<u8>) {
     match name.split_once('/') {
         Some((before, behind)) => {

@@ -19,17 +19,17 @@ view! {
 }
 
 view! {
-    /// What the review is about.
+    /// The request of a review.
     pub(super) Request {
         /// `uid`, echoed in the answer.
         uid: Text<'a> = "uid",
-        /// `kind` of the object, after conversion to what the webhook asked for.
+        /// `kind` of the object, converted to the version that the webhook is registered for.
         kind: GroupKind<'a> = "kind",
-        /// `resource` that is written to.
+        /// `resource` being written.
         resource: Resource<'a> = "resource",
-        /// `subResource`; absent for the object itself.
+        /// `subResource`; absent if the request is for the object itself.
         sub_resource: Text<'a> = "subResource",
-        /// `name`; absent where the API server is to make one.
+        /// `name`; absent if the API server is to generate one.
         name: Text<'a> = "name",
         /// `namespace`.
         namespace: Text<'a> = "namespace",
@@ -37,13 +37,13 @@ view! {
         operation: Text<'a> = "operation",
         /// `dryRun`.
         dry_run: bool = "dryRun",
-        /// `object`, as it is to be.
+        /// `object`, in its new state.
         object: Pod<'a> = "object",
     }
 }
 
 view! {
-    /// What an answer needs of a review that can't be read.
+    /// The fields of a review that an answer needs even if the review can't be read.
     Head {
         /// `apiVersion`.
         api_version: Text<'a> = "apiVersion",
@@ -53,7 +53,7 @@ view! {
 }
 
 view! {
-    /// The same of its request.
+    /// The fields of the request that such an answer needs.
     RequestHead {
         /// `uid`.
         uid: Text<'a> = "uid",
@@ -61,7 +61,7 @@ view! {
 }
 
 view! {
-    /// A kind of objects; the version does not matter.
+    /// An API group and kind; the version does not matter.
     pub(super) GroupKind {
         /// `group`, empty for the core group.
         group: Text<'a> = "group",
@@ -71,7 +71,7 @@ view! {
 }
 
 view! {
-    /// A resource; the version does not matter.
+    /// An API group and resource; the version does not matter.
     pub(super) Resource {
         /// `group`, empty for the core group.
         group: Text<'a> = "group",
@@ -80,10 +80,10 @@ view! {
     }
 }
 
-/// What is done to an object.
+/// Operation of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// `CREATE`: the only one that changes anything.
+    /// `CREATE`: the only operation for which prestop changes the object.
     Create,
     /// `UPDATE`.
     Update,
@@ -91,7 +91,7 @@ pub enum Operation {
     Delete,
     /// `CONNECT`.
     Connect,
-    /// Any other word, or none.
+    /// Any other word, or no operation.
     Unknown,
 }
 
@@ -100,7 +100,7 @@ impl Operation {
     pub const ALL: [Self; 5] =
         [Self::Create, Self::Update, Self::Delete, Self::Connect, Self::Unknown];
 
-    /// The word in reviews, in lower case.
+    /// The operation's name in reviews, in lower case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -114,7 +114,7 @@ impl Operation {
 }
 
 impl<'a> Review<'a> {
-    /// Reads a body.
+    /// Parses the text of a body.
     pub(super) fn from_json(text: &'a str) -> Result<Self, serde_json::Error> {
         view::read::<Self>(text).map(|shape| match shape {
             Shape::Value(review) => review,
@@ -122,20 +122,20 @@ impl<'a> Review<'a> {
         })
     }
 
-    /// Whether it is a review of a version whose meaning is known.
+    /// Returns whether this is an `AdmissionReview` of a supported version.
     pub(super) fn is_known(&self) -> bool {
         let version = self.api_version.value().map(AsRef::as_ref);
         self.kind.value().is_some_and(|kind| kind == "AdmissionReview")
             && matches!(version, Some(V1 | V1_BETA_1))
     }
 
-    /// What it is about, and the uid that its answer has to bear.
+    /// Returns the request, and the uid that the answer has to contain.
     pub(super) fn request_with_uid(&self) -> Option<(&Request<'a>, &Text<'a>)> {
         let request = self.request.value()?;
         Some((request, request.uid.value().filter(|uid| !uid.is_empty())?))
     }
 
-    /// The version of the answer.
+    /// API version for the answer.
     pub(super) fn answer_version(&self) -> &'static str {
         answer_version(self.api_version.value().map(AsRef::as_ref))
     }
@@ -152,7 +152,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether an object is created or replaced, and not only a part of it such as its status.
+    /// Returns whether a whole object is created or replaced, rather than a subresource such as its
+    /// status.
     pub(super) fn is_write_of_whole_object(&self) -> bool {
         self.is_of_whole_object()
             && matches!(self.operation(), Operation::Create | Operation::Update)
@@ -166,8 +167,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The pod that is being created: `nothing` where there should be one, `None` where the request
-    /// is about anything else.
+    /// Returns the pod that is being created: `nothing` if the request contains none, `None` if the
+    /// request is not the creation of a pod.
     pub(super) fn created_pod(&'a self, nothing: &'a Pod<'a>) -> Option<&'a Pod<'a>> {
         let is_core = |group: &Shape<Text<'_>>| group.value().is_none_or(|group| group.is_empty());
         let is_pod = self.kind.value().is_some_and(|kind| {
@@ -177,15 +178,15 @@ impl<'a> Request<'a> {
             is_core(&resource.group)
                 && resource.resource.value().is_some_and(|resource| resource == "pods")
         });
-        // Bindings and ephemeral containers are created under pods too.
+        // Bindings and ephemeral containers are also created under `pods`.
         let is_creation =
             is_pod && is_pods && self.is_of_whole_object() && self.operation() == Operation::Create;
         is_creation.then(|| self.object.value().unwrap_or(nothing))
     }
 }
 
-/// The version of the answer, and the uid, of as much of a body as there is. The API server writes
-/// both before the object.
+/// Reads the API version for the answer, and the uid, from the available part of a body. The API
+/// server writes both before the object.
 pub(super) fn version_and_uid(body: &[u8]) -> Option<(&'static str, String)> {
     let head = view::read_start::<Head<'_>>(body);
     let head = head.value()?;

@@ -1,10 +1,10 @@
-//! A review's pod as Services see it. Only delays that depend on fronts need it, so it is read from the text by
-//! itself, and other reviews pay nothing.
+//! A review's pod as Services see it. It is needed only for delays that depend on fronts, so it is
+//! read from the text separately, at no cost for other reviews.
 
 use crate::fronts::PodShape;
 use crate::view::{self, FromJson, Items, Members, Shape, Text, view};
 
-/// Labels and ports beyond that are passed over. Real pods have a few of each.
+/// Limit for labels and for ports; further ones are ignored. Real pods have a few of each.
 const MOST: usize = 1_000;
 
 view! {
@@ -16,7 +16,7 @@ view! {
 }
 
 view! {
-    /// What it is about.
+    /// The request of a review.
     Request {
         /// `object`.
         object: Pod<'a> = "object",
@@ -34,7 +34,7 @@ view! {
 }
 
 view! {
-    /// Its metadata.
+    /// The pod's metadata.
     Metadata {
         /// `labels`.
         labels: Labels = "labels",
@@ -42,7 +42,7 @@ view! {
 }
 
 view! {
-    /// Its spec. Readiness gates are in the engine's view.
+    /// The pod's spec. Readiness gates are in the engine's view.
     Spec {
         /// `containers`.
         containers: Containers = "containers",
@@ -64,30 +64,31 @@ view! {
 view! {
     /// A port.
     Port {
-        /// `name`; a port without one is found by its number, which needs no container.
+        /// `name`; a port without a name is found by its number, for which the container does not
+        /// have to be known.
         name: Text<'a> = "name",
         /// `protocol`.
         protocol: Text<'a> = "protocol",
     }
 }
 
-/// Keys and values.
+/// Keys and values of labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Labels(Vec<(String, String)>);
 
-/// Names and protocols of the ports of containers that serve.
+/// Names and protocols of the ports of regular containers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Containers(Vec<(String, String)>);
 
-/// Native sidecars, and their ports.
+/// Names and protocols of the ports of native sidecars.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct NativeSidecars(Containers);
 
-/// Names and protocols.
+/// Names and protocols of ports.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Ports(Vec<(String, String)>);
 
-/// The pod that a review's text is about.
+/// Reads the pod from a review's text.
 pub(super) fn pod_shape(review: &str, namespace: &str) -> PodShape {
     let review = view::read::<Review<'_>>(review).unwrap_or_default();
     let pod = review.value().and_then(|review| review.request.value()?.object.value());
@@ -161,7 +162,7 @@ impl<'a> FromJson<'a> for NativeSidecars {
     }
 }
 
-/// The ports of those containers of a list that serve.
+/// Reads the ports of the containers of a list for which `serves` is true.
 fn ports<'a, I: Items<'a>>(
     items: &mut I,
     serves: impl Fn(&Container<'_>) -> bool,
@@ -186,11 +187,11 @@ mod tests {
 
     use super::*;
 
-    /// What Services see of a pod, read from a review and from the pod as a value.
+    /// Reads the pod's shape twice: from a review, and from the pod as a value.
     fn both(pod: &Value) -> (PodShape, PodShape) {
         let review = json!({"request": {"namespace": "shop", "object": pod}}).to_string();
         let of_value = PodShape::of_value(pod, "shop");
-        // The engine reads the gates, and no delay helps with ports of the node.
+        // The engine reads the readiness gates, and for ports of the node no delay helps.
         let of_value = PodShape { readiness_gates: Vec::new(), has_host_ports: false, ..of_value };
         (pod_shape(&review, "shop"), of_value)
     }

@@ -16,24 +16,24 @@ use crate::policy::Policy;
 pub struct Warned<'a> {
     /// The review's uid.
     pub uid: &'a str,
-    /// What is done to the object.
+    /// The operation on the object.
     pub operation: Operation,
-    /// The namespace of the request; empty where there is none.
+    /// The namespace of the request; empty if there is none.
     pub namespace: &'a str,
-    /// `kind` of the object; empty where it is no workload.
+    /// `kind` of the object; empty if it is not a workload.
     pub kind: &'a str,
-    /// Its name; may be empty.
+    /// Name of the object; may be empty.
     pub name: &'a str,
-    /// Nothing will be stored.
+    /// Whether the request is a dry run: nothing will be stored.
     pub is_dry_run: bool,
-    /// The findings, the most severe first, with every occurrence of a rule.
+    /// The rules of the findings, the most severe first, repeated for each occurrence.
     pub rules: &'a [Rule],
 }
 
 /// Answers a review of a workload. `observe` is called once with the findings, before the answer is sent.
 ///
 /// # Errors
-/// When the body is not JSON in UTF-8 or has no uid; the API server sends neither.
+/// Returns an error if the body is not JSON in UTF-8 or has no uid; the API server sends neither.
 pub fn warn(
     body: &[u8],
     namespaces: &dyn Namespaces,
@@ -68,8 +68,8 @@ pub fn warn(
     Ok(answer.to_json())
 }
 
-/// The object as it is to be. Its tree takes several times the memory of its text, so no larger one is
-/// read than could be stored.
+/// Returns the object in its new state. As a tree, it takes several times the memory of its text,
+/// so a body larger than the largest object that could be stored is not parsed.
 fn object_of(text: &str) -> Value {
     if text.len() > LARGEST_STORED_BYTES {
         return Value::Null;
@@ -152,7 +152,7 @@ mod tests {
         })
     }
 
-    /// Warnings, and the ids of the rules that were observed.
+    /// Returns the warnings, and the ids of the rules that `observe` received.
     fn warnings(review: &Value, label: &'static str) -> (Vec<String>, Vec<&'static str>) {
         let mut rules = Vec::new();
         let policy = Policy::built_in();

@@ -1,6 +1,6 @@
-//! Texts, lists and maps as CEL writes them.
+//! Strings, lists and maps as CEL literals.
 
-/// A text. CEL reads every escape that JSON has.
+/// Writes a string. CEL understands every escape sequence of JSON.
 pub(super) fn text(text: &str) -> String {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"'\\".contains(&byte)) {
         return format!("'{text}'");
@@ -8,23 +8,23 @@ pub(super) fn text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A list of texts.
+/// Writes a list of strings.
 pub(super) fn texts<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
     list(items.into_iter().map(|item| text(item.as_ref())))
 }
 
-/// A list of expressions.
+/// Writes a list of expressions.
 pub(super) fn list(items: impl IntoIterator<Item = String>) -> String {
     format!("[{}]", items.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-/// A list of expressions, one a line.
+/// Writes a list of expressions, one per line.
 pub(super) fn lines(items: impl IntoIterator<Item = String>) -> String {
     let items: Vec<_> = items.into_iter().collect();
     if items.is_empty() { "[]".to_owned() } else { format!("[\n  {}\n]", items.join(",\n  ")) }
 }
 
-/// A map from texts to expressions, one entry a line.
+/// Writes a map from strings to expressions, one entry per line.
 pub(super) fn map<'t>(entries: impl IntoIterator<Item = (&'t str, String)>) -> String {
     let entries: Vec<_> =
         entries.into_iter().map(|(key, value)| format!("{}: {value}", text(key))).collect();
@@ -35,7 +35,7 @@ pub(super) fn map<'t>(entries: impl IntoIterator<Item = (&'t str, String)>) -> S
     }
 }
 
-/// A text as a part of a regular expression.
+/// Escapes a string as a literal part of a regular expression.
 pub(super) fn literal(text: &str) -> String {
     let escaped = text.chars().map(|letter| match letter {
         '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' | '\\' => {

@@ -1,4 +1,4 @@
-//! Containers in CEL: which of them get a hook, how long its delay is, and which quit it has.
+//! Containers in CEL: which of them get a hook, the length of its delay, and its quit.
 
 use super::Variable;
 use super::cel::{text, texts};
@@ -10,19 +10,21 @@ use crate::engine::grace::{LEAST_RESERVE_SECONDS, MOST_RESERVE_SECONDS, RESERVE_
 use crate::engine::settings::Setting;
 use crate::policy::{Policy, QuitPolicy};
 
-/// `transformList` over the containers: an expression over their place `i` and the container `c`.
+/// `transformList` over the containers: evaluates an expression for each container `c` at index
+/// `i`.
 pub(super) fn of_each(expression: &str) -> String {
     format!("variables.containers.transformList(i, c,\n  {expression})")
 }
 
-/// The share of a period that is reserved for the stop signal.
+/// Time of a period that is reserved for the stop signal, as an expression in seconds.
 pub(super) fn reserve(seconds: &str) -> String {
     format!(
         "[[({seconds}) / {RESERVE_DIVISOR}, {LEAST_RESERVE_SECONDS}].max(), {MOST_RESERVE_SECONDS}].min()"
     )
 }
 
-/// Who is skipped, and how long each stop is held back on its own account.
+/// Variables for which containers are skipped, and for the delay of each container by its own
+/// settings.
 pub(super) fn delays(policy: &Policy) -> Vec<Variable> {
     let catalogue = &policy.catalogue;
     let left_alone = names(catalogue, |profile| profile.hook == ProfileHook::LeaveAlone);
@@ -93,7 +95,7 @@ fn of_container(setting: Setting) -> String {
     format!("({} + c.name)", container_key(setting))
 }
 
-/// Which profiles annotations may name: a name that is unknown is skipped.
+/// Expression for the profile that annotations name; unknown names are skipped.
 fn said_profile() -> String {
     let words = texts(RESERVED_NAMES);
     let (own, all) = (of_container(Setting::Profile), key(Setting::Profile));
@@ -131,7 +133,7 @@ fn chosen_profile(policy: &Policy) -> String {
     )
 }
 
-/// The quits, and how long each application may take.
+/// Variables for the quits, and for the time that each application may take.
 pub(super) fn quits(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
     let timeout = policy.default_quit_timeout_seconds;
     let timeout =

@@ -8,23 +8,23 @@ use crate::policy::{HookReport, KubernetesVersion, OwnHookRule, Policy, SleepAct
 
 macro_rules! differences {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $sentence:literal;)*) => {
-        /// Something that a policy does not do.
+        /// A difference between a policy and the engine.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Difference {
             $($(#[$doc])* $name,)*
         }
 
         impl Difference {
-            /// Every one.
+            /// Every difference.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// A stable word.
+            /// Stable identifier.
             #[must_use]
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// What it means for pods.
+            /// Consequence for pods, as a sentence.
             #[must_use]
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$name => $sentence,)* }
@@ -34,54 +34,54 @@ macro_rules! differences {
 }
 
 differences! {
-    /// No status.
+    /// There is no status annotation.
     NoStatus = "no-status",
         "There is no annotation prestop.dev/status, no report of problems, no log line and no metric: mistakes in annotations are ignored silently, prestop uninject does not recognise the hooks, and prestop check does not check the policy.";
-    /// Other quits.
+    /// Quits of profiles that are not selected.
     ProfileNotChosen = "profile-not-chosen",
         "Only the profiles selected with --profiles use their quit; other images get the delay only.";
-    /// Quits and profiles by annotation.
+    /// Quits and profiles set by annotation.
     QuitOfTheAuthor = "quit-of-the-author",
         "The annotations quit-command and quit-signal are ignored: their container gets the delay only. If an annotation names a profile that is not the image's own, its facts about stop signals are not used.";
-    /// Ranges.
+    /// Ranges of delays.
     DelayNotWatched = "delay-not-watched",
         "For a range of delays the upper bound is used: the hook does not watch connections.";
-    /// `auto`.
+    /// The delay `auto`.
     FrontsNotRead = "fronts-not-read",
         "The delay auto is the configured default: neither readiness gates nor Services are read.";
-    /// Holds.
+    /// Hooks that hold until connections are closed.
     NoHold = "no-hold",
         "Hooks do not wait until connections are closed (hold). Profiles that would hold instead of quitting use their quit.";
-    /// Reports of hooks.
+    /// Reports written by hooks.
     NoHookReport = "no-hook-report", "Hooks write no report into the termination message.";
-    /// Existing hooks.
+    /// Completion of existing hooks.
     OwnHookNotExtended = "own-hook-not-extended",
         "Existing hooks are not changed; own-hook: extend is ignored.";
-    /// Existing hooks beside sidecars.
+    /// Evaluation of existing hooks beside sidecars.
     OwnHookNotRead = "own-hook-not-read",
         "Of existing hooks only a native sleep is evaluated: any other hook counts as the configured delay when a sidecar has to outlive it.";
     /// The application's own timeout.
     TimeoutNotRead = "timeout-not-read",
         "Shutdown timeouts in arguments and environment variables of applications are not read: set prestop.dev/quit-timeout.";
-    /// Reinvocation.
+    /// Reinvocation after a container was added.
     GraceRaisedAgain = "grace-raised-again",
         "If a container is added after the policy has run, it gets its hook, and the grace period is raised a second time.";
-    /// An earlier pass.
+    /// Hooks and status of an earlier pass.
     EarlierStatus = "earlier-status",
         "Hooks that prestop injected earlier are treated as existing hooks, and the recorded original grace period is not used.";
-    /// Absurd durations.
+    /// Durations with very many digits.
     ManyDigits = "many-digits",
         "Durations with more digits than a year needs (seconds: 9) are invalid, and grace periods are limited to 31,000 years.";
-    /// Wrong types.
+    /// Pods with fields of wrong types.
     WrongTypes = "wrong-types",
         "Pods that the API server would refuse anyway are not handled: a container or an owner without a name, two containers with the same name.";
-    /// Old versions.
+    /// Kubernetes versions without the sleep action, and `sleepAction: never`.
     OnlyNativeSleep = "only-native-sleep",
         "A delay without a quit always uses the native sleep action: sleepAction: never and older versions have no effect.";
 }
 
 impl Difference {
-    /// Whether the rules ask for something that the policy does not do.
+    /// Returns whether the configuration requires something that the policy does not do.
     #[must_use]
     pub fn matters_to(self, source: &Source<'_>) -> bool {
         let policy = source.policy;

@@ -10,16 +10,16 @@ use crate::policy::{KubernetesVersion, NamespaceRule};
 
 const API_VERSION: &str = "admissionregistration.k8s.io/v1";
 
-/// Whether to add a second policy that checks the resulting pods.
+/// Whether to generate a second policy that checks the resulting pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validation {
-    /// No.
+    /// No second policy.
     None,
     /// Creating a pod without a hook causes a warning.
     Warn,
 }
 
-/// The policy and its binding; with a validation that policy and its binding, too.
+/// Returns the policy and its binding as YAML; with a validation, its policy and binding as well.
 #[must_use]
 pub fn to_yaml(source: &Source<'_>, validation: Validation) -> String {
     let mut yaml = head(source);
@@ -50,7 +50,7 @@ fn head(source: &Source<'_>) -> String {
     text
 }
 
-/// A comment, wrapped.
+/// Writes a comment, wrapped to the line width.
 fn comment(out: &mut String, indent: &str, text: &str, hanging: &str) {
     let mut line = String::new();
     for word in text.split(' ') {
@@ -108,7 +108,8 @@ fn validating(yaml: &mut String, source: &Source<'_>) {
     );
 }
 
-/// Which requests it is asked about. Labels count in any case, so selectors only rule out what is certain.
+/// Writes which requests the policy applies to. Labels count in any case, so the selectors exclude
+/// only values that certainly opt out.
 fn constraints(yaml: &mut String, source: &Source<'_>) {
     yaml.push_str("  # An error in the policy, or a pod that is too large for it, does not prevent the pod from being created.\n  failurePolicy: Ignore\n  matchConstraints:\n    matchPolicy: Equivalent\n    namespaceSelector:\n      matchExpressions:\n");
     if source.policy.namespaces == NamespaceRule::Enabled {
@@ -134,7 +135,7 @@ fn variables(yaml: &mut String, variables: &[Variable]) {
     }
 }
 
-/// The lines of a block.
+/// Appends the lines of a block with an indentation.
 fn block(yaml: &mut String, text: &str, indent: &str) {
     for line in text.lines() {
         let _ = writeln!(yaml, "{indent}{line}");

@@ -1,5 +1,5 @@
-//! Images and tags in CEL: a pattern as an expression over the entry `m` of the variable `images`, a range as
-//! one over the version of the container `i`.
+//! Images and tags in CEL. A pattern becomes an expression over the entry `m` of the variable
+//! `images`, a range becomes one over the version of the container `i`.
 
 use super::Variable;
 use super::cel::{list, literal, text};
@@ -9,16 +9,17 @@ use crate::catalogue::image::{
 };
 use crate::catalogue::{ImagePattern, TagPattern, TagRange};
 
-/// One part of a repository's path.
+/// Regular expression for one component of a repository's path.
 const COMPONENT: &str = "[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*";
-/// A first part that can be no folder of the default registry.
+/// Regular expression for a first component that is a registry and not a folder of the default
+/// registry.
 const REGISTRY: &str = "localhost|[a-zA-Z0-9][a-zA-Z0-9-]*[.][a-zA-Z0-9.-]*(?::[0-9]+)?|[a-zA-Z0-9][a-zA-Z0-9.-]*:[0-9]+";
 const TAG: &str = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}";
 const DIGEST: &str = "[A-Za-z0-9+._-]+:[0-9a-fA-F]{32,}";
-/// Beyond every version that a tag can name.
+/// Greater than every version that a tag can name.
 const LAST: &str = "4294967295";
 
-/// The variables that read the images of all containers.
+/// Variables that parse the images of all containers.
 pub(super) fn variables() -> Vec<Variable> {
     let official = text_of(OFFICIAL);
     let repository =
@@ -88,7 +89,7 @@ fn text_of(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Whether the image is of one of the patterns.
+/// Expression for whether the image matches one of the patterns.
 pub(super) fn is_of_any(patterns: &[ImagePattern]) -> String {
     let (officials, others): (Vec<_>, Vec<_>) =
         patterns.iter().map(is_of).partition(|test| test.starts_with(OFFICIAL_IS));
@@ -103,7 +104,7 @@ pub(super) fn is_of_any(patterns: &[ImagePattern]) -> String {
 const OFFICIAL_IS: &str = "m.official == ";
 const LAST_IS: &str = "m.last == ";
 
-/// Several comparisons of the same text in one.
+/// Joins several comparisons with the same subject into one.
 fn one_of(subject: &str, prefix: &str, tests: &[String]) -> Option<String> {
     match tests {
         [] => None,
@@ -115,7 +116,7 @@ fn one_of(subject: &str, prefix: &str, tests: &[String]) -> Option<String> {
     }
 }
 
-/// Whether the image is of the pattern.
+/// Expression for whether the image matches the pattern.
 fn is_of(pattern: &ImagePattern) -> String {
     let pattern = pattern.to_string();
     let components: Vec<_> = pattern.split('/').collect();
@@ -139,14 +140,15 @@ fn is_of(pattern: &ImagePattern) -> String {
             });
             let path = format!("/{}$", path.collect::<Vec<_>>().join("/"));
             let path = format!("m.ref.matches({})", text(&path));
-            // Nearly every image is ruled out by its name, which costs less.
+            // The name rules out nearly every image, and comparing it costs less.
             if *last == "*" { path } else { format!("{} && {path}", glob(last, "m.last")) }
         }
         [] => "false".to_owned(),
     }
 }
 
-/// Whether the tag is one of these; no patterns are for every tag and for none.
+/// Expression for whether the tag matches one of the patterns; `None` without patterns, which
+/// stands for every tag and for no tag.
 pub(super) fn is_of_tags(patterns: &[TagPattern]) -> Option<String> {
     if patterns.is_empty() {
         return None;
@@ -155,7 +157,7 @@ pub(super) fn is_of_tags(patterns: &[TagPattern]) -> Option<String> {
     Some(format!("m.tag != '' && ({})", any.collect::<Vec<_>>().join(" || ")))
 }
 
-/// Whether the version of the container `i` certainly is in the range.
+/// Expression for whether the version of the container `i` is certainly in the range.
 pub(super) fn is_in_range(range: &TagRange) -> String {
     let (from, before) = range.bounds();
     if !is_expressible(range) {
@@ -174,19 +176,19 @@ pub(super) fn is_in_range(range: &TagRange) -> String {
     }
 }
 
-/// CEL's versions have three parts.
+/// Returns whether CEL can express the range: its versions have three parts.
 pub(super) fn is_expressible(range: &TagRange) -> bool {
     let (from, before) = range.bounds();
     let ends = |[.., last]: [u32; 4]| last == 0;
     ends(from) && before.is_none_or(ends)
 }
 
-/// The first three parts.
+/// Writes the first three parts of a version.
 pub(super) fn version([major, minor, patch, _]: [u32; 4]) -> String {
     text(&format!("{major}.{minor}.{patch}"))
 }
 
-/// A pattern with `*` for any characters, without a `/`.
+/// Expression for a pattern in which `*` matches any characters except `/`.
 fn glob(pattern: &str, subject: &str) -> String {
     let parts: Vec<_> = pattern.split('*').collect();
     match parts.as_slice() {
@@ -199,7 +201,7 @@ fn glob(pattern: &str, subject: &str) -> String {
     }
 }
 
-/// The same as a regular expression.
+/// Writes the same pattern as a regular expression.
 fn expression(pattern: &str) -> String {
     pattern.split('*').map(literal).collect::<Vec<_>>().join("[^/]*")
 }

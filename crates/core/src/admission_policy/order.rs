@@ -1,5 +1,5 @@
-//! The order of the containers of a pod and its grace period in CEL (`docs/rules.md`, sections 6 and 7), and
-//! the patch.
+//! The order in which the containers of a pod stop, and the grace period, in CEL (`docs/rules.md`,
+//! sections 6 and 7), and the patch.
 
 use super::Variable;
 use super::cel::text;
@@ -9,7 +9,8 @@ use crate::catalogue::{Profile, Role};
 use crate::engine::hook;
 use crate::policy::Policy;
 
-/// Which containers end later, and how much of the grace period all of them need.
+/// Variables for the containers that stop later, and for the part of the grace period that all
+/// containers need.
 pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
     let catalogue = &policy.catalogue;
     let (fronts, backends) = (of_role(catalogue, Role::Front), of_role(catalogue, Role::Backend));
@@ -112,7 +113,7 @@ pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
     ]
 }
 
-/// What a quit hook needs.
+/// Variables that a quit hook needs.
 pub(super) fn of_hooks(quits: &[&Profile]) -> Vec<Variable> {
     if quits.is_empty() {
         return Vec::new();
@@ -135,7 +136,7 @@ pub(super) fn of_hooks(quits: &[&Profile]) -> Vec<Variable> {
     ]
 }
 
-/// The operations.
+/// Expression for the operations of the patch.
 pub(super) fn patch(quits: &[&Profile]) -> String {
     let sleep = "dyn({'sleep': {'seconds': variables.hookDelays[i]}})";
     let hook = if quits.is_empty() {

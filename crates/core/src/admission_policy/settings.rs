@@ -1,4 +1,5 @@
-//! Labels, annotations and the pod's own fields in CEL: which pods are taken, and what is set for them.
+//! Labels, annotations and the pod's own fields in CEL: which pods the policy changes, and their
+//! settings.
 
 use super::Variable;
 use super::cel::{text, texts};
@@ -8,23 +9,24 @@ use crate::engine::pod::MIRROR_ANNOTATION;
 use crate::engine::settings::{DOMAIN, INJECT_LABEL, Setting, Switch};
 use crate::policy::{DELAY_WITHOUT_FRONTS, NamespaceRule, Policy};
 
-/// Longer texts are no durations.
+/// Length limit for durations; longer texts are invalid.
 const LONGEST_DURATION: usize = 64;
 
-/// 31,000 years.
+/// Limit for grace periods: 31,000 years, in seconds.
 const LONGEST_GRACE_PERIOD: i64 = 999_999_999_999;
 
-/// The annotation of a setting for a pod or namespace.
+/// Annotation key of a setting on a pod or namespace.
 pub(super) fn key(setting: Setting) -> String {
     text(&format!("{DOMAIN}/{}", setting.name()))
 }
 
-/// What the annotation of a setting for one container begins with.
+/// Prefix of the annotation key of a setting for one container.
 pub(super) fn container_key(setting: Setting) -> String {
     text(&format!("{}.{DOMAIN}/", setting.name()))
 }
 
-/// The delay where no annotation and no profile says another.
+/// The delay, in seconds, if neither an annotation nor a profile sets one. For a range it is the
+/// upper bound.
 pub(super) fn default_delay(policy: &Policy) -> i64 {
     let delay = match policy.default_delay {
         AskedDelay::Of(delay) => delay,
@@ -33,7 +35,7 @@ pub(super) fn default_delay(policy: &Policy) -> i64 {
     delay.most_seconds
 }
 
-/// The variables that say which pods are taken, and with which settings.
+/// Variables for which pods the policy changes, and with which settings.
 pub(super) fn variables(policy: &Policy) -> Vec<Variable> {
     let maps = [
         ("labels", "object", "labels"),
@@ -106,7 +108,7 @@ fn is_taken(policy: &Policy) -> String {
     )
 }
 
-/// That no skipped kind controls the pod.
+/// Expression for whether the pod has no controlling owner of a skipped kind.
 fn owners(policy: &Policy) -> String {
     if policy.skipped_owners.is_empty() {
         return "true".to_owned();
@@ -127,14 +129,14 @@ fn owners(policy: &Policy) -> String {
     )
 }
 
-/// Whether the key `k` is of a setting.
+/// Expression for whether the key `k` belongs to a setting.
 fn is_key(setting: Setting) -> String {
     format!("k == {} || k.startsWith({})", key(setting), container_key(setting))
 }
 
 fn read_bounds(source: &str, auto: i64) -> String {
     let (delay, timeout) = (is_key(Setting::Delay), is_key(Setting::QuitTimeout));
-    // As many digits as can't overflow together.
+    // Limits the digits so that the sum can't overflow.
     let units = text("^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?([0-9]{1,12}ms)?$");
     let word = text(AskedDelay::AUTO);
     format!(
@@ -149,7 +151,7 @@ fn usable_seconds(bounds: &str, maximum: i64) -> String {
     )
 }
 
-/// The first level that says a number: container, pod, namespace.
+/// Expression for the number of the first level that sets one: container, pod, namespace.
 pub(super) fn strongest(setting: Setting, otherwise: &str) -> String {
     let (own, all) = (container_key(setting), key(setting));
     format!(

@@ -1,4 +1,5 @@
-//! The catalogue in CEL: which profile an image has, which programs, and what the profiles say.
+//! The catalogue in CEL: the profile and the programs of an image, and the facts that profiles
+//! contain.
 
 use super::Variable;
 use super::cel::{lines, list, map, text, texts};
@@ -8,10 +9,10 @@ use crate::catalogue::{
 };
 use crate::policy::Policy;
 
-/// The names under which facts about signals are compared, as in `lifecycle.stopSignal`.
+/// Prefix of signal names when facts about signals are compared, as in `lifecycle.stopSignal`.
 const SIGNAL_PREFIX: &str = "SIG";
 
-/// The variables with what the catalogue knows. `quits` are the profiles whose quit is used.
+/// Variables with the facts of the catalogue. `quits` are the profiles whose quit is used.
 pub(super) fn variables(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
     let catalogue = &policy.catalogue;
     let mut variables = vec![
@@ -53,13 +54,14 @@ pub(super) fn variables(policy: &Policy, quits: &[&Profile]) -> Vec<Variable> {
     variables
 }
 
-/// The names of profiles for which this is true, as a list.
+/// Names of the profiles for which `is_wanted` is true, as a list.
 pub(super) fn names(catalogue: &Catalogue, is_wanted: impl Fn(&Profile) -> bool) -> String {
     let wanted = catalogue.profiles().iter().filter(|profile| is_wanted(profile));
     texts(wanted.map(|profile| profile.name.as_str()))
 }
 
-/// What profiles say, by name.
+/// A value of each profile, as a map from the profile's name. Profiles without a value are left
+/// out.
 pub(super) fn by_name(catalogue: &Catalogue, value: impl Fn(&Profile) -> Option<i64>) -> String {
     let entries = catalogue.profiles().iter();
     let entries =
@@ -67,7 +69,7 @@ pub(super) fn by_name(catalogue: &Catalogue, value: impl Fn(&Profile) -> Option<
     map(entries)
 }
 
-/// The profiles of a role.
+/// Names of the profiles with a role.
 pub(super) fn of_role(catalogue: &Catalogue, role: Role) -> String {
     names(catalogue, |profile| profile.role == Some(role) && !is_sidecar(profile))
 }
@@ -76,7 +78,8 @@ pub(super) fn is_sidecar(profile: &Profile) -> bool {
     profile.sidecar_margin_seconds.is_some()
 }
 
-/// What is known about programs, up to the last entry that matters: those behind it lack nothing.
+/// The entries about programs, up to the last one in which something is missing: the entries after
+/// it make no difference.
 pub(super) fn programs(policy: &Policy) -> &[ProgramsOfImages] {
     let all = policy.catalogue.all_programs();
     let lacks = |known: &ProgramsOfImages| known.programs.or(policy.default_shell).lack_something();
@@ -84,13 +87,13 @@ pub(super) fn programs(policy: &Policy) -> &[ProgramsOfImages] {
     all.get(..matter).unwrap_or_default()
 }
 
-/// Whether hooks that need a shell can't run in images of the entry, by what is known: for each entry.
+/// For each entry: whether hooks that need a shell can't run in its images, as far as known.
 pub(super) fn lack_something(programs: &[ProgramsOfImages], default: Presence) -> String {
     let lack = programs.iter().map(|known| known.programs.or(default).lack_something());
     list(lack.map(|lacks| lacks.to_string()))
 }
 
-/// The place of the first entry that matches.
+/// Expression for the index of the first entry that matches; -1 if there is none.
 fn first<T>(entries: &[T], matches: impl Fn(&T) -> String) -> String {
     if entries.is_empty() {
         return "variables.images.map(m, -1)".to_owned();
@@ -119,13 +122,14 @@ fn all_of<const N: usize>(conditions: [Option<String>; N]) -> String {
     }
 }
 
-/// The names, and one more, so that the list is of texts where there is no profile.
+/// Names of all profiles, and an empty one at the end, so that the list has the type of strings
+/// even without profiles.
 fn profile_names(catalogue: &Catalogue) -> String {
     let names = catalogue.profiles().iter().map(|profile| profile.name.as_str());
     texts(names.chain([""]))
 }
 
-/// The fixed names under which injectors add sidecars, each with the first profile that has it.
+/// Fixed names under which injectors add sidecars, each with the first profile that contains it.
 fn profile_of_names(catalogue: &Catalogue) -> String {
     let mut names: Vec<(&str, String)> = Vec::new();
     for profile in catalogue.profiles() {
@@ -147,11 +151,11 @@ fn facts(catalogue: &Catalogue) -> String {
         .map(|profile| (profile.name.as_str(), list(profile.stop_signals.iter().map(fact)))))
 }
 
-/// Empty bounds: it applies to every tag, and without one.
+/// A fact about stop signals. Empty bounds apply to every tag, and to an image without a tag.
 fn fact(fact: &StopSignal) -> String {
     let (from, before) = match &fact.tags {
         None => (text(""), text("")),
-        // It never certainly applies.
+        // CEL can't express the range, so this one matches no version.
         Some(range) if !is_expressible(range) => (text("0.0.0"), text("0.0.0")),
         Some(range) => {
             let (from, before) = range.bounds();
@@ -191,7 +195,7 @@ pub(super) fn quit(profile: &Profile) -> Option<&Quit> {
     }
 }
 
-/// Whether the quit is left out where the image is known to stop gracefully.
+/// Returns whether the quit is dropped for images that are known to stop gracefully.
 pub(super) fn is_quit_when_needed(profile: &Profile) -> bool {
     quit(profile).is_some_and(|quit| quit.when == QuitWhen::Needed)
 }

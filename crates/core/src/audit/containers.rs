@@ -1,4 +1,5 @@
-//! Rules about one container: its hook, its stop signal, its time. `delays` has those about its delay.
+//! Rules about one container: its hook, its stop signal, its time to finish. `delays` has the rules
+//! about its delay.
 
 use serde_json::Value;
 
@@ -11,18 +12,18 @@ use crate::engine::reason::{Aspect, Problem, ProblemCode};
 use crate::engine::written::{Written, WrittenHook, WrittenRole};
 use crate::policy::KubernetesVersion;
 
-/// The sleep action is on by default from here on.
+/// First version in which the sleep action is enabled by default.
 const FIRST_WITH_SLEEP: KubernetesVersion = KubernetesVersion { major: 1, minor: 30 };
-/// The first that knows `lifecycle.stopSignal`, behind a feature gate.
+/// First version with `lifecycle.stopSignal`, behind a feature gate.
 const FIRST_WITH_STOP_SIGNAL: KubernetesVersion = KubernetesVersion { major: 1, minor: 33 };
-/// Its kubelets break off exec readiness probes when a pod begins to terminate.
+/// Version whose kubelets stop running exec readiness probes when a pod begins to terminate.
 const WITH_FROZEN_READINESS: KubernetesVersion = KubernetesVersion { major: 1, minor: 35 };
-/// Parts of paths by which servers shut down.
+/// Path segments by which servers are shut down.
 const SHUTDOWN_PATHS: [&str; 4] = ["shutdown", "quit", "terminate", "stop"];
-/// Where the container's hook is.
+/// JSON pointer to the hook, relative to the container.
 pub(super) const HOOK: &str = "/lifecycle/preStop";
 
-/// A container with its place.
+/// A container with its index.
 pub(super) type Numbered<'s> = (usize, &'s Container<'s>);
 
 pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
@@ -34,7 +35,7 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
     for numbered in containers {
         let mut written = of(numbered.1);
         if are_alone {
-            // A gateway: the proxy is the application.
+            // All containers are sidecars, so this is a gateway: the proxy is the application.
             written.role = WrittenRole::Application;
             match drain(subject, numbered.0, written.profile) {
                 Some(seconds) => written.own_delay = written.own_delay.max(seconds),
@@ -91,8 +92,9 @@ impl One<'_> {
         self.value("/ports").and_then(Value::as_array).is_some_and(|ports| !ports.is_empty())
     }
 
-    /// Whether a port is one of the container's, as far as it names them: a port of another container of the
-    /// pod, such as a shutdown manager's, closes nothing here.
+    /// Returns whether a port belongs to the container. A container without declared ports counts
+    /// as having it. A port of another container in the pod, such as that of a shutdown manager,
+    /// closes nothing here.
     fn is_own_port(&self, port: Option<&Value>) -> bool {
         let ports = self.value("/ports").and_then(Value::as_array);
         let mut ports = ports.into_iter().flatten();
@@ -102,13 +104,14 @@ impl One<'_> {
             })
     }
 
-    /// Rules that the engine looks at as well.
+    /// Findings for problems that the engine reports as well.
     fn of_problems(&self) -> Vec<Finding> {
         let place = format!("container {}", self.name());
         let problems = self.subject.decision.problems.iter().filter(|it| it.place == place);
         let findings = problems.filter_map(|problem| {
             let rule = match rule_of(problem)? {
-                // The application has the whole grace period, and the hook would have waited longer.
+                // The application has the whole grace period since the quit, and the hook would
+                // have waited even longer.
                 Rule::HookFillsGrace if self.written.waits_after_quit => Rule::GraceShorterThanApp,
                 rule => rule,
             };
@@ -202,7 +205,8 @@ impl One<'_> {
         (!has_os).then(|| self.finding(Rule::StopSignalNeedsOs, "/lifecycle/stopSignal", signal))
     }
 
-    /// The field is behind a feature gate that is off by default in every version so far.
+    /// Finding for a stop signal that the API server drops: the field is behind a feature gate that
+    /// is off by default in every version so far.
     fn stop_signal_dropped(&self) -> Option<Finding> {
         if !self.written.needs_stop_signal {
             return None;
@@ -217,7 +221,7 @@ impl One<'_> {
 
     fn exec_readiness(&self) -> Option<Finding> {
         let Subject { setting, policy, .. } = self.subject;
-        // Kubelets are up to three versions older than their API server.
+        // Kubelets may be up to three versions older than the API server.
         let is_affected = if setting.has_all(Topic::Nodes) {
             setting.nodes.has_kubelet(WITH_FROZEN_READINESS)
         } else {
@@ -240,7 +244,7 @@ impl One<'_> {
     }
 }
 
-/// The rule that a problem of the engine is about.
+/// Returns the rule that corresponds to a problem reported by the engine.
 pub(super) fn rule_of(problem: &Problem) -> Option<Rule> {
     match problem.code {
         ProblemCode::OwnHookCannotStart => Some(Rule::HookCannotStart),

@@ -7,7 +7,7 @@ use crate::duration::HumanSeconds;
 use crate::engine::written::{WrittenHook, WrittenRole};
 use crate::fronts::{Front, Withdrawal};
 
-/// Fronts that come from a traffic policy `Local`.
+/// Fronts that result from a traffic policy `Local`.
 const LOCAL: [&str; 2] = ["external-policy-local", INTERNAL_LOCAL];
 
 impl One<'_> {
@@ -25,7 +25,7 @@ impl One<'_> {
         Some(Finding { mend: self.mend_of_no_hook(), ..finding })
     }
 
-    /// A delay of the author's. One of 0 is a decision.
+    /// Finding for a delay of the author that is too short. A delay of 0 counts as intended.
     pub(super) fn delay_too_short(&self) -> Option<Finding> {
         let seconds = match self.written.hook {
             WrittenHook::Delay(seconds) => seconds,
@@ -43,7 +43,7 @@ impl One<'_> {
             return None;
         }
         let detail = format!("{}; {title}: {slowest}", HumanSeconds(seconds));
-        // The figures are those of large clusters.
+        // The figures of the table are those of large clusters.
         let certainty = if seconds.saturating_mul(2) >= slowest.least_seconds {
             Certainty::Possible
         } else {
@@ -59,7 +59,8 @@ impl One<'_> {
         Some(Finding { certainty, ..finding })
     }
 
-    /// The load balancer, or the clients of the node, learn of the end of the pod by their own checks only.
+    /// Finding for a traffic policy `Local`: the load balancer, or the clients on the node, notice
+    /// the end of the pod only by their own health checks.
     pub(super) fn local_policy(&self) -> Option<Finding> {
         let seconds = match self.written.hook {
             WrittenHook::None => self.written.own_delay,
@@ -92,7 +93,8 @@ impl One<'_> {
         Some(Finding { certainty: Certainty::Likely, mend, ..finding })
     }
 
-    /// Only where the input has Services of the namespace: else nothing is known about who sends.
+    /// Finding for a delay of a worker. It requires that the input contains Services of the
+    /// namespace; otherwise it is not known what sends requests.
     pub(super) fn worker_with_delay(&self) -> Option<Finding> {
         let subject = self.subject;
         let WrittenHook::Delay(seconds) = self.written.hook else { return None };

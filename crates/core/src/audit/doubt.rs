@@ -1,11 +1,11 @@
-//! How certain findings are where it is not known that somebody sends requests, or where something of a
+//! Certainty of findings if it is not known that anything sends requests, or if objects of a
 //! cluster could not be read.
 
 use super::objects::Topic;
 use super::subject::{Subject, text};
 use super::{Certainty, Finding, Mend, Rule};
 
-/// Findings about requests are only possible where it is not known that somebody sends any.
+/// Limits findings about requests to `Possible` if it is not known that anything sends any.
 pub(super) fn about_requests(subject: &Subject<'_>, found: &mut [Finding]) {
     let is_doubted = subject.fronts.is_empty() || subject.is_only_scraped();
     let scraped = subject.containers().filter(|(_, container)| subject.is_scraped(container));
@@ -18,7 +18,7 @@ pub(super) fn about_requests(subject: &Subject<'_>, found: &mut [Finding]) {
     }
 }
 
-/// Lowers the certainty of what depends on objects that could not be read.
+/// Lowers the certainty of findings that depend on objects that could not be read.
 pub(super) fn lower(subject: &Subject<'_>, found: &mut [Finding]) {
     for finding in found {
         for (topic, certainty) in limits(subject, finding) {
@@ -29,7 +29,8 @@ pub(super) fn lower(subject: &Subject<'_>, found: &mut [Finding]) {
     }
 }
 
-/// How certain a finding can be at most without the objects of a topic.
+/// Highest certainty of a finding if the objects of a topic could not be read, for each topic it
+/// depends on.
 fn limits(subject: &Subject<'_>, finding: &Finding) -> Vec<(Topic, Certainty)> {
     let mut limits = match finding.rule {
         Rule::NoBudget => {
@@ -43,7 +44,7 @@ fn limits(subject: &Subject<'_>, finding: &Finding) -> Vec<(Topic, Certainty)> {
         }
         _ => Vec::new(),
     };
-    // An admission webhook may have changed what a container's hook is.
+    // An admission webhook may have changed the container's hook.
     if finding.container.is_some() && subject.pods.is_none() {
         limits.push((Topic::Pods, Certainty::Likely));
         // The label may exist; without reading it or a pod, it is not known whether the finding is fixed.

@@ -1,4 +1,4 @@
-//! Findings that somebody has accepted, each with a reason: in an annotation of the workload, or in the
+//! Accepted findings, each with a reason: in an annotation of the workload, or in the
 //! configuration.
 
 use serde_json::Value;
@@ -9,12 +9,12 @@ use crate::engine::settings::IGNORE_ANNOTATION;
 use crate::engine::template::Workload;
 use crate::nearest::nearest;
 
-/// An entry of the configuration. What it does not name does not matter.
+/// An entry of the configuration that accepts findings. Fields without a value match everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignore {
-    /// What is accepted.
+    /// The accepted rule.
     pub rule: Rule,
-    /// Why; not empty.
+    /// The reason; not empty.
     pub reason: String,
     /// `metadata.namespace`.
     pub namespace: Option<String>,
@@ -25,7 +25,7 @@ pub struct Ignore {
 }
 
 impl Ignore {
-    /// Whether it is about findings of this rule in this workload.
+    /// Returns whether the entry accepts findings of this rule in this workload.
     #[must_use]
     pub fn covers(&self, rule: Rule, workload: &Workload<'_>, namespace: &str) -> bool {
         let is = |wanted: Option<&str>, own: &str| wanted.is_none_or(|wanted| wanted == own);
@@ -36,7 +36,8 @@ impl Ignore {
     }
 }
 
-/// Marks what is accepted, and finds entries of annotations that are wrong or accept nothing.
+/// Marks the accepted findings, and adds findings for entries of annotations that are invalid or
+/// accept nothing.
 pub(super) fn apply(subject: &Subject<'_>, entries: &[Ignore], found: &mut Vec<Finding>) {
     for finding in found.iter_mut() {
         let entry = entries
@@ -51,7 +52,7 @@ pub(super) fn apply(subject: &Subject<'_>, entries: &[Ignore], found: &mut Vec<F
     }
 }
 
-/// The annotations of the workload and those of its pods.
+/// JSON pointers to the annotations of the workload and of its pods.
 fn places(subject: &Subject<'_>) -> impl Iterator<Item = String> {
     let place = |object: &str| {
         format!("{object}/metadata/annotations/{}", IGNORE_ANNOTATION.replace('/', "~1"))

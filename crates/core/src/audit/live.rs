@@ -1,4 +1,4 @@
-//! Running pods: how admission made them, held against what prestop would do today.
+//! Running pods: their state after admission, compared with what prestop would inject today.
 
 use serde_json::{Map, Value, json};
 
@@ -13,24 +13,24 @@ use crate::engine::undo::undo;
 use crate::engine::{Injection, Outcome};
 use crate::fronts::pod::is_generated;
 
-/// Parts of a spec that no rule looks at.
+/// Fields of a pod's spec that no rule reads.
 const UNREAD: [&str; 4] = ["volumes", "affinity", "topologySpreadConstraints", "imagePullSecrets"];
-/// The same of a container.
+/// Fields of a container that no rule reads.
 const UNREAD_OF_CONTAINER: [&str; 3] = ["resources", "volumeMounts", "volumeDevices"];
-/// What kubectl keeps of an object: the object once more.
+/// Annotation in which kubectl keeps a second copy of the object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// The running pods of a workload. They are counted one by one, in any order, and of the newest one is kept
-/// what rules look at.
+/// The running pods of a workload. Pods are added one by one, in any order; only the newest one is
+/// kept, with the fields that rules read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LivePods {
-    /// All of them.
+    /// Number of pods.
     count: usize,
-    /// Those that prestop has not injected.
+    /// Number of pods that prestop has not injected.
     plain: usize,
-    /// Those that somebody changed after prestop.
+    /// Number of pods that were changed after prestop injected them.
     changed: usize,
-    /// How, of one of them.
+    /// Description of the change in one of these pods.
     change: Option<String>,
     newest: Option<Newest>,
 }
@@ -40,24 +40,25 @@ pub struct LivePods {
 struct Newest {
     created: String,
     name: String,
-    /// The pod as JSON, without what prestop injected: ten thousand trees would take ten times as much memory.
+    /// The pod as JSON text, without what prestop injected. For ten thousand workloads, trees would
+    /// take ten times as much memory.
     pod: Box<str>,
-    /// How long prestop delays its containers' stop, by their names.
+    /// Seconds by which prestop delays the stop of each container, by the container's name.
     delays: Vec<(String, i64)>,
 }
 
-/// How admission made a pod.
+/// State of a pod after admission.
 enum Admitted {
-    /// prestop left it alone.
+    /// prestop did not change the pod.
     Plain,
-    /// prestop injected it: the delays by the names of containers.
+    /// prestop injected the pod. The delays, in seconds, by the names of the containers.
     Injected(Vec<(String, i64)>),
-    /// prestop injected it, but its status annotation no longer matches the pod.
+    /// prestop injected the pod, but its status annotation no longer matches the pod.
     Changed(String),
 }
 
 impl LivePods {
-    /// Takes a running pod of the workload.
+    /// Adds a running pod of the workload.
     pub fn add(&mut self, pod: &Value) {
         self.count += 1;
         let read = Pod::from_value(pod);
@@ -69,7 +70,7 @@ impl LivePods {
             Admitted::Injected(delays) => delays,
             Admitted::Changed(change) => {
                 self.changed += 1;
-                // The order of pods does not matter.
+                // The smallest text is kept, so that the order of the pods does not matter.
                 if self.change.as_ref().is_none_or(|known| change < *known) {
                     self.change = Some(change);
                 }
@@ -90,18 +91,19 @@ impl LivePods {
         }
     }
 
-    /// Whether every one of them has a status that is true.
+    /// Returns whether there are pods and each has a status annotation that matches the pod.
     pub(super) const fn are_injected(&self) -> bool {
         self.count > 0 && self.plain == 0 && self.changed == 0
     }
 
-    /// How long prestop delays the stop of the container of this name, in the newest pod.
+    /// Returns by how many seconds prestop delays the stop of the container with this name in the
+    /// newest pod.
     pub(super) fn delay(&self, container: &str) -> Option<i64> {
         let delays = &self.newest.as_ref()?.delays;
         delays.iter().find(|(name, _)| name == container).map(|(_, seconds)| *seconds)
     }
 
-    /// The workload with the newest pod in the place of its template.
+    /// Returns the workload with the newest pod in place of its template.
     pub(super) fn admitted(&self, object: &Value, template: &str) -> Option<Value> {
         let pod: Value = serde_json::from_str(&self.newest.as_ref()?.pod).ok()?;
         if template.is_empty() {
@@ -133,7 +135,8 @@ impl Admitted {
     }
 }
 
-/// What rules look at, without what prestop injected and without labels of controllers.
+/// Keeps the fields that rules read, without what prestop injected and without labels that
+/// controllers add.
 fn essentials(pod: &Value, read: &Pod<'_>) -> Value {
     let mut found = json!({"metadata": pod.get("metadata"), "spec": pod.get("spec")});
     if let Ok(undo) = undo(read, pod) {
@@ -164,7 +167,7 @@ fn essentials(pod: &Value, read: &Pod<'_>) -> Value {
     found
 }
 
-/// An operation of an uninjection.
+/// Applies one operation of an uninjection.
 fn take_out(pod: &mut Value, operation: &Value) -> Option<()> {
     let path = operation.get("path")?.as_str()?;
     if let Some(value) = operation.get("value") {
@@ -181,7 +184,7 @@ fn put(object: &mut Value, path: &str, value: Value) -> Option<()> {
     Some(())
 }
 
-/// The object around a place, and its key in there.
+/// Returns the object that contains the value at a path, and the key of the value in it.
 fn parent<'v>(object: &'v mut Value, path: &str) -> Option<(&'v mut Map<String, Value>, String)> {
     let (parent, key) = path.rsplit_once('/')?;
     let key = key.replace("~1", "/").replace("~0", "~");
@@ -197,9 +200,10 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
     found
 }
 
-/// The configuration of the webhook may leave pods out that this one does not.
+/// Finding for pods without injection. Its certainty is limited, because the webhook's
+/// configuration may skip pods that this configuration does not skip.
 fn not_rolled_yet(subject: &Subject<'_>, pods: &LivePods) -> Option<Finding> {
-    // Without room for its status a pod can't show it.
+    // Without room for the status annotation, an injected pod can't be recognised.
     let would_have_status =
         matches!(subject.decision.outcome, Outcome::Injected(Injection { metadata: Some(_), .. }));
     if pods.plain == 0 || !subject.is_labelled() || !would_have_status {
@@ -218,7 +222,8 @@ fn changed_after_us(subject: &Subject<'_>, pods: &LivePods) -> Option<Finding> {
     Some(Subject::finding(Rule::ChangedAfterUs, Certainty::Certain, pointer, detail))
 }
 
-/// Moves the place of a finding from the pod to the template, whose containers may be others.
+/// Changes the pointer of a finding from the pod to the template, which may contain other
+/// containers.
 pub(super) fn at_template(finding: &mut Finding, workload: &Workload<'_>) {
     let containers = format!("{}/spec/containers", workload.template);
     let rest = finding.pointer.strip_prefix(&containers).and_then(|rest| rest.strip_prefix('/'));
@@ -232,7 +237,7 @@ pub(super) fn at_template(finding: &mut Finding, workload: &Workload<'_>) {
     finding.pointer = match place {
         Some(index) if field.is_empty() => format!("{containers}/{index}"),
         Some(index) => format!("{containers}/{index}/{field}"),
-        // Admission added it.
+        // Admission added the container.
         None => containers,
     };
 }

@@ -1,4 +1,5 @@
-//! How prestop fixes a finding. Annotations are not guessed: the engine evaluates the pod with them.
+//! How prestop fixes findings. Annotations are not guessed: the engine evaluates the pod with each
+//! candidate.
 
 use std::fmt;
 
@@ -14,13 +15,14 @@ use crate::engine::{ContainerDecision, Decision, Injected, decide_owned};
 /// How prestop fixes a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mend {
-    /// By itself, in a namespace that is labelled for it.
+    /// Automatically, in a namespace that is labelled for injection. The text describes the
+    /// injection.
     Injected(String),
     /// With annotations of the pod template.
     Annotated {
-        /// What is injected without them.
+        /// Description of what prestop injects without the annotations, if anything.
         injected: Option<String>,
-        /// At least one.
+        /// The annotations; at least one.
         annotations: Vec<Annotation>,
     },
     /// Automatically, when the pods are recreated.
@@ -30,14 +32,14 @@ pub enum Mend {
 /// An annotation of a pod template.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Annotation {
-    /// `prestop.dev/delay`.
+    /// Key, for example `prestop.dev/delay`.
     pub key: &'static str,
-    /// `3m`.
+    /// Value, for example `3m`.
     pub value: String,
 }
 
 impl Annotation {
-    /// The author's hook is completed.
+    /// The annotation that makes prestop complete the author's hook.
     fn extend() -> Self {
         Self { key: "prestop.dev/own-hook", value: "extend".to_owned() }
     }
@@ -48,14 +50,14 @@ impl Annotation {
 }
 
 impl One<'_> {
-    /// How long prestop delays the container's stop.
+    /// Returns by how many seconds prestop delays the container's stop.
     pub(super) fn injected_delay(&self) -> Option<i64> {
         let of_pods = self.subject.pods.and_then(|pods| pods.delay(self.name()));
         let seconds = of_pods.filter(|seconds| *seconds > 0);
         seconds.or_else(|| delay_of(self.subject.injected(self.numbered.0)?))
     }
 
-    /// What becomes of a container without a hook.
+    /// Returns how prestop fixes a container without a hook.
     pub(super) fn mend_of_no_hook(&self) -> Option<Mend> {
         let seconds = self.injected_delay()?;
         let injects = format!("prestop injects a delay of {}", HumanSeconds(seconds));
@@ -69,7 +71,7 @@ impl One<'_> {
         })
     }
 
-    /// What becomes of a finding about the author's hook when prestop completes it.
+    /// Returns how prestop fixes a finding about the author's hook by completing the hook.
     pub(super) fn mend_of_own_hook(&self, rule: Rule) -> Option<Mend> {
         if self.is_mended(self.subject.decision, rule) {
             return Some(Mend::Injected("prestop completes the hook".to_owned()));
@@ -84,7 +86,8 @@ impl One<'_> {
         Some(Mend::Annotated { injected: None, annotations })
     }
 
-    /// Whether a decision completes the hook so that the rule has nothing to say.
+    /// Returns whether a decision completes the hook in such a way that the rule no longer has a
+    /// finding.
     fn is_mended(&self, decision: &Decision<'_>, rule: Rule) -> bool {
         let index = self.numbered.0;
         let Some(injected) = injected(decision, index) else { return false };
@@ -97,7 +100,7 @@ impl One<'_> {
             && (rule != Rule::HardStopSignal || injected.quit_from.is_some())
     }
 
-    /// A finding about the hook, with what fixes it.
+    /// Creates a finding about the hook, with its fix.
     pub(super) fn of_hook(&self, rule: Rule, detail: impl Into<String>) -> Finding {
         let finding = self.finding(rule, HOOK, detail);
         Finding { mend: self.mend_of_own_hook(rule), ..finding }
@@ -105,7 +108,8 @@ impl One<'_> {
 }
 
 impl Subject<'_> {
-    /// Decides on the pod as if it had these annotations as well.
+    /// Evaluates the pod as if it had these annotations as well, and passes the decision to
+    /// `judge`.
     fn with_annotations<T>(
         &self,
         annotations: &[Annotation],
@@ -118,7 +122,8 @@ impl Subject<'_> {
     }
 }
 
-/// Values other than mappings are not changed, because the pod is malformed then.
+/// Adds annotations to a pod. Values that are not mappings are not changed, because such a pod is
+/// malformed.
 fn annotate(pod: &mut Value, annotations: &[Annotation]) {
     let mut place = pod;
     for key in ["metadata", "annotations"] {

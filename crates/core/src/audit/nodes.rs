@@ -1,4 +1,4 @@
-//! Nodes of a cluster, and Karpenter's pools of them, as far as rules look at them.
+//! Nodes of a cluster and node pools of Karpenter, limited to the fields that rules read.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::policy::KubernetesVersion;
 
-/// Labels of spot nodes, the value, and the seconds between notice and end.
+/// Labels of spot nodes: key, value, and seconds between the notice and the end of the node.
 pub(super) const SPOT: [(&str, &str, i64); 5] = [
     ("cloud.google.com/gke-spot", "true", 15),
     ("cloud.google.com/gke-preemptible", "true", 15),
@@ -15,16 +15,16 @@ pub(super) const SPOT: [(&str, &str, i64); 5] = [
     ("eks.amazonaws.com/capacityType", "SPOT", 120),
 ];
 
-/// What is known about nodes.
+/// Known facts about the nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Nodes {
-    /// Labels of spot nodes that are there, or that a pool may make.
+    /// Keys of the labels of spot nodes that exist, or that a pool may create.
     spot: BTreeSet<&'static str>,
     kubelets: BTreeSet<(u32, u32)>,
 }
 
 impl Nodes {
-    /// Takes a `Node`.
+    /// Adds a `Node`.
     pub(super) fn add_node(&mut self, node: &Value) {
         let labels = node.pointer("/metadata/labels");
         let has = |key: &str, value: &str| {
@@ -39,7 +39,7 @@ impl Nodes {
         }
     }
 
-    /// Takes a `NodePool` of Karpenter.
+    /// Adds a `NodePool` of Karpenter.
     pub(super) fn add_pool(&mut self, pool: &Value) {
         let text = |value: &Value, field: &str| {
             value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -55,12 +55,12 @@ impl Nodes {
         }
     }
 
-    /// Whether there are nodes with this label of `SPOT`.
+    /// Returns whether there are nodes with this label key of `SPOT`.
     pub(super) fn has_spot(&self, key: &str) -> bool {
         self.spot.contains(key)
     }
 
-    /// Whether any kubelet is of this version.
+    /// Returns whether any kubelet has this version.
     pub(super) fn has_kubelet(&self, version: KubernetesVersion) -> bool {
         self.kubelets.contains(&(version.major, version.minor))
     }

@@ -7,49 +7,49 @@ use serde_json::Value;
 use super::nodes::Nodes;
 use super::removal::Removers;
 
-/// Objects around workloads, beside what is in front of them. They may be added in any order.
+/// Objects around workloads, apart from their fronts. They may be added in any order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Setting {
-    /// By namespace.
+    /// Budgets by namespace.
     pub(super) budgets: HashMap<String, Vec<Budget>>,
-    /// By namespace, and kind and name of their target.
+    /// Minimum numbers of replicas, by namespace and by kind and name of the scaled workload.
     autoscalers: HashMap<(String, String, String), Vec<i64>>,
-    /// Labels by the namespace's name.
+    /// Labels by the name of the namespace.
     pub(super) namespaces: HashMap<String, Vec<(String, String)>>,
-    /// Who removes nodes.
+    /// Autoscalers and node pools that remove nodes.
     pub(super) removers: Removers,
-    /// Namespaces that have a Service in the input.
+    /// Namespaces with a Service in the input.
     pub(super) with_services: HashSet<String>,
     pub(super) nodes: Nodes,
     extent: Extent,
 }
 
-/// How much of what there is was added.
+/// Which part of the existing objects was added.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum Extent {
-    /// What somebody had at hand.
+    /// Only some objects: those of the input files.
     #[default]
     Some,
-    /// All that a cluster has, but for these.
+    /// All objects of a cluster, except those of these topics.
     AllBut(BTreeSet<Topic>),
 }
 
-/// What objects around workloads are about.
+/// Topic of objects around workloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
-    /// Who sends requests to pods.
+    /// Objects that send requests to pods.
     Services,
-    /// Who sends requests to Services: Ingresses, routes, Gateways, their classes.
+    /// Objects that send requests to Services: Ingresses, routes, Gateways and their classes.
     Routes,
     /// `PodDisruptionBudgets`.
     Budgets,
-    /// `HorizontalPodAutoscalers`, and those of KEDA.
+    /// `HorizontalPodAutoscalers`, and the autoscalers of KEDA.
     Autoscalers,
-    /// Which namespaces are labelled.
+    /// Namespaces and their labels.
     Namespaces,
-    /// How admission made pods.
+    /// Running pods, as admission changed them.
     Pods,
-    /// On what pods run: nodes and pools of them.
+    /// Nodes and node pools.
     Nodes,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Budget {
     pub(super) max_unavailable: Option<Amount>,
 }
 
-/// A number of pods, or a part of them.
+/// A number of pods, or a percentage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Amount {
     Pods(i64),
@@ -70,30 +70,31 @@ pub(super) enum Amount {
 }
 
 impl Setting {
-    /// Read from a cluster: objects that were not added do not exist.
+    /// Creates the setting for a complete cluster: objects that are not added do not exist.
     #[must_use]
     pub fn of_cluster() -> Self {
         Self { extent: Extent::AllBut(BTreeSet::new()), ..Self::default() }
     }
 
-    /// Objects of a topic could not be read, all or some of them.
+    /// Records that some or all objects of a topic could not be read.
     pub fn miss(&mut self, topic: Topic) {
         if let Extent::AllBut(unread) = &mut self.extent {
             unread.insert(topic);
         }
     }
 
-    /// Whether all objects of the topic were added.
+    /// Returns whether all objects of the topic were added.
     pub(super) fn has_all(&self, topic: Topic) -> bool {
         matches!(&self.extent, Extent::AllBut(unread) if !unread.contains(&topic))
     }
 
-    /// Whether objects of the topic are there that could not be read.
+    /// Returns whether some objects of the topic could not be read.
     pub(super) fn lacks(&self, topic: Topic) -> bool {
         matches!(&self.extent, Extent::AllBut(unread) if unread.contains(&topic))
     }
 
-    /// Takes an object, if it matters. `namespace` is for those that do not say.
+    /// Adds an object, if a rule reads its kind. `namespace` is the default for objects without
+    /// one.
     pub fn add(&mut self, api_version: &str, kind: &str, object: &Value, namespace: &str) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
         let namespace = text("/metadata/namespace").unwrap_or(namespace).to_owned();
@@ -138,7 +139,7 @@ impl Setting {
         }
     }
 
-    /// A `HorizontalPodAutoscaler`, or a `ScaledObject` of KEDA.
+    /// Adds a `HorizontalPodAutoscaler`, or a `ScaledObject` of KEDA.
     fn add_autoscaler(&mut self, object: &Value, namespace: String, min_replicas: i64) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
         let kind = text("/spec/scaleTargetRef/kind").unwrap_or("Deployment").to_owned();
@@ -146,7 +147,8 @@ impl Setting {
         self.autoscalers.entry((namespace, kind, name)).or_default().push(min_replicas);
     }
 
-    /// The fewest pods that an autoscaler leaves of a workload, if it has one.
+    /// Returns the minimum number of pods to which an autoscaler scales a workload; `None` without
+    /// an autoscaler.
     pub(super) fn min_replicas(&self, namespace: &str, kind: &str, name: &str) -> Option<i64> {
         let key = (namespace.to_owned(), kind.to_owned(), name.to_owned());
         self.autoscalers.get(&key)?.iter().copied().min()
@@ -154,7 +156,8 @@ impl Setting {
 }
 
 impl Budget {
-    /// Whether it selects pods with these labels. An empty selector selects all, none selects nothing.
+    /// Returns whether the budget selects pods with these labels. An empty selector selects all
+    /// pods, a missing one selects none.
     pub(super) fn selects(&self, labels: &[(String, String)]) -> bool {
         let Some(selector) = self.selector.as_object() else { return false };
         let value =
@@ -182,7 +185,7 @@ impl Budget {
             })
     }
 
-    /// How many of so many pods it allows to evict.
+    /// Returns how many of `replicas` pods the budget allows to be evicted.
     pub(super) fn allowed(&self, replicas: i64) -> i64 {
         match (self.max_unavailable, self.min_available) {
             (Some(unavailable), _) => unavailable.of_up(replicas),
@@ -204,7 +207,7 @@ impl Amount {
         }
     }
 
-    /// Parts of a pod count as one.
+    /// Returns the number of pods, rounded up.
     pub(super) fn of_up(self, replicas: i64) -> i64 {
         match self {
             Self::Pods(pods) => pods,
@@ -214,7 +217,7 @@ impl Amount {
         }
     }
 
-    /// Parts of a pod do not count.
+    /// Returns the number of pods, rounded down.
     pub(super) fn of_down(self, replicas: i64) -> i64 {
         match self {
             Self::Pods(pods) => pods,

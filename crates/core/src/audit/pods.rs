@@ -8,9 +8,9 @@ use super::subject::Subject;
 use super::{Certainty, Finding, Rule};
 use crate::fronts::Front;
 
-/// The label that makes the AWS Load Balancer Controller inject readiness gates.
+/// Namespace label that makes the AWS Load Balancer Controller inject readiness gates.
 const AWS_GATE_LABEL: &str = "elbv2.k8s.aws/pod-readiness-gate-inject";
-/// Fronts that have pods as targets in AWS.
+/// Fronts in AWS that have pods as targets.
 const AWS_TARGETS: [&str; 5] = [
     "aws-nlb-ip",
     "aws-alb-ip",
@@ -18,9 +18,9 @@ const AWS_TARGETS: [&str; 5] = [
     "aws-target-group-tcp",
     "aws-target-group",
 ];
-/// Fronts that have pods in network endpoint groups in Google Cloud.
+/// Fronts in Google Cloud that have pods in network endpoint groups.
 const ENDPOINT_GROUPS: [&str; 3] = ["gke-neg", "gke-ingress", "gke-gateway"];
-/// The readiness gate of these, and how long it takes until a new pod is healthy there.
+/// Readiness gate of network endpoint groups, and the seconds until a new pod is healthy in one.
 const NEG_GATE: &str = "cloud.google.com/load-balancer-neg-ready";
 const NEG_SECONDS: i64 = 60;
 const GRACE: &str = "/spec/terminationGracePeriodSeconds";
@@ -59,7 +59,7 @@ fn not_ready_checked(subject: &Subject<'_>) -> Option<Finding> {
     let has_gates = !subject.pod.readiness_gates.is_empty();
     let lists = ["/spec/containers", "/spec/initContainers"];
     let containers = lists.iter().filter_map(|list| subject.pod_value(list)?.as_array()).flatten();
-    // A container is not ready before its startup probe has succeeded.
+    // A container does not become ready before its startup probe has succeeded.
     let has_probe = |container: &Value| {
         let mut probes = ["readinessProbe", "startupProbe"].iter();
         probes.any(|probe| container.get(probe).is_some_and(|it| !it.is_null()))
@@ -91,7 +91,8 @@ fn host_port(subject: &Subject<'_>) -> Option<Finding> {
         .then(|| Subject::finding(Rule::HostPort, Certainty::Certain, pointer, "ports of the node"))
 }
 
-/// Peers of a `StatefulSet` find each other by a headless Service like that; clients have another one.
+/// Finding for a Service with `publishNotReadyAddresses`. Peers of a `StatefulSet` find each other
+/// through a headless Service with this setting; their clients use another Service.
 fn never_withdrawn(subject: &Subject<'_>) -> Option<Finding> {
     let of = |name: &'static str| {
         subject
@@ -132,7 +133,8 @@ fn aws_targets_too_early(subject: &Subject<'_>) -> Option<Finding> {
     Some(Subject::finding(Rule::NewPodsTooEarly, certainty, pointer, front.kind.title.clone()))
 }
 
-/// Google Cloud adds readiness gates by itself in most clusters, not in all.
+/// Finding for missing readiness gates. In most clusters, but not in all, Google Cloud adds them
+/// automatically.
 fn endpoint_groups_too_early(subject: &Subject<'_>) -> Option<Finding> {
     let front = front(subject, &ENDPOINT_GROUPS)?;
     let has_gate = subject.pod.readiness_gates.iter().any(|gate| gate == NEG_GATE);
@@ -161,7 +163,7 @@ fn spot_window(subject: &Subject<'_>) -> Option<Finding> {
         });
         let grace = subject.grace_seconds();
         let is_there = subject.setting.nodes.has_spot(key);
-        // A toleration matters only where there are such nodes.
+        // A toleration matters only if such nodes exist.
         let may_be_there = is_there || !subject.setting.has_all(Topic::Nodes);
         if grace <= *window || !(is_selected || (is_tolerated && may_be_there)) {
             return None;

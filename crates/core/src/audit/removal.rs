@@ -1,4 +1,5 @@
-//! How long a pod may take to terminate when its node is removed: what cluster autoscalers and Karpenter say.
+//! Limits on the termination of a pod whose node is removed, set by cluster autoscalers and
+//! Karpenter.
 
 use std::fmt;
 
@@ -8,30 +9,30 @@ use super::Certainty;
 use super::objects::Setting;
 use crate::duration;
 
-/// The cluster autoscaler's default.
+/// The cluster autoscaler's default, in seconds.
 /// <https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>
 const BY_DEFAULT: i64 = 600;
 const FLAG: &str = "--max-graceful-termination-sec";
 const AUTOSCALER: &str = "cluster-autoscaler";
 
-/// What cuts grace periods.
+/// A limit on grace periods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RemovalLimit {
     pub(super) seconds: i64,
-    /// Who says so; empty for the default of a cluster autoscaler that is not in the input.
+    /// Source of the limit; empty for the default of a cluster autoscaler that is not in the input.
     by: String,
 }
 
-/// Who removes nodes, as far as the input has it.
+/// The autoscalers and node pools of the input that remove nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Removers {
     limits: Vec<RemovalLimit>,
-    /// There is a `NodePool`: with Karpenter nothing is cut by default.
+    /// Whether there is a `NodePool`: Karpenter does not limit grace periods by default.
     has_karpenter: bool,
 }
 
 impl Removers {
-    /// A cluster autoscaler, by its program or image.
+    /// Adds a Deployment if it is a cluster autoscaler, recognised by its program or image.
     pub(super) fn add_deployment(&mut self, object: &Value, name: &str) {
         let containers = object.pointer("/spec/template/spec/containers").and_then(Value::as_array);
         for container in containers.into_iter().flatten() {
@@ -59,7 +60,7 @@ impl Removers {
         }
     }
 
-    /// A `NodePool` of Karpenter.
+    /// Adds a `NodePool` of Karpenter.
     pub(super) fn add_node_pool(&mut self, object: &Value, name: &str) {
         self.has_karpenter = true;
         let period = object.pointer("/spec/template/spec/terminationGracePeriod");
@@ -75,7 +76,7 @@ impl Removers {
 }
 
 impl Setting {
-    /// The shortest limit, and how it is known that pods meet it.
+    /// Returns the shortest limit, and how certain it is that it applies to the pods.
     pub(super) fn removal_limit(&self) -> Option<(RemovalLimit, Certainty)> {
         let Removers { limits, has_karpenter } = &self.removers;
         match limits.iter().min_by_key(|limit| (limit.seconds, &limit.by)) {

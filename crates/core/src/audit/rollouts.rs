@@ -19,7 +19,7 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
     found
 }
 
-/// Where a workload says how updates replace pods.
+/// JSON pointer to the field that configures how updates replace pods.
 fn strategy(subject: &Subject<'_>) -> Option<&'static str> {
     match subject.workload.kind {
         "Deployment" => Some("/spec/strategy"),
@@ -51,7 +51,7 @@ fn all_at_once(subject: &Subject<'_>) -> Option<Finding> {
     let unavailable = if is_deployment {
         let unavailable = unavailable.unwrap_or(Amount::Percent(25)).of_down(replicas);
         let surge = surge.unwrap_or(Amount::Percent(25)).of_up(replicas);
-        // Both can't be 0: Kubernetes takes 1 then.
+        // Both can't be 0: Kubernetes then uses 1 for `maxUnavailable`.
         if unavailable == 0 && surge == 0 { 1 } else { unavailable }
     } else {
         unavailable.unwrap_or(Amount::Pods(1)).of_up(replicas)
@@ -64,7 +64,7 @@ fn all_at_once(subject: &Subject<'_>) -> Option<Finding> {
     (unavailable >= replicas).then(|| Subject::finding(Rule::AllAtOnce, certainty, pointer, detail))
 }
 
-/// How many pods it has is not known; a part of 100 % is all of them.
+/// Finding for a `DaemonSet`. Its number of pods is not known, but 100 % is all of them.
 fn all_of_a_daemon_set(subject: &Subject<'_>) -> Option<Finding> {
     let place = "/spec/updateStrategy/type";
     let kind = subject.value(place).and_then(Value::as_str);
@@ -91,7 +91,8 @@ fn single_replica(subject: &Subject<'_>) -> Option<Finding> {
     })
 }
 
-/// The budget may be in another input; in a cluster there is no other.
+/// Finding for a missing budget. In manifests, the budget may be in another input; in a cluster all
+/// budgets are known.
 fn no_budget(subject: &Subject<'_>) -> Option<Finding> {
     let (replicas, _) = subject.replicas()?;
     let has_budget = budgets(subject).next().is_some();

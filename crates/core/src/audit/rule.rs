@@ -1,29 +1,29 @@
-//! The rules: one table of id, severity, sentence, advice and source. The ids are for scripts and never
-//! change; `docs/audit.md` is made from here.
+//! The rules: one table of id, severity, sentence, advice and source. The ids are for scripts and
+//! never change; `docs/audit.md` is generated from this table.
 
 use std::fmt;
 
-/// What a rule says.
+/// Texts and properties of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleText {
-    /// Stable, lower case with dashes.
+    /// Stable id, in lower case with dashes.
     pub id: &'static str,
-    /// How bad it is.
+    /// Severity of the rule's findings.
     pub severity: Severity,
-    /// What has to be read for it.
+    /// Objects that the rule's condition reads.
     pub needs: Needs,
-    /// Why requests are dropped, one sentence.
+    /// Why requests are dropped, in one sentence.
     pub sentence: &'static str,
-    /// What fixes it.
+    /// How to fix the finding.
     pub advice: &'static str,
     /// A link to the source.
     pub source: &'static str,
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// A cost, or a doubt.
+    /// Costs something, or is doubtful, but drops no requests by itself.
     Info,
     /// Requests are dropped in drains, scale-downs or behind certain fronts.
     Warning,
@@ -31,23 +31,23 @@ pub enum Severity {
     Error,
 }
 
-/// What a rule has to know.
+/// Objects that the condition of a rule reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// The workload and its namespace: such rules also warn when a workload is applied.
+    /// Only the workload and its namespace. Such rules also warn when a workload is applied.
     Alone,
-    /// Other objects: what sends to the pods, budgets, autoscalers, nodes, running pods.
+    /// Other objects as well: fronts, budgets, autoscalers, nodes, running pods.
     Around,
 }
 
-/// How a finding is known.
+/// Certainty of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Certainty {
-    /// It depends on something that is not in the input.
+    /// Depends on something that is not in the input.
     Possible,
-    /// By the catalogue or by figures that differ between installations.
+    /// Follows from the catalogue, or from figures that differ between installations.
     Likely,
-    /// By the specification and what is written.
+    /// Follows from the specification of Kubernetes and the input.
     Certain,
 }
 
@@ -87,12 +87,12 @@ rules! {
         "The container gets its stop signal immediately, while load balancers and proxies still send new requests to the pod.",
         "Delay the stop signal: label the namespace prestop.dev/inject: enabled, or add a preStop hook that sleeps for as long as the fronts keep sending.",
         "https://github.com/kubernetes/kubernetes/issues/43576";
-    /// A delay that its front outlasts.
+    /// The delay is shorter than its front needs.
     DelayTooShort = "delay-too-short", Warning, Around,
         "The delay is shorter than the time for which a front keeps sending requests.",
         "Make the delay as long as the front needs; prestop fronts shows each front of the workload.",
         "https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/2106";
-    /// The program of the hook is not in the image.
+    /// The program of the hook is missing in the image.
     HookCannotStart = "hook-cannot-start", Error, Alone,
         "The image does not have the program that the hook runs: the hook fails, and the stop signal follows immediately.",
         "Use the native sleep action (sleep: {seconds: N}), or remove the hook and let prestop inject one.",
@@ -102,7 +102,7 @@ rules! {
         "Kubernetes accepts a tcpSocket hook but never runs it: the stop signal follows immediately.",
         "Replace it with a sleep, or remove it and let prestop inject a hook.",
         "https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/api/core/v1/types.go";
-    /// A quit that the stop signal cuts off.
+    /// A quit without a wait, so that the stop signal cuts it off.
     QuitWithoutWait = "quit-without-wait", Error, Alone,
         "The hook asks the application to finish and returns immediately: the stop signal follows and cuts off requests in flight.",
         "Annotate the pod template prestop.dev/own-hook: extend, so that prestop adds a delay and a wait; or add both to the hook; or remove the hook, so that prestop injects delay, quit and wait.",
@@ -112,17 +112,17 @@ rules! {
         "The hook ends the application before the fronts have stopped sending, or drops its requests.",
         "Annotate the pod template prestop.dev/own-hook: extend, so that prestop adds the delay; or sleep before the command; or remove the hook and let prestop inject one.",
         "https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/";
-    /// An `httpGet` that shuts the server down.
+    /// An `httpGet` hook that shuts the server down.
     HttpHookClosesPort = "http-hook-closes-port", Warning, Alone,
         "The path of the hook suggests that it shuts the server down: the port closes while new requests still arrive.",
         "Add a delay before it, and let the stop signal end the server; or remove the hook and let prestop inject one.",
         "https://docs.spring.io/spring-boot/api/rest/actuator/shutdown.html";
-    /// `sleep` before Kubernetes 1.30.
+    /// `sleep` with a version of Kubernetes before 1.30.
     SleepNotKnown = "sleep-not-known", Error, Alone,
         "This version of Kubernetes does not support the sleep action: it drops the hook or refuses the pod.",
         "Run the image's own sleep (exec: {command: [sleep, N]}), or let prestop inject a form that this version supports.",
         "https://www.kubernetes.dev/resources/keps/3960/";
-    /// The image drops its requests on its stop signal.
+    /// The image drops its requests on the stop signal.
     HardStopSignal = "hard-stop-signal", Error, Alone,
         "The application drops the requests in flight on its stop signal.",
         "Let prestop inject the quit of the application's profile, or use a tag whose stop signal is graceful.",
@@ -137,17 +137,17 @@ rules! {
         "The API server refuses a pod with lifecycle.stopSignal and without spec.os.name once it supports the field.",
         "Set spec.os.name: linux.",
         "https://www.kubernetes.dev/resources/keps/4960/";
-    /// `stopSignal` where the API server drops it.
+    /// `stopSignal` with an API server that drops the field.
     StopSignalDropped = "stop-signal-dropped", Warning, Alone,
         "lifecycle.stopSignal is dropped silently where the feature gate ContainerStopSignals is off, which is the default: the container gets the stop signal of its image.",
         "Enable the feature gate in the API server and the kubelets, or let prestop inject the quit of the application's profile.",
         "https://www.kubernetes.dev/resources/keps/4960/";
-    /// The hook leaves no time.
+    /// The hook takes the whole grace period.
     HookFillsGrace = "hook-fills-grace", Error, Alone,
         "The hook sleeps for the whole grace period: the application has 2 s to finish, then it is killed.",
         "Set terminationGracePeriodSeconds to at least the duration of the hook plus the longest request.",
         "https://github.com/Yelp/paasta/pull/3909";
-    /// The application's own timeout does not fit.
+    /// The grace period is shorter than the application's own timeout.
     GraceShorterThanApp = "grace-shorter-than-app", Warning, Alone,
         "The application may need more time to finish than the grace period leaves: it is killed, and its requests are lost.",
         "Set terminationGracePeriodSeconds to at least the duration of the hook plus the application's timeout.",
@@ -157,12 +157,12 @@ rules! {
         "With a grace period of 0 the pod is killed immediately, and no hook runs.",
         "Set terminationGracePeriodSeconds to at least the delay plus the longest request.",
         "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced";
-    /// More than node drains allow.
+    /// The grace period is longer than node removal allows.
     GraceAboveLimit = "grace-above-limit", Warning, Alone,
         "Node removal limits the grace period: the cluster autoscaler to 10 minutes by default, Karpenter to terminationGracePeriod of the NodePool.",
         "Shorten the grace period, or raise --max-graceful-termination-sec of the cluster autoscaler or terminationGracePeriod of the NodePool.",
         "https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md";
-    /// Spot nodes give less notice.
+    /// The grace period is longer than the notice of spot nodes.
     SpotWindow = "spot-window", Warning, Alone,
         "The grace period is longer than the notice that spot nodes get before they are removed.",
         "Shorten delay and requests to fit into the notice, or keep the workload off spot nodes.",
@@ -172,7 +172,7 @@ rules! {
         "The probe has a grace period that is shorter than the hook: when the probe fails, the hook is cut off.",
         "Raise or remove terminationGracePeriodSeconds of the probe.",
         "https://kubernetes.io/docs/concepts/workloads/pods/probes/#probe-level-terminationgraceperiodseconds";
-    /// `Recreate`.
+    /// The strategy `Recreate`.
     Recreate = "recreate", Error, Alone,
         "The strategy Recreate stops all pods before it starts the first new one: there is an outage.",
         "Use RollingUpdate with maxUnavailable: 0.",
@@ -182,17 +182,17 @@ rules! {
         "A rollout may stop all pods at once: maxUnavailable is as large as the number of replicas.",
         "Set maxUnavailable: 0 and maxSurge: 1 (StatefulSets: maxUnavailable: 1 with two replicas or more).",
         "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#max-unavailable";
-    /// One pod.
+    /// A workload with one pod.
     SingleReplica = "single-replica", Warning, Around,
         "There is only one pod: an eviction stops it before another one is ready.",
         "Run two replicas and a PodDisruptionBudget.",
         "https://github.com/kubernetes/kubernetes/issues/66811";
-    /// No PDB.
+    /// No `PodDisruptionBudget`.
     NoBudget = "no-budget", Warning, Around,
         "No PodDisruptionBudget selects the pods: a drain may evict all of them at once.",
         "Add a PodDisruptionBudget with maxUnavailable: 1.",
         "https://kubernetes.io/docs/tasks/run-application/configure-pdb/";
-    /// A PDB that allows nothing.
+    /// A `PodDisruptionBudget` that allows no eviction.
     BudgetBlocks = "budget-blocks", Warning, Around,
         "The PodDisruptionBudget allows no eviction: drains block until somebody forces them, without hook and grace period.",
         "Set maxUnavailable: 1, or run more replicas than minAvailable.",
@@ -207,7 +207,7 @@ rules! {
         "The rollout continues as soon as a new pod is ready, but the load balancer sends to the pod only after registering it: for a time no target is healthy.",
         "AWS: label the namespace elbv2.k8s.aws/pod-readiness-gate-inject: enabled. Google Cloud: set minReadySeconds: 60.",
         "https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/deploy/pod_readiness_gate/";
-    /// `publishNotReadyAddresses`.
+    /// A Service with `publishNotReadyAddresses`.
     NeverWithdrawn = "never-withdrawn", Warning, Around,
         "A Service with publishNotReadyAddresses keeps sending to terminating pods until they are gone: no delay helps.",
         "Give clients a second Service without publishNotReadyAddresses.",
@@ -232,22 +232,22 @@ rules! {
         "The autoscaler may remove the last pod; a plain Service then has no endpoint.",
         "Set minReplicas: 2, or put an activator in front.",
         "https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/";
-    /// Ports of the node.
+    /// Clients use the pod on their node, for example by a host port.
     HostPort = "host-port", Info, Alone,
         "Clients that use the pod of their node, through a port of the node or internalTrafficPolicy Local, have no other pod while it is replaced, and are not notified.",
         "Behind internalTrafficPolicy Local: set maxSurge: 1 and maxUnavailable: 0. Two pods can't share a port of the node: put a load balancer with health checks in front, or let clients retry.",
         "https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#communicating-with-daemon-pods";
-    /// A delay for nothing.
+    /// A delay on a pod that gets no requests.
     WorkerWithDelay = "worker-with-delay", Info, Around,
         "No Service or other front sends requests to the pod: the delay only makes each stop slower.",
         "Annotate the pod template prestop.dev/delay: 0s, or remove the hook.",
         "https://github.com/zendesk/samson/pull/3479";
-    /// Restarts without hooks.
+    /// Restarts in place, which run no hooks.
     InPlaceRestart = "in-place-restart", Info, Alone,
         "If all containers are restarted in place, the kubelet runs no preStop hook and ignores the grace period.",
         "There is no fix; use such restarts only for pods that get no requests.",
         "https://www.kubernetes.dev/resources/keps/5532/";
-    /// Exec readiness with kubelets of 1.35.
+    /// Exec readiness probes with kubelets of 1.35.
     ExecReadinessFrozen = "exec-readiness-frozen", Info, Alone,
         "Kubelets of 1.35 stop exec readiness probes when the pod terminates: a probe can no longer take the pod out of traffic.",
         "Use an HTTP, TCP or gRPC probe, or newer kubelets.",
@@ -267,7 +267,7 @@ rules! {
         "The annotation audit.prestop.dev/ignore names a rule that does not exist, or gives no reason: it has no effect.",
         "Write rules with reasons: audit.prestop.dev/ignore: '{\"single-replica\": \"leader election\"}'.",
         concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/audit.md#ignoring-findings");
-    /// An ignore without a finding.
+    /// An ignore without a matching finding.
     IgnoreStale = "ignore-stale", Info, Around,
         "The annotation audit.prestop.dev/ignore names a rule that has no finding here.",
         "Remove the rule from the annotation.",
@@ -275,7 +275,7 @@ rules! {
 }
 
 impl Rule {
-    /// Whether it matters only where something sends requests to the pod.
+    /// Returns whether the rule matters only if something sends requests to the pod.
     #[must_use]
     pub const fn needs_requests(self) -> bool {
         !matches!(
@@ -290,7 +290,7 @@ impl Rule {
         )
     }
 
-    /// A measurement (`docs/proof.md`), if there is one.
+    /// Returns a measurement of the rule's effect (`docs/proof.md`), if there is one.
     #[must_use]
     pub const fn measured(self) -> Option<&'static str> {
         match self {
@@ -307,14 +307,14 @@ impl Rule {
         }
     }
 
-    /// Whether it is shown as a warning when a workload is applied.
+    /// Returns whether the rule's findings are shown as warnings when a workload is applied.
     #[must_use]
     pub fn warns_at_apply(self) -> bool {
         let text = self.text();
         text.needs == Needs::Alone && text.severity > Severity::Info
     }
 
-    /// The rule of that id.
+    /// Returns the rule with an id.
     #[must_use]
     pub fn by_id(id: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|rule| rule.text().id == id)
@@ -322,7 +322,7 @@ impl Rule {
 }
 
 impl Severity {
-    /// As it is written.
+    /// The word in reports.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -334,7 +334,7 @@ impl Severity {
 }
 
 impl Certainty {
-    /// As it is written.
+    /// The word in reports.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

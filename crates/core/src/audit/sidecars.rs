@@ -8,8 +8,8 @@ use super::{Certainty, Finding, Mend, Rule};
 use crate::duration::{self, HumanSeconds};
 use crate::engine::written::{Written, WrittenRole};
 
-/// Profiles of sidecars that requests or connections of the application pass through, and how long each
-/// keeps running after its stop signal by default.
+/// Profiles of sidecars through which requests or connections of the application pass, and the
+/// seconds for which each keeps running after its stop signal by default.
 const PROXIES: [(&str, i64); 8] = [
     ("istio-proxy", 5),
     ("linkerd-proxy", 0),
@@ -20,9 +20,9 @@ const PROXIES: [(&str, i64); 8] = [
     ("cloud-sql-proxy", 0),
     ("envoy", 0),
 ];
-/// Programs that stop others.
+/// Programs that stop other processes.
 const KILLERS: [&str; 3] = ["kill", "pkill", "killall"];
-/// Parts of paths and arguments that ask proxies to exit.
+/// Parts of paths and arguments that make a proxy exit.
 const ENDS: [&str; 4] = ["quitquitquit", "shutdown", "terminate", "healthcheck/fail"];
 
 pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
@@ -34,7 +34,8 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
     found
 }
 
-/// The application's own delay outlasts the proxy that its requests come through.
+/// Findings for proxies that stop before the delay of the application, whose requests pass through
+/// them, is over.
 fn sidecars_that_stop_first(subject: &Subject<'_>) -> Vec<Finding> {
     let catalogue = &subject.policy.catalogue;
     let containers: Vec<(Numbered<'_>, Written<'_>)> = subject
@@ -70,8 +71,8 @@ fn sidecars_that_stop_first(subject: &Subject<'_>) -> Vec<Finding> {
     found
 }
 
-/// How long a container keeps running after its stop signal, if it is a proxy; `None` if it waits for
-/// its connections.
+/// Returns for how many seconds a container keeps running after its stop signal, if it is a proxy;
+/// `None` if it waits for its connections.
 pub(super) fn drain(subject: &Subject<'_>, index: usize, profile: Option<&str>) -> Option<i64> {
     match PROXIES.iter().find(|(name, _)| Some(*name) == profile) {
         Some((name, by_default)) => own_drain(subject, index, name, *by_default),
@@ -79,7 +80,8 @@ pub(super) fn drain(subject: &Subject<'_>, index: usize, profile: Option<&str>) 
     }
 }
 
-/// How long a proxy keeps running after its stop signal; `None` if it waits for its connections.
+/// Returns for how many seconds a proxy keeps running after its stop signal; `None` if it waits for
+/// its connections.
 fn own_drain(subject: &Subject<'_>, index: usize, profile: &str, default: i64) -> Option<i64> {
     if profile != "istio-proxy" {
         return Some(default);
@@ -107,7 +109,8 @@ fn own_drain(subject: &Subject<'_>, index: usize, profile: &str, default: i64) -
     Some(annotated.or_else(|| variable?.parse().ok()).unwrap_or(default))
 }
 
-/// The kubelet stops native sidecars after the application, but starts their hooks immediately.
+/// Findings for hooks that end native sidecars. The kubelet stops native sidecars after the
+/// application, but starts their hooks immediately.
 fn native_sidecars_that_quit(subject: &Subject<'_>) -> Vec<Finding> {
     let containers = subject.pod_value("/spec/initContainers").and_then(Value::as_array);
     let mut found = Vec::new();
@@ -125,7 +128,8 @@ fn native_sidecars_that_quit(subject: &Subject<'_>) -> Vec<Finding> {
     found
 }
 
-/// What a hook does that ends its own container.
+/// Returns the part of a hook that ends its own container, for the report; `None` if it does not
+/// end the container.
 fn ending(hook: &Value) -> Option<String> {
     let ends = |text: &str| {
         let lower = text.to_ascii_lowercase();
@@ -142,7 +146,7 @@ fn ending(hook: &Value) -> Option<String> {
         let program = word.rsplit('/').next().unwrap_or_default();
         KILLERS.contains(&program)
     };
-    // `nginx -s quit`; `kill -0` only looks.
+    // `nginx -s quit` ends the container; `kill -0` sends no signal.
     let quits = words.windows(2).any(|pair| matches!(pair, ["-s", "quit" | "stop"]));
     let kills = words.iter().any(is_killer) && !words.contains(&"-0");
     (quits || kills || ends(&command)).then_some(command)

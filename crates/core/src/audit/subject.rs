@@ -1,4 +1,4 @@
-//! A workload with everything that is known about it.
+//! A workload with all known facts about it.
 
 use serde_json::Value;
 
@@ -15,13 +15,13 @@ use crate::fronts::{Front, Need, PodShape};
 use crate::policy::Policy;
 use crate::view::Shape;
 
-/// The front of clients on the same node.
+/// Name of the front for clients on the same node.
 pub(super) const INTERNAL_LOCAL: &str = "internal-policy-local";
-/// The profile of exporters in the catalogue.
+/// Name of the catalogue's profile of exporters.
 const EXPORTERS: &str = "exporters";
-/// Exporters that applications send to.
+/// Exporters to which applications push.
 const PUSHED_TO: [&str; 4] = ["statsd", "graphite", "influxdb", "collectd"];
-/// Scripts that only wait.
+/// Scripts that do nothing but wait.
 const IDLE_SCRIPTS: [&str; 3] =
     ["sleep infinity", "tail -f /dev/null", "while true; do sleep 30; done;"];
 
@@ -35,32 +35,33 @@ pub(super) struct Subject<'s> {
     pub(super) decision: &'s Decision<'s>,
     pub(super) pod: &'s PodShape,
     pub(super) namespace: &'s NamespaceSettings,
-    /// The running pods, where they are known.
+    /// The running pods, if they are known.
     pub(super) pods: Option<&'s LivePods>,
 }
 
 impl<'s> Subject<'s> {
-    /// Whether anything in the input sends requests to the pods, or may do so: without any Service of the
-    /// namespace, ports are all that is known.
+    /// Returns whether anything in the input sends requests to the pods, or may do so: if no
+    /// Service of the namespace is known, declared ports are the only evidence.
     pub(super) fn is_served(&self) -> bool {
         let may_be = !self.fronts.is_empty() || (!self.knows_services() && self.has_ports());
         may_be && !self.is_idle()
     }
 
-    /// Whether something takes the pod out of traffic when it terminates, as far as is known. Where nothing
-    /// does, no delay helps.
+    /// Returns whether, as far as known, something takes the pod out of traffic when it terminates.
+    /// Otherwise no delay helps.
     pub(super) const fn is_withdrawn(&self) -> bool {
         self.fronts.is_empty() || self.need.delay.is_some()
     }
 
-    /// The only pod of a `StatefulSet` is stopped before the next one starts: a delay only makes the gap begin
-    /// later.
+    /// Returns whether the pod is the only one of a `StatefulSet`. It is stopped before the next
+    /// one starts, so a delay only makes the gap begin later.
     pub(super) fn is_lone_stateful(&self) -> bool {
         let replicas = self.replicas().map(|(replicas, _)| replicas);
         self.workload.kind == "StatefulSet" && replicas == Some(1)
     }
 
-    /// Whether clients are bound to the node's own pod, and a rollout stops it before the next one starts.
+    /// Returns whether clients are bound to the pod on their own node, and a rollout stops it
+    /// before the next one starts.
     pub(super) fn is_replaced_in_place(&self) -> bool {
         let surge = Amount::read(self.value("/spec/updateStrategy/rollingUpdate/maxSurge"));
         let surges =
@@ -77,7 +78,7 @@ impl<'s> Subject<'s> {
             && of_services().all(|(_, service)| is_local(service))
     }
 
-    /// Whether all that the pod does is to wait, as pods for debugging do.
+    /// Returns whether the pod only waits, as pods for debugging do.
     fn is_idle(&self) -> bool {
         let list = |container: &'s Value, field| container.get(field).and_then(Value::as_array);
         let words = |container: &'s Value| -> Vec<&'s str> {
@@ -96,14 +97,15 @@ impl<'s> Subject<'s> {
         })
     }
 
-    /// Whether the container is an exporter, or the proxy in front of one: only monitoring asks it.
+    /// Returns whether the container is an exporter, or the proxy in front of one: only monitoring
+    /// sends requests to it.
     pub(super) fn is_scraped(&self, container: &Container<'_>) -> bool {
         let written = Written::of(container, &self.policy.catalogue);
         let image = text(&container.image).unwrap_or_default();
         written.profile == Some(EXPORTERS) && !PUSHED_TO.iter().any(|part| image.contains(part))
     }
 
-    /// Whether all containers that can be asked are such.
+    /// Returns whether all containers with ports are of this kind.
     pub(super) fn is_only_scraped(&self) -> bool {
         let has_ports = |index: usize| {
             let ports = self.pod_value(&format!("/spec/containers/{index}/ports"));
@@ -113,7 +115,7 @@ impl<'s> Subject<'s> {
         servers.peek().is_some() && servers.all(|(_, container)| self.is_scraped(container))
     }
 
-    /// Whether the Services of the namespace are known.
+    /// Returns whether the Services of the namespace are known.
     pub(super) fn knows_services(&self) -> bool {
         self.setting.with_services.contains(&self.pod.namespace)
             || self.setting.has_all(Topic::Services)
@@ -126,12 +128,13 @@ impl<'s> Subject<'s> {
         lists.any(|ports| !ports.is_empty())
     }
 
-    /// Whether admission injects the pods: by the label of their namespace, or as all of them show.
+    /// Returns whether admission injects the pods: by the label of their namespace, or because all
+    /// running pods are injected.
     pub(super) fn is_injected_at_admission(&self) -> bool {
         self.is_labelled() || self.pods.is_some_and(LivePods::are_injected)
     }
 
-    /// Whether the namespace is in the input and labelled for injection.
+    /// Returns whether the namespace is in the input and labelled for injection.
     pub(super) fn is_labelled(&self) -> bool {
         let labels = self.setting.namespaces.get(&self.pod.namespace);
         let is_on =
@@ -145,18 +148,18 @@ impl<'s> Subject<'s> {
         self.workload.pod.spec.value()
     }
 
-    /// The well-formed regular containers, each with its place.
+    /// Iterates over the well-formed regular containers, each with its index.
     pub(super) fn containers(&self) -> impl Iterator<Item = (usize, &'s Container<'s>)> {
         let containers = self.spec().map_or(&[][..], |spec| spec.containers());
         containers.iter().enumerate().filter_map(|(index, shape)| Some((index, shape.value()?)))
     }
 
-    /// JSON pointer to a field of the pod.
+    /// Returns the JSON pointer to a field of the pod.
     pub(super) fn in_pod(&self, field: &str) -> String {
         format!("{}{field}", self.workload.template)
     }
 
-    /// A field of the pod as it is written.
+    /// Returns the value of a field of the pod as it is written.
     pub(super) fn pod_value(&self, field: &str) -> Option<&'s Value> {
         self.workload.object.pointer(&self.in_pod(field))
     }
@@ -170,7 +173,7 @@ impl<'s> Subject<'s> {
         written.unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS)
     }
 
-    /// The grace period that the pod has when prestop injects it.
+    /// Returns the grace period of the pod after an injection by prestop, in seconds.
     pub(super) const fn injected_grace_seconds(&self) -> Option<i64> {
         match self.decision.outcome {
             Outcome::Injected(injection) => Some(injection.grace.after_seconds),
@@ -178,7 +181,7 @@ impl<'s> Subject<'s> {
         }
     }
 
-    /// What prestop injects into a container.
+    /// Returns what prestop injects into a container.
     pub(super) fn injected(&self, index: usize) -> Option<&'s Injected<'s>> {
         self.decision
             .containers
@@ -187,13 +190,14 @@ impl<'s> Subject<'s> {
             .and_then(ContainerDecision::injected)
     }
 
-    /// The fewest pods that an autoscaler leaves, if there is one.
+    /// Returns the minimum number of pods of the workload's autoscaler, if there is one.
     pub(super) fn autoscaled(&self) -> Option<i64> {
         let Workload { kind, name, .. } = self.workload;
         self.setting.min_replicas(&self.pod.namespace, kind, name)
     }
 
-    /// The fewest pods that there are while nothing happens, and whether that is written.
+    /// Returns the number of pods without any disruption, at least, and how certain it is: a
+    /// default is only likely.
     pub(super) fn replicas(&self) -> Option<(i64, Certainty)> {
         if let Some(replicas) = self.autoscaled() {
             return Some((replicas, Certainty::Certain));
@@ -208,7 +212,7 @@ impl<'s> Subject<'s> {
         }
     }
 
-    /// A finding about the workload or the pod.
+    /// Creates a finding about the workload or the pod.
     pub(super) fn finding(
         rule: Rule,
         certainty: Certainty,
@@ -226,7 +230,7 @@ impl<'s> Subject<'s> {
         }
     }
 
-    /// A finding about a container.
+    /// Creates a finding about a container.
     pub(super) fn of_container(
         &self,
         (index, container): (usize, &Container<'_>),
@@ -240,7 +244,7 @@ impl<'s> Subject<'s> {
     }
 }
 
-/// The text of a shape.
+/// Returns the text in a shape.
 pub(super) fn text<'v>(shape: &'v Shape<crate::view::Text<'_>>) -> Option<&'v str> {
     shape.value().map(AsRef::as_ref)
 }

@@ -1,6 +1,6 @@
-//! The catalogue that is compiled in. Its source is `catalogue.yaml`; the program reads the same as JSON,
-//! which takes a fifth of the time at every start. A test of the configuration validates the YAML and
-//! compares the two.
+//! The catalogue that is compiled in. Its source is `catalogue.yaml`; the program reads the same
+//! content as JSON, which takes a fifth of the time at every start. A test of the configuration
+//! validates the YAML and compares the two.
 
 use std::str::FromStr;
 
@@ -90,7 +90,7 @@ struct ProgramsRecord {
     link: String,
 }
 
-/// A value that is written as text.
+/// A value that is written as a string.
 struct Parsed<T>(T);
 
 /// A duration in whole seconds.
@@ -99,7 +99,8 @@ struct Seconds(i64);
 /// A delay, or a range of them.
 struct DelayRecord(Delay);
 
-/// The catalogue that is compiled in. A test reads it, so it is never empty because of an error.
+/// Parses the catalogue that is compiled in. A test parses it too, so it can't be empty because of
+/// an error.
 pub(super) fn built_in() -> Catalogue {
     let file: Result<CatalogueFile, _> = serde_json::from_str(BUILT_IN_JSON);
     let catalogue = file.ok().and_then(|file| {
@@ -111,7 +112,7 @@ pub(super) fn built_in() -> Catalogue {
 }
 
 impl ProfileRecord {
-    /// `None` for a `quit` without a quit.
+    /// Converts the record; `None` if the hook is `quit` and the record has no `quit`.
     fn profile(self) -> Option<Profile> {
         let hook = match self.hook {
             HookRecord::LeaveAlone => ProfileHook::LeaveAlone,

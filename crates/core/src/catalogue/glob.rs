@@ -1,14 +1,14 @@
-//! Texts with `*` for any characters. Linear in the length of the text, whatever the pattern: the
-//! texts come from users.
+//! Strings with `*` for any characters. Matching is linear in the length of the string for every
+//! pattern, because the strings come from users.
 
-/// The places of the first and the last `*`.
+/// Positions of the first and the last `*`.
 pub(crate) fn stars(pattern: &[u8]) -> Option<(usize, usize)> {
     let is_star = |byte: &u8| *byte == b'*';
     Some((pattern.iter().position(is_star)?, pattern.iter().rposition(is_star)?))
 }
 
-/// Whether `text` is `pattern`, where `*` stands for any characters. The earliest place for each
-/// literal part is always correct, so there is no backtracking.
+/// Returns whether `text` matches `pattern`, in which `*` stands for any characters. The earliest
+/// position of each literal part is always correct, so there is no backtracking.
 pub(crate) fn matches(pattern: &[u8], stars: Option<(usize, usize)>, text: &[u8]) -> bool {
     let Some((first, last)) = stars else {
         return pattern == text;
@@ -29,7 +29,8 @@ pub(crate) fn matches(pattern: &[u8], stars: Option<(usize, usize)>, text: &[u8]
     true
 }
 
-/// What follows the first place of `literal`. Both are short, so preparing a search is not worthwhile.
+/// Returns the text after the first occurrence of `literal`. Both are short, so preparing a search
+/// is not worthwhile.
 fn after<'a>(text: &'a [u8], literal: &[u8]) -> Option<&'a [u8]> {
     let Some((first, others)) = literal.split_first() else {
         return Some(text);

@@ -1,5 +1,6 @@
-//! Image references (`registry:5000/team/nginx:1.27@sha256:…`) and the patterns that profiles
-//! match them with. Everything is linear in the length of the text: image names come from users.
+//! Image references (`registry:5000/team/nginx:1.27@sha256:…`) and the patterns with which profiles
+//! match them. Every operation is linear in the length of the text, because image names come from
+//! users.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,24 +9,24 @@ use thiserror::Error;
 
 use super::glob::{matches, stars};
 
-/// The longest reference that is looked at. The distribution specification ends a repository name
-/// at 255 characters and a tag at 128; a digest is at most about 150.
+/// Length limit for references; longer ones are not parsed. The distribution specification limits a
+/// repository name to 255 characters and a tag to 128; a digest has at most about 150.
 pub(crate) const LONGEST_REFERENCE: usize = 1024;
 
-/// Where images without a registry come from.
+/// Registry of images whose reference names none.
 pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
 
-/// The old name of that registry; runtimes still take one for the other.
+/// The old name of that registry; runtimes still treat both as the same.
 pub(crate) const DEFAULT_REGISTRY_ALIAS: &str = "index.docker.io";
 
-/// The image that Istio's injector replaces by the proxy's own: it names no image.
+/// The image name that Istio's injector replaces with the proxy's image; it is not a real image.
 /// <https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#customizing-injection>
 pub(crate) const PLACEHOLDER: &str = "auto";
 
 /// The folder of Docker Hub's official images.
 pub(crate) const OFFICIAL: &[u8] = b"library";
 
-/// The same images for one architecture each.
+/// Folders with the same images for one architecture each.
 /// <https://github.com/docker-library/official-images#architectures-other-than-amd64>
 pub(crate) const OFFICIAL_BY_ARCHITECTURE: &[&[u8]] = &[
     b"amd64",
@@ -43,45 +44,45 @@ pub(crate) const OFFICIAL_BY_ARCHITECTURE: &[&[u8]] = &[
 /// A parsed image reference, borrowed from the pod's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageReference<'a> {
-    /// The registry, with its port if it has one; `docker.io` where the reference has none.
+    /// The registry, with its port if it has one; `docker.io` if the reference names none.
     pub registry: &'a str,
     /// The repository's path without the registry, as written: `nginx`, `bitnami/nginx`.
     pub repository: &'a str,
     /// The tag, if there is one.
     pub tag: Option<&'a str>,
-    /// The reference is pinned by digest. The tag beside it then says nothing certain.
+    /// Whether the reference is pinned by digest. The tag is then not certain.
     pub has_digest: bool,
 }
 
-/// A pattern over the end of an image's path: `nginx` matches every repository of that name,
-/// `bitnami/nginx` only those of a `bitnami` folder, `cgr.dev/chainguard/nginx` only that registry.
-/// Within a component `*` stands for any characters.
+/// A pattern for the end of an image's path: `nginx` matches every repository with that name,
+/// `bitnami/nginx` only those in a `bitnami` folder, `cgr.dev/chainguard/nginx` only that registry.
+/// Within a component, `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImagePattern {
     text: String,
-    /// Where the last component begins.
+    /// Byte offset of the last component.
     last_from: usize,
-    /// The first and the last `*` of the last component, from its beginning.
+    /// Positions of the first and the last `*` in the last component, relative to its beginning.
     last_stars: Option<(usize, usize)>,
 }
 
-/// Why a text is not a pattern for images.
+/// Reason why a text is not an image pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PatternError {
-    /// Empty, or with an empty component (`a//b`, `/a`).
+    /// The pattern is empty or has an empty component (`a//b`, `/a`).
     #[error("write a path such as nginx or bitnami/nginx, without empty parts")]
     EmptyComponent,
-    /// A tag or a digest: patterns are for repositories, `tags` is for tags.
+    /// The pattern contains a tag or a digest: patterns are for repositories, `tags` is for tags.
     #[error("image patterns have no tag and no digest; use the field tagPatterns")]
     TagOrDigest,
-    /// Letters that no repository can have.
+    /// The pattern contains characters that no repository can have.
     #[error("use lower-case letters, digits, '.', '_', '-', '/' and '*' only")]
     Character,
 }
 
 impl<'a> ImageReference<'a> {
-    /// Reads a reference the way container runtimes do; `None` for what none of them would pull.
+    /// Parses a reference the way container runtimes do; `None` if no runtime would pull it.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         if text.is_empty() || text.len() > LONGEST_REFERENCE {
@@ -94,7 +95,7 @@ impl<'a> ImageReference<'a> {
         if digest.is_some_and(|digest| !is_digest(digest)) {
             return None;
         }
-        // A colon after the last slash begins the tag; before it, a registry's port.
+        // A colon after the last slash starts the tag; a colon before it starts a registry's port.
         let end = name.bytes().rposition(|byte| matches!(byte, b':' | b'/'));
         let (path, tag) = match end.and_then(|end| name.split_at_checked(end)) {
             Some((path, end)) if end.starts_with(':') => (path, end.get(1..)),
@@ -113,26 +114,26 @@ impl<'a> ImageReference<'a> {
         valid.then_some(Self { registry, repository, tag, has_digest: digest.is_some() })
     }
 
-    /// Whether an injector is to put the image in: `auto`.
+    /// Returns whether the image is the placeholder `auto`, which an injector replaces.
     #[must_use]
     pub fn is_placeholder(&self) -> bool {
         let Self { registry, repository, tag, has_digest } = *self;
         repository == PLACEHOLDER && registry == DEFAULT_REGISTRY && tag.is_none() && !has_digest
     }
 
-    /// The tag, unless a digest makes it mere decoration.
+    /// Returns the tag, unless a digest overrides it.
     #[must_use]
     pub fn certain_tag(&self) -> Option<&'a str> {
         if self.has_digest { None } else { self.tag }
     }
 
-    /// The last component of the path: `nginx` of `bitnami/nginx`.
+    /// Returns the last component of the path: `nginx` for `bitnami/nginx`.
     pub(super) fn last_component(&self) -> &'a [u8] {
         components_from_the_end(self.repository).next().unwrap_or_default()
     }
 
-    /// The path's components from the last to the first, the registry at the end. Docker Hub's
-    /// short names have the `library` folder that they stand for.
+    /// Iterates over the path's components from the last to the first, then the registry. Docker
+    /// Hub's short names include the implied `library` folder.
     fn components_from_the_end(&self) -> impl Iterator<Item = &'a [u8]> {
         let official = self.registry == DEFAULT_REGISTRY && !self.repository.contains('/');
         components_from_the_end(self.repository)
@@ -141,15 +142,15 @@ impl<'a> ImageReference<'a> {
     }
 }
 
-/// Whether one component of a path is that of a pattern. Official images are the same for each
-/// architecture.
+/// Returns whether a component of a path matches a component of a pattern. Official images for each
+/// architecture count as official images.
 fn component_matches(pattern: &[u8], component: &[u8]) -> bool {
     matches(pattern, stars(pattern), component)
         || (pattern == OFFICIAL && OFFICIAL_BY_ARCHITECTURE.contains(&component))
 }
 
-/// The text before and behind the first such byte, which is ASCII. References are short: a search that
-/// has to be prepared takes longer.
+/// Splits the text at the first occurrence of an ASCII byte. References are short: a search that
+/// needs preparation takes longer.
 fn split_at_first(text: &str, byte: u8) -> Option<(&str, &str)> {
     let place = text.bytes().position(|other| other == byte)?;
     Some((text.get(..place)?, text.get(place + 1..)?))
@@ -160,27 +161,28 @@ fn components_from_the_end(path: &str) -> impl Iterator<Item = &[u8]> {
 }
 
 impl ImagePattern {
-    /// The last component of the path; no other one decides so much.
+    /// Returns the last component of the path, which is the most selective one.
     pub(super) fn last_component(&self) -> &[u8] {
         self.text.as_bytes().get(self.last_from..).unwrap_or_default()
     }
 
-    /// The components of the path, from the last to the first.
+    /// Iterates over the components of the path, from the last to the first.
     pub(super) fn components(&self) -> impl Iterator<Item = &[u8]> {
         components_from_the_end(&self.text)
     }
 
-    /// Whether the last component of an image's path has to be the pattern's own, letter for letter.
+    /// Returns whether the last component of an image's path has to equal the pattern's last
+    /// component exactly.
     pub(super) const fn ends_plainly(&self) -> bool {
         self.last_stars.is_none()
     }
 
-    /// Whether the last component matches, without which nothing does.
+    /// Returns whether the last component matches, a precondition for every match.
     pub(super) fn last_matches(&self, component: &[u8]) -> bool {
         matches(self.last_component(), self.last_stars, component)
     }
 
-    /// Whether the pattern's components are the last ones of the image's path.
+    /// Returns whether the pattern's components match the last ones of the image's path.
     #[must_use]
     pub fn matches(&self, image: &ImageReference<'_>) -> bool {
         let mut components = image.components_from_the_end();
@@ -194,10 +196,11 @@ impl ImagePattern {
 impl FromStr for ImagePattern {
     type Err = PatternError;
 
-    /// Checks a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// When it is empty, names a tag or a digest, or has characters that no repository has.
+    /// Returns an error if the pattern is empty, contains a tag or a digest, or has characters that
+    /// no repository has.
     fn from_str(text: &str) -> Result<Self, PatternError> {
         if text.split('/').any(str::is_empty) {
             return Err(PatternError::EmptyComponent);
@@ -223,7 +226,8 @@ impl fmt::Display for ImagePattern {
     }
 }
 
-/// The first component is a registry if it could be no folder of the default one.
+/// Returns whether the first component is a registry, that is, if it can't be a folder of the
+/// default registry.
 fn is_registry(component: &str) -> bool {
     component == "localhost" || component.bytes().any(|byte| matches!(byte, b'.' | b':'))
 }
@@ -236,10 +240,10 @@ fn is_registry_name(registry: &str) -> bool {
         && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Words of lower-case letters and digits, with one dot, one or two underscores, or any number of
-/// dashes between them.
+/// Returns whether the component consists of words of lower-case letters and digits, separated by
+/// one dot, one or two underscores, or any number of dashes.
 fn is_path_component(component: &[u8]) -> bool {
-    // Of the separator between two words: its letter, and how many there were of it.
+    // The separator between two words: its character, and how often it occurred so far.
     let (mut separator, mut length) = (0, 0);
     let mut has_begun = false;
     for &byte in component {

@@ -1,24 +1,25 @@
 //! Finds the first pattern for an image without trying all of them: nearly every pattern ends in a
-//! fixed name (`bitnami*/nginx`), and an image can only have one.
+//! fixed name (`bitnami*/nginx`), and an image has only one.
 
 use super::image::OFFICIAL;
 use super::{ImagePattern, ImageReference};
 
-/// What is found by an image.
+/// An entry that is found by its images.
 pub(super) trait Indexed {
-    /// Which images it is for.
+    /// Returns the patterns of the entry's images.
     fn images(&self) -> &[ImagePattern];
 
-    /// Whether it is for images of this tag.
+    /// Returns whether the entry is for images with this tag.
     fn is_for_tag(&self, tag: Option<&str>) -> bool;
 }
 
 /// The position of each pattern in a list of profiles or of facts about programs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Index {
-    /// Patterns that end in a fixed name, by its length, by that name, then by their place.
+    /// Patterns that end in a fixed name, sorted by the length of the name, the name, and their
+    /// place.
     plain: Vec<PatternPlace>,
-    /// All others, by their place.
+    /// All other patterns, sorted by their place.
     wild: Vec<Wild>,
 }
 
@@ -26,18 +27,18 @@ pub(super) struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wild {
     place: PatternPlace,
-    /// No name without these matches.
+    /// Characters that every matching name contains.
     name: Letters,
-    /// No path and registry without these match.
+    /// Characters that every matching path with its registry contains.
     path: Letters,
 }
 
-/// Which characters a text has, a bit for each that a pattern can have. Nearly every image lacks one of
-/// those of a pattern that does not match.
+/// Set of the characters of a text, with one bit for each character that a pattern can have. Nearly
+/// every image lacks a character of a pattern that does not match it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Letters(u64);
 
-/// A pattern's place: its entry in the list, and which one it is of the entry's.
+/// Place of a pattern: the index of its entry in the list, and its index within the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct PatternPlace {
     entry: usize,
@@ -58,8 +59,8 @@ impl Index {
         }
     }
 
-    /// The first entry for an image, with the first of its patterns that matches. `entries` are
-    /// those that the index was made of.
+    /// Returns the first entry for an image, with its first matching pattern. `entries` are those
+    /// that the index was built from.
     pub(super) fn first<'e, E: Indexed>(
         &self,
         entries: &'e [E],
@@ -95,14 +96,14 @@ impl Index {
     }
 }
 
-/// An order in which most names need not be looked at.
+/// Sort key that puts the length first, so that most names need not be compared.
 const fn by_length(name: &[u8]) -> (usize, &[u8]) {
     (name.len(), name)
 }
 
 impl Wild {
     fn new(place: PatternPlace, image: &ImagePattern) -> Self {
-        // The folder of official images also matches those of the architectures.
+        // The folder of official images also matches the folders of architectures.
         let components = image.components().filter(|component| *component != OFFICIAL);
         Self {
             place,
@@ -117,12 +118,13 @@ impl Letters {
         text.iter().copied().map(Self::of_byte).fold(Self(0), Self::with)
     }
 
-    /// Those of its path and its registry.
+    /// Returns the characters of an image's registry and path.
     fn of_image(image: &ImageReference<'_>) -> Self {
         Self::of(image.registry.as_bytes()).with(Self::of(image.repository.as_bytes()))
     }
 
-    /// None for `*`, and for capitals, which only registries have and no pattern.
+    /// Returns the bit of a character. `*` has none, nor have capitals, which occur in registries
+    /// but in no pattern.
     const fn of_byte(byte: u8) -> Self {
         let bit = match byte {
             b'a'..=b'z' => byte - b'a',

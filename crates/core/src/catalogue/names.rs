@@ -1,9 +1,9 @@
-//! The fixed names under which injectors add their sidecars. Every container of an unknown image is
-//! looked up, so they are sorted.
+//! The fixed names under which injectors add their sidecars. Every container with an unknown image
+//! is looked up, so the names are sorted.
 
 use super::Profile;
 
-/// Each name with the place of the first profile that has it, by length and name.
+/// Each name with the index of the first profile that contains it, sorted by length and name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct ContainerNames(Vec<(String, usize)>);
 
@@ -13,20 +13,20 @@ impl ContainerNames {
             profile.container_names.iter().map(move |name| (name.clone(), place))
         });
         let mut names: Vec<_> = all.collect();
-        // Stable, so the first profile of each name stays the first.
+        // The sort is stable, so the first profile of each name comes first.
         names.sort_by(|(one, _), (other, _)| by_length(one).cmp(&by_length(other)));
         names.dedup_by(|(later, _), (earlier, _)| later == earlier);
         Self(names)
     }
 
-    /// The place of the profile.
+    /// Returns the index of the profile for a name.
     pub(super) fn profile(&self, name: &str) -> Option<usize> {
         let found = self.0.binary_search_by(|(known, _)| by_length(known).cmp(&by_length(name)));
         found.ok().and_then(|index| self.0.get(index)).map(|(_, place)| *place)
     }
 }
 
-/// An order in which most names need not be compared.
+/// Sort key that puts the length first, so that most names need not be compared.
 const fn by_length(name: &str) -> (usize, &str) {
     (name.len(), name)
 }

@@ -1,5 +1,5 @@
-//! Which programs an image has. A hook that needs a shell or `sleep` can't start in an image without
-//! it, and the container then gets its stop signal immediately.
+//! Facts about the programs in images. A hook that needs a shell or `sleep` can't start in an image
+//! without it, and the container then gets its stop signal immediately.
 
 use serde::Deserialize;
 
@@ -10,9 +10,9 @@ use super::{ImagePattern, Membership, TagPattern, TagRange, tags};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Presence {
-    /// It exists.
+    /// The image has the program.
     Present,
-    /// It is not there: a hook that needs it can't start.
+    /// The image does not have the program: a hook that needs it can't start.
     Absent,
     /// Nothing is known about the image.
     #[default]
@@ -24,44 +24,44 @@ pub enum Presence {
 pub struct Programs {
     /// `/bin/sh`.
     pub shell: Presence,
-    /// `sleep`, found by the image's `PATH`.
+    /// `sleep`, in the image's `PATH`.
     pub sleep: Presence,
 }
 
 /// A fact: the programs of a family of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramsOfImages {
-    /// Which images it is for.
+    /// The images that the fact is about.
     pub images: Vec<ImagePattern>,
-    /// Which of their tags. Empty: all, and references without a tag.
+    /// The tags of these images that it is about. Empty: all tags, and references without a tag.
     pub tag_patterns: Vec<TagPattern>,
-    /// The versions that the tag has to be of, with certainty.
+    /// Range that must certainly contain the tag's version.
     pub tags: Option<TagRange>,
-    /// The programs.
+    /// Presence of the programs.
     pub programs: Programs,
     /// The evidence, in one sentence.
     pub reason: String,
-    /// A link to the source.
+    /// Link to the source.
     pub link: String,
 }
 
 impl Programs {
-    /// Of an image about which nothing is known.
+    /// Programs of an image about which nothing is known.
     pub const UNKNOWN: Self = Self { shell: Presence::Unknown, sleep: Presence::Unknown };
 
-    /// Whether a script certainly runs.
+    /// Returns whether a script can certainly run.
     #[must_use]
     pub fn are_there(self) -> bool {
         self.shell == Presence::Present && self.sleep == Presence::Present
     }
 
-    /// Whether a script certainly does not run.
+    /// Returns whether a script certainly can't run.
     #[must_use]
     pub fn lack_something(self) -> bool {
         self.shell == Presence::Absent || self.sleep == Presence::Absent
     }
 
-    /// With this in place of what is not known.
+    /// Replaces unknown facts with `default`.
     #[must_use]
     pub fn or(self, default: Presence) -> Self {
         let known = |presence: Presence| match presence {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The names that may be sent to an application. KILL and STOP are not among them: neither asks an
-/// application to finish its work.
+/// Names of the signals that may be sent to an application. KILL and STOP are excluded: neither
+/// asks an application to finish its requests.
 const NAMES: &[&str] = &[
     "ABRT", "ALRM", "CONT", "HUP", "INT", "PIPE", "QUIT", "TERM", "TSTP", "TTIN", "TTOU", "URG",
     "USR1", "USR2", "WINCH",
@@ -16,7 +16,7 @@ const NAMES: &[&str] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Signal(&'static str);
 
-/// The text is not the name of a signal that can be used here.
+/// Error for a text that is not the name of a supported signal.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("not a supported signal; use one of {}", NAMES.join(", "))]
 pub struct UnknownSignal;
@@ -35,7 +35,7 @@ impl Signal {
 impl FromStr for Signal {
     type Err = UnknownSignal;
 
-    /// Reads `QUIT` or `SIGQUIT`; upper case only, no numbers.
+    /// Parses `QUIT` or `SIGQUIT`; upper case only, no numbers.
     fn from_str(text: &str) -> Result<Self, UnknownSignal> {
         let name = text.strip_prefix("SIG").unwrap_or(text);
         NAMES.iter().find(|known| **known == name).map(|known| Self(known)).ok_or(UnknownSignal)

@@ -1,7 +1,7 @@
-//! Versions in image tags, and ranges over them.
+//! Versions in image tags, and ranges of versions.
 //!
 //! A tag such as `1.19` moves: it meant 1.19.3 once and means 1.19.10 today. So a tag stands for
-//! every version that begins with it, and a range answers yes, no, or "cannot be known".
+//! every version that starts with it, and the answer for a range is yes, no or unknown.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::glob::{matches, stars};
 
-/// Parts of a version that are compared. No image needs more.
+/// Number of version parts that are compared. No image needs more.
 const PARTS: usize = 4;
 
 /// The versions that a tag can stand for: `first ..= last`.
@@ -20,28 +20,28 @@ struct Span {
     last: [u32; PARTS],
 }
 
-/// Versions between two bounds, as `>=1.19.5`, `<2`, or `>=1.19.5, <2`.
+/// Versions between two bounds: `>=1.19.5`, `<2`, or `>=1.19.5, <2`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagRange {
     text: String,
-    /// Included.
+    /// Lower bound, inclusive.
     from: [u32; PARTS],
-    /// Excluded; `None` is open.
+    /// Upper bound, exclusive; `None` if there is none.
     before: Option<[u32; PARTS]>,
 }
 
-/// Whether a tag lies in a range.
+/// Whether a tag is in a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
-    /// All versions that the tag can stand for.
+    /// All versions that the tag can stand for are in the range.
     Inside,
-    /// None of them.
+    /// None of the versions is in the range.
     Outside,
-    /// Some of them, or the tag names no version (`latest`).
+    /// Some versions are in the range, or the tag contains no version (`latest`).
     Unknown,
 }
 
-/// The text is not a range of versions.
+/// Error for a text that is not a range of versions.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("not a range of tags; write >=1.19.5, <2, or both with a comma between")]
 pub struct RangeError;
@@ -51,13 +51,13 @@ pub struct RangeError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagPattern(String);
 
-/// The text is not a pattern for tags.
+/// Error for a text that is not a pattern for tags.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("use letters, digits, '.', '_', '-' and '*', at least one")]
 pub struct TagPatternError;
 
 impl TagPattern {
-    /// Whether the tag is one of these.
+    /// Returns whether the tag matches the pattern.
     #[must_use]
     pub fn matches(&self, tag: &str) -> bool {
         let pattern = self.0.as_bytes();
@@ -83,16 +83,16 @@ impl fmt::Display for TagPattern {
     }
 }
 
-/// A bound of a range.
+/// Parts of a version.
 pub(crate) type Version = [u32; PARTS];
 
 impl TagRange {
-    /// The lower bound, which is included, and the upper one, which is not.
+    /// Returns the lower bound, which is inclusive, and the upper bound, which is exclusive.
     pub(crate) const fn bounds(&self) -> (Version, Option<Version>) {
         (self.from, self.before)
     }
 
-    /// Whether `tag` is in the range. `None` is a reference without a certain tag.
+    /// Returns whether `tag` is in the range. `None` is a reference without a certain tag.
     #[must_use]
     pub fn contains(&self, tag: Option<&str>) -> Membership {
         let Some(span) = tag.and_then(Span::of_tag) else {
@@ -140,7 +140,8 @@ impl fmt::Display for TagRange {
 }
 
 impl Span {
-    /// `1.27.3-alpine`, `v1.27`, `8-fpm`; `None` for `latest`, `stable`, `a1b2c3d`.
+    /// Returns the versions of `1.27.3-alpine`, `v1.27`, `8-fpm`; `None` for `latest`, `stable`,
+    /// `a1b2c3d`.
     fn of_tag(tag: &str) -> Option<Self> {
         let tag = tag.strip_prefix('v').unwrap_or(tag);
         let end =
@@ -158,7 +159,8 @@ impl Span {
     }
 }
 
-/// Whether a tag is one of these; no patterns are for every tag and for none.
+/// Returns whether the tag matches any pattern. Without patterns, every tag matches, and so does a
+/// missing one.
 pub(super) fn any_matches(patterns: &[TagPattern], tag: Option<&str>) -> bool {
     patterns.is_empty()
         || tag.is_some_and(|tag| patterns.iter().any(|pattern| pattern.matches(tag)))
@@ -168,7 +170,7 @@ fn bound(version: &str) -> Result<[u32; PARTS], RangeError> {
     numbers(version.trim()).map(|(parts, _)| parts).ok_or(RangeError)
 }
 
-/// The parts of `1.19.5`, filled up with zeros, and how many were given.
+/// Parses the parts of `1.19.5`. Returns them padded with zeros, and the number of given parts.
 fn numbers(version: &str) -> Option<([u32; PARTS], usize)> {
     let mut parts = [0; PARTS];
     let mut given = 0;

@@ -1,6 +1,6 @@
-//! The settings of one container: those that apply to it, the profile of its image, the time that its
-//! application may take; `quit`: its quit; `form`: the possible forms of its hook (`docs/rules.md`,
-//! sections 2 to 5).
+//! The settings of one container: those that apply to it, the profile of its image, the time that
+//! its application may take. `quit`: its quit; `form`: the possible forms of its hook
+//! (`docs/rules.md`, sections 2 to 5).
 
 mod form;
 pub(super) mod quit;
@@ -28,7 +28,7 @@ use super::status::{Status, StatusContainer};
 use super::{Main, MainBy, PreStopParent, Source};
 use crate::view::Shape;
 
-/// Everything that is the same for all containers of a pod.
+/// State that is shared by all containers of a pod.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) spec: &'a Spec<'a>,
@@ -36,9 +36,10 @@ pub(super) struct Context<'a> {
     pub(super) annotations: Annotations<'a>,
     pub(super) is_for_windows: bool,
     pub(super) problems: Vec<Problem>,
-    /// Some application has less time than it asked for.
+    /// Whether some application has less time than it asked for.
     pub(super) is_short: bool,
-    /// The container that the pod's own quit and profiles by name are for, where there are any.
+    /// The main container, for which the pod's own quit and named profiles are; `None` if there are
+    /// none.
     pub(super) main: Option<Main<'a>>,
     /// Whether existing hooks can be completed.
     pub(super) extends: bool,
@@ -47,96 +48,97 @@ pub(super) struct Context<'a> {
     default_container: Option<&'a str>,
     pub(super) namespace: Cow<'a, Level>,
     pub(super) pod: Level,
-    /// By place in `spec.containers`; empty where the pod has no annotations for single containers.
+    /// Levels by index in `spec.containers`; empty if the pod has no annotations for single
+    /// containers.
     containers: Vec<Level>,
 }
 
-/// A regular container on the way to its decision.
+/// A regular container for which no decision has been made yet.
 #[derive(Debug)]
 pub(super) struct Candidate<'a> {
     pub(super) index: usize,
     pub(super) name: &'a str,
     pub(super) container: Option<&'a Container<'a>>,
     pub(super) standing: Standing<'a>,
-    /// How long its stop is held back; at most, where the delay is watched.
+    /// Seconds by which its stop is delayed; the upper bound if the delay is watched.
     pub(super) delay_seconds: i64,
-    /// The lower bound of a watched delay.
+    /// The lower bound of a watched delay, in seconds.
     pub(super) least_seconds: i64,
-    /// The lower bound that was asked for, watched or not.
+    /// The requested lower bound, in seconds, watched or not.
     pub(super) asked_least_seconds: i64,
-    /// How much of the delay comes after the part that is watched.
+    /// Seconds of the delay that follow the watched part.
     pub(super) extra_seconds: i64,
     pub(super) delay_from: Source,
-    /// The front that the delay is for, where `auto` asked for that.
+    /// The front that determines the delay, if the delay is `auto`.
     pub(super) front: Option<FrontDelay>,
-    /// How much of the delay is for the drain of other containers.
+    /// Seconds of the delay that are for the drain of other containers.
     pub(super) drain_seconds: i64,
     pub(super) quiet_seconds: i64,
-    /// The delay was to be watched, and is not.
+    /// Reason why the delay is not watched, although a range was requested.
     pub(super) unwatched: Option<Obstacle>,
     pub(super) hold: Option<Asked>,
     pub(super) report: Option<Asked>,
-    /// Which programs its image has.
+    /// The programs of its image.
     pub(super) programs: ImagePrograms<'a>,
-    /// How long the application may take to finish, and who says so.
+    /// Seconds that the application may take to finish, and the source of this value.
     pub(super) timeout: Option<(i64, Source)>,
     pub(super) profile: Option<&'a Profile>,
-    /// The same, else the one of image or name.
+    /// The chosen profile, else the profile of the image or name.
     pub(super) known: Option<&'a Profile>,
     pub(super) place: Place,
     pub(super) ending: Ending,
     pub(super) quit: Option<Quit<'a>>,
-    /// The hook of its author's that is completed.
+    /// The author's hook, if it is being completed.
     pub(super) extension: Option<Extension<'a>>,
     pub(super) sleep: Sleep,
     pub(super) notes: Vec<HookNote>,
 }
 
-/// How long a stop is to be held back, and who says so.
+/// The requested delay of a container's stop, and its source.
 struct ChosenDelay {
     delay: Delay,
     from: Source,
-    /// The front that it is for, where `auto` asked for that.
+    /// The front that determines the delay, if the delay is `auto`.
     front: Option<FrontDelay>,
-    /// That no front is known.
+    /// Note for a delay `auto` without a known front.
     note: Option<HookNote>,
 }
 
 /// The position of a container in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Not a container that anything could be asked of.
+    /// The container is malformed.
     None,
-    /// An application; perhaps a server in front of another one, or behind one.
+    /// An application, possibly a server in front of another one or behind one.
     Application(Option<Role>),
     /// A proxy or log shipper, which outlives the applications.
     Sidecar {
-        /// By so much.
+        /// Seconds by which it outlives them.
         margin_seconds: i64,
     },
 }
 
-/// What the stop signal does that follows the hook.
+/// Effect of the stop signal that follows the hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The application is known to finish its requests.
     Graceful,
-    /// It is known to drop them.
+    /// The application is known to drop its requests.
     Abrupt,
-    /// It is not known.
+    /// The effect is not known.
     Uncertain,
 }
 
 /// The current state of the container.
 #[derive(Debug, Clone)]
 pub(super) enum Standing<'a> {
-    /// No hook.
+    /// It has no hook.
     Free(PreStopParent),
-    /// A hook of its author's, as far as it is understood.
+    /// It has a hook of the author; `None` if the hook is not understood.
     OwnHook(Option<OwnHook<'a>>),
-    /// A hook from an earlier pass.
+    /// It has a hook from an earlier pass.
     Earlier(Box<StatusContainer<'a>>),
-    /// Not to be touched.
+    /// It must not be changed.
     LeftAlone(ContainerReason),
 }
 
@@ -194,7 +196,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Every regular container, with its settings.
+    /// Returns every regular container, with its settings.
     pub(super) fn candidates(&mut self, earlier: Option<&Status<'a>>) -> Vec<Candidate<'a>> {
         self.main = self.main_container(earlier);
         let containers = self.spec.containers();
@@ -274,7 +276,8 @@ impl<'a> Context<'a> {
         let obstacle = if needs_shell { self.obstacle(programs, quit.as_ref()) } else { None };
         let asked = |from| Asked { from, obstacle };
         let hold = hold.map(asked);
-        // The application's own graceful stop is shorter than its requests.
+        // The application's own graceful stop is shorter than its requests, so the hold replaces
+        // the quit.
         let takes_place = profile.is_some_and(|profile| profile.hold == Some(Hold::Connections));
         if takes_place && hold.is_some_and(Asked::is_possible) {
             quit = quit.filter(|quit| quit.from == Source::OwnHook);
@@ -344,7 +347,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The delay, where it is that of a front cut to the maximum.
+    /// Returns the delay. The delay of a front is cut to the maximum.
     fn within_maximum(
         &mut self,
         delay: Delay,
@@ -378,7 +381,7 @@ impl<'a> Context<'a> {
         said.unwrap_or((self.policy.default_delay, Source::Default))
     }
 
-    /// The fronts that are known, and those that the pod itself names.
+    /// Returns the delay of the known fronts, including those that the pod itself names.
     fn front(&self) -> Option<FrontDelay> {
         let gates = self.spec.readiness_gates.value().and_then(|gates| gates.needed());
         match (self.behind.get().cloned(), gates) {
@@ -407,8 +410,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// How long the application may take: from the annotation with the highest precedence, from its own
-    /// settings, or from the configuration.
+    /// Returns the time that the application may take: from the annotation with the highest
+    /// precedence, from its own settings, or from the configuration.
     fn timeout(&self, own: Option<i64>, container: &Container<'_>) -> Option<Timeout> {
         let levels = [
             (own, Source::Container),
@@ -454,12 +457,12 @@ impl<'a> Context<'a> {
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
-/// A time for finishing.
+/// Time that an application may take to finish.
 #[derive(Debug, Clone, Copy)]
 struct Timeout {
     seconds: i64,
     from: Source,
-    /// The application's own option.
+    /// The application's own option that sets the time.
     option: Option<&'static str>,
 }
 
@@ -480,7 +483,7 @@ fn place(profile: Option<&Profile>) -> Place {
 }
 
 impl Candidate<'_> {
-    /// A hook that is there already decides what is watched.
+    /// Adopts the delay of an existing hook, which already determines whether it is watched.
     fn with_what_is_there(mut self) -> Self {
         let all = match &self.standing {
             Standing::Free(_) => return self,
@@ -528,8 +531,8 @@ fn default_container<'a>(keys: &'a Keys<'_>) -> Option<&'a str> {
 
 // The main container.
 impl<'a> Context<'a> {
-    /// The container that settings of the pod, which can only be for one, are for. Nothing is looked for
-    /// where there are none.
+    /// Returns the main container, for settings of the pod that can be for one container only;
+    /// `None` if there are no such settings.
     fn main_container(&self, earlier: Option<&Status<'a>>) -> Option<Main<'a>> {
         let is_named =
             |choice: &Option<ProfileChoice>| choice.as_ref().is_some_and(ProfileChoice::is_named);
@@ -557,13 +560,13 @@ impl<'a> Context<'a> {
         Some(Main { index, name, found })
     }
 
-    /// Places and names of the containers that have a name.
+    /// Iterates over the index and name of every container that has a name.
     fn names(&self) -> impl Iterator<Item = (usize, &'a str)> {
         let containers = self.spec.containers().iter().enumerate();
         containers.filter_map(|(index, shape)| Some((index, shape.value()?.name.value()?.as_ref())))
     }
 
-    /// Place and name of the container of that name.
+    /// Returns the index and name of the container with a name.
     fn named(&self, name: &str) -> Option<(usize, &'a str)> {
         self.names().find(|(_, own)| *own == name)
     }

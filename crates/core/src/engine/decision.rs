@@ -19,48 +19,50 @@ use crate::fronts::FrontDelay;
 /// The changes to a pod, and the reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision<'a> {
-    /// Injected or skipped.
+    /// Whether the pod is injected or skipped.
     pub outcome: Outcome,
     /// Each regular container, in order. Empty if the whole pod is skipped.
     pub containers: Vec<ContainerDecision<'a>>,
     /// Settings that could not be applied.
     pub problems: Vec<Problem>,
-    /// The container that the quit of the pod itself, or a profile by name, is for, where there is one.
+    /// The main container, for which the pod's own quit or a named profile is; `None` if there is
+    /// neither.
     pub main: Option<Main<'a>>,
     /// The original values, kept in the status annotation.
     pub stood: Stood,
 }
 
-/// The original values of a pod and its manifest before an injection, as far as they can be large.
+/// Original values of a pod and its manifest before an injection, limited to those that can be
+/// large.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stood {
-    /// A status that was not believed.
+    /// A status that was not trusted.
     pub status: Option<String>,
-    /// What the manifest had behind the keys around the containers.
+    /// The texts that the manifest had after the keys around the containers.
     pub text: Texts,
 }
 
 /// The main container of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Main<'a> {
-    /// Its place in `spec.containers`.
+    /// Index in `spec.containers`.
     pub index: usize,
-    /// Its name.
+    /// Name of the container.
     pub name: &'a str,
-    /// How it was found.
+    /// How the container was found.
     pub found: MainBy,
 }
 
 /// How the main container was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MainBy {
-    /// It is named, or the only one that it can be.
+    /// It is named, or is the only candidate.
     Certain,
     /// It is the first of several application containers.
     First,
 }
 
-/// Injected or skipped.
+/// Result for a pod: injected or skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// At least one container gets a hook.
@@ -69,107 +71,108 @@ pub enum Outcome {
     Skipped(SkipReason),
 }
 
-/// What happens to the pod around its containers.
+/// Changes to the pod outside its containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Injection {
-    /// The grace period before us and after.
+    /// The original grace period and the new one.
     pub grace: GracePeriod,
-    /// The value in the pod; `None` if there is none.
+    /// The current value in the pod, in seconds; `None` if there is none.
     pub grace_now_seconds: Option<i64>,
-    /// Where the status annotation can be added; `None` where there is no room for it.
+    /// The innermost existing object to which the status annotation is added; `None` if there is no
+    /// room for the annotation.
     pub metadata: Option<MetadataParent>,
-    /// The original value, if the injected pod does not show it.
+    /// Original values that the injected pod does not show.
     pub before: Before,
 }
 
-/// What an uninjection could not know from the pod.
+/// Facts that an uninjection can't derive from the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Before {
-    /// The grace period is written, and is what Kubernetes would take in any case.
+    /// Whether the grace period is written although it equals Kubernetes' default.
     pub states_default_grace: bool,
-    /// There are annotations with nothing in them.
+    /// Whether there is an empty map of annotations.
     pub has_empty_annotations: bool,
-    /// A status was not believed: it is not certain which hooks are of the author.
+    /// Whether a status was not trusted, so that it is not certain which hooks are the author's.
     pub has_doubtful_hooks: bool,
 }
 
-/// The innermost object that is there, of those around the status annotation.
+/// The innermost existing object around the status annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetadataParent {
-    /// No `metadata`.
+    /// The pod: it has no `metadata`.
     Pod,
-    /// No `annotations`.
+    /// `metadata`: it has no `annotations`.
     Metadata,
-    /// All there.
+    /// `annotations`.
     Annotations,
 }
 
-/// The innermost object that is there, of those around a hook.
+/// The innermost existing object around a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreStopParent {
-    /// No `lifecycle`.
+    /// The container: it has no `lifecycle`.
     Container,
-    /// There is a `lifecycle`, without `preStop`.
+    /// `lifecycle`, without `preStop`.
     Lifecycle,
-    /// There is a hook of its author's, which the new one takes the place of.
+    /// `lifecycle` with a hook of the author, which the new one replaces.
     OwnHook,
 }
 
-/// What is done to one container.
+/// Decision for one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerDecision<'a> {
-    /// Its place in `spec.containers`.
+    /// Index in `spec.containers`.
     pub index: usize,
-    /// Its name; empty where it has none.
+    /// Name of the container; empty if it has none.
     pub name: &'a str,
-    /// What is done.
+    /// The change to the container.
     pub outcome: ContainerOutcome<'a>,
-    /// Why it is done this way, where the settings alone do not say it.
+    /// Reasons for the form of the hook that the settings alone do not show.
     pub notes: Vec<HookNote>,
 }
 
-/// What is done to one container.
+/// Change to one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContainerOutcome<'a> {
-    /// It gets a hook.
+    /// The container gets a hook.
     Injected(Injected<'a>),
-    /// An earlier pass gave it one.
+    /// The container has a hook of an earlier pass.
     Earlier(StatusContainer<'a>),
-    /// It is not changed.
+    /// The container is not changed.
     LeftAlone(ContainerReason),
 }
 
-/// A container's new hook, and where each part of it comes from.
+/// A container's new hook, and the source of each of its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Injected<'a> {
     /// The hook.
     pub hook: Hook<'a>,
-    /// Where it can be added.
+    /// The innermost existing object to which the hook is added.
     pub parent: PreStopParent,
-    /// Who said how long the delay is.
+    /// Source of the delay.
     pub delay_from: Source,
-    /// The front that the delay is for, where it depends on that.
+    /// The front that determines the delay, if the delay is `auto`.
     pub front: Option<FrontDelay>,
-    /// Why the delay is the upper bound of a range and not watched.
+    /// Reason why the delay is the upper bound of a range and is not watched.
     pub unwatched: Option<Obstacle>,
-    /// Who said that there is a quit, and which.
+    /// Source of the quit, if there is one.
     pub quit_from: Option<Source>,
-    /// Who said that the hook waits for connections, if it does.
+    /// Source of the hold, if the hook holds.
     pub hold_from: Option<Source>,
-    /// How many seconds the application may take to finish, and the level that set it; none if it is
-    /// the grace period.
+    /// Seconds that the application may take to finish, and the level that set them; `None` if it
+    /// is the grace period.
     pub timeout: Option<(i64, Source)>,
-    /// The hook of its author's that it takes the place of, or a digest of a large one.
+    /// The author's hook that the new one replaces, or a digest of a large hook.
     pub original: Option<Value>,
-    /// There was a `lifecycle` with nothing in it.
+    /// Whether there was an empty `lifecycle`.
     pub had_empty_lifecycle: bool,
-    /// What the manifest had behind `lifecycle` or `preStop`.
+    /// The texts that the manifest had after `lifecycle` or `preStop`.
     pub text: Texts,
-    /// The profile that was taken.
+    /// The profile used.
     pub profile: Option<&'a str>,
 }
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Annotation for one container.
@@ -182,7 +185,7 @@ pub enum Source {
     Image,
     /// The catalogue, by the container's name.
     Name,
-    /// The profile.
+    /// The container's profile.
     Profile,
     /// The rule that a sidecar outlives the application.
     Sidecar,
@@ -190,14 +193,14 @@ pub enum Source {
     Backend,
     /// The application's own arguments or environment.
     Application,
-    /// The hook that the author wrote.
+    /// The author's hook.
     OwnHook,
     /// The configuration.
     Default,
 }
 
 impl Before {
-    /// Of a pod that is not injected.
+    /// Values of a pod without a trusted status.
     pub(super) fn first(metadata: Option<&Metadata<'_>>, grace_seconds: Option<i64>) -> Self {
         let annotations = metadata.and_then(|metadata| metadata.annotations.value());
         Self {
@@ -209,7 +212,7 @@ impl Before {
 }
 
 impl Stood {
-    /// Of a pod with a status that was not believed, or without one.
+    /// Values of a pod without a trusted status: the untrusted one, if there is one.
     pub(super) fn first(metadata: Option<&Metadata<'_>>) -> Self {
         let annotations = metadata.and_then(|metadata| metadata.annotations.value());
         let mut ours = annotations.into_iter().flat_map(|annotations| &annotations.ours);
@@ -227,21 +230,21 @@ impl Stood {
     }
 }
 
-/// Whether there is a status, which was not believed if this is asked.
+/// Returns whether there is a status. Used only if no status is trusted.
 fn has_status(annotations: &Keys<'_>) -> bool {
     let mut ours = annotations.ours.iter();
     ours.any(|(key, value)| key == STATUS_ANNOTATION && !value.is_absent())
 }
 
 impl Decision<'_> {
-    /// Whether it completes an existing hook.
+    /// Returns whether the decision completes an existing hook.
     #[must_use]
     pub fn extends(&self) -> bool {
         let mut injected = self.containers.iter().filter_map(ContainerDecision::injected);
         injected.any(|injected| injected.original.is_some())
     }
 
-    /// A pod that is skipped as a whole.
+    /// Creates the decision to skip the whole pod.
     #[must_use]
     pub const fn skipped(reason: SkipReason, problems: Vec<Problem>) -> Self {
         Self {
@@ -253,20 +256,20 @@ impl Decision<'_> {
         }
     }
 
-    /// Whether the pod is changed.
+    /// Returns whether the pod is changed.
     #[must_use]
     pub const fn is_injected(&self) -> bool {
         matches!(self.outcome, Outcome::Injected(_))
     }
 
-    /// Appends what is written on the pod, the value of `prestop.dev/status`, as a JSON text.
+    /// Appends the value of `prestop.dev/status` as a JSON string.
     pub(super) fn append_status(&self, injection: &Injection, json: &mut Vec<u8>) {
         status::append(json, self, injection);
     }
 }
 
 impl<'a> ContainerDecision<'a> {
-    /// The new hook, if it gets one.
+    /// Returns the new hook, if the container gets one.
     #[must_use]
     pub const fn injected(&self) -> Option<&Injected<'a>> {
         match &self.outcome {
@@ -275,7 +278,7 @@ impl<'a> ContainerDecision<'a> {
         }
     }
 
-    /// Why it is skipped, if it is.
+    /// Returns why the container is skipped, if it is.
     #[must_use]
     pub const fn reason(&self) -> Option<ContainerReason> {
         match &self.outcome {
@@ -310,13 +313,13 @@ impl<'a> ContainerDecision<'a> {
 }
 
 impl Source {
-    /// Whether somebody wrote it for this pod or its namespace.
+    /// Returns whether the value is from an annotation of the pod or its namespace.
     #[must_use]
     pub const fn is_annotation(self) -> bool {
         matches!(self, Self::Container | Self::Pod | Self::Namespace)
     }
 
-    /// A stable word.
+    /// Stable word for reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

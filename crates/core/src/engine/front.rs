@@ -1,5 +1,5 @@
-//! Load balancers outside the cluster that a pod's readiness gates name. How long they keep sending is
-//! in the table of [fronts](crate::fronts).
+//! Load balancers outside the cluster that are named by a pod's readiness gates. The time for which
+//! they keep sending is in the table of [fronts](crate::fronts).
 
 use super::own_hook::OwnHook;
 use super::pod::Spec;
@@ -17,7 +17,7 @@ view! {
     }
 }
 
-/// `spec.readinessGates`: what the load balancers that they name need.
+/// `spec.readinessGates`, reduced to the delay that the named load balancers need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadinessGates {
     needed: Option<Needed>,
@@ -25,16 +25,16 @@ pub struct ReadinessGates {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Needed {
-    /// The longest bounds of all of them.
+    /// The longest bounds of all load balancers.
     delay: Delay,
-    /// The one that may take the longest.
+    /// The load balancer with the longest upper bound.
     slowest: &'static FrontKind,
-    /// The one that takes the longest in any case.
+    /// The load balancer with the longest lower bound.
     surest: &'static FrontKind,
 }
 
 impl ReadinessGates {
-    /// The delay that they need together.
+    /// Returns the delay that all load balancers together need.
     pub(super) fn needed(self) -> Option<FrontDelay> {
         let Needed { delay, slowest, .. } = self.needed?;
         Some(FrontDelay { delay, kind: slowest, path: Vec::new() })
@@ -42,7 +42,7 @@ impl ReadinessGates {
 }
 
 impl Needed {
-    /// With one more front; `None` where no delay helps with it.
+    /// Adds a front to `earlier`, unless no delay helps with it.
     fn with(earlier: Option<Self>, kind: &'static FrontKind) -> Option<Self> {
         let Withdrawal::Within(own) = kind.withdrawal else { return earlier };
         let Some(Self { delay, slowest, surest }) = earlier else {
@@ -70,8 +70,8 @@ impl<'a> FromJson<'a> for ReadinessGates {
     }
 }
 
-/// The problem that no container delays its stop for as long as the load balancer keeps sending. Not
-/// reported if one of them has a hook that is not understood.
+/// Returns the problem that no container delays its stop for as long as the load balancer keeps
+/// sending. It is not reported if a container has a hook that is not understood.
 pub(super) fn problem(spec: &Spec<'_>, decisions: &[ContainerDecision<'_>]) -> Option<Problem> {
     let Needed { delay, surest, .. } = spec.readiness_gates.value()?.needed?;
     let held: Option<Vec<i64>> =
@@ -84,7 +84,7 @@ pub(super) fn problem(spec: &Spec<'_>, decisions: &[ContainerDecision<'_>]) -> O
     Some(Problem::new(ProblemCode::DelayTooShortForFront, "pod", detail))
 }
 
-/// How long a container's stop is held back, where that is known.
+/// Returns by how many seconds a container's stop is delayed, if that is known.
 fn held_back_seconds(spec: &Spec<'_>, decision: &ContainerDecision<'_>) -> Option<i64> {
     match &decision.outcome {
         ContainerOutcome::Injected(injected) => Some(injected.hook.delay_seconds()),

@@ -1,56 +1,58 @@
-//! The arithmetic of grace periods (`docs/rules.md`, section 7). Whole seconds; everything
-//! saturates, since grace periods come from users and may be anything.
+//! The arithmetic of grace periods (`docs/rules.md`, section 7), in whole seconds. All operations
+//! saturate, because grace periods come from users and may have any value.
 //!
 //! The kubelet's countdown includes the hook (KEP-3960 and the API's comment on `preStop`), so a
 //! hook that is injected without raising the grace period takes its time from the application.
 
-/// The default of Kubernetes.
+/// Kubernetes' default grace period.
 pub const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
-/// The share of a period that is reserved for the stop signal: this part of it ...
+/// Divisor for the share of a period that is reserved for the stop signal.
 pub(crate) const RESERVE_DIVISOR: i64 = 4;
-/// ... but at least so many seconds ...
+/// Lower bound for the reserved share, in seconds.
 pub(crate) const LEAST_RESERVE_SECONDS: i64 = 1;
-/// ... and at most so many.
+/// Upper bound for the reserved share, in seconds.
 pub(crate) const MOST_RESERVE_SECONDS: i64 = 5;
 
 /// The time that one container needs in the grace period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
-    /// Its delay.
+    /// The container's delay.
     pub delay_seconds: i64,
-    /// How much of that is only for the drain of other containers: it gives way to the maximum.
+    /// Seconds of the delay that are only for the drain of other containers; they are shortened
+    /// first if the maximum is reached.
     pub drain_seconds: i64,
-    /// How long it may take to finish; `None`: the pod's own grace period.
+    /// Seconds that the application may take to finish; `None` means the pod's own grace period.
     pub quit_timeout_seconds: Option<i64>,
 }
 
-/// A pod's grace period before and after.
+/// A pod's grace period before and after an injection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GracePeriod {
-    /// The author's own, before any injection.
+    /// The author's value, before any injection.
     pub before_seconds: i64,
-    /// The grace period that covers every hook and leaves every application its time; at least the current one.
+    /// The grace period that covers every hook and leaves every application its time; at least the
+    /// current one.
     pub after_seconds: i64,
-    /// The maximum left less than was needed, the drain of other containers not counted.
+    /// Whether the maximum is less than needed, without the drain of other containers.
     pub is_capped: bool,
-    /// The maximum left less than was needed for everything.
+    /// Whether the maximum is less than needed for everything.
     pub is_full: bool,
 }
 
-/// What one container gets.
+/// The part of the grace period for one container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// The delay, shortened where it did not fit.
+    /// The delay, in seconds; shortened if it does not fit.
     pub delay_seconds: i64,
-    /// How long a quit may delay the stop signal; the rest is reserved for the stop signal.
+    /// Seconds by which a quit may delay the stop signal; the rest is reserved for the stop signal.
     pub wait_seconds: i64,
-    /// The application has less time after the delay than it asked for.
+    /// Whether the application has less time after the delay than it asked for.
     pub is_short: bool,
 }
 
 impl GracePeriod {
-    /// The grace period for all `needs`. `now` is the value in the pod, `before` the original one; they
-    /// differ only if an earlier pass has raised it.
+    /// Computes the grace period for all `needs`. `now` is the value in the pod, `before` the
+    /// original one; they differ only if an earlier pass has raised it.
     #[must_use]
     pub fn covering(
         before: i64,
@@ -69,7 +71,7 @@ impl GracePeriod {
         Self { before_seconds: before, after_seconds, is_capped: needed > maximum, is_full }
     }
 
-    /// What a container gets of it.
+    /// Returns a container's part of the grace period.
     #[must_use]
     pub fn share(&self, need: Need) -> Share {
         let longest_delay = if self.is_full {
@@ -90,7 +92,8 @@ impl GracePeriod {
 }
 
 impl Need {
-    /// How long a quit may delay the stop signal if no maximum shortens it.
+    /// Returns by how many seconds a quit may delay the stop signal if the maximum does not shorten
+    /// it.
     #[must_use]
     pub fn whole_wait_seconds(&self, before: i64) -> i64 {
         let time = self.time_after_delay(before);
@@ -98,19 +101,21 @@ impl Need {
         quit_timeout.min(time.saturating_sub(reserve(time))).max(0)
     }
 
-    /// The delay without what is only for other containers.
+    /// Returns the delay without the part that is only for other containers.
     #[must_use]
     pub const fn own_delay(&self) -> i64 {
         self.delay_seconds.saturating_sub(self.drain_seconds)
     }
 
-    /// The time that the application has after its delay: never less than it had before us.
+    /// Returns the seconds that the application has after its delay: never fewer than before the
+    /// injection.
     fn time_after_delay(&self, before: i64) -> i64 {
         before.max(self.quit_timeout_seconds.unwrap_or(before))
     }
 }
 
-/// The share of a period that is reserved for the stop signal: a quarter, 1 to 5 seconds.
+/// Returns the seconds of a period that are reserved for the stop signal: a quarter, limited to 1
+/// to 5 seconds.
 fn reserve(seconds: i64) -> i64 {
     (seconds / RESERVE_DIVISOR).clamp(LEAST_RESERVE_SECONDS, MOST_RESERVE_SECONDS)
 }

@@ -1,8 +1,9 @@
-//! The `preStop` hooks that are injected, and how they are recognised again.
+//! The injected `preStop` hooks, and how they are recognised in pods.
 //!
-//! Four forms: the native sleep action, the image's `sleep` program, and two constant scripts that
-//! get every value as a positional argument, so that no text of a user is ever part of a shell line:
-//! `quit` delays, quits and waits; `drain` is longer, and measures when traffic has moved away.
+//! There are four forms: the native sleep action, the image's `sleep` program, and two constant
+//! scripts that get every value as a positional argument, so that no text of a user is ever part of
+//! a shell line. The script `quit` delays, quits and waits; `drain` is longer, and also measures
+//! when traffic has moved away.
 
 mod read;
 mod script;
@@ -20,7 +21,7 @@ pub use self::read::{
 pub(crate) use self::script::known_scripts;
 use self::script::{NAME, Script};
 
-/// What the scripts take for no wait.
+/// Argument of the scripts for no wait.
 const NO_WAIT: &str = "none";
 
 /// One container's hook.
@@ -28,76 +29,79 @@ const NO_WAIT: &str = "none";
 pub enum Hook<'a> {
     /// Delay only: `sleep: {seconds: N}`, which needs nothing in the image.
     Sleep {
-        /// How long.
+        /// Length of the delay.
         seconds: i64,
     },
     /// Delay only, for older clusters: `exec: ["sleep", "N"]`.
     ExecSleep {
-        /// How long.
+        /// Length of the delay.
         seconds: i64,
     },
     /// One of the scripts.
     Script(ScriptHook<'a>),
 }
 
-/// What a script does, in this order.
+/// The steps of a script, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptHook<'a> {
-    /// Holds the stop back while the endpoints are withdrawn.
+    /// The delay of the stop, while the endpoints are withdrawn.
     pub delay: Delay,
-    /// What runs then.
+    /// The command that runs after the delay.
     pub task: Task<'a>,
-    /// How long the stop signal is held back after it.
+    /// The delay of the stop signal after the task.
     pub wait: Wait,
-    /// The file to which the hook appends what it saw: the container's termination message.
+    /// The file to which the hook appends its report: the container's termination message.
     pub report: Option<Cow<'a, str>>,
 }
 
-/// How long a script delays.
+/// Delay of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
-    /// Always so long.
+    /// A delay of fixed length.
     Fixed {
-        /// How long.
+        /// Length of the delay.
         seconds: i64,
     },
-    /// The same, and the hook reports when the last traffic came.
+    /// A delay of fixed length; the hook also reports when the last traffic arrived.
     Measured {
-        /// How long.
+        /// Length of the delay.
         seconds: i64,
-        /// In so many seconds
+        /// Length of the quiet period.
         quiet_seconds: i64,
-        /// so many new connections are no traffic.
+        /// Number of new connections in the quiet period that do not count as traffic.
         allowed_connections: i64,
     },
-    /// Until no new connections arrive.
+    /// A delay that ends when no new connections arrive.
     Watched(Watch),
 }
 
 /// A delay that ends when no new connections arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watch {
-    /// It is never shorter.
+    /// Lower bound of the delay.
     pub least_seconds: i64,
-    /// It is never longer.
+    /// Upper bound of the delay.
     pub most_seconds: i64,
-    /// It ends when so long no more than the allowed connections have arrived.
+    /// Length of the quiet period: the delay ends when no more than the allowed connections have
+    /// arrived in it.
     pub quiet_seconds: i64,
-    /// So many connections in the quiet period are no traffic: probes, and a margin.
+    /// Number of new connections in the quiet period that do not count as traffic: probes, and a
+    /// margin.
     pub allowed_connections: i64,
-    /// How much longer the stop is held back after that: a sidecar stays longer than the application.
+    /// Additional delay of the stop after the watched part: a sidecar runs longer than the
+    /// application.
     pub extra_seconds: i64,
 }
 
-/// What a script runs after the delay.
+/// The command that a script runs after the delay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task<'a> {
-    /// Nothing.
+    /// No command.
     None,
-    /// The application is asked to finish its work and go.
+    /// Asks the application to finish its requests and exit.
     Quit(Quit<'a>),
-    /// A command of the pod's author. Its exit status becomes that of the hook; where it fails nothing is
-    /// waited for.
+    /// A command of the pod's author. Its exit status becomes that of the hook; if it fails, the
+    /// hook does not wait.
     Own {
         /// The program and its arguments.
         command: Cow<'a, [String]>,
@@ -107,45 +111,45 @@ pub enum Task<'a> {
 /// How an application is asked to finish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quit<'a> {
-    /// For PID 1, if there is no command or it failed.
+    /// Signal for PID 1, if there is no command or the command failed.
     pub signal: Option<Signal>,
-    /// Names under which PID 1 gets the signal; empty: any.
+    /// Names under which PID 1 gets the signal; empty for any name.
     pub process_names: &'a [String],
     /// The application's own quit command; may be empty.
     pub command: Cow<'a, [String]>,
 }
 
-/// How long the hook stays alive after the task.
+/// How long the hook continues to run after the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// Not at all: the stop signal that follows is known to be a graceful one.
+    /// No wait: the stop signal that follows is known to be graceful.
     No,
-    /// At most so many seconds: the hook ends sooner when PID 1 does.
+    /// A wait with an upper bound; it ends sooner if PID 1 ends.
     AtMost {
-        /// The bound.
+        /// Upper bound of the wait.
         seconds: i64,
     },
-    /// The same, and also until no connection to a listening port of the pod is left.
+    /// The same, and the wait also ends when no connection to a listening port of the pod is left.
     ForConnections {
-        /// The bound.
+        /// Upper bound of the wait.
         seconds: i64,
     },
 }
 
-/// The script of the form `quit` as it is in pods: the source without its comments.
+/// Returns the script `quit` as it is in pods: the source without its comments.
 #[must_use]
 pub fn script() -> &'static str {
     script::quit().text()
 }
 
-/// The script of the form `drain` as it is in pods.
+/// Returns the script `drain` as it is in pods.
 #[must_use]
 pub fn drain_script() -> &'static str {
     script::drain().text()
 }
 
 impl Hook<'_> {
-    /// A stable word for the form: `sleep`, `exec-sleep`, `quit`, `drain`.
+    /// Stable word for the form: `sleep`, `exec-sleep`, `quit`, `drain`.
     #[must_use]
     pub fn form(&self) -> &'static str {
         match self {
@@ -156,7 +160,8 @@ impl Hook<'_> {
         }
     }
 
-    /// How long the stop is held back before anything else; at most, where the delay is watched.
+    /// Returns by how many seconds the stop is delayed before the task; the upper bound if the
+    /// delay is watched.
     #[must_use]
     pub const fn delay_seconds(&self) -> i64 {
         match self {
@@ -165,7 +170,7 @@ impl Hook<'_> {
         }
     }
 
-    /// How long the hook can take, a command's own time not counted.
+    /// Returns how many seconds the hook can take, without the time of its command.
     #[must_use]
     pub const fn longest_seconds(&self) -> i64 {
         match self {
@@ -176,7 +181,7 @@ impl Hook<'_> {
         }
     }
 
-    /// The wait after the delay, where there is one.
+    /// Returns the upper bound of the wait after the task, in seconds, if there is a wait.
     #[must_use]
     pub const fn wait_seconds(&self) -> Option<i64> {
         match self {
@@ -188,7 +193,7 @@ impl Hook<'_> {
         }
     }
 
-    /// The watch, if the delay is watched.
+    /// Returns the watch, if the delay is watched.
     #[must_use]
     pub const fn watch(&self) -> Option<&Watch> {
         match self {
@@ -197,13 +202,13 @@ impl Hook<'_> {
         }
     }
 
-    /// Whether the hook waits for connections.
+    /// Returns whether the hook waits for connections.
     #[must_use]
     pub const fn holds(&self) -> bool {
         matches!(self, Self::Script(ScriptHook { wait: Wait::ForConnections { .. }, .. }))
     }
 
-    /// What a script does, if it is one.
+    /// Returns the steps of the script, if the hook is a script.
     #[must_use]
     pub const fn script(&self) -> Option<&ScriptHook<'_>> {
         match self {
@@ -214,7 +219,7 @@ impl Hook<'_> {
 }
 
 impl ScriptHook<'_> {
-    /// Whether the short script does all of it.
+    /// Returns whether the short script is sufficient.
     #[must_use]
     pub fn is_short(&self) -> bool {
         let is_fixed = matches!(self.delay, Delay::Fixed { .. });
@@ -223,7 +228,7 @@ impl ScriptHook<'_> {
         is_fixed && self.task != Task::None && !keeps_status && !holds && self.report.is_none()
     }
 
-    /// The watch, if the delay is watched.
+    /// Returns the watch, if the delay is watched.
     #[must_use]
     pub const fn watch(&self) -> Option<&Watch> {
         match &self.delay {
@@ -232,7 +237,7 @@ impl ScriptHook<'_> {
         }
     }
 
-    /// The quit, if there is one.
+    /// Returns the quit, if there is one.
     #[must_use]
     pub const fn quit(&self) -> Option<&Quit<'_>> {
         match &self.task {
@@ -243,7 +248,7 @@ impl ScriptHook<'_> {
 }
 
 impl Delay {
-    /// How long it can be.
+    /// Returns the upper bound of the delay.
     #[must_use]
     pub const fn most_seconds(&self) -> i64 {
         match self {
@@ -254,7 +259,7 @@ impl Delay {
 }
 
 impl Wait {
-    /// The bound; 0 for no wait.
+    /// Returns the upper bound of the wait; 0 for no wait.
     #[must_use]
     pub const fn seconds(self) -> i64 {
         match self {
@@ -265,7 +270,7 @@ impl Wait {
 }
 
 impl fmt::Display for Wait {
-    /// As the scripts take it.
+    /// Prints the wait as an argument of the scripts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::No => f.write_str(NO_WAIT),
@@ -275,7 +280,7 @@ impl fmt::Display for Wait {
 }
 
 impl Hook<'_> {
-    /// What the script takes of it as JSON, if it is in it.
+    /// Returns the size of the hook's script as JSON, in bytes; 0 for a hook without a script.
     pub(crate) fn script_bytes(&self) -> usize {
         match self {
             Self::Sleep { .. } | Self::ExecSleep { .. } => 0,
@@ -283,7 +288,7 @@ impl Hook<'_> {
         }
     }
 
-    /// Appends it as the JSON value of `preStop`.
+    /// Appends the hook as the JSON value of `preStop`.
     pub(super) fn write(&self, json: &mut Vec<u8>) {
         match self {
             Self::Sleep { seconds } => {
@@ -309,7 +314,7 @@ impl Hook<'_> {
 }
 
 impl Serialize for Hook<'_> {
-    /// As the value of `preStop`.
+    /// Serializes the hook as the value of `preStop`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut json = Vec::new();
         self.write(&mut json);
@@ -322,7 +327,7 @@ impl ScriptHook<'_> {
         if self.is_short() { script::quit() } else { script::drain() }
     }
 
-    /// The script's arguments, each with a comma before it.
+    /// Appends the script's arguments, each preceded by a comma.
     fn write_arguments(&self, json: &mut Vec<u8>) {
         if self.is_short() {
             append_number(json, self.delay.most_seconds());
@@ -370,7 +375,7 @@ impl ScriptHook<'_> {
 }
 
 impl Watch {
-    /// A delay that nothing ends.
+    /// Creates a delay of fixed length, which is not watched.
     const fn fixed(seconds: i64) -> Self {
         Self {
             least_seconds: seconds,
@@ -383,7 +388,7 @@ impl Watch {
 }
 
 impl Task<'_> {
-    /// What the long script calls it.
+    /// Name of the task in the arguments of the long script.
     const fn word(&self) -> &'static str {
         match self {
             Self::None => "none",
@@ -392,7 +397,7 @@ impl Task<'_> {
         }
     }
 
-    /// Signal, names and the command.
+    /// Appends signal, names and command.
     fn write(&self, json: &mut Vec<u8>) {
         let (signal, names, command): (_, &[String], &[String]) = match self {
             Self::None => (None, &[], &[]),
@@ -410,14 +415,14 @@ impl Task<'_> {
     }
 }
 
-/// A comma, and the number as a text.
+/// Appends a comma, and the number as a string.
 fn append_number(json: &mut Vec<u8>, number: i64) {
     json.extend_from_slice(b",\"");
     append(json, &number);
     json.push(b'"');
 }
 
-/// A comma, and the text.
+/// Appends a comma and the string.
 fn append_text(json: &mut Vec<u8>, text: &str) {
     json.push(b',');
     append(json, text);
@@ -425,11 +430,11 @@ fn append_text(json: &mut Vec<u8>, text: &str) {
 
 /// Appends a value as JSON.
 pub(crate) fn append<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
-    // Texts and numbers can always be written, and a vector takes all of them.
+    // Serializing a string or a number can't fail, nor can writing to a vector.
     let _ = serde_json::to_writer(json, value);
 }
 
-/// Hands on what was written as JSON.
+/// Serializes a value that was written as JSON.
 pub(super) fn serialize_json<S: Serializer>(json: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(S::Error::custom)?;
     value.serialize(serializer)

@@ -10,49 +10,49 @@ use crate::duration::HumanSeconds;
 /// A note on a container's hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookNote {
-    /// The profile's quit can't run.
+    /// The profile's quit can't run in the image.
     QuitNeedsShell,
-    /// The sleep action is taken although some kubelet may not know it.
+    /// The sleep action is used, although some kubelets may not support it.
     SleepActionForImage,
     /// `lifecycle.stopSignal` decides which signal follows the hook.
     StopSignal {
-        /// The signal; `None` for one that asks no application to finish.
+        /// The signal; `None` for one that does not ask an application to finish.
         signal: Option<Signal>,
     },
-    /// The application said how long it takes to finish.
+    /// The application's settings contain the time that it takes to finish.
     OwnTimeout {
-        /// How long.
+        /// The time, in seconds.
         seconds: i64,
-        /// The option or variable.
+        /// The option or variable that sets it.
         option: &'static str,
     },
-    /// A sidecar or backend stays for the drain of other containers.
+    /// A sidecar or backend keeps running for the drain of other containers.
     OutlivesDrain {
-        /// So much of its delay is for that.
+        /// Seconds of its delay that are for this drain.
         seconds: i64,
     },
-    /// It takes the place of an existing hook.
+    /// The hook replaces an existing hook.
     CompletesOwnHook {
-        /// Whether the status keeps that one, and not only its digest.
+        /// Whether the status contains the original hook itself, and not only its digest.
         is_kept: bool,
     },
-    /// The delay is a range and can't be watched.
+    /// The delay is a range, but it can't be watched.
     NotWatched {
-        /// Why.
+        /// Reason why it can't.
         obstacle: Obstacle,
     },
-    /// `auto`, and nothing is known that sends to the pod.
+    /// The delay is `auto`, and no front of the pod is known.
     NoFrontKnown,
     /// The profile's hold is not possible.
     NoHold {
-        /// Why.
+        /// Reason why it is not possible.
         obstacle: Obstacle,
     },
-    /// The other containers may take longer than a sidecar or backend is there.
+    /// The drain of the other containers may take longer than a sidecar or backend keeps running.
     DrainIsLonger {
-        /// When its delay is over.
+        /// Seconds from the deletion to the end of its delay.
         delay_seconds: i64,
-        /// When the others may be done.
+        /// Seconds from the deletion to the end of the other containers' drain.
         drained_seconds: i64,
     },
 }

@@ -2,36 +2,38 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The report of a measuring script in the termination message. In whole seconds, as it counts them.
+/// The report of a measuring script in the termination message. All times are in whole seconds, as
+/// the script counts them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HookReport {
-    /// How long it delayed.
+    /// Duration of the delay.
     pub delay: Option<u64>,
-    /// When more new connections came than are allowed for, the last time; nothing for never.
+    /// Time from the start of the delay to the last moment with more new connections than allowed;
+    /// `None` if there was none.
     pub last: Option<u64>,
-    /// New connections in the delay.
+    /// Number of new connections during the delay.
     pub new: Option<u64>,
     /// The exit status of the quit, or of the author's command.
     pub quit: Option<i32>,
-    /// Connections when the hold ended.
+    /// Number of connections at the end of the hold.
     pub left: Option<u64>,
-    /// How long it stayed after the delay.
+    /// Duration of the wait after the delay.
     pub waited: Option<u64>,
-    /// The lines themselves.
+    /// The lines of the report.
     #[serde(default)]
     pub lines: Vec<String>,
 }
 
-/// A line of a hook.
+/// A line of a hook's report.
 #[derive(Deserialize)]
 struct Line {
     prestop: HookReport,
 }
 
 impl HookReport {
-    /// What the hook reported, if it did. With a quit there are two lines; the application may have written
-    /// others.
+    /// Parses the report of a hook from a termination message; `None` if there is none. With a quit
+    /// there are two lines, and the application may have written others.
     #[must_use]
     pub fn of(message: &str) -> Option<Self> {
         let mut whole = Self::default();
@@ -52,7 +54,7 @@ impl HookReport {
         (!whole.lines.is_empty()).then_some(whole)
     }
 
-    /// How long the hook took in seconds, if it lived to say so.
+    /// Returns the duration of the hook in seconds, if the report is complete.
     #[must_use]
     pub fn took(&self) -> Option<u64> {
         Some(self.delay?.saturating_add(self.waited?))

@@ -1,5 +1,6 @@
-//! Facts that only the whole workload shows, and that the webhook, which sees only pods, does not know:
-//! a pod template in another object, misplaced prestop.dev keys, how the workload replaces its pods.
+//! Facts that only the whole workload shows, and that the webhook, which receives only pods, does
+//! not know: a pod template in another object, misplaced prestop.dev keys, how the workload
+//! replaces its pods.
 
 use std::fmt;
 
@@ -16,26 +17,26 @@ use crate::policy::Policy;
 
 const LONGEST_NAME: usize = 80;
 
-/// Something about a workload that a reader of the report should know; nothing was asked that could
-/// not be done.
+/// A note about a workload for readers of the report. Unlike a problem, it does not concern a
+/// setting that could not be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// What.
+    /// The subject of the note.
     pub code: NoteCode,
-    /// Where: `container web`, or the kind of the workload.
+    /// The place: `container web`, or the kind of the workload.
     pub place: String,
-    /// What exactly; may be empty.
+    /// Details; may be empty.
     pub detail: String,
 }
 
-/// What a note is about.
+/// Subject of a note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NoteCode {
-    /// The next pod is created when this one is gone.
+    /// The next pod is created only after this one is gone.
     UpdateWaitsForPod,
-    /// There is one pod, and another beside it only in updates.
+    /// There is one pod, and a second one only during updates.
     OnePod,
-    /// No profile is for the image.
+    /// No profile matches the image.
     UnknownImage,
 }
 
@@ -66,7 +67,7 @@ impl NoteCode {
     }
 }
 
-/// Decides on a workload as on the pods that come out of it.
+/// Decides on a workload as on the pods that it creates.
 #[must_use]
 pub fn decide<'a>(
     workload: &'a Workload<'a>,
@@ -76,7 +77,8 @@ pub fn decide<'a>(
     decide_behind(workload, namespace, policy, None)
 }
 
-/// The same for a workload whose fronts are known, and not only those that its pods name themselves.
+/// Like [`decide`], with the delay that the workload's known fronts need, in addition to those that
+/// its pods name themselves.
 #[must_use]
 pub fn decide_behind<'a>(
     workload: &'a Workload<'a>,
@@ -97,13 +99,13 @@ pub fn decide_behind<'a>(
     decision
 }
 
-/// Whether the pod template is in another object.
+/// Returns whether the pod template is in another object.
 #[must_use]
 pub fn has_template_elsewhere(workload: &Workload<'_>) -> bool {
     template_elsewhere(workload).is_some()
 }
 
-/// The sentence of a reason where the workload makes it more exact.
+/// Returns a more precise sentence for a reason, if the workload allows one.
 #[must_use]
 pub fn sentence(reason: SkipReason, workload: &Workload<'_>) -> Option<String> {
     match reason {
@@ -123,7 +125,7 @@ pub fn sentence(reason: SkipReason, workload: &Workload<'_>) -> Option<String> {
     }
 }
 
-/// Notes about a workload.
+/// Returns the notes about a workload.
 #[must_use]
 pub fn notes(
     workload: &Workload<'_>,
@@ -161,7 +163,8 @@ impl fmt::Display for Note {
     }
 }
 
-/// `Deployment web`, where a Rollout has its template in another object.
+/// Returns the reference to the object that contains the template of a Rollout, such as `Deployment
+/// web`.
 fn template_elsewhere(workload: &Workload<'_>) -> Option<String> {
     let reference = workload.object.pointer("/spec/workloadRef")?;
     let text = |field| reference.get(field).and_then(Value::as_str);
@@ -171,14 +174,14 @@ fn template_elsewhere(workload: &Workload<'_>) -> Option<String> {
     })
 }
 
-/// Settings on the workload itself, which its pods never see.
+/// Problems for settings on the workload itself, which its pods do not have.
 fn misplaced(workload: &Workload<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     if workload.template.is_empty() {
         return problems;
     }
     let template = workload.template.trim_start_matches('/').replace('/', ".");
-    // A CronJob has one more place beside the template.
+    // In a CronJob, there is one more place outside the template.
     let outer = workload.template.strip_suffix("/spec/template").filter(|outer| !outer.is_empty());
     for place in ["", outer.unwrap_or_default()].into_iter().take(1 + usize::from(outer.is_some()))
     {
@@ -203,7 +206,7 @@ fn misplaced(workload: &Workload<'_>) -> Vec<Problem> {
     problems
 }
 
-/// Whether a `DaemonSet` starts the next pod on a node before it stops the last one.
+/// Returns whether a `DaemonSet` starts the next pod on a node before it stops the previous one.
 fn surges(object: &Value) -> bool {
     let strategy = object.pointer("/spec/updateStrategy");
     let on_delete =
@@ -220,7 +223,7 @@ fn surges(object: &Value) -> bool {
     is_some && !on_delete
 }
 
-/// The cost of a delay for a workload with one pod.
+/// Returns the note about the cost of a delay for a workload with one pod.
 fn replacement(workload: &Workload<'_>) -> Option<NoteCode> {
     let spec = workload.object.get("spec")?;
     let strategy =
@@ -229,9 +232,9 @@ fn replacement(workload: &Workload<'_>) -> Option<NoteCode> {
     let recreates = [strategy("strategy"), strategy("updateStrategy")].contains(&Some("Recreate"));
     match workload.kind {
         _ if recreates => Some(NoteCode::UpdateWaitsForPod),
-        // Without a number it is one.
+        // Without a number, there is one replica.
         "StatefulSet" if replicas.unwrap_or(1) == 1 => Some(NoteCode::UpdateWaitsForPod),
-        // Without a number an autoscaler often decides.
+        // Without a number, an autoscaler often sets it.
         "Deployment" | "Rollout" if replicas == Some(1) => Some(NoteCode::OnePod),
         _ => None,
     }

@@ -1,6 +1,6 @@
-//! The order in which the containers of a pod end (`docs/rules.md`, section 6): a backend after the
-//! servers in front of it, a sidecar after the applications. A longer delay makes a container end
-//! later, since the kubelet starts all hooks at the same time.
+//! The order in which the containers of a pod stop (`docs/rules.md`, section 6): a backend after
+//! the servers in front of it, a sidecar after the applications. A longer delay makes a container
+//! stop later, because the kubelet starts all hooks at the same time.
 
 use crate::catalogue::Role;
 use crate::policy::Policy;
@@ -12,22 +12,22 @@ use super::hook_note::HookNote;
 use super::own_hook::OwnHook;
 use super::reason::ContainerReason;
 
-/// When a container is expected to have done its part, in seconds after the pod's deletion.
+/// Expected end of a container's phases, in seconds after the pod's deletion.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
-    /// Its delay is over at the earliest: less than `delayed` where it is watched.
+    /// Earliest end of the delay: less than `delayed` if the delay is watched.
     least: i64,
-    /// Its delay is over.
+    /// End of the delay.
     delayed: i64,
-    /// It has had its time to finish its requests as well.
+    /// End of the time in which the container finishes its requests.
     drained: i64,
-    /// How long that takes.
+    /// Length of this time, in seconds.
     drain: i64,
     quiet: i64,
 }
 
 impl Times {
-    /// When all of several are done.
+    /// Returns the times at which all of several containers have reached each phase.
     fn of_all(times: impl Iterator<Item = Self>) -> Option<Self> {
         times.reduce(|one, other| Self {
             least: one.least.max(other.least),
@@ -38,13 +38,14 @@ impl Times {
         })
     }
 
-    /// Whether the time is not known before.
+    /// Returns whether the end of the delay depends on the traffic.
     const fn is_watched(self) -> bool {
         self.least < self.delayed
     }
 }
 
-/// Lengthens the delays of those who go later. `before` is the pod's own grace period.
+/// Lengthens the delays of containers that have to stop later. `before` is the pod's own grace
+/// period.
 pub(super) fn put_in_order(candidates: &mut [Candidate<'_>], before: i64, context: &Context<'_>) {
     let has =
         |wanted: fn(Place) -> bool| candidates.iter().any(|candidate| wanted(candidate.place));
@@ -98,7 +99,7 @@ fn delay_sidecars(candidates: &mut [Candidate<'_>], before: i64, context: &Conte
         .iter()
         .filter(|candidate| matches!(candidate.place, Place::Application(_)))
         .map(|candidate| candidate.times(before));
-    // Alone in its pod a proxy is the application.
+    // If there is no application in the pod, the proxy itself is the application.
     let Some(longest) = Times::of_all(applications) else { return };
     for candidate in candidates {
         if let Place::Sidecar { margin_seconds } = candidate.place
@@ -133,14 +134,14 @@ impl Candidate<'_> {
         }
     }
 
-    /// Whether it can watch as the others do, who do watch.
+    /// Returns whether the others watch their delay and this container can do so too.
     fn can_watch_as(&self, others: Times, context: &Context<'_>) -> bool {
         let is_free = matches!(self.standing, Standing::Free(_));
         is_free && others.is_watched() && self.obstacle(context).is_none()
     }
 
-    /// Looks at the same counter in the same way as the others, so that its delay is over when theirs is;
-    /// what it has of its delay beyond that comes after it.
+    /// Watches the same counter with the same parameters as the others, so that the delay ends when
+    /// theirs ends. The rest of the container's delay follows after that.
     fn watch_as(&mut self, others: Times) {
         let own = self.extension.as_ref().map_or(0, |hook| hook.delay_seconds);
         self.least_seconds = others.least.max(own).min(self.delay_seconds);
@@ -148,7 +149,8 @@ impl Candidate<'_> {
         self.quiet_seconds = self.quiet_seconds.max(others.quiet);
     }
 
-    /// Lengthens its delay from `own` to what the others need, but not above the maximum delay.
+    /// Lengthens the delay from `own` to the time that the others need, limited by the maximum
+    /// delay.
     fn stay_until(&mut self, own: i64, drained: i64, from: Source, policy: &Policy) {
         if self.has_delay_of_its_own() || drained <= own {
             return;
@@ -167,8 +169,8 @@ impl Candidate<'_> {
         }
     }
 
-    /// For a sidecar: the wait of a quit counts, and the whole time of a container that is left to its
-    /// own procedure.
+    /// Returns the times for the delay of a sidecar: they include the wait of a quit, and the whole
+    /// grace period for a container that its profile leaves alone.
     fn times(&self, before: i64) -> Times {
         let delayed = self.holds_back_for();
         let drain = match &self.standing {
@@ -177,7 +179,8 @@ impl Candidate<'_> {
             Standing::LeftAlone(ContainerReason::LeftAloneByProfile) => before,
             Standing::Free(_) | Standing::OwnHook(_) | Standing::LeftAlone(_) => 0,
         };
-        // The part of the delay for the drain of others is not its own delay.
+        // The part of the delay that is for the drain of others does not belong to the container's
+        // own delay.
         let for_others = match self.standing {
             Standing::Earlier(_) => self.extra_seconds,
             _ => self.drain_seconds,
@@ -195,7 +198,8 @@ impl Candidate<'_> {
         }
     }
 
-    /// For a backend: also what a front takes that finishes on its stop signal.
+    /// Returns the times for the delay of a backend: they also include the time of a front that
+    /// finishes on its stop signal.
     fn times_of_front(&self, before: i64) -> Times {
         let times = self.times(before);
         if self.ending == Ending::Graceful && times.drained == times.delayed {
@@ -205,22 +209,22 @@ impl Candidate<'_> {
         times
     }
 
-    /// Whether the hook waits after the delay.
+    /// Returns whether the hook waits after the delay.
     pub(super) fn waits(&self) -> bool {
         self.holds() || self.quit.as_ref().is_some_and(|quit| quit.waits)
     }
 
-    /// Whether the hook waits for connections.
+    /// Returns whether the hook waits for connections.
     pub(super) fn holds(&self) -> bool {
         self.hold.is_some_and(Asked::is_possible)
     }
 
-    /// How long the container's stop is held back, as far as that can be known.
+    /// Returns by how many seconds the container's stop is delayed, as far as known.
     fn holds_back_for(&self) -> i64 {
         match &self.standing {
             Standing::Free(_) | Standing::OwnHook(None) => self.delay_seconds,
             Standing::OwnHook(Some(hook)) if hook.is_plain_delay() => hook.seconds,
-            // What else the hook does takes time as well.
+            // The other commands of the hook take time as well.
             Standing::OwnHook(Some(OwnHook { seconds, .. })) => self.delay_seconds.max(*seconds),
             Standing::Earlier(earlier) => earlier.delay,
             Standing::LeftAlone(_) => 0,

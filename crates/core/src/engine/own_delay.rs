@@ -1,5 +1,5 @@
-//! How long an application keeps serving after its stop signal, according to its arguments and
-//! environment. For the audit: an application that delays its own stop needs no hook.
+//! The time for which an application keeps serving after its stop signal, according to its
+//! arguments and environment. For the audit: an application that delays its own stop needs no hook.
 //!
 //! | option | unit | where it is documented |
 //! |---|---|---|
@@ -12,12 +12,13 @@ use super::pod::Container;
 use super::shell;
 use crate::duration;
 
-/// Names of flags, without dashes at the beginning.
+/// Names of flags, without leading dashes.
 const FLAGS: [&str; 2] = ["shutdown-delay", "shutdown-delay-duration"];
 const TRAEFIK_FLAG: &str = ".transport.lifecycle.requestacceptgracetimeout";
 const TRAEFIK_VARIABLE: &str = "_TRANSPORT_LIFECYCLE_REQUESTACCEPTGRACETIMEOUT";
 
-/// The longest of what the container's arguments and environment say.
+/// Returns the longest delay, in seconds, that the container's arguments and environment set; 0 if
+/// there is none.
 pub(super) fn own_delay(container: &Container<'_>) -> i64 {
     of_arguments(container).max(of_environment(container)).unwrap_or(0)
 }

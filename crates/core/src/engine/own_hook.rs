@@ -1,5 +1,5 @@
-//! Existing hooks, understood as far as they are certain (`docs/rules.md`, section 6): how long they
-//! sleep, and what else they run.
+//! Interpretation of existing hooks, limited to what is certain (`docs/rules.md`, section 6): for
+//! how long they sleep, and which other commands they run.
 
 use super::pod::PreStop;
 use super::shell::{self, Command, Invocation, Item, Operator, Word, WordKind, base_name};
@@ -7,41 +7,42 @@ use super::shell::{self, Command, Invocation, Item, Operator, Word, WordKind, ba
 /// The effect of an existing hook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct OwnHook<'a> {
-    /// Seconds that it certainly sleeps, all together.
+    /// Total seconds for which the hook certainly sleeps.
     pub(super) seconds: i64,
-    /// Seconds that it sleeps before it runs anything else.
+    /// Seconds for which it sleeps before it runs any other command.
     pub(super) leading_seconds: i64,
-    /// The commands beside `sleep` that are certainly run.
+    /// The commands other than `sleep` that certainly run.
     pub(super) commands: Vec<Run<'a>>,
-    /// Whether there is more than that.
+    /// Whether there is a part that is not understood.
     pub(super) rest: Rest,
 }
 
 /// A command that a hook runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Run<'a> {
-    /// The program with its arguments.
+    /// The program and its arguments.
     pub(super) command: Command<'a>,
-    /// How long the hook has slept by then.
+    /// Seconds for which the hook has slept before this command.
     pub(super) after_seconds: i64,
 }
 
-/// What of a hook is not understood.
+/// The part of a hook that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Rest {
-    /// Nothing.
+    /// There is none.
     #[default]
     Nothing,
-    /// What follows: a loop, a pipe, something that runs in the background.
+    /// The rest of the script: a loop, a pipe, a command in the background.
     Unknown,
 }
 
 impl<'a> OwnHook<'a> {
-    /// Reads a hook; `None` for one that is no sleep and no program (`httpGet`), or not well-formed.
+    /// Reads a hook; `None` if it is neither a sleep nor a program (`httpGet`), or is not
+    /// well-formed.
     pub(super) fn read(hook: &'a PreStop<'_>) -> Option<Self> {
         match (hook.sleep.value(), hook.exec.value()) {
             (Some(sleep), None) => {
-                // Less than nothing is refused by the API server.
+                // The API server refuses negative values.
                 let seconds = sleep.seconds.value().copied().filter(|seconds| *seconds >= 0)?;
                 Some(Self { seconds, leading_seconds: seconds, ..Self::default() })
             }
@@ -53,7 +54,7 @@ impl<'a> OwnHook<'a> {
         }
     }
 
-    /// Reads a program with its arguments; `None` where there is none.
+    /// Reads a program with its arguments; `None` if there is no program.
     pub(super) fn of_arguments(arguments: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
         let mut hook = Self::default();
         if let Some(Invocation { script, .. }) = Invocation::of(arguments.clone()) {
@@ -67,7 +68,7 @@ impl<'a> OwnHook<'a> {
         Some(hook)
     }
 
-    /// Whether it does nothing but sleep.
+    /// Returns whether the hook does nothing but sleep.
     pub(super) fn is_plain_delay(&self) -> bool {
         self.commands.is_empty() && self.rest == Rest::Nothing
     }
@@ -75,7 +76,7 @@ impl<'a> OwnHook<'a> {
     fn run(&mut self, script: &'a str) {
         let items = shell::items(script);
         for list in items.split(|item| *item == Item::Operator(Operator::Then)) {
-            // `sleep 5 &` is not waited for.
+            // The script does not wait for `sleep 5 &`.
             let ends_here = list.iter().any(|item| {
                 matches!(
                     item,
@@ -90,7 +91,7 @@ impl<'a> OwnHook<'a> {
             let mut is_alternative = false;
             for item in list {
                 match item {
-                    // What follows runs only if something failed; `a || b && c` runs a and c.
+                    // The next command runs only if another one failed; `a || b && c` runs a and c.
                     Item::Operator(Operator::Or) => is_alternative = true,
                     Item::Operator(Operator::And) => is_alternative = false,
                     Item::Command(_) if is_alternative => {}
@@ -133,7 +134,8 @@ impl<'a> OwnHook<'a> {
 /// Shell commands that take no time and affect no process.
 const SILENT: [&str; 7] = [":", "true", "set", "export", "cd", "umask", "unset"];
 
-/// Whether nothing behind it may be run: `set -n`, or `set` with something that is not certain.
+/// Returns whether the commands that follow may not run: after `set -n`, or after `set` with an
+/// uncertain argument.
 fn ends_execution(command: &Command<'_>) -> bool {
     let is_noexec = |word: &Word<'_>| {
         word.certain().is_none_or(|word| {
@@ -143,8 +145,8 @@ fn ends_execution(command: &Command<'_>) -> bool {
     command.program() == "set" && command.words.iter().skip(1).any(is_noexec)
 }
 
-/// The name of the program that a command runs, without its folder, and its arguments: also behind
-/// `exec`, `command`, `busybox` and `env`.
+/// Returns the name of the program that a command runs, without its folder, and its arguments. The
+/// prefixes `exec`, `command`, `busybox` and `env` are skipped.
 pub(super) fn program<'w, 'a>(words: &'w [Word<'a>]) -> Option<(&'w str, &'w [Word<'a>])> {
     let mut words = words;
     while let [first, rest @ ..] = words
@@ -157,13 +159,14 @@ pub(super) fn program<'w, 'a>(words: &'w [Word<'a>]) -> Option<(&'w str, &'w [Wo
     Some((base_name(program.certain()?), arguments))
 }
 
-/// How long a program with these arguments sleeps, if it does nothing else.
+/// Returns for how many seconds a program with these arguments sleeps; `None` if it does anything
+/// else.
 pub(super) fn sleep_of(arguments: &[&str]) -> Option<i64> {
     let words = arguments.iter().map(|text| Word { text: (*text).into(), kind: WordKind::Quoted });
     slept(&words.collect::<Vec<_>>())
 }
 
-/// How long a command sleeps, if it is a `sleep` of a certain length.
+/// Returns for how many seconds a command sleeps; `None` if it is not a `sleep` of certain length.
 pub(super) fn slept(words: &[Word<'_>]) -> Option<i64> {
     let (program, lengths) = program(words)?;
     if program != "sleep" || lengths.is_empty() {
@@ -174,8 +177,8 @@ pub(super) fn slept(words: &[Word<'_>]) -> Option<i64> {
         .try_fold(0_i64, |sum, length| Some(sum.saturating_add(seconds(length.certain()?)?)))
 }
 
-/// `10`, `0.5`, `2m`, `1h`: what the programs of coreutils and busybox take, in whole seconds,
-/// rounded up.
+/// Parses a length as `sleep` of coreutils and busybox accepts it (`10`, `0.5`, `2m`, `1h`), in
+/// whole seconds, rounded up.
 fn seconds(text: &str) -> Option<i64> {
     let (number, factor) = match text.as_bytes().last()? {
         b's' => (text.get(..text.len() - 1)?, 1),
@@ -205,7 +208,8 @@ mod tests {
     use crate::engine::pod::Pod;
     use serde_json::{Value, json};
 
-    /// Seconds in all, leading seconds, number of other commands, whether all is understood.
+    /// Returns the total seconds, the leading seconds, the number of other commands, and the part
+    /// that is not understood.
     fn read(hook: &Value) -> Option<(i64, i64, usize, Rest)> {
         let pod = json!({"spec": {"containers": [{"lifecycle": {"preStop": hook}}]}});
         let pod = Pod::from_value(&pod);

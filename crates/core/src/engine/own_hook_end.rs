@@ -1,5 +1,5 @@
-//! Which commands of a hook end the application (`docs/rules.md`, section 10): its own quit commands,
-//! and signals.
+//! Commands of a hook that end the application (`docs/rules.md`, section 10): its own quit
+//! commands, and signals.
 
 use crate::catalogue::{ImageReference, Profile, ProfileHook, Signal};
 
@@ -7,12 +7,12 @@ use super::container::{Candidate, Context};
 use super::own_hook::program;
 use super::shell::{self, Command, Word, base_name};
 
-/// What a command does to the application.
+/// Effect of a command on the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It takes no new connections and finishes what it has.
+    /// The application accepts no new connections and finishes its requests.
     Finishes,
-    /// It drops what it has.
+    /// The application drops its requests.
     Drops,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Application<'s, 'a> {
 }
 
 impl Application<'_, '_> {
-    /// What the command does to it, if it ends it.
+    /// Returns the effect of the command; `None` if it does not end the application.
     pub(super) fn effect(&self, command: &Command<'_>) -> Option<Effect> {
         let (program, arguments) = program(&command.words)?;
         match program {
@@ -61,7 +61,7 @@ impl Application<'_, '_> {
             }
             Some(_) if program == "kill" => false,
             Some(target) => names.iter().any(|name| is_name(target, name)),
-            // `$(cat /run/nginx.pid)`, `$(pidof nginx)`
+            // Such as `$(cat /run/nginx.pid)`, `$(pidof nginx)`.
             None => names.iter().any(|name| target.text.contains(name.trim_end_matches('*'))),
         };
         if !is_application {
@@ -77,14 +77,14 @@ impl Application<'_, '_> {
         Some(if is_graceful { Effect::Finishes } else { Effect::Drops })
     }
 
-    /// A container with its own command may run anything.
+    /// Returns whether the container has its own command, which may run any program.
     fn has_own_command(&self) -> bool {
         let command = self.candidate.container.map(|container| &container.command);
         command.and_then(shell::list).is_none_or(|command| !command.is_empty())
     }
 }
 
-/// The value of an option that says how to end: `-s quit`, `-squit`.
+/// Returns the effect of an option with a word for the kind of stop: `-s quit`, `-squit`.
 fn of_option(arguments: &[Word<'_>], option: &str) -> Option<Effect> {
     let mut arguments = arguments.iter().map(Word::certain);
     while let Some(argument) = arguments.next() {
@@ -105,7 +105,8 @@ fn effect_of_word(word: &str) -> Option<Effect> {
     }
 }
 
-/// The signal that `kill`, `pkill` or `killall` sends, and to whom; `None` where there are several.
+/// Returns the signal that `kill`, `pkill` or `killall` sends, and its target; `None` unless there is
+/// exactly one target.
 fn sent<'w, 'a>(program: &str, arguments: &'w [Word<'a>]) -> Option<(Signal, &'w Word<'a>)> {
     let mut sent = signal("TERM");
     let mut rest = arguments;
@@ -131,7 +132,7 @@ fn sent<'w, 'a>(program: &str, arguments: &'w [Word<'a>]) -> Option<(Signal, &'w
     }
 }
 
-/// A signal as a shell takes it: by name in any case, or by the number that it has on Linux.
+/// Parses a signal as a shell does: by name in any case, or by its number on Linux.
 fn signal(text: &str) -> Option<Signal> {
     let name = match text {
         "1" => "HUP",

@@ -16,29 +16,30 @@ use super::pod::PreStop;
 use crate::catalogue::Presence;
 use crate::policy::OwnHookRule;
 
-/// A longer hook or status is not kept in the status annotation.
+/// Size limit for a hook or status that is kept in the status annotation, in bytes.
 pub(super) const LARGEST_KEPT_BYTES: usize = 4 * 1024;
 
 const WINDOWS: &str = "the pod is for Windows";
 const NO_SLEEP: &str = "the image has no sleep program";
 
-/// A hook of the author that gives way to one that does more.
+/// A hook of the author that is replaced by a hook that does more.
 #[derive(Debug, Clone)]
 pub(super) struct Extension<'a> {
     original: &'a PreStop<'a>,
-    /// How long it sleeps before anything else.
+    /// Seconds for which the hook sleeps before any other command.
     pub(super) delay_seconds: i64,
-    /// Where the delay would come from without it.
+    /// Source of the delay without this hook.
     delay_from: Source,
-    /// What it runs after that.
+    /// The program that the hook runs after that.
     pub(super) program: Option<Program<'a>>,
 }
 
-/// Why a hook is not completed though its author asked for it; `None`: there is nothing to complete.
+/// Reason why a hook is not completed although its author asked for it; `None` if there is nothing
+/// to complete.
 pub(super) type Refusal = Option<&'static str>;
 
 impl<'a> Context<'a> {
-    /// The hook of a container as one that is completed, if somebody asked for that.
+    /// Returns the extension of a container's hook, if the settings ask for one.
     pub(super) fn extension(
         &self,
         own: Option<OwnHookRule>,
@@ -52,10 +53,10 @@ impl<'a> Context<'a> {
             return Err(None);
         }
         match Form::of(hook) {
-            // A sleep of nothing is Kubernetes' way to say that no delay is needed. The other is what the API
-            // server refuses, and what never runs.
+            // A sleep of 0 s is the way to declare in Kubernetes that no delay is needed.
+            // `Unusable` is a hook that the API server refuses or that never runs.
             Form::Delay { seconds: 0 } | Form::Unusable => Err(None),
-            // The programs of Windows are not known.
+            // It is not known which programs a Windows image has.
             Form::Delay { .. } | Form::Program(_)
                 if self.is_for_windows && !hook.exec.is_absent() =>
             {
@@ -83,7 +84,7 @@ impl<'a> Context<'a> {
 }
 
 impl<'a> Extension<'a> {
-    /// The quit that runs the author's program.
+    /// Returns the quit that runs the author's program.
     pub(super) fn quit(&self) -> Option<Quit<'a>> {
         let program = self.program.as_ref()?;
         let command = program.command.iter().map(|argument| (*argument).to_owned()).collect();
@@ -96,7 +97,7 @@ impl<'a> Extension<'a> {
         })
     }
 
-    /// The original value, as the status annotation keeps it.
+    /// Returns the original hook in the form that the status annotation keeps.
     pub(super) fn kept(&self) -> Value {
         let PreStop { sleep, exec, .. } = self.original;
         let arguments = |exec: &super::pod::Exec<'_>| {
@@ -119,7 +120,7 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// FNV-1a of 64 bits: enough to recognise the original hook.
+/// Returns the FNV-1a hash with 64 bits, which is sufficient to recognise the original hook.
 fn digest(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -128,7 +129,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 impl<'a> Candidate<'a> {
-    /// Completes the hook of the author: at least its own delay, and time for its quit.
+    /// Completes the author's hook: at least its own delay, and time for its quit.
     pub(super) fn complete(&mut self, context: &Context<'a>) {
         let Some(extension) = &self.extension else { return };
         let own = extension.delay_seconds;
@@ -148,13 +149,14 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// Whether an annotation for this container says how long its delay is.
+    /// Returns whether an annotation for this container sets its delay.
     pub(super) fn has_delay_of_its_own(&self) -> bool {
         let replaced = self.extension.as_ref().map(|extension| extension.delay_from);
         [Some(self.delay_from), replaced].contains(&Some(Source::Container))
     }
 
-    /// Whether a hook's last command lets the application finish, and if so, whether by a signal.
+    /// Returns whether a hook's last command makes the application finish, and if so, whether it
+    /// sends a signal.
     fn last_end(&self, hook: &OwnHook<'_>, context: &Context<'a>) -> Option<bool> {
         let mut last = hook.commands.iter().rev().skip_while(|run| is_instant(run));
         let run = last.next()?;

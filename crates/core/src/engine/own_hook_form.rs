@@ -8,27 +8,28 @@ use super::shell::{self, Command, Invocation, Item, Operator, Redirection};
 /// A hook of the author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form<'a> {
-    /// It sleeps and does nothing else.
+    /// The hook only sleeps.
     Delay {
-        /// How long.
+        /// Length of the delay.
         seconds: i64,
     },
-    /// It runs a program.
+    /// The hook runs a program.
     Program(Program<'a>),
     /// A request by the kubelet: no program can run before or after it.
     HttpGet,
-    /// No handler, more than one, one that never runs, or arguments that are no texts.
+    /// No handler, more than one, one that never runs, or arguments that are not strings.
     Unusable,
 }
 
-/// What a hook runs.
+/// The program that a hook runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Program<'a> {
-    /// The sleep that the command no longer has.
+    /// Seconds of the leading sleep that was removed from the command.
     pub(super) after_seconds: i64,
-    /// What is left to run: the author's arguments, but for a script that has lost its first commands.
+    /// The remaining command: the author's arguments, except that a script may have lost its first
+    /// commands.
     pub(super) command: Vec<&'a str>,
-    /// What it does, as far as that is certain.
+    /// The effect of the command, limited to what is certain.
     pub(super) content: OwnHook<'a>,
 }
 
@@ -44,7 +45,7 @@ impl<'a> Form<'a> {
         match handlers {
             [true, false, false, false] => {
                 let seconds = hook.sleep.value().and_then(|sleep| sleep.seconds.value().copied());
-                // Less than nothing is refused by the API server.
+                // The API server refuses negative values.
                 let seconds = seconds.filter(|seconds| *seconds >= 0);
                 seconds.map_or(Self::Unusable, |seconds| Self::Delay { seconds })
             }
@@ -84,7 +85,7 @@ impl<'a> Form<'a> {
 }
 
 impl Program<'_> {
-    /// Whether every command that it runs is known, and when.
+    /// Returns whether every command that the program runs is known, with its time.
     #[cfg(test)]
     fn is_understood(&self) -> bool {
         const CHANGES_MEANING: [&str; 5] = ["trap", "eval", ".", "source", "alias"];
@@ -94,7 +95,8 @@ impl Program<'_> {
     }
 }
 
-/// How long a script sleeps that does nothing else; `None` where it may do anything else, or fails.
+/// Returns for how many seconds a script sleeps that does nothing else; `None` if it may do
+/// anything else or fail.
 fn plain_delay(script: &str) -> Option<i64> {
     if !is_literal(script) {
         return None;
@@ -107,7 +109,7 @@ fn plain_delay(script: &str) -> Option<i64> {
     while let Some(item) = rest.next() {
         match item {
             Item::Command(command) if is_alternative => {
-                // What follows `||` is never run: nothing before it fails.
+                // The commands after `||` never run, because no command before it fails.
                 if !is_idle(command) {
                     return None;
                 }
@@ -141,14 +143,14 @@ fn plain_delay(script: &str) -> Option<i64> {
     has_slept.then_some(seconds)
 }
 
-/// Whether the shell itself runs a command, with this behind it: in a pipe or in the background another one does, and
-/// `exec` and `exit` end only that.
+/// Returns whether the shell itself runs a command, given the items after it. In a pipe or in the
+/// background another shell runs it, and `exec` and `exit` end only that shell.
 fn is_in_front(behind: &[Item<'_>]) -> bool {
     let mut list = behind.iter().take_while(|item| **item != Item::Operator(Operator::Then));
     list.all(|item| matches!(item, Item::Command(_) | Item::Operator(Operator::And | Operator::Or)))
 }
 
-/// Whether a command does nothing.
+/// Returns whether a command has no effect.
 fn is_idle(command: &Command<'_>) -> bool {
     let is_option = |word: &shell::Word<'_>| {
         word.certain().is_some_and(|word| word.starts_with(['-', '+']) && !word.contains('n'))
@@ -160,8 +162,8 @@ fn is_idle(command: &Command<'_>) -> bool {
     }
 }
 
-/// A script without the `sleep` commands that it begins with, and how long they took. They are taken
-/// off only where the rest means the same without them.
+/// Removes the leading `sleep` commands of a script; returns their total seconds and the rest. They
+/// are removed only if the rest means the same without them.
 fn without_sleep(script: &str) -> (i64, &str) {
     let mut rest = script;
     let mut seconds = 0_i64;
@@ -172,7 +174,8 @@ fn without_sleep(script: &str) -> (i64, &str) {
             && command.program() != "exec"
             && match operator {
                 Operator::Then => true,
-                // In the background the whole chain would be, with its `sleep`.
+                // If the chain continues in the background, its `sleep` is in the background as
+                // well.
                 Operator::And => !goes_on_in_background(behind),
                 _ => false,
             };
@@ -186,14 +189,15 @@ fn without_sleep(script: &str) -> (i64, &str) {
     (seconds, rest)
 }
 
-/// Whether a list of commands is, or may be, run in the background.
+/// Returns whether a list of commands runs, or may run, in the background.
 fn goes_on_in_background(script: &str) -> bool {
     let is_doubtful =
         |item: &Item<'_>| matches!(item, Item::Operator(Operator::Background) | Item::Unread);
     shell::items(script).iter().any(is_doubtful)
 }
 
-/// Whether nothing is expanded in a script, and no shell takes a carriage return for a word's part.
+/// Returns whether a script contains no expansions, and no carriage return, which shells would
+/// treat as part of a word.
 fn is_literal(script: &str) -> bool {
     !script.contains(['$', '`', '\r'])
 }
@@ -212,7 +216,7 @@ mod tests {
     use super::*;
     use crate::engine::pod::Pod;
 
-    /// What a hook is understood as, in words.
+    /// Describes the form of a hook in words.
     fn understood(hook: &Value) -> String {
         let pod = json!({"spec": {"containers": [{"lifecycle": {"preStop": hook}}]}});
         let pod = Pod::from_value(&pod);
@@ -284,7 +288,7 @@ mod tests {
         }
     }
 
-    /// A folder with programs `sleep` and `say` that write down how they were called.
+    /// Creates a folder with programs `sleep` and `say` that record their arguments.
     fn programs() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for name in ["sleep", "say"] {
@@ -296,7 +300,7 @@ mod tests {
         folder
     }
 
-    /// What a script does, line by line, and its exit status at the end.
+    /// Runs a command; returns the recorded lines, and its exit status as the last line.
     fn transcript(folder: &Path, command: &[&str]) -> Vec<String> {
         let written = folder.join("transcript");
         fs::write(&written, "").unwrap();
@@ -313,7 +317,7 @@ mod tests {
         lines
     }
 
-    /// How long the lines say that was slept.
+    /// Returns the total seconds of the recorded sleeps.
     fn slept(lines: &[String]) -> i64 {
         let seconds = |line: &String| {
             let words: Vec<&str> = line.split(' ').collect();
@@ -355,7 +359,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
-        /// With and without its sleep a script does the same in dash.
+        /// A script has the same effect in dash with and without its sleep.
         #[test]
         fn what_is_understood_means_the_same_to_a_shell(
             steps in prop::collection::vec(

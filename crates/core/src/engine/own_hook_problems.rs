@@ -1,5 +1,5 @@
-//! Why an existing hook does not help (`docs/rules.md`, section 10). It is never changed; certain
-//! problems are reported.
+//! Problems of an existing hook that make it ineffective (`docs/rules.md`, section 10). The hook is
+//! never changed; only certain problems are reported.
 
 use crate::catalogue::{Presence, ProfileHook, Programs};
 
@@ -10,21 +10,22 @@ use super::pod::{Exec, PreStop};
 use super::reason::{Aspect, Problem, ProblemCode};
 use super::shell::{self, base_name, is_shell};
 
-/// What endpoints need at least ([where the figure comes from](../../docs/delays.md)).
+/// Shortest time in which endpoints are withdrawn ([source of the figure](../../docs/delays.md)).
 const SHORTEST_DELAY_SECONDS: i64 = 5;
-/// The kubelet's `minimumGracePeriodInSeconds`: what the application has in any case after the hook.
+/// The kubelet's `minimumGracePeriodInSeconds`: the time that the application always has after the
+/// hook.
 const LEAST_GRACE_SECONDS: i64 = 2;
-/// As much of a command is shown.
+/// Length limit for a command in a report, in characters.
 const SHOWN_CHARACTERS: usize = 40;
 
-/// The one thing that a hook does.
+/// The handler of a hook.
 enum Handler<'h, 'a> {
     Sleep,
     Exec(&'h Exec<'a>),
     TcpSocket,
 }
 
-/// The problems of a hook: each code at most once.
+/// Returns the problems of a hook, each code at most once.
 pub(super) fn of(
     candidate: &Candidate<'_>,
     context: &Context<'_>,
@@ -40,7 +41,7 @@ pub(super) fn of(
     let container = candidate.container;
     let handler =
         container.and_then(|container| handler(container.lifecycle.value()?.pre_stop.value()?));
-    // Which programs a Windows image has is not known.
+    // It is not known which programs a Windows image has.
     if let Some(Handler::Exec(exec)) = handler
         && !context.is_for_windows
         && let Some(program) = absent(exec, candidate.programs.get())
@@ -67,7 +68,7 @@ pub(super) fn of(
     }
 }
 
-/// The problems of an extended hook: its command may still drop requests.
+/// Returns the problem of an extended hook: its command may still drop requests.
 pub(super) fn of_extension(candidate: &Candidate<'_>, context: &Context<'_>) -> Option<Problem> {
     let program = candidate.extension.as_ref()?.program.as_ref()?;
     let subject = Subject { candidate, context, hook: &program.content };
@@ -77,7 +78,8 @@ pub(super) fn of_extension(candidate: &Candidate<'_>, context: &Context<'_>) -> 
     Some(Problem::new(ProblemCode::OwnHookDoesNotWait, place, detail))
 }
 
-/// `None` for `httpGet`, for nothing, and for more than one, which the API server refuses.
+/// Returns the handler of a hook; `None` for `httpGet`, for no handler, and for more than one,
+/// which the API server refuses.
 fn handler<'h, 'a>(hook: &'h PreStop<'a>) -> Option<Handler<'h, 'a>> {
     let is_set = [
         !hook.sleep.is_absent(),
@@ -93,14 +95,14 @@ fn handler<'h, 'a>(hook: &'h PreStop<'a>) -> Option<Handler<'h, 'a>> {
     }
 }
 
-/// The shell or `sleep` that a hook runs and the image is known not to have.
+/// Returns the shell or `sleep` that a hook runs although the image is known not to have it.
 fn absent<'e>(exec: &'e Exec<'_>, programs: Programs) -> Option<&'e str> {
     let mut arguments = shell::texts(exec.command.value()?)?;
     let mut program = arguments.next()?;
     if base_name(program) == "env" {
         program = arguments.find(|argument| !argument.contains('=') && *argument != "-i")?;
     }
-    // Somewhere else an image may have its own: `/busybox/sh`.
+    // In another folder, an image may have a shell of its own: `/busybox/sh`.
     let folder = program.rsplit_once('/').map(|(folder, _)| folder);
     if !matches!(folder, None | Some("/bin" | "/usr/bin")) {
         return None;
@@ -121,7 +123,7 @@ fn fills(hook: &OwnHook<'_>, grace_seconds: i64) -> Option<(ProblemCode, String)
     })
 }
 
-/// A hook that is understood, in its container.
+/// A hook that is understood, with its container.
 struct Subject<'s, 'a> {
     candidate: &'s Candidate<'a>,
     context: &'s Context<'a>,
@@ -147,7 +149,8 @@ impl Subject<'_, '_> {
             .then(|| (ProblemCode::OwnHookTooShort, format!("sleeps {delay}s")))
     }
 
-    /// How long the hook delays, if it does nothing else but end the application after that.
+    /// Returns for how many seconds the hook delays, if it does nothing else except end the
+    /// application afterwards.
     fn delay(&self) -> Option<i64> {
         if let Some(End { before, run, .. }) = self.end() {
             return before.iter().all(is_instant).then_some(run.after_seconds);
@@ -195,20 +198,20 @@ impl Subject<'_, '_> {
     }
 }
 
-/// The beginning of a command, for readers.
+/// Returns the beginning of a command, for reports.
 fn shown(run: &Run<'_>) -> String {
     let command = run.command.text();
     base_name_first(&command).chars().take(SHOWN_CHARACTERS).collect()
 }
 
-/// A command without the folder of its program.
+/// Removes the folder of a command's program.
 fn base_name_first(command: &str) -> &str {
     let end = command.find(' ').unwrap_or(command.len());
     let (program, _) = command.split_at(end);
     command.get(program.len() - base_name(program).len()..).unwrap_or(command)
 }
 
-/// Whether a command only says something.
+/// Returns whether a command only prints text.
 pub(super) fn is_instant(run: &Run<'_>) -> bool {
     matches!(run.command.program(), "echo" | "printf" | "date" | "/bin/echo")
 }
@@ -222,7 +225,7 @@ mod tests {
     use crate::engine::settings::NamespaceSettings;
     use crate::policy::{NamespaceRule, Policy};
 
-    /// Code and detail of the problems reported for a pod.
+    /// Returns code and detail of the problems reported for a pod.
     fn told_of(pod: &Value) -> Vec<String> {
         let policy = Policy { namespaces: NamespaceRule::NotDisabled, ..Policy::built_in() };
         let pod = Pod::from_value(pod);
@@ -281,11 +284,11 @@ mod tests {
         ] {
             assert_eq!(told("app", &hook), NOTHING, "{hook}");
         }
-        // Sidecars, and applications that bring their own procedure.
+        // Sidecars, and applications with their own stop procedure.
         for image in ["istio/proxyv2:1.20.0", "rabbitmq:3"] {
             assert_eq!(told(image, &sleep(3)), NOTHING, "{image}");
         }
-        // For authors who need a shorter delay, or none.
+        // For authors who set a shorter delay, or none.
         for (delay, count) in [("0s", 0), ("3s", 0), ("4s", 1), ("1m", 1)] {
             let pod = json!({
                 "metadata": {"annotations": {"prestop.dev/delay": delay}},
@@ -396,7 +399,7 @@ mod tests {
             detail("nginx:1.27", "sleep 9; nginx -s stop"),
             ["own-hook-does-not-wait: nginx -s stop drops the requests in flight"]
         );
-        // The stop signal of the container decides.
+        // The container's own stop signal decides.
         let hook = script("sleep 9; nginx -s quit");
         let lifecycle = json!({"preStop": hook, "stopSignal": "SIGTERM"});
         let pod = json!({"spec": {"containers": [
@@ -429,7 +432,7 @@ mod tests {
         assert_eq!(of_grace(exec(&["sleep", "60"]), 63), NOTHING);
         assert_eq!(of_grace(exec(&["sleep", "0"]), 1), NOTHING);
         assert_eq!(of_grace(exec(&["sleep", "infinity"]), 30), NOTHING);
-        // Another container raises the grace period for all.
+        // Another container raises the grace period of the pod.
         let pod = json!({"spec": {"containers": [
             {"name": "web", "lifecycle": {"preStop": {"sleep": {"seconds": 30}}}},
             {"name": "app"},

@@ -1,9 +1,9 @@
-//! How long an application takes to stop by its own settings, as far as its arguments and its
-//! environment say so (`docs/rules.md`, section 3). Only what is written counts, no application's
-//! default: a pod that says nothing is left with its grace period.
+//! The time that an application takes to stop, according to its arguments and its environment
+//! (`docs/rules.md`, section 3). Only explicit values count, not an application's default: a pod
+//! without one keeps its grace period.
 //!
 //! | option | unit | where it is documented |
-//! |---|---|---|
+//! | option | unit | documentation |
 //! | gunicorn `--graceful-timeout`, also in `GUNICORN_CMD_ARGS` | s | <https://docs.gunicorn.org/en/stable/settings.html#graceful-timeout> |
 //! | hypercorn `--graceful-timeout` | s | <https://hypercorn.readthedocs.io/en/latest/how_to_guides/configuring.html> |
 //! | uvicorn `--timeout-graceful-shutdown`, `UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN` | s | <https://www.uvicorn.org/settings/#timeouts> |
@@ -16,32 +16,32 @@
 //! | Traefik `graceTimeOut` and `requestAcceptGraceTimeout` of an entry point (argument, variable) | `30s`, s | <https://doc.traefik.io/traefik/routing/entrypoints/#lifecycle> |
 //! | nginx `worker_shutdown_timeout` behind `-g` | `30s`, s | <https://nginx.org/en/docs/ngx_core_module.html#worker_shutdown_timeout> |
 //!
-//! Puma's `force_shutdown_after` and `HAProxy`'s `hard-stop-after` are written in files only.
+//! Puma's `force_shutdown_after` and `HAProxy`'s `hard-stop-after` can be set only in files.
 
 use super::pod::{Container, Variable};
 use super::shell::{self, Invocation, Item, Word, base_name};
 
-/// A timeout that an application was given.
+/// A timeout that is set for an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OwnTimeout {
     /// Whole seconds, rounded up.
     pub(super) seconds: i64,
-    /// The option or variable that says so.
+    /// The option or variable that sets the timeout.
     pub(super) option: &'static str,
 }
 
-/// How a duration is written.
+/// Notation of a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
-    /// A number of seconds, or one with a unit: `30`, `30s`, `1m30s`, `PT30S`.
+    /// A number of seconds, or a duration with units: `30`, `30s`, `1m30s`, `PT30S`.
     Seconds,
-    /// The same, but a bare number is milliseconds.
+    /// The same, except that a plain number is in milliseconds.
     Milliseconds,
 }
 
-/// An option whose name is enough to know it.
+/// An option that is recognised by its name alone.
 struct Property {
-    /// Lower case, without `-` and `_`.
+    /// Name in lower case, without `-` and `_`.
     name: &'static str,
     unit: Unit,
     shown: &'static str,
@@ -60,22 +60,24 @@ const PROPERTIES: [Property; 2] = [
     },
 ];
 
-/// `QUARKUSSHUTDOWNTIMEOUT`, the shortest variable of a property. Most variables of a pod are shorter.
+/// Length of `QUARKUSSHUTDOWNTIMEOUT`, the shortest variable of a property. Most variables of a pod
+/// are shorter.
 const SHORTEST_VARIABLE: usize = 22;
 
-/// An argument that one of these programs takes, with its value behind it or behind `=`.
+/// An argument of certain programs. Its value is the next argument or follows `=`.
 struct Flag {
     names: &'static [&'static str],
-    /// Programs; the flag is also taken without one of them if there is no other program.
+    /// The programs with this flag. Depending on `needs_program`, it is also accepted if no program
+    /// is given.
     programs: &'static [&'static str],
     needs_program: NeedsProgram,
 }
 
 #[derive(PartialEq, Eq)]
 enum NeedsProgram {
-    /// Other programs have a flag of this name.
+    /// The program has to be given, because other programs have a flag with this name.
     Always,
-    /// The image's entry point can be the program.
+    /// The program may be the image's entry point.
     UnlessOfImage,
 }
 
@@ -108,7 +110,7 @@ const FLAGS: [Flag; 6] = [
     },
 ];
 
-/// Variables that hold options of a Java virtual machine.
+/// Variables with options of a Java virtual machine.
 const JAVA_OPTIONS: [&str; 6] = [
     "JAVA_TOOL_OPTIONS",
     "JDK_JAVA_OPTIONS",
@@ -118,7 +120,7 @@ const JAVA_OPTIONS: [&str; 6] = [
     "CATALINA_OPTS",
 ];
 
-/// Variables that hold a number of seconds.
+/// Variables with a number of seconds.
 const SECONDS: [&str; 3] = [
     "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN",
     "ASPNETCORE_SHUTDOWNTIMEOUTSECONDS",
@@ -129,9 +131,9 @@ const GUNICORN_ARGUMENTS: &str = "GUNICORN_CMD_ARGS";
 const GRACE_TIMEOUT: &str = "graceTimeOut";
 const WORKER_SHUTDOWN_TIMEOUT: &str = "worker_shutdown_timeout";
 
-/// Whether a variable of that name can say how long an application takes.
+/// Returns whether a variable with this name can set the time that an application takes.
 pub(super) fn is_of_a_timeout(name: &str) -> bool {
-    // Nearly every name fails at its first letter.
+    // Nearly every name is rejected by its first letter.
     match name.as_bytes().first() {
         Some(b'S' | b'Q') => variable_property(name).is_some(),
         Some(b'A' | b'D' | b'U') => SECONDS.contains(&name),
@@ -143,10 +145,10 @@ pub(super) fn is_of_a_timeout(name: &str) -> bool {
     }
 }
 
-/// From the container's arguments, otherwise from its environment.
+/// Returns the timeout in the container's arguments, otherwise the one in its environment.
 pub(super) fn own_timeout(container: &Container<'_>) -> Option<OwnTimeout> {
     let found = of_arguments(container).or_else(|| of_environment(container));
-    // 0 is "at once" for some, and "for ever" for others.
+    // 0 means "immediately" for some applications, and "no limit" for others.
     found.filter(|found| found.seconds > 0)
 }
 
@@ -175,21 +177,21 @@ fn of_arguments(container: &Container<'_>) -> Option<OwnTimeout> {
     of_words(words()?.map(Some), program)
 }
 
-/// Who is run.
+/// The program that is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Program {
-    /// The first of the words, or one behind it (`bundle exec sidekiq`).
+    /// One of the words: the first, or a later one (`bundle exec sidekiq`).
     Given,
     /// The image's entry point, which is not known.
     OfImage,
 }
 
-/// What nearly no argument passes.
+/// Returns whether an argument may contain a timeout. Nearly every argument is rejected here.
 fn may_say(text: &str) -> bool {
     text.contains("time") || text.contains("Time") || text.contains("-t")
 }
 
-/// Of the words of one command; `None` for a word that is not certain.
+/// Returns the timeout in the words of one command. A word that is not certain is `None`.
 fn of_words<'w>(
     words: impl Iterator<Item = Option<&'w str>>,
     program: Program,
@@ -239,7 +241,7 @@ impl Flag {
     }
 }
 
-/// `-Dname=value` of a Java virtual machine and `--name=value` of Spring Boot.
+/// Parses `-Dname=value` of a Java virtual machine and `--name=value` of Spring Boot.
 fn property(word: &str) -> Option<(&'static Property, &str)> {
     let (name, value) = word.split_once('=')?;
     let name = name.strip_prefix("-D").or_else(|| name.strip_prefix("--"))?;
@@ -252,7 +254,8 @@ fn property(word: &str) -> Option<(&'static Property, &str)> {
     PROPERTIES.iter().find(is_it).map(|property| (property, value))
 }
 
-/// `SPRING_LIFECYCLE_TIMEOUT_PER_SHUTDOWN_PHASE`, also without the last underscores.
+/// Returns the property of a variable such as `SPRING_LIFECYCLE_TIMEOUT_PER_SHUTDOWN_PHASE`, which
+/// may lack its last underscores.
 fn variable_property(name: &str) -> Option<&'static Property> {
     if name.len() < SHORTEST_VARIABLE {
         return None;
@@ -275,7 +278,7 @@ impl Property {
 
 fn of_environment(container: &Container<'_>) -> Option<OwnTimeout> {
     let variables = &container.env.value()?.0;
-    // A system property is stronger than a variable of the same meaning.
+    // A system property takes precedence over a variable for the same property.
     let system = variables.iter().filter_map(of_options);
     let plain = variables.iter().filter_map(of_variable);
     let mut traefik = Traefik::default();
@@ -285,7 +288,8 @@ fn of_environment(container: &Container<'_>) -> Option<OwnTimeout> {
     system.chain(plain).next().or_else(|| traefik.timeout())
 }
 
-/// Name and value; `$(OTHER)` in a value is replaced by the kubelet, so it is not certain.
+/// Returns the name and value of a variable. The kubelet replaces `$(OTHER)` in a value, so such a
+/// value is not certain.
 fn parts<'v>(variable: &'v Variable<'_>) -> Option<(&'v str, &'v str)> {
     let (name, value) = (variable.name.value()?, variable.value.value()?);
     (!value.contains("$(")).then_some((name.as_ref(), value.as_ref()))
@@ -315,8 +319,8 @@ fn of_variable(variable: &Variable<'_>) -> Option<OwnTimeout> {
     variable_property(name)?.read(value)
 }
 
-/// The longest times of Traefik's entry points: it keeps accepting for the first, and then finishes
-/// open requests within the second.
+/// The longest times of Traefik's entry points, in seconds: it continues to accept requests for the
+/// first, and then finishes open requests within the second.
 #[derive(Debug, Clone, Copy, Default)]
 struct Traefik {
     accept: i64,
@@ -383,7 +387,7 @@ impl Traefik {
     }
 }
 
-/// `30`, `30s`, `1m30s`, `500ms`, `PT1M30S`.
+/// Parses `30`, `30s`, `1m30s`, `500ms`, `PT1M30S`; returns seconds, rounded up.
 fn seconds(text: &str, unit: Unit) -> Option<i64> {
     let text = text.trim_matches(['"', '\'']);
     let bare = match unit {
@@ -399,7 +403,7 @@ fn seconds(text: &str, unit: Unit) -> Option<i64> {
     Some(milliseconds / 1000 + i64::from(milliseconds % 1000 > 0))
 }
 
-/// Milliseconds of `1m30s`.
+/// Parses a duration such as `1m30s`; returns milliseconds.
 fn with_units(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut sum = 0_i64;
@@ -422,7 +426,7 @@ fn with_units(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(sum)
 }
 
-/// A number with or without a fraction, times `factor`, rounded up.
+/// Parses a number with or without a fraction; returns its product with `factor`, rounded up.
 fn decimal(text: &str, factor: i64) -> Option<i64> {
     let text = text.trim_matches(['"', '\'']);
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -516,7 +520,7 @@ mod tests {
             "--entrypoints.tls.transport.lifecycle.gracetimeout=20s",
         ];
         assert_eq!(args(&traefik), Some(60));
-        // Any program can have a -t.
+        // `-t` could be a flag of any program.
         assert_eq!(args(&["-t", "60"]), None);
     }
 

@@ -1,6 +1,6 @@
-//! From a decision to patch operations: the fewest, each on the smallest path whose parent exists. Only `add`
-//! and `replace`: a `test` that fails, or a path that is not there, makes the API server refuse the pod,
-//! whatever the failure policy says.
+//! Converts a decision to patch operations: as few as possible, each on the smallest path whose
+//! parent exists. Only `add` and `replace` are used: a `test` that fails, or a path that does not
+//! exist, makes the API server refuse the pod, whatever the failure policy is.
 //!
 //! The operations are values. [`crate::admission::patch`] writes them as a JSON patch (RFC 6902), `inject`
 //! turns them into edits of a manifest.
@@ -12,20 +12,21 @@ use super::hook::{Hook, append};
 use super::settings::STATUS_ANNOTATION;
 use super::{ContainerDecision, Decision, Injection, MetadataParent, Outcome, PreStopParent};
 
-/// The longest path: `/spec/containers/N/lifecycle/preStop`.
+/// Number of segments of the longest path: `/spec/containers/N/lifecycle/preStop`.
 const LONGEST_PATH: usize = 5;
 
-/// The annotation with what was done, as a name in a path.
+/// The status annotation, as a segment of a path.
 const STATUS: Segment = Segment::Name(STATUS_ANNOTATION);
 
 /// One operation of a patch.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation<'a> {
-    /// Whether something is there already.
+    /// Whether the operation adds or replaces a value.
     pub kind: OperationKind,
-    /// From the root of the pod.
+    /// Path from the root of the pod.
     pub path: Path,
-    /// Names of the objects around the value that are missing and come with it, outermost first.
+    /// Names of the missing objects around the value, which the operation adds as well, outermost
+    /// first.
     pub within: &'static [&'static str],
     /// The innermost value.
     pub value: NewValue<'a>,
@@ -34,13 +35,13 @@ pub struct Operation<'a> {
 /// Whether an operation adds or replaces a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationKind {
-    /// Nothing is at the path.
+    /// Adds a value: there is none at the path.
     Add,
-    /// Something is.
+    /// Replaces the value at the path.
     Replace,
 }
 
-/// A place in a pod.
+/// Path of a value in a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
     segments: [Segment; LONGEST_PATH],
@@ -52,11 +53,11 @@ pub struct Path {
 pub enum Segment {
     /// The key of an object.
     Name(&'static str),
-    /// The place in a list.
+    /// The index in a list.
     Index(usize),
 }
 
-/// What an operation writes.
+/// The value that an operation writes.
 #[derive(Debug, Clone, Copy)]
 pub enum NewValue<'a> {
     /// A `preStop` hook.
@@ -67,7 +68,7 @@ pub enum NewValue<'a> {
     Status(&'a Decision<'a>, &'a Injection),
 }
 
-/// The operations that a decision asks for, in the order in which they apply; none where the pod is
+/// Returns the operations of a decision, in the order in which they apply; none if the pod is
 /// skipped.
 pub fn operations<'a>(decision: &'a Decision<'a>) -> impl Iterator<Item = Operation<'a>> {
     let injection = match &decision.outcome {
@@ -115,7 +116,7 @@ fn status<'a>(decision: &'a Decision<'a>, injection: &'a Injection) -> Option<Op
 }
 
 impl Operation<'_> {
-    /// The value with the objects around it.
+    /// Returns the value, wrapped in the objects around it.
     #[must_use]
     pub fn to_value(&self) -> Value {
         self.within.iter().rev().fold(self.value.to_value(), |value, name| {
@@ -145,14 +146,14 @@ impl Path {
         self
     }
 
-    /// Its parts, from the root on.
+    /// Iterates over the segments, starting at the root.
     pub fn segments(&self) -> impl Iterator<Item = Segment> {
         self.segments.into_iter().take(self.length)
     }
 }
 
 impl NewValue<'_> {
-    /// Appends it as JSON.
+    /// Appends the value as JSON.
     pub(crate) fn write(&self, json: &mut Vec<u8>) {
         match self {
             Self::Hook(hook) => hook.write(json),
@@ -168,7 +169,7 @@ impl NewValue<'_> {
             Self::Status(decision, injection) => {
                 let mut text = Vec::new();
                 decision.append_status(injection, &mut text);
-                // It is a JSON text, which this reads.
+                // The status is a JSON string, which is parsed here.
                 serde_json::from_slice(&text).unwrap_or_default()
             }
         }

@@ -1,8 +1,8 @@
-//! Shells that stay PID 1 (`docs/rules.md`, section 10): the kernel drops TERM for a PID 1 that has no
-//! handler for it, so the application behind the shell never gets the signal, and is killed when the
-//! grace period ends.
+//! Shells that stay PID 1 (`docs/rules.md`, section 10): the kernel drops TERM for a PID 1 without
+//! a handler for it, so the application started by the shell never gets the signal, and is killed
+//! when the grace period ends.
 //!
-//! Whether `sh -c SCRIPT` replaces itself by the last program depends on the shell. Measured with
+//! Whether `sh -c SCRIPT` replaces itself with the last program depends on the shell. Measured with
 //! dash 0.5.12 (Debian, Ubuntu), bash 5.2 (Red Hat's `sh`) and busybox 1.35 (Alpine):
 //!
 //! | script | dash | bash | busybox |
@@ -23,16 +23,16 @@ use super::shell::{self, Command, Invocation, Item, Operator, Redirection};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ShellAsPid1 {
     pub(super) certainty: Certainty,
-    /// The shell, where it is known.
+    /// The shell, if it is known.
     pub(super) shell: Option<&'static str>,
 }
 
-/// How well it is known.
+/// Certainty that the shell stays PID 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certainty {
-    /// The shell stays, by the measured table.
+    /// The shell stays, according to the measured table.
     Certain,
-    /// Most shells stay, or the image looks like one whose shell is known.
+    /// Most shells stay, or the image resembles one whose shell is known.
     Likely,
 }
 
@@ -53,7 +53,7 @@ impl Certainty {
     }
 }
 
-/// Which shells stay PID 1 under a script.
+/// The shells that stay PID 1 while they run a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stays {
     Dash,
@@ -68,7 +68,7 @@ enum Kind {
     Busybox,
 }
 
-/// Images by their last component whose `sh` is dash: Debian and Ubuntu, and what is built on them.
+/// Last components of images whose `sh` is dash: Debian, Ubuntu, and images based on them.
 const DASH: [&str; 33] = [
     "debian",
     "ubuntu",
@@ -104,7 +104,7 @@ const DASH: [&str; 33] = [
     "nextcloud",
     "buildpack-deps",
 ];
-/// The same for bash: Red Hat's and its relatives.
+/// Last components of images whose `sh` is bash: Red Hat's distributions and related ones.
 const BASH: [&str; 11] = [
     "fedora",
     "centos",
@@ -118,16 +118,16 @@ const BASH: [&str; 11] = [
     "ubi-init",
     "mysql",
 ];
-/// The same for busybox.
+/// Last components of images whose `sh` is busybox.
 const BUSYBOX: [&str; 3] = ["alpine", "busybox", "traefik"];
 
-/// Parts of a tag that name the distribution.
+/// Parts of a tag that name a distribution with dash.
 const DASH_TAGS: [&str; 11] = [
     "slim", "stretch", "buster", "bullseye", "bookworm", "trixie", "bionic", "focal", "jammy",
     "noble", "debian",
 ];
 
-/// Whether the shell that the container starts stays PID 1.
+/// Returns the shell that the container starts, if it stays PID 1.
 pub(super) fn shell_as_pid_1(
     container: &Container<'_>,
     image: Option<&ImageReference<'_>>,
@@ -141,7 +141,8 @@ pub(super) fn shell_as_pid_1(
     let Invocation { shell, script } = Invocation::of(words)?;
     let stays = stays(script)?;
     let image = image.and_then(family);
-    // The entry points of the known images run their arguments with `exec`; of others nothing is known.
+    // The entry points of the known images run their arguments with `exec`; other entry points are
+    // not known.
     let (kind, mut certainty) = match (shell, image) {
         (_, None) if command.is_empty() => return None,
         ("bash", _) => (Some(Kind::Bash), Certainty::Certain),
@@ -169,7 +170,8 @@ pub(super) fn shell_as_pid_1(
     Some(ShellAsPid1 { certainty, shell })
 }
 
-/// Which shells stay under the script; `None` where none does, or it is not known.
+/// Returns the shells that stay PID 1 while they run the script; `None` if none does, or if it is
+/// not known.
 fn stays(script: &str) -> Option<Stays> {
     let items = shell::items(script);
     let mut last = None;
@@ -178,7 +180,7 @@ fn stays(script: &str) -> Option<Stays> {
     for item in &items {
         match item {
             Item::Command(command) => {
-                // A shell with a signal handler may forward the signal.
+                // A shell with a signal handler may forward the signal to the application.
                 if runs_by_exec(command) || command.program() == "trap" {
                     return None;
                 }
@@ -196,7 +198,7 @@ fn stays(script: &str) -> Option<Stays> {
     });
     let ends_in_background =
         items.iter().rev().find(ends_list) == Some(&Item::Operator(Operator::Background));
-    // The container ends with the shell.
+    // The shell ends after it has started the background command, and the container ends with it.
     if ends_in_background {
         return None;
     }
@@ -208,7 +210,7 @@ fn stays(script: &str) -> Option<Stays> {
     }
     let is_of_the_shell = is_of_the_shell(command);
     let is_alone = before.is_none();
-    // A script of nothing but the shell's own commands runs no application that could miss a signal.
+    // A script with nothing but a built-in command runs no application that could miss a signal.
     if is_of_the_shell && is_alone {
         return None;
     }
@@ -218,7 +220,7 @@ fn stays(script: &str) -> Option<Stays> {
     Some(stays)
 }
 
-/// `exec app`, but not `exec 2>&1`.
+/// Returns whether a command replaces the shell: `exec app` does, `exec 2>&1` does not.
 fn runs_by_exec(command: &Command<'_>) -> bool {
     command
         .words
@@ -227,7 +229,7 @@ fn runs_by_exec(command: &Command<'_>) -> bool {
         .is_some_and(|at| (at == 0 || command.is_reserved()) && command.words.len() > at + 1)
 }
 
-/// Commands that the shell runs itself: it is still there when they are done.
+/// Returns whether a command is built into the shell, which therefore stays until the command ends.
 fn is_of_the_shell(command: &Command<'_>) -> bool {
     matches!(
         command.program(),
@@ -249,7 +251,7 @@ fn is_of_the_shell(command: &Command<'_>) -> bool {
     )
 }
 
-/// The shell that an image has as `sh`.
+/// Returns the shell that is `sh` in an image.
 fn family(image: &ImageReference<'_>) -> Option<(Kind, Certainty)> {
     let tag = image.tag.unwrap_or_default();
     let has = |words: &[&str]| {
@@ -277,7 +279,7 @@ fn family(image: &ImageReference<'_>) -> Option<(Kind, Certainty)> {
     if BUSYBOX.contains(&name) {
         Some((Kind::Busybox, certainty))
     } else if image.repository.starts_with("ubi") {
-        // `ubi9/python-312`
+        // Such as `ubi9/python-312`.
         Some((Kind::Bash, Certainty::Certain))
     } else if BASH.contains(&name) {
         Some((Kind::Bash, certainty))
@@ -286,7 +288,7 @@ fn family(image: &ImageReference<'_>) -> Option<(Kind, Certainty)> {
     } else if has(&DASH_TAGS) {
         Some((Kind::Dash, Certainty::Certain))
     } else if DASH.contains(&name) {
-        // A private build of the name.
+        // A private image with the same name.
         Some((Kind::Dash, Certainty::Likely))
     } else {
         None

@@ -1,4 +1,5 @@
-//! How long an existing hook of a pod delays the stop signal, for programs that watch pods end.
+//! The time by which an existing hook of a pod delays the stop signal, for programs that watch the
+//! termination of pods.
 
 use serde_json::{Value, json};
 
@@ -6,13 +7,13 @@ use super::hook;
 use super::own_hook::{OwnHook, Rest};
 use super::pod::{Pod, PreStop, Spec};
 
-/// What a `preStop` hook is going to do, as far as that is certain.
+/// Expected behaviour of a `preStop` hook, limited to what is certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlannedHook {
-    /// The stop signal is held back for at least so long, before anything else is done; `None` where nothing is
-    /// known about the hook.
+    /// Minimum delay of the stop signal, in seconds, before the hook does anything else; `None` if
+    /// nothing is known about the hook.
     pub delay_seconds: Option<i64>,
-    /// It may go on after that, until the application has ended.
+    /// Whether the hook may continue after the delay, until the application has ended.
     pub waits: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The borrowed view of a pod: only what decisions depend on, read in one pass. It is never written
-//! back, so what it does not know can't be lost.
+//! The borrowed view of a pod: only the fields that decisions depend on, read in one pass. The view
+//! is never written back, so fields that it does not contain can't be lost.
 
 use std::ops::Deref;
 
@@ -11,18 +11,18 @@ use super::settings::is_ours;
 use crate::policy::Owner;
 use crate::view::{self, Anything, FromJson, Items, Members, Shape, Text, view};
 
-/// A pod with more containers is skipped. Real pods have a few; each container of a made-up one
-/// (`1` in the text) would take hundreds of bytes of memory.
+/// Limit for the number of containers; a pod with more is skipped. Real pods have a few; each
+/// container of an artificial pod (`1` in the text) would take hundreds of bytes of memory.
 pub const MOST_CONTAINERS: usize = 1_000;
-/// The same for the items of all lists of all containers together.
+/// Limit for the total number of items in the lists of all containers.
 pub const MOST_ITEMS_OF_POD: usize = 16_384;
-/// The annotation by which the kubelet marks the pods that it mirrors from files.
+/// The annotation with which the kubelet marks the mirror pods of static pods.
 pub(crate) const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
-/// The default of Kubernetes for probes.
+/// Kubernetes' default for `periodSeconds` of a probe.
 const DEFAULT_PROBE_PERIOD_SECONDS: i64 = 10;
-/// The same for labels or annotations of the domain.
+/// Limit for the number of labels, and for the number of annotations, of the domain.
 pub const MOST_OWN_KEYS: usize = 1_000;
-/// Kubernetes takes no longer key: 253 characters of a domain, a slash, 63 of a name.
+/// Kubernetes' length limit for keys: 253 characters for a domain, a slash, and 63 for a name.
 const LONGEST_KEY_BYTES: usize = 317;
 
 view! {
@@ -38,9 +38,9 @@ view! {
 view! {
     /// A pod's metadata.
     pub Metadata {
-        /// `name`; absent while the API server has yet to make one.
+        /// `name`; absent until the API server has generated one.
         name: Text<'a> = "name",
-        /// `generateName`, what the API server makes a name from.
+        /// `generateName`, the prefix from which the API server generates a name.
         generate_name: Text<'a> = "generateName",
         /// `labels`.
         labels: Keys<'a> = "labels",
@@ -48,7 +48,7 @@ view! {
         annotations: Keys<'a> = "annotations",
         /// `ownerReferences`.
         owner_references: Vec<Shape<OwnerReference<'a>>> = "ownerReferences",
-        /// `deletionTimestamp`, whatever it is.
+        /// `deletionTimestamp`, of any type.
         deletion_timestamp: Anything = "deletionTimestamp",
     }
 }
@@ -70,7 +70,7 @@ view! {
     pub Spec {
         /// `containers`.
         containers: Containers<'a> = "containers",
-        /// `initContainers`, as far as they are probed while the pod stops.
+        /// `initContainers`: the probes of native sidecars that continue while the pod stops.
         native_sidecars: NativeSidecars = "initContainers",
         /// `terminationGracePeriodSeconds`.
         grace_period_seconds: i64 = "terminationGracePeriodSeconds",
@@ -100,7 +100,7 @@ view! {
 }
 
 view! {
-    /// `spec.nodeSelector`, as far as it determines the operating system.
+    /// `spec.nodeSelector`: only the operating system.
     pub NodeSelector {
         /// `kubernetes.io/os`.
         os: Text<'a> = "kubernetes.io/os",
@@ -116,9 +116,9 @@ view! {
         image: Text<'a> = "image",
         /// `command`, which replaces the image's entry point.
         command: Arguments<'a> = "command",
-        /// `args`, which go behind it, or behind the image's entry point.
+        /// `args`, appended to `command` or to the image's entry point.
         args: Arguments<'a> = "args",
-        /// `env`, as far as it sets how long applications may take to stop.
+        /// `env`: only variables that set the time that applications may take to stop.
         env: Environment<'a> = "env",
         /// `lifecycle`.
         lifecycle: Lifecycle<'a> = "lifecycle",
@@ -134,21 +134,21 @@ view! {
 }
 
 view! {
-    /// A readiness probe, as far as it makes connections. The kubelet continues it while a pod stops.
+    /// A readiness probe that makes connections. The kubelet continues it while a pod stops.
     pub ReadinessProbe {
         /// `periodSeconds`.
         period_seconds: i64 = "periodSeconds",
-        /// `httpGet`, whatever it is.
+        /// `httpGet`, of any type.
         http_get: Anything = "httpGet",
-        /// `tcpSocket`, whatever it is.
+        /// `tcpSocket`, of any type.
         tcp_socket: Anything = "tcpSocket",
-        /// `grpc`, whatever it is.
+        /// `grpc`, of any type.
         grpc: Anything = "grpc",
     }
 }
 
 view! {
-    /// An init container, as far as it can be a native sidecar.
+    /// An init container: only the fields of a native sidecar.
     pub InitContainer {
         /// `restartPolicy`.
         restart_policy: Text<'a> = "restartPolicy",
@@ -158,7 +158,7 @@ view! {
 }
 
 view! {
-    /// A probe, as far as it ends containers.
+    /// A probe: only its own grace period.
     pub Probe {
         /// `terminationGracePeriodSeconds`.
         grace_period_seconds: i64 = "terminationGracePeriodSeconds",
@@ -170,29 +170,29 @@ view! {
     pub Lifecycle {
         /// `preStop`.
         pre_stop: PreStop<'a> = "preStop",
-        /// `postStart`, whatever it is.
+        /// `postStart`, of any type.
         post_start: Anything = "postStart",
-        /// `stopSignal`, which replaces the image's.
+        /// `stopSignal`, which overrides the image's stop signal.
         stop_signal: Text<'a> = "stopSignal",
     }
 }
 
 view! {
-    /// A hook that is there already.
+    /// An existing hook.
     pub PreStop {
         /// `sleep`.
         sleep: Sleep<'a> = "sleep",
         /// `exec`.
         exec: Exec<'a> = "exec",
-        /// `httpGet`, whatever it is.
+        /// `httpGet`, of any type.
         http_get: Anything = "httpGet",
-        /// `tcpSocket`, whatever it is.
+        /// `tcpSocket`, of any type.
         tcp_socket: Anything = "tcpSocket",
     }
 }
 
 view! {
-    /// the native sleep action.
+    /// The native sleep action.
     pub Sleep {
         /// `seconds`.
         seconds: i64 = "seconds",
@@ -200,7 +200,7 @@ view! {
 }
 
 view! {
-    /// A program run in the container.
+    /// A program that runs in the container.
     pub Exec {
         /// `command`.
         command: Arguments<'a> = "command",
@@ -212,12 +212,12 @@ view! {
     pub Variable {
         /// `name`.
         name: Text<'a> = "name",
-        /// `value`; absent where it comes from somewhere else.
+        /// `value`; absent if the value is from another source.
         value: Text<'a> = "value",
     }
 }
 
-/// The periods, in seconds, at which native sidecars are probed by connections.
+/// The periods, in seconds, of the readiness probes of native sidecars that make connections.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NativeSidecars {
     probe_periods: Vec<i64>,
@@ -240,7 +240,7 @@ impl<'a> FromJson<'a> for NativeSidecars {
     }
 }
 
-/// How often a probe makes a connection, if it makes any.
+/// Returns the period of a probe that makes connections, in seconds.
 fn period(probe: &Shape<ReadinessProbe<'_>>) -> Option<i64> {
     let probe = probe.value()?;
     let connects =
@@ -252,7 +252,7 @@ fn period(probe: &Shape<ReadinessProbe<'_>>) -> Option<i64> {
 /// A program's arguments.
 pub type Arguments<'a> = Vec<Shape<Text<'a>>>;
 
-/// A container's environment: the variables that concern us.
+/// The environment of a container: only the variables that matter to prestop.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Environment<'a>(pub Vec<Variable<'a>>);
 
@@ -276,27 +276,28 @@ fn is_known_variable(variable: &Variable<'_>) -> bool {
     variable.name.value().is_some_and(|name| is_of_a_timeout(name)) && !variable.value.is_wrong()
 }
 
-/// The regular containers of a pod, as far as they are read.
+/// The regular containers of a pod, up to the limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Containers<'a> {
     list: Vec<Shape<Container<'a>>>,
-    /// There are more than [`MOST_CONTAINERS`], or more than [`MOST_ITEMS_OF_POD`] items in their lists.
-    /// The rest was passed over.
+    /// Whether there are more than [`MOST_CONTAINERS`], or more than [`MOST_ITEMS_OF_POD`] items in
+    /// their lists, so that the rest was skipped.
     pub is_cut: bool,
 }
 
-/// Labels or annotations: the keys that concern us, and how much room the others take.
+/// Labels or annotations: the keys that matter to prestop, and the size of all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Keys<'a> {
     /// Keys of the domain `prestop.dev` and below, with their values, in the order of the source.
     pub ours: Vec<(Text<'a>, Shape<Text<'a>>)>,
-    /// `kubernetes.io/config.mirror` is there.
+    /// Whether `kubernetes.io/config.mirror` is present.
     pub is_mirror: bool,
     /// `kubectl.kubernetes.io/default-container`.
     pub default_container: Shape<Text<'a>>,
-    /// The bytes of all keys and texts, which Kubernetes limits for annotations.
+    /// Total size of all keys and values, which Kubernetes limits for annotations.
     pub bytes: usize,
-    /// There are more than [`MOST_OWN_KEYS`] keys of the domain. The rest was passed over.
+    /// Whether there are more than [`MOST_OWN_KEYS`] keys of the domain, so that the rest was
+    /// skipped.
     pub is_cut: bool,
 }
 
@@ -361,10 +362,11 @@ impl<'a> FromJson<'a> for Keys<'a> {
 }
 
 impl<'a> Pod<'a> {
-    /// Reads a pod from JSON text.
+    /// Parses a pod from JSON text.
     ///
     /// # Errors
-    /// Only when the text is not JSON; JSON that is no pod gives an empty view.
+    /// Returns an error only if the text is not JSON. JSON that is not a pod results in an empty
+    /// view.
     pub fn from_json(text: &'a str) -> Result<Self, serde_json::Error> {
         view::read(text).map(Self::from_shape)
     }
@@ -382,7 +384,7 @@ impl<'a> Pod<'a> {
         }
     }
 
-    /// The controlling owner.
+    /// Returns the controlling owner.
     #[must_use]
     pub fn owner(&self) -> Option<Owner<'_>> {
         let owners = self.metadata.value()?.owner_references.value()?;
@@ -396,7 +398,7 @@ impl<'a> Pod<'a> {
 }
 
 impl<'a> Spec<'a> {
-    /// The regular containers; none where the field is missing or of another type.
+    /// Returns the regular containers; none if the field is missing or has another type.
     #[must_use]
     pub fn containers(&self) -> &[Shape<Container<'a>>] {
         self.containers.value().map_or(&[], |containers| containers)
@@ -404,7 +406,7 @@ impl<'a> Spec<'a> {
 }
 
 impl Container<'_> {
-    /// Whether its `lifecycle` is there with nothing in it.
+    /// Returns whether the container has an empty `lifecycle`.
     #[must_use]
     pub fn has_empty_lifecycle(&self) -> bool {
         self.lifecycle.value().is_some_and(|lifecycle| {
@@ -414,7 +416,7 @@ impl Container<'_> {
         })
     }
 
-    /// The items of its lists.
+    /// Returns the total number of items in the container's lists.
     fn items(&self) -> usize {
         let hook = self.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
         let hook = hook.and_then(|hook| hook.exec.value()?.command.value());
@@ -425,7 +427,7 @@ impl Container<'_> {
 }
 
 impl Spec<'_> {
-    /// Whether the pod says that it is for Windows.
+    /// Returns whether the pod declares that it is for Windows.
     #[must_use]
     pub fn is_for_windows(&self) -> bool {
         let os = self.os.value().and_then(|os| os.name.value());
@@ -433,14 +435,14 @@ impl Spec<'_> {
         [os, selector].into_iter().flatten().any(|name| name == "windows")
     }
 
-    /// Whether the pod uses the network of its node.
+    /// Returns whether the pod uses the network of its node.
     #[must_use]
     pub fn is_on_host_network(&self) -> bool {
         self.host_network.value() == Some(&true)
     }
 
-    /// The periods, in seconds, of the readiness probes that make connections: of containers and native
-    /// sidecars.
+    /// Iterates over the periods, in seconds, of the readiness probes that make connections: those
+    /// of containers and native sidecars.
     pub fn probe_periods(&self) -> impl Iterator<Item = i64> {
         let containers = self.containers().iter().filter_map(Shape::value);
         let containers = containers.filter_map(|container| period(&container.readiness_probe));
@@ -448,7 +450,8 @@ impl Spec<'_> {
         containers.chain(sidecars.flat_map(|sidecars| sidecars.probe_periods.iter().copied()))
     }
 
-    /// Whether PID 1 of a container is its application, according to the settings of the pod.
+    /// Returns whether PID 1 of a container is its application, according to the settings of the
+    /// pod.
     #[must_use]
     pub fn has_own_process_namespaces(&self) -> bool {
         self.host_pid.value() != Some(&true) && self.share_process_namespace.value() != Some(&true)

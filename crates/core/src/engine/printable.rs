@@ -2,23 +2,24 @@
 
 use std::fmt::Write as _;
 
-/// Whether the text is printable ASCII of at most `longest` characters already.
+/// Returns whether the text is already printable ASCII with at most `longest` characters.
 #[must_use]
 pub fn is_printable(text: &str, longest: usize) -> bool {
-    // Checks many bytes at the same time, since it does not stop at the first one.
+    // The fold does not stop at the first byte that fails, so that many bytes are checked at the
+    // same time.
     let is_all = |all: bool, byte: u8| all & matches!(byte, b' '..=b'~');
     text.len() <= longest && text.bytes().fold(true, is_all)
 }
 
-/// Whether the text is printable ASCII without escapes in JSON.
+/// Returns whether the text is printable ASCII that needs no escapes in JSON.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     let is_special = |byte: u8| matches!(byte, ..b' ' | b'"' | b'\\' | 0x7f..);
-    // As above.
+    // Without an early exit, as above.
     !text.bytes().fold(false, |found, byte| found | is_special(byte))
 }
 
-/// The text as printable ASCII of at most `longest` characters.
+/// Escapes the text as printable ASCII, and truncates it to at most `longest` characters.
 #[must_use]
 pub fn printable(text: &str, longest: usize) -> String {
     let mut result = String::with_capacity(text.len().min(longest));

@@ -1,6 +1,6 @@
-//! Why something was not done, or not done as asked: one table of code, sentence and advice. The
-//! codes are for metrics, logs and scripts and never change; the sentences are for people. The
-//! reference in `docs/reasons.md` is generated from here.
+//! Reasons why something was not done, or not done as requested: one table of code, sentence and
+//! advice. The codes are for metrics, logs and scripts and never change; the sentences are for
+//! people. The reference in `docs/reasons.md` is generated from this table.
 
 mod aside;
 mod container;
@@ -14,88 +14,89 @@ pub use self::undo::UndoReason;
 
 use super::printable::printable;
 
-/// What is said about one code.
+/// The texts for one code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explanation {
-    /// Stable, lower case with dashes.
+    /// Stable code, in lower case with dashes.
     pub code: &'static str,
-    /// What happened, one sentence.
+    /// The event or cause, in one sentence.
     pub sentence: &'static str,
-    /// What to do about it, if anything.
+    /// The remedy, if there is one.
     pub advice: &'static str,
 }
 
-/// Why a pod is skipped.
+/// Reason why a pod is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SkipReason {
     /// The request is not the creation of a pod.
     NotAPodCreation,
-    /// No object with a spec.
+    /// The object is not a pod with a spec.
     NotAPod,
-    /// A workload that refers to another object for its pod template.
+    /// A workload whose pod template is in another object.
     TemplateElsewhere,
-    /// Containers, grace period or metadata of a wrong type.
+    /// Containers, grace period or metadata have a wrong type.
     Malformed,
-    /// More containers, keys or bytes than are read, or than can be stored with a hook.
+    /// There are more containers, keys or bytes than prestop reads, or than can be stored with a
+    /// hook.
     TooLarge,
-    /// Label on the pod.
+    /// The pod's label opts out.
     OptedOut,
-    /// Label on the namespace, or none where one is needed.
+    /// The namespace's label opts out, or is missing although it is required.
     NamespaceNotEnabled,
-    /// The API server's image of a static pod.
+    /// The API server's copy of a static pod.
     MirrorPod,
-    /// Has a deletion timestamp.
+    /// The pod has a deletion timestamp.
     BeingDeleted,
-    /// Owned by a Job.
+    /// The pod is owned by a Job.
     OwnedByJob,
-    /// Owned by a `DaemonSet`.
+    /// The pod is owned by a `DaemonSet`.
     OwnedByDaemonSet,
-    /// Owned by another kind that the configuration skips.
+    /// The pod is owned by another kind that the configuration skips.
     OwnedBySkippedKind,
-    /// `restartPolicy` other than Always.
+    /// The pod's `restartPolicy` is not Always.
     RestartPolicy,
-    /// The author wants no grace.
+    /// The grace period is 0 or less: the author wants no graceful stop.
     GracePeriodZero,
     /// Every container has its own hook.
     OwnHooks,
-    /// Windows, where only a program of the image would do.
+    /// The pod is for Windows, and the only possible hook would need a program of the image.
     Windows,
-    /// No container needs anything.
+    /// No container needs a hook.
     NothingToInject,
 }
 
-/// Settings that could not be applied.
+/// Setting that could not be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemCode {
-    /// A value that can't be read; the next level applies.
+    /// A value that can't be parsed; the next level applies.
     InvalidValue,
     /// A duration with a fraction of a second.
     RoundedUp,
     /// A delay above the configured maximum.
     DelayAboveMaximum,
-    /// A key that means nothing.
+    /// A key that is not known.
     UnknownKey,
-    /// An annotation for a container that is not there.
+    /// An annotation for a container that does not exist.
     NoSuchContainer,
     /// A profile that is not in the catalogue.
     UnknownProfile,
-    /// The switch written as an annotation.
+    /// The label `prestop.dev/inject`, written as an annotation.
     InjectIsALabel,
     /// A command or signal on a namespace.
     NotForNamespaces,
-    /// Commands in annotations are forbidden.
+    /// A command in an annotation, although the configuration forbids it.
     QuitCommandNotAllowed,
-    /// Quits are switched off.
+    /// A quit, although the configuration disables quits.
     QuitDisabled,
-    /// A signal, or a profile's quit, where PID 1 is something else.
+    /// A signal, or a profile's quit, although PID 1 is another process.
     Pid1IsNotTheApplication,
     /// A command or signal for a Windows pod.
     QuitNotPossibleOnWindows,
     /// A quit for an image without a shell.
     QuitNeedsShell,
-    /// Neither a program nor an action for the delay.
+    /// A delay for which there is neither a program nor an action.
     NoSleepProgram,
-    /// A shell that gets the stop signal in the application's place.
+    /// A shell that gets the stop signal instead of the application.
     ShellIsPid1,
     /// An existing hook that delays less than endpoints need.
     OwnHookTooShort,
@@ -109,9 +110,9 @@ pub enum ProblemCode {
     OwnHookAlwaysFails,
     /// An existing hook that can't be completed.
     OwnHookNotExtended,
-    /// The maximum grace period left less than asked.
+    /// The maximum grace period is less than requested.
     GracePeriodCapped,
-    /// The delay did not fit below the maximum grace period.
+    /// The delay was shortened to fit into the maximum grace period.
     DelayShortened,
     /// A range of delays that can't be watched.
     DelayNotWatched,
@@ -121,9 +122,9 @@ pub enum ProblemCode {
     ReportNotPossible,
     /// A probe's own grace period is shorter than the hook.
     ProbeGracePeriodTooShort,
-    /// The status annotation is not ours, or no longer true.
+    /// The status annotation is not prestop's, or does not match the pod.
     StatusNotTrusted,
-    /// No room for the status annotation.
+    /// There is no room for the status annotation.
     StatusLeftOut,
     /// A container that is not an object.
     MalformedContainer,
@@ -133,30 +134,31 @@ pub enum ProblemCode {
     Misplaced,
 }
 
-/// Something that could not be done as asked: what, where, and a few words more.
+/// A setting that could not be applied: code, place and details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What.
+    /// The kind of the problem.
     pub code: ProblemCode,
-    /// Where: `pod annotation prestop.dev/delay`, `container web`. ASCII, at most 80 characters.
+    /// The place: `pod annotation prestop.dev/delay`, `container web`. ASCII, at most 80
+    /// characters.
     pub place: String,
-    /// What exactly. ASCII, at most 120 characters; may be empty.
+    /// Details. ASCII, at most 120 characters; may be empty.
     pub detail: String,
-    /// Which of several things with one code it is.
+    /// The aspect, if a code covers several cases.
     pub aspect: Option<Aspect>,
 }
 
-/// Details that the code of a problem does not contain, for code that decides by them.
+/// Cases that the code of a problem does not distinguish, for code that depends on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Aspect {
     /// The stop signal cuts off the command of the hook.
     CutOff,
-    /// By most shells, or by an image that looks like a known one.
+    /// The problem is likely: with most shells, or with an image that resembles a known one.
     Likely,
 }
 
 impl SkipReason {
-    /// Every reason, in the order in which they are looked for.
+    /// Every reason, in the order in which they are checked.
     pub const ALL: [Self; 17] = [
         Self::NotAPodCreation,
         Self::NotAPod,
@@ -177,13 +179,14 @@ impl SkipReason {
         Self::NothingToInject,
     ];
 
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         self.explanation().code
     }
 
-    /// Whether to warn the author of the pod, because the pod is unusual or the reason is surprising.
+    /// Returns whether to warn the author of the pod, because the pod is unusual or the reason is
+    /// surprising.
     #[must_use]
     pub const fn is_surprising(self) -> bool {
         matches!(
@@ -196,7 +199,7 @@ impl SkipReason {
         )
     }
 
-    /// Whether the pod is excluded entirely, so that no problems are reported for it.
+    /// Returns whether the pod is excluded entirely, so that no problems are reported for it.
     #[must_use]
     pub const fn excludes(self) -> bool {
         matches!(
@@ -212,7 +215,7 @@ impl SkipReason {
         )
     }
 
-    /// Code, sentence and advice.
+    /// Returns code, sentence and advice.
     #[must_use]
     pub const fn explanation(self) -> Explanation {
         match self {
@@ -340,13 +343,13 @@ impl ProblemCode {
         Self::Misplaced,
     ];
 
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         self.explanation().code
     }
 
-    /// Code, sentence and advice.
+    /// Returns code, sentence and advice.
     #[must_use]
     #[allow(clippy::too_many_lines)] // A table.
     pub const fn explanation(self) -> Explanation {
@@ -516,12 +519,13 @@ impl ProblemCode {
 }
 
 impl Problem {
-    /// Longest place, in characters.
+    /// Length limit for the place, in characters.
     const LONGEST_PLACE: usize = 80;
-    /// Longest detail, in characters.
+    /// Length limit for the detail, in characters.
     const LONGEST_DETAIL: usize = 120;
 
-    /// Texts may come from users: what is not plain ASCII is escaped, what is long is cut.
+    /// Creates a problem. The texts may come from users: characters outside printable ASCII are
+    /// escaped, and long texts are truncated.
     #[must_use]
     pub fn new(code: ProblemCode, place: impl fmt::Display, detail: impl fmt::Display) -> Self {
         Self {
@@ -532,7 +536,7 @@ impl Problem {
         }
     }
 
-    /// The same, with details that its code does not contain.
+    /// Adds an aspect.
     #[must_use]
     pub fn with_aspect(self, aspect: Option<Aspect>) -> Self {
         Self { aspect, ..self }
@@ -540,7 +544,8 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
-    /// `invalid-value: pod annotation prestop.dev/delay: not a duration; write …`
+    /// Prints the problem: `invalid-value: pod annotation prestop.dev/delay: not a duration; write
+    /// …`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.code(), self.place)?;
         if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }

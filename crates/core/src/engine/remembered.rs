@@ -1,19 +1,19 @@
-//! A text that depends on a namespace and on the catalogue: computed for the first pod, and again when
-//! one of them has changed.
+//! A text that depends on a namespace and on the catalogue. It is computed for the first pod, and
+//! again when one of them has changed.
 
 use std::fmt;
 use std::sync::{Mutex, TryLockError};
 
 use crate::catalogue::{Catalogue, Edition};
 
-/// The text, and the catalogue that it was computed with. It is only kept to save time: two of them are
-/// always equal, and a clone is empty.
+/// The text, and the catalogue with which it was computed. It is a cache: two instances are always
+/// equal, and a clone is empty.
 #[derive(Default)]
 pub(super) struct Remembered(Mutex<Option<(Edition, String)>>);
 
 impl Remembered {
-    /// The text for this catalogue, computed unless it is known. No thread waits for another one: it
-    /// computes the text itself.
+    /// Returns the text for this catalogue, and computes it if it is not cached. A thread never
+    /// waits for another one: it computes the text itself.
     pub(super) fn text(&self, catalogue: &Catalogue, compute: impl FnOnce() -> String) -> String {
         let mut kept = match self.0.try_lock() {
             Ok(kept) => kept,
@@ -87,7 +87,7 @@ mod tests {
     fn a_catalogue_of_the_same_place_in_memory_is_another_one() {
         let remembered = Remembered::default();
         for round in 0..100 {
-            // The allocator likes to give the memory of the last one again.
+            // The allocator tends to reuse the memory of the previous catalogue.
             let catalogue = Catalogue::new(Vec::new());
             let expected = format!("number {round}");
             assert_eq!(remembered.text(&catalogue, || expected.clone()), expected);

@@ -1,7 +1,7 @@
-//! Labels and annotations: what they are called, how they are read, which one wins.
+//! Labels and annotations: their names, how they are parsed, and which level takes precedence.
 //!
-//! A value that can't be read is never fatal: it is reported, and the next level applies. The full
-//! reference is `docs/rules.md`, section 3.
+//! A value that can't be parsed is never fatal: it is reported, and the next level applies. The
+//! full reference is `docs/rules.md`, section 3.
 
 mod namespace;
 mod unknown;
@@ -17,7 +17,7 @@ use self::unknown::{suggested_profile, unknown_annotation, unknown_label};
 use super::reason::{Problem, ProblemCode};
 use crate::view::{Shape, Text};
 
-/// The domain of every key.
+/// The domain of all keys.
 pub const DOMAIN: &str = "prestop.dev";
 /// The label that switches injection on and off, on namespaces and pods.
 pub const INJECT_LABEL: &str = "prestop.dev/inject";
@@ -26,32 +26,32 @@ pub const STATUS_ANNOTATION: &str = "prestop.dev/status";
 /// The annotation that only `prestop audit` reads.
 pub const IGNORE_ANNOTATION: &str = "audit.prestop.dev/ignore";
 
-/// A longer quit command is not read: the kernel takes 128 KiB for one argument, and each argument takes
-/// more memory than its text.
+/// Length limit for a quit command; a longer one is not parsed. The kernel accepts 128 KiB for one
+/// argument, and each argument takes more memory than its text.
 const LONGEST_QUIT_COMMAND_BYTES: usize = 16 * 1024;
 
-/// A setting that annotations can have.
+/// A setting in an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Setting {
-    /// How long the stop is held back.
+    /// The delay of the stop.
     Delay,
-    /// Which profile.
+    /// The profile.
     Profile,
     /// The application's own quit command.
     QuitCommand,
     /// The signal for PID 1.
     QuitSignal,
-    /// How long the application may take to finish.
+    /// The time that the application may take to finish.
     QuitTimeout,
-    /// What to do with an existing hook.
+    /// Whether an existing hook is kept or completed.
     OwnHook,
-    /// How long a watched delay has to be quiet before it ends.
+    /// The time without new connections after which a watched delay ends.
     QuietPeriod,
     /// Whether the image has a shell.
     Shell,
     /// Whether the hook waits for connections.
     Hold,
-    /// Whether the hook reports what it saw.
+    /// Whether the hook writes a report.
     HookReport,
 }
 
@@ -70,7 +70,7 @@ impl Setting {
         Self::HookReport,
     ];
 
-    /// The key's name behind `prestop.dev/`, and in front of `.prestop.dev/CONTAINER`.
+    /// The setting's name in keys: after `prestop.dev/`, or before `.prestop.dev/CONTAINER`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -98,7 +98,7 @@ pub enum Switch {
 }
 
 impl Switch {
-    /// How people write it, in any case.
+    /// Spellings of the value, which may be in any case.
     #[must_use]
     pub const fn words(self) -> [&'static str; 2] {
         match self {
@@ -107,7 +107,7 @@ impl Switch {
         }
     }
 
-    /// Reads the label's value, in any case.
+    /// Parses the label's value, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is = |switch: &Self| switch.words().iter().any(|word| text.eq_ignore_ascii_case(word));
@@ -115,7 +115,7 @@ impl Switch {
     }
 }
 
-/// What one level (container, pod, namespace) sets.
+/// The settings of one level (container, pod, namespace).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Level {
     pub(super) delay: Option<AskedDelay>,
@@ -129,7 +129,7 @@ pub(super) struct Level {
     pub(super) own_hook: Option<OwnHookRule>,
 }
 
-/// A quit that a pod's author wrote.
+/// A quit in the annotations of the pod's author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AuthorQuit {
     pub(super) command: Vec<String>,
@@ -144,7 +144,7 @@ pub(super) enum ProfileChoice {
     Named(String),
 }
 
-/// Whether a key of labels or annotations belongs to the domain.
+/// Returns whether a key of labels or annotations belongs to the domain.
 pub(super) fn is_ours(key: &[u8]) -> bool {
     let mut parts = key.split(|byte| *byte == b'/');
     let prefix = parts.next().and_then(|domain| domain.strip_suffix(DOMAIN.as_bytes()));
@@ -166,7 +166,7 @@ impl ProfileChoice {
     }
 }
 
-/// The annotations that set something for one pod or container, at most one for each setting.
+/// The annotations with settings for one pod or container, at most one for each setting.
 pub(super) type SettingAnnotations<'a> = Vec<(Setting, &'a str, &'a Shape<Text<'a>>)>;
 
 /// The pod's own annotations of the domain.
@@ -174,18 +174,18 @@ pub(super) type SettingAnnotations<'a> = Vec<(Setting, &'a str, &'a Shape<Text<'
 pub(super) struct Annotations<'a>(pub(super) &'a [(Text<'a>, Shape<Text<'a>>)]);
 
 impl<'a> Annotations<'a> {
-    /// The annotation of exactly this key.
+    /// Returns the annotation with exactly this key.
     pub(super) fn get(self, key: &str) -> Option<&'a Shape<Text<'a>>> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// Those for the whole pod.
+    /// Returns the annotations for the whole pod.
     pub(super) fn of_pod(self) -> SettingAnnotations<'a> {
         let ours = self.0.iter();
         ours.filter_map(|(key, value)| Some((setting_of(key)?, key.as_ref(), value))).collect()
     }
 
-    /// Those for single containers, by the container's name.
+    /// Returns the annotations for single containers, by the container's name.
     pub(super) fn by_container(self) -> BTreeMap<&'a str, SettingAnnotations<'a>> {
         let mut containers: BTreeMap<_, SettingAnnotations<'_>> = BTreeMap::new();
         for (key, value) in self.0 {
@@ -196,7 +196,7 @@ impl<'a> Annotations<'a> {
         containers
     }
 
-    /// Reports keys that mean nothing, and settings for containers that are not there.
+    /// Reports unknown keys, and settings for containers that do not exist.
     pub(super) fn report_strangers(self, containers: &BTreeSet<&str>, problems: &mut Vec<Problem>) {
         for (key, _) in self.0 {
             let place = || format!("pod annotation {key}");
@@ -217,13 +217,14 @@ impl<'a> Annotations<'a> {
 }
 
 impl Level {
-    /// What the pod's author set for the pod, or for one container.
+    /// Reads the settings of the pod's author for the pod, or for one container.
     pub(super) fn read(
         mut annotations: SettingAnnotations<'_>,
         policy: &Policy,
         problems: &mut Vec<Problem>,
     ) -> Self {
-        // Problems are reported in the same order, whatever the order of the annotations is.
+        // Sorted, so that the order of the problems does not depend on the order of the
+        // annotations.
         annotations.sort_by_key(|(setting, ..)| *setting);
         let mut level = Self::default();
         let mut command = None;
@@ -272,7 +273,7 @@ impl Level {
         level
     }
 
-    /// Reads a setting that is the same on every level.
+    /// Reads a setting whose meaning is the same on every level.
     fn read_value(
         &mut self,
         setting: Setting,
@@ -317,7 +318,7 @@ impl Level {
     }
 }
 
-/// The switch on a pod, and what is odd about its labels.
+/// Returns the switch on a pod, and adds the problems of its labels.
 pub(super) fn read_pod_labels(
     labels: &[(Text<'_>, Shape<Text<'_>>)],
     problems: &mut Vec<Problem>,
@@ -337,18 +338,18 @@ pub(super) fn read_pod_labels(
     switch
 }
 
-/// Whether the key is a setting of a pod or container.
+/// Returns whether the key is a setting of a pod or container.
 pub(super) fn is_setting(key: &str) -> bool {
     setting_of(key).is_some() || container_of(key).is_some()
 }
 
-/// The setting of a key for a whole pod or namespace: `prestop.dev/delay`.
+/// Returns the setting of a key for a whole pod or namespace: `prestop.dev/delay`.
 fn setting_of(key: &str) -> Option<Setting> {
     let (domain, name) = key.split_once('/')?;
     Setting::ALL.into_iter().find(|setting| domain == DOMAIN && setting.name() == name)
 }
 
-/// The setting and the container of a key for one container: `delay.prestop.dev/web`.
+/// Returns the setting and the container of a key for one container: `delay.prestop.dev/web`.
 fn container_of(key: &str) -> Option<(Setting, &str)> {
     let (domain, container) = key.split_once('/')?;
     container_setting(domain).map(|setting| (setting, container))
@@ -408,7 +409,7 @@ fn read_word<T, const N: usize>(
     found.map(|(_, value)| value)
 }
 
-/// The delay, cut to the maximum.
+/// Returns the delay, cut to the maximum, and reports the cut.
 pub(super) fn at_most(
     delay: Delay,
     policy: &Policy,

@@ -1,6 +1,6 @@
-//! Shell scripts in pods (`sh -c SCRIPT`), read as far as they are plain: words, the operators between
-//! commands, nothing expanded. What goes beyond that ends the list, and the caller decides what an
-//! unfinished list is worth. One pass over the text.
+//! Shell scripts in pods (`sh -c SCRIPT`), parsed in one pass as long as they are simple: words and
+//! the operators between commands, without expansions. Anything else ends the list, and the caller
+//! decides how to treat an unfinished list.
 
 use std::borrow::Cow;
 use std::iter::Peekable;
@@ -9,27 +9,28 @@ use std::str::CharIndices;
 use super::pod::Arguments;
 use crate::view::{Shape, Text};
 
-/// What a container or a hook runs.
+/// A call of a shell by a container or a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Invocation<'a> {
     /// The shell's name without its folder: `sh`, `bash`; `busybox` for its built-in shell.
     pub(super) shell: &'a str,
-    /// The script behind `-c`.
+    /// The script after `-c`.
     pub(super) script: &'a str,
 }
 
-/// A piece of a script.
+/// An item of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item<'a> {
-    /// A simple command, or a word of the shell's own language (`if`) with what follows it.
+    /// A simple command, or a reserved word of the shell (`if`) with the words after it.
     Command(Command<'a>),
-    /// Separators of commands.
+    /// A separator of commands.
     Operator(Operator),
-    /// The script continues with something that is not parsed: a here document, an open quote.
+    /// The rest of the script is not parsed: it contains, for example, a here document or an open
+    /// quote.
     Unread,
 }
 
-/// The separator of two commands.
+/// A separator between two commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     /// `;` or the end of a line.
@@ -49,7 +50,7 @@ pub(super) enum Operator {
 /// The words of a command, without redirections.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Command<'a> {
-    /// Program and arguments; variables that are set for the command are not among them.
+    /// Program and arguments, without variables that are set for the command.
     pub(super) words: Vec<Word<'a>>,
     /// Whether input or output is redirected.
     pub(super) redirection: Redirection,
@@ -58,49 +59,50 @@ pub(super) struct Command<'a> {
 /// Whether a command's input or output is redirected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Redirection {
-    /// It is not.
+    /// It is not redirected.
     #[default]
     None,
-    /// It is.
+    /// It is redirected.
     Some,
 }
 
-/// One word.
+/// A word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word<'a> {
-    /// The text without its quotes; expansions as they are written.
+    /// The text without its quotes; expansions as written.
     pub(super) text: Cow<'a, str>,
-    /// How far the text is certain.
+    /// Whether the text is certain.
     pub(super) kind: WordKind,
 }
 
-/// How far a word's text is certain.
+/// Whether a word's text is certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WordKind {
-    /// As it is written.
+    /// Certain, without quotes.
     Bare,
-    /// As it is written between its quotes: never a word of the shell's language.
+    /// Certain, with quotes: never a reserved word of the shell.
     Quoted,
-    /// With an expansion, whose result is not known.
+    /// Contains an expansion, whose result is not known.
     Expanded,
 }
 
-/// Shells by their names.
+/// Names of shells.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];
 
-/// Words that begin or end something larger than a command, and those of a condition.
+/// Reserved words that begin or end a compound command, and the commands of conditions.
 const RESERVED: [&str; 19] = [
     "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "{",
     "}", "!", "function", "[", "[[", "test",
 ];
 
 impl<'a> Invocation<'a> {
-    /// Of a list of arguments, program first; `None` where no script of a shell is run by it.
+    /// Finds the shell's script in a list of arguments, program first; `None` if they run no script
+    /// of a shell.
     pub(super) fn of(arguments: impl Iterator<Item = &'a str>) -> Option<Self> {
         Self::find(arguments).map(|(_, invocation)| invocation)
     }
 
-    /// The place of the script among the arguments.
+    /// Returns the index of the script among the arguments.
     pub(super) fn script_place(arguments: &[&'a str]) -> Option<usize> {
         Self::find(arguments.iter().copied()).map(|(place, _)| place)
     }
@@ -117,7 +119,7 @@ impl<'a> Invocation<'a> {
             let (_, applet) = next()?;
             SHELLS.iter().find(|shell| **shell == applet)?;
         }
-        // The script is the first argument behind all options: `sh -c +e SCRIPT`.
+        // The script is the first argument after all options: `sh -c +e SCRIPT`.
         let mut has_script = false;
         let (place, script) = loop {
             let (place, argument) = next()?;
@@ -142,7 +144,7 @@ impl<'a> Invocation<'a> {
     }
 }
 
-/// A list of arguments, empty where there is none; `None` for something else in its place.
+/// Returns a list of arguments, empty if there is none; `None` if the value has another type.
 pub(super) fn list<'a, 'p>(shape: &'a Shape<Arguments<'p>>) -> Option<&'a [Shape<Text<'p>>]> {
     match shape {
         Shape::Absent => Some(&[]),
@@ -151,7 +153,7 @@ pub(super) fn list<'a, 'p>(shape: &'a Shape<Arguments<'p>>) -> Option<&'a [Shape
     }
 }
 
-/// The texts of a list of arguments; `None` where one is no text.
+/// Returns the arguments of a list as text; `None` if one of them is not a string.
 pub(super) fn texts<'a>(
     arguments: &'a [Shape<Text<'_>>],
 ) -> Option<impl Iterator<Item = &'a str> + Clone> {
@@ -159,49 +161,49 @@ pub(super) fn texts<'a>(
     all_texts.then(|| arguments.iter().filter_map(Shape::value).map(AsRef::as_ref))
 }
 
-/// Whether a program of this name is a shell; busybox is more than one.
+/// Returns whether a program with this name is a shell and nothing else, unlike busybox.
 pub(super) fn is_shell(name: &str) -> bool {
     name != "busybox" && SHELLS.contains(&name)
 }
 
-/// A program's name without its folder.
+/// Returns a program's name without its folder.
 pub(super) fn base_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
 impl Command<'_> {
-    /// The word of the shell's own language that begins it, if one does.
+    /// Returns the reserved word of the shell at the beginning of the command, if there is one.
     pub(super) fn keyword(&self) -> Option<&str> {
         let first = self.words.first().filter(|word| word.kind == WordKind::Bare);
         first.map(|word| word.text.as_ref()).filter(|word| RESERVED.contains(word))
     }
 
-    /// Whether it is part of something larger than a command.
+    /// Returns whether the command is part of a compound command.
     pub(super) fn is_reserved(&self) -> bool {
         self.keyword().is_some()
     }
 
-    /// As it is written, without quotes and redirections.
+    /// Returns the command as written, without quotes and redirections.
     pub(super) fn text(&self) -> String {
         let words: Vec<&str> = self.words.iter().map(|word| word.text.as_ref()).collect();
         words.join(" ")
     }
 
-    /// The program or the shell's own command; empty where it is not certain.
+    /// Returns the program or built-in command; empty if it is not certain.
     pub(super) fn program(&self) -> &str {
         self.words.first().and_then(Word::certain).unwrap_or_default()
     }
 }
 
 impl Word<'_> {
-    /// The text, if it is certain.
+    /// Returns the text, if it is certain.
     pub(super) fn certain(&self) -> Option<&str> {
         (self.kind < WordKind::Expanded).then_some(self.text.as_ref())
     }
 }
 
-/// The first command of a script, the operator behind it, and what follows; `None` where it is the only
-/// one, sets variables, or is not read to its end.
+/// Returns the first command of a script, the operator after it, and the rest; `None` if it is the
+/// only command, sets variables, or can't be parsed completely.
 pub(super) fn first(script: &str) -> Option<(Command<'_>, Operator, &str)> {
     let mut reader = Reader { script, letters: script.char_indices().peekable() };
     let mut command = Command::default();
@@ -224,7 +226,7 @@ pub(super) fn first(script: &str) -> Option<(Command<'_>, Operator, &str)> {
     }
 }
 
-/// The commands of a script, in order.
+/// Parses the commands of a script, in order.
 pub(super) fn items(script: &str) -> Vec<Item<'_>> {
     let mut reader = Reader { script, letters: script.char_indices().peekable() };
     let mut items = Vec::new();
@@ -232,7 +234,7 @@ pub(super) fn items(script: &str) -> Vec<Item<'_>> {
     loop {
         match reader.next_piece() {
             Piece::Word(word) => {
-                // `A=1 app` runs app.
+                // `A=1 app` runs `app`.
                 if !(command.words.is_empty() && is_assignment(&word)) {
                     command.words.push(word);
                 }
@@ -240,7 +242,7 @@ pub(super) fn items(script: &str) -> Vec<Item<'_>> {
             Piece::Redirection => command.redirection = Redirection::Some,
             Piece::Operator(operator) => {
                 close(&mut command, &mut items);
-                // A line that ends in one of these goes on in the next.
+                // A line that ends in one of these operators continues on the next line.
                 let goes_on = matches!(
                     items.last(),
                     Some(Item::Operator(Operator::And | Operator::Or | Operator::Pipe))
@@ -278,7 +280,7 @@ fn is_assignment(word: &Word<'_>) -> bool {
     })
 }
 
-/// What a script is made of.
+/// A token of a script.
 enum Piece<'a> {
     Word(Word<'a>),
     Operator(Operator),
@@ -310,7 +312,8 @@ impl<'a> Reader<'a> {
                 if self.takes('&') {
                     operator(Operator::And)
                 } else if self.is_next('>') {
-                    // For bash a redirection, for others the background and a redirection.
+                    // In bash this is a redirection, in other shells a background command and a
+                    // redirection.
                     Piece::Unread
                 } else {
                     operator(Operator::Background)
@@ -333,7 +336,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Blanks, line breaks that are escaped, and comments.
+    /// Skips blanks, escaped line breaks, and comments.
     fn skip_blanks(&mut self) {
         while let Some((at, letter)) = self.letters.peek().copied() {
             match letter {
@@ -350,7 +353,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An operator such as `>`, `>>`, `>&`, with the word behind it.
+    /// Parses an operator such as `>`, `>>`, `>&`, with the word after it.
     fn redirection(&mut self) -> Piece<'a> {
         let mut heads = 0;
         while let Some((_, letter)) =
@@ -415,7 +418,7 @@ impl<'a> Reader<'a> {
         Piece::Word(Word { text, kind })
     }
 
-    /// The text between quotes or after a backslash; `None` if they do not end.
+    /// Reads the text between quotes or after a backslash; `None` if it is not terminated.
     fn quoted(&mut self, quote: char, text: &mut String) -> Option<WordKind> {
         let mut kind = WordKind::Quoted;
         if quote == '\\' {
@@ -450,7 +453,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over an expansion whose first letter is read; `false` where it does not end.
+    /// Skips an expansion whose first letter has been read; `false` if it is not terminated.
     fn expansion(&mut self, first: char) -> bool {
         if first == '`' {
             return self.letters.by_ref().any(|(_, letter)| letter == '`');
@@ -499,7 +502,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a letter without quotes ends a word.
+/// Returns whether an unquoted letter ends a word.
 const fn is_end(letter: char) -> bool {
     matches!(letter, ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>')
 }
@@ -508,7 +511,8 @@ const fn is_end(letter: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Words with spaces between, `~` before an expanded one, `>` for a redirection, operators by name.
+    /// Prints words with spaces between them, `~` before an expanded one, `>` for a redirection,
+    /// and operators by name.
     fn shown(script: &str) -> String {
         let word = |word: &Word<'_>| match word.kind {
             WordKind::Expanded => format!("~{}", word.text),

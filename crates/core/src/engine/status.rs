@@ -15,16 +15,16 @@ use super::reason::ProblemCode;
 use super::{Before, ContainerDecision, Decision, Injection, Source, Stood};
 use crate::view::Shape;
 
-/// The version of the annotation's own format.
+/// Version of the annotation's format.
 const VERSION: u32 = 1;
-/// So many problems are listed. A pod can have thousands, and they would take room that its own
+/// Limit for the listed problems. A pod can have thousands, and they would take room that its own
 /// annotations need.
 const MOST_PROBLEMS: usize = 20;
-/// Of a container, in a sentence.
+/// Length limit for the name of a container in a sentence.
 const LONGEST_NAME: usize = 80;
 
-/// What a manifest had behind a key that gave way to another value, by a name of the key; `None` where
-/// that was too much to be kept. Only `prestop inject` sees a manifest.
+/// Texts that a manifest had after keys whose values were replaced, by a name for the key; `None` if a
+/// text was too large to be kept. Only `prestop inject` reads manifests.
 pub type Texts = BTreeMap<String, Option<String>>;
 
 /// The annotation's value.
@@ -36,16 +36,16 @@ pub struct Status<'a> {
     /// Sorted by name.
     #[serde(borrow)]
     containers: Vec<StatusContainer<'a>>,
-    /// The container that the pod's own quit, or a profile by name, was for.
+    /// The main container, for which the pod's own quit or a named profile was.
     #[serde(default)]
     main: Option<Cow<'a, str>>,
-    /// There were annotations with nothing in them.
+    /// Whether there was an empty map of annotations.
     #[serde(default)]
     empty_annotations: bool,
-    /// The first pass did not believe the status that it found.
+    /// Whether the first pass found a status that it did not trust.
     #[serde(default)]
     doubtful_hooks: bool,
-    /// The status that the first pass did not believe.
+    /// The status that the first pass did not trust.
     #[serde(default)]
     was: Option<String>,
     #[serde(default)]
@@ -59,12 +59,12 @@ pub struct Status<'a> {
 struct StatusGrace {
     before: i64,
     after: i64,
-    /// The author wrote what Kubernetes would have taken in any case.
+    /// Whether the author wrote the grace period although it equals Kubernetes' default.
     #[serde(default)]
     stated: bool,
 }
 
-/// What one container got, and from which level.
+/// The injected parts of one container, and their sources.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusContainer<'a> {
@@ -72,48 +72,48 @@ pub struct StatusContainer<'a> {
     pub name: Cow<'a, str>,
     /// The form of the hook.
     pub hook: Cow<'a, str>,
-    /// Its delay in seconds.
+    /// The delay of the hook, in seconds.
     pub delay: i64,
-    /// The lower bound, where the delay is watched: the delay is then the upper one.
+    /// The lower bound of a watched delay, in seconds; `delay` is then the upper bound.
     #[serde(default)]
     pub least: Option<i64>,
-    /// Why a range of delays is not watched.
+    /// Reason why a range of delays is not watched.
     #[serde(default)]
     pub unwatched: Option<Cow<'a, str>>,
-    /// Where the delay came from.
+    /// Source of the delay.
     pub delay_from: Cow<'a, str>,
-    /// The front that the delay is for, by its name in the table, where it depends on that.
+    /// The front that determines the delay, by its name in the table, if the delay is `auto`.
     #[serde(default)]
     pub front: Option<Cow<'a, str>>,
-    /// The longest wait in seconds, where there is one.
+    /// The longest wait, in seconds, if the hook waits.
     #[serde(default)]
     pub wait: Option<i64>,
-    /// Where the quit came from, where there is one.
+    /// Source of the quit, if there is one.
     #[serde(default)]
     pub quit_from: Option<Cow<'a, str>>,
-    /// Where the hold came from, where the hook waits for connections.
+    /// Source of the hold, if the hook waits for connections.
     #[serde(default)]
     pub hold_from: Option<Cow<'a, str>>,
-    /// Who said how long the application may take to finish, where somebody did.
+    /// Source of the time that the application may take to finish, if it is set.
     #[serde(default)]
     pub timeout_from: Option<Cow<'a, str>>,
-    /// The profile, where one was taken.
+    /// The profile used, if there is one.
     #[serde(default)]
     pub profile: Option<Cow<'a, str>>,
-    /// The hook of its author's that stood there: itself, or a digest of a large one.
+    /// The author's hook that was replaced: itself, or a digest of a large hook.
     #[serde(default)]
     pub original: Option<Value>,
-    /// There was a `lifecycle` with nothing in it.
+    /// Whether there was an empty `lifecycle`.
     #[serde(default)]
     pub empty_lifecycle: bool,
-    /// What the manifest had behind `lifecycle` or `preStop`.
+    /// The texts that the manifest had after `lifecycle` or `preStop`.
     #[serde(default)]
     pub text: Texts,
 }
 
 impl<'a> Status<'a> {
-    /// Reads the status annotation of a pod, if it matches the pod: it can be forged, copied with a
-    /// manifest, or outdated, so it must agree with the pod.
+    /// Parses the status annotation of a pod, if it matches the pod: it can be forged, copied with
+    /// a manifest, or outdated, so it is used only if it agrees with the pod.
     #[must_use]
     pub fn believed(
         text: &'a str,
@@ -126,7 +126,7 @@ impl<'a> Status<'a> {
         if status.version != VERSION || !grace_agrees || status.containers.is_empty() {
             return None;
         }
-        // To be searched: a status can name as many containers as a pod has.
+        // Sorted for binary search: a status can name as many containers as a pod has.
         status.containers.sort_by(|one, other| one.name.cmp(&other.name));
         let has_hook = |container: &Container<'_>, recorded: &StatusContainer<'_>| {
             let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
@@ -141,7 +141,7 @@ impl<'a> Status<'a> {
             else {
                 return None;
             };
-            // Of several containers of a name the first ones count.
+            // Of several containers with the same name, the first ones are compared.
             if !std::mem::replace(is_found, true) && !has_hook(container, recorded) {
                 return None;
             }
@@ -149,7 +149,7 @@ impl<'a> Status<'a> {
         is_found.iter().all(|is_found| *is_found).then_some(status)
     }
 
-    /// Why a status is not believed: the first thing that it says and the pod does not show.
+    /// Returns why a status is not trusted: its first statement that does not match the pod.
     #[must_use]
     pub fn contradiction(
         text: &'a str,
@@ -180,13 +180,13 @@ impl<'a> Status<'a> {
         "the annotation prestop.dev/status belongs to another pod".to_owned()
     }
 
-    /// The author's own grace period, in seconds.
+    /// Returns the author's own grace period, in seconds.
     #[must_use]
     pub const fn grace_before_seconds(&self) -> i64 {
         self.grace.before
     }
 
-    /// The grace period before the first pass; `grace_now` is the current one.
+    /// Returns original values from before the first pass; `grace_now` is the current grace period.
     #[must_use]
     pub fn before(&self, grace_now: Option<i64>) -> Before {
         let StatusGrace { before, after, stated } = self.grace;
@@ -199,39 +199,41 @@ impl<'a> Status<'a> {
         }
     }
 
-    /// Original values that the pod does not show.
+    /// Returns original values that the pod does not show.
     #[must_use]
     pub fn stood(&self) -> Stood {
         Stood { status: self.was.clone(), text: self.text.clone() }
     }
 
-    /// The container that had the pod's own quit: it keeps it, even if another container is put before it.
+    /// Returns the container that had the pod's own quit: it keeps the quit, even if another
+    /// container is inserted before it.
     #[must_use]
     pub fn main(&self) -> Option<&str> {
         let of_pod = [Source::Pod, Source::Namespace].map(Source::name);
         let has_it = |container: &&StatusContainer<'_>| {
             container.quit_from.as_deref().is_some_and(|from| of_pod.contains(&from))
         };
-        // Older versions wrote no name.
+        // Older versions did not record the name.
         self.main.as_deref().or_else(|| {
             self.containers.iter().find(has_it).map(|container| container.name.as_ref())
         })
     }
 
-    /// What an earlier pass did to each container, by name.
+    /// Returns the changes of an earlier pass to each container, sorted by name.
     #[must_use]
     pub fn containers(&self) -> &[StatusContainer<'a>] {
         &self.containers
     }
 
-    /// What an earlier pass did to the container of this name.
+    /// Returns the changes of an earlier pass to the container with this name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&StatusContainer<'a>> {
         self.containers.get(self.place(name)?)
     }
 
-    /// The first of this name that is not found yet, else the last one. Kubernetes refuses pods with
-    /// two containers of one name; manifests can have them.
+    /// Returns the first container with this name that has not been found yet, else the last one.
+    /// Kubernetes refuses pods with two containers of the same name, but manifests can contain
+    /// them.
     fn next_place(&self, name: &str, is_found: &[bool]) -> Option<usize> {
         let start = self.containers.partition_point(|recorded| recorded.name.as_ref() < name);
         let of_name = self.containers.iter().skip(start).take_while(|it| it.name == name).count();
@@ -245,8 +247,8 @@ impl<'a> Status<'a> {
     }
 }
 
-/// Appends what is written on a pod after an injection: JSON on one line, as a JSON text. Each quote
-/// in it is escaped from the start, so that it need not be written twice.
+/// Appends the status for an injected pod: JSON on one line, itself encoded as a JSON string.
+/// Quotes are written in their escaped form, so that the JSON need not be encoded a second time.
 pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &Injection) {
     let GracePeriod { before_seconds, after_seconds, .. } = injection.grace;
     json.extend_from_slice(br#""{\"version\":"#);
@@ -280,7 +282,7 @@ pub(super) fn append(json: &mut Vec<u8>, decision: &Decision<'_>, injection: &In
         append_text(json, was);
     }
     append_texts(json, &decision.stood.text);
-    // The webhook does not see the workload: what it writes is to be the same.
+    // The webhook does not see the workload, and its status has to be the same.
     let of_pod =
         || decision.problems.iter().filter(|problem| problem.code != ProblemCode::Misplaced);
     let count = of_pod().count();
@@ -342,7 +344,7 @@ fn append_texts(json: &mut Vec<u8>, texts: &Texts) {
     append_json(json, &serde_json::to_value(texts).unwrap_or_default());
 }
 
-/// Appends a member of the object, if there is a text for it.
+/// Appends a member of the object, if it has a text.
 fn append_optional(json: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
     if let Some(text) = text {
         json.extend_from_slice(name);
@@ -350,7 +352,7 @@ fn append_optional(json: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
     }
 }
 
-/// Appends a text of the JSON that itself is a text.
+/// Appends a string inside the JSON that is itself encoded as a string.
 fn append_text(json: &mut Vec<u8>, text: &str) {
     if is_plain(text) {
         json.extend_from_slice(br#"\""#);
@@ -361,10 +363,10 @@ fn append_text(json: &mut Vec<u8>, text: &str) {
     append_json(json, &Value::from(text));
 }
 
-/// Appends a value of the JSON that itself is a text.
+/// Appends a value inside the JSON that is itself encoded as a string.
 fn append_json(json: &mut Vec<u8>, value: &Value) {
     let outer = Value::from(value.to_string()).to_string();
-    // Without the quotes around it.
+    // Without the enclosing quotes.
     let inside = outer.get(1..outer.len() - 1).unwrap_or_default();
     json.extend_from_slice(inside.as_bytes());
 }

@@ -1,5 +1,5 @@
-//! Pods inside workloads and lists: where the pod template is, and who will own the pods that come
-//! out of it, so that offline input is decided on as the pods themselves will be.
+//! Pods inside workloads and lists: finds the pod template and the future owner of its pods, so
+//! that offline input gets the same decision as the pods themselves.
 
 mod aside;
 mod kind_name;
@@ -15,15 +15,15 @@ use crate::policy::Owner;
 
 pub use self::kind_name::{KindName, NotAKindName};
 
-/// Templates of `OpenShift` have their objects in a list, as lists do.
+/// Group of `OpenShift`'s Template, which contains a list of objects.
 ///
 /// <https://docs.redhat.com/en/documentation/openshift_container_platform/4.18/html/template_apis/template-template-openshift-io-v1>
 const TEMPLATE_GROUP: &str = "template.openshift.io";
 
-/// Lists in lists are followed this deep. Kubernetes itself has none.
+/// Limit for the depth of nested lists. Kubernetes itself does not nest lists.
 const DEEPEST_LIST: usize = 4;
 
-/// Something that has a pod template, or is a pod.
+/// An object with a pod template, or a pod.
 #[derive(Debug, Clone)]
 pub struct Workload<'a> {
     /// `apiVersion`.
@@ -42,9 +42,9 @@ pub struct Workload<'a> {
     pub object: &'a Value,
     /// The pod, or the pod template.
     pub pod: Pod<'a>,
-    /// The owner that the pods of a template will have.
+    /// The owner that the pods of the template will have.
     template_owner: Option<Owner<'a>>,
-    /// Why it is not decided on when it comes from a manifest.
+    /// Reason why the object is not processed if it is from a manifest.
     pub aside: Option<AsideReason>,
 }
 
@@ -58,10 +58,10 @@ pub struct Object<'a> {
     pointer: String,
 }
 
-/// An object of a kind that is not known, with a pod template.
+/// An object of an unknown kind with a pod template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKind<'a> {
-    /// How `--kind` names it: `Kind.group`.
+    /// The kind in the notation of `--kind`: `Kind.group`.
     pub kind: KindName,
     /// `metadata.namespace`.
     pub namespace: Option<&'a str>,
@@ -70,13 +70,14 @@ pub struct UnknownKind<'a> {
 }
 
 impl Workload<'_> {
-    /// The pod, or the pod template, as a value.
+    /// Returns the pod, or the pod template, as a value.
     #[must_use]
     pub fn pod_value(&self) -> &Value {
         self.object.pointer(self.template).unwrap_or(&Value::Null)
     }
 
-    /// The pods that come out of it, as Services see them. `namespace` is for workloads that name none.
+    /// Returns the workload's pods as Services see them. `namespace` is for workloads that name
+    /// none.
     #[must_use]
     pub fn pod_shape(&self, namespace: &str) -> PodShape {
         let namespace = self.namespace.unwrap_or(namespace);
@@ -87,7 +88,7 @@ impl Workload<'_> {
         }
     }
 
-    /// The same workload with another object in its place.
+    /// Returns the same workload with another object.
     #[must_use]
     pub fn with_object<'o>(&'o self, object: &'o Value) -> Workload<'o> {
         Workload {
@@ -98,7 +99,7 @@ impl Workload<'_> {
         }
     }
 
-    /// The controlling owner that the pods will have.
+    /// Returns the controlling owner that the pods will have.
     #[must_use]
     pub fn owner(&self) -> Option<Owner<'_>> {
         self.template_owner.or_else(|| self.pod.owner())
@@ -141,24 +142,24 @@ const KINDS: &[Kind] = &[
     ("apps.kruise.io", "DaemonSet", "/spec/template", Some(owner("apps.kruise.io", "DaemonSet"))),
 ];
 
-/// Groups whose pods drain by other means: nothing is said about their templates.
+/// Groups whose pods drain by other means; their templates are not reported as an unknown kind.
 /// Knative: <https://knative.dev/docs/serving/>.
 const SILENT_GROUPS: &[&str] = &["serving.knative.dev"];
 
-/// The workloads of a document: itself, or the items of a list. `more_kinds` are further kinds that
-/// have their pod template at `spec.template`.
+/// Returns the workloads of a document: the document itself, or the items of a list. `more_kinds`
+/// are additional kinds with a pod template at `spec.template`.
 #[must_use]
 pub fn workloads<'a>(document: &'a Value, more_kinds: &[KindName]) -> Vec<Workload<'a>> {
     objects(document).into_iter().filter_map(|object| object.workload(more_kinds)).collect()
 }
 
-/// The namespaces that a document defines, with their names.
+/// Returns the namespaces that a document defines, with their names.
 #[must_use]
 pub fn namespaces(document: &Value) -> Vec<(String, NamespaceSettings)> {
     objects(document).iter().filter_map(Object::namespace_settings).collect()
 }
 
-/// The objects of a document: itself, or the items of a list.
+/// Returns the objects of a document: the document itself, or the items of a list.
 #[must_use]
 pub fn objects(document: &Value) -> Vec<Object<'_>> {
     let mut found = Vec::new();
@@ -172,8 +173,8 @@ pub fn objects(document: &Value) -> Vec<Object<'_>> {
     found
 }
 
-/// The objects of one item that was taken out of a list. `pointer` leads to it in what the patches
-/// are for.
+/// Returns the objects of one item of a list. `pointer` is the item's place in the document that
+/// the patches are for.
 #[must_use]
 pub fn objects_of_item<'a>(item: &'a Value, list: &'a Value, pointer: &str) -> Vec<Object<'a>> {
     let mut found = Vec::new();
@@ -181,15 +182,15 @@ pub fn objects_of_item<'a>(item: &'a Value, list: &'a Value, pointer: &str) -> V
     found
 }
 
-/// Whether an object is a list of others, whether or not its items are there.
+/// Returns whether an object is a list of objects, even if it has no items.
 #[must_use]
 pub fn is_list(object: &Value) -> bool {
     text(object, "kind").is_some_and(|kind| kind.ends_with("List"))
 }
 
 impl<'a> Object<'a> {
-    /// The API server omits kind and version of a list's items if the kind of the list determines them:
-    /// the items of a `PodList` are pods.
+    /// Creates the object of a list's item. The API server omits kind and version of items if the
+    /// kind of the list determines them: the items of a `PodList` are pods.
     fn item(value: &'a Value, list: &'a Value, pointer: String) -> Self {
         let list_kind = text(list, "kind").and_then(|kind| kind.strip_suffix("List"));
         let list_kind = list_kind.filter(|kind| !kind.is_empty());
@@ -198,8 +199,8 @@ impl<'a> Object<'a> {
         Self { value, api_version: text(value, "apiVersion").or(of_list), kind, pointer }
     }
 
-    /// An object of which kind and version are known, whether or not it says so itself: API servers leave them
-    /// out of the items of lists.
+    /// Creates an object with a known kind and version, which need not be in the object itself: API
+    /// servers omit them in the items of lists.
     #[must_use]
     pub const fn of_kind(value: &'a Value, api_version: &'a str, kind: &'a str) -> Self {
         Self { value, api_version: Some(api_version), kind: Some(kind), pointer: String::new() }
@@ -225,25 +226,25 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The object itself.
+    /// Returns the object itself.
     #[must_use]
     pub const fn value(&self) -> &'a Value {
         self.value
     }
 
-    /// JSON pointer to the object in its document.
+    /// Returns the JSON pointer to the object in its document.
     #[must_use]
     pub fn pointer(&self) -> &str {
         &self.pointer
     }
 
-    /// `apiVersion`, its own or that of its list.
+    /// Returns `apiVersion` of the object or its list.
     #[must_use]
     pub const fn api_version(&self) -> Option<&'a str> {
         self.api_version
     }
 
-    /// `kind`, its own or that of its list.
+    /// Returns `kind` of the object or its list.
     #[must_use]
     pub const fn kind(&self) -> Option<&'a str> {
         self.kind
@@ -254,7 +255,7 @@ impl<'a> Object<'a> {
             && self.api_version.is_some_and(|version| in_group(version, TEMPLATE_GROUP))
     }
 
-    /// The object as a workload; `more_kinds` are further kinds that have their pod template at
+    /// Returns the object as a workload; `more_kinds` are additional kinds with a pod template at
     /// `spec.template`.
     #[must_use]
     pub fn workload(&self, more_kinds: &[KindName]) -> Option<Workload<'a>> {
@@ -281,7 +282,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// The object as one of an unknown kind with a pod template.
+    /// Returns the object if it has a pod template and an unknown kind.
     #[must_use]
     pub fn unknown_kind(&self, more_kinds: &[KindName]) -> Option<UnknownKind<'a>> {
         let (api_version, kind) = (self.api_version?, self.kind?);
@@ -297,7 +298,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// The object as a namespace: its name and what it sets.
+    /// Returns the name and the settings of the object if it is a namespace.
     #[must_use]
     pub fn namespace_settings(&self) -> Option<(String, NamespaceSettings)> {
         if self.kind != Some("Namespace") || self.api_version != Some("v1") {
@@ -324,11 +325,12 @@ fn known(api_version: &str, kind: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|(group, name, ..)| *name == kind && in_group(api_version, group))
 }
 
-/// `apps/v1` is in `apps`, `v1` in the core group; `extensions` is where `apps` came from.
+/// Returns whether an `apiVersion` belongs to a group: `apps/v1` belongs to `apps`, `v1` to the
+/// core group. `extensions` counts as `apps`, which was split off from it.
 fn in_group(api_version: &str, group: &str) -> bool {
     match api_version.split_once('/') {
         Some((own, _)) => own == group || (group == "apps" && own == "extensions"),
-        // OpenShift's own kinds had no group at first.
+        // OpenShift's own kinds originally had no group.
         None => group.is_empty() || group == "apps.openshift.io" || group == TEMPLATE_GROUP,
     }
 }
@@ -443,14 +445,14 @@ mod tests {
             assert_eq!(found(&template)[0].1, place, "{api_version}");
             let list = json!({"apiVersion": "v1", "kind": "List", "items": [template]});
             assert_eq!(found(&list)[0].1, format!("/items/0{place}"), "{api_version}");
-            // Objects that are parameters as a whole, and none at all.
+            // Lists that are a parameter or contain one, and no list.
             for objects in [json!(["${{DEPLOYMENT}}"]), json!("${{OBJECTS}}"), json!(null)] {
                 let odd =
                     json!({"apiVersion": api_version, "kind": "Template", "objects": objects});
                 assert_eq!(found(&odd), [], "{odd}");
             }
         }
-        // What oc process would replace:
+        // Expressions that oc process would replace:
         // https://github.com/openshift/library-go/blob/master/pkg/template/templateprocessing/template.go
         let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         let mut after = crate::engine::hook::script().split("${").skip(1);

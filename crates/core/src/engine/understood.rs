@@ -1,34 +1,36 @@
-//! What prestop takes the command of a hook for, as plain data, for whoever runs the same command.
+//! prestop's interpretation of the command of a hook, as plain data, for tools that run the same
+//! command.
 
 use super::own_hook::{OwnHook, Rest};
 use super::own_hook_form::{Form, Program};
 
-/// A command of a hook, as prestop understands it.
+/// prestop's interpretation of the command of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Understood {
-    /// How it would be completed.
+    /// The form that is used to complete the hook.
     pub form: CommandForm,
-    /// Seconds that it certainly sleeps, all together.
+    /// Total seconds for which the command certainly sleeps.
     pub seconds: i64,
-    /// The commands beside `sleep` that are certainly run, in order; those that take no time are left out.
+    /// The commands other than `sleep` that certainly run, in order, without those that take no
+    /// time.
     pub commands: Vec<RunCommand>,
-    /// There is nothing else in it.
+    /// Whether the command contains nothing else.
     pub is_whole: bool,
 }
 
-/// A command as one that is completed (`docs/rules.md`, section 13).
+/// The form of a command that is completed (`docs/rules.md`, section 13).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandForm {
-    /// It sleeps and does nothing else.
+    /// The command only sleeps.
     Delay {
-        /// How long.
+        /// Length of the delay.
         seconds: i64,
     },
-    /// It runs a program.
+    /// The command runs a program.
     Program {
-        /// The sleep that was taken off.
+        /// Seconds of the leading sleep that was removed.
         after_seconds: i64,
-        /// What is left to run.
+        /// The remaining command.
         command: Vec<String>,
     },
 }
@@ -36,13 +38,13 @@ pub enum CommandForm {
 /// A command that a hook runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunCommand {
-    /// How long the hook has slept by then.
+    /// Seconds for which the hook has slept before this command.
     pub after_seconds: i64,
-    /// Program and arguments; `None` for a word that is not certain.
+    /// Program and arguments; `None` for an uncertain word.
     pub words: Vec<Option<String>>,
 }
 
-/// Reads a command; `None` for an empty one.
+/// Interprets a command; `None` if it is empty.
 #[must_use]
 pub fn understood(command: &[&str]) -> Option<Understood> {
     let OwnHook { seconds, commands, rest, .. } = OwnHook::of_arguments(command.iter().copied())?;

@@ -1,5 +1,5 @@
-//! Takes an injection out again (`docs/rules.md`, section 14): only what the status annotation proves to
-//! be ours.
+//! Removal of an injection (`docs/rules.md`, section 14): only parts that the status annotation
+//! proves to be prestop's.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use super::settings::STATUS_ANNOTATION;
 use super::status::{Status, StatusContainer, Texts};
 use super::{ContainerDecision, ContainerOutcome, Decision, Outcome, Stood, is_room_for_status};
 
-/// The texts of a manifest that a status keeps are no longer, all together.
+/// Limit for the total size of the texts of a manifest that a status keeps, in bytes.
 const MOST_TEXT_BYTES: usize = 16 * 1024;
 
 const GRACE_PERIOD: &str = "/spec/terminationGracePeriodSeconds";
@@ -20,22 +20,25 @@ const ANNOTATIONS: &str = "/metadata/annotations";
 /// The path of the status annotation in a pod.
 pub const STATUS_PATH: &str = "/metadata/annotations/prestop.dev~1status";
 
-/// The name of the status annotation's place among the texts.
+/// Name of the status annotation's text in the status.
 pub(super) const TEXT_OF_STATUS: &str = "status";
-/// The whole document among the texts. It is never kept: the name says that its layout is lost.
+/// Name for the text of the whole document. The text is never kept: the name means that the
+/// document's layout is lost.
 pub const TEXT_OF_DOCUMENT: &str = "document";
 
-/// The places around the containers whose texts can be kept: their paths in a pod, and their names.
+/// Places outside the containers whose texts can be kept: their paths in a pod, and their names in
+/// the status.
 const PLACES: [(&str, &str); 4] = [
     (GRACE_PERIOD, "terminationGracePeriodSeconds"),
     (METADATA, "metadata"),
     (ANNOTATIONS, "annotations"),
     (STATUS_PATH, TEXT_OF_STATUS),
 ];
-/// Those of a container.
+/// Places in a container whose texts can be kept: their paths relative to its `lifecycle`, and
+/// their names.
 const CONTAINER_PLACES: [(&str, &str); 2] = [("/preStop", "preStop"), ("", "lifecycle")];
 
-/// What is to be done to a pod that was injected.
+/// The changes that remove an injection from a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undo<'a> {
     /// The containers that lose their hook, in order.
@@ -44,37 +47,37 @@ pub struct Undo<'a> {
     pub grace_seconds: (i64, i64),
     /// A JSON patch, with paths from the root of the pod.
     pub operations: Vec<Value>,
-    /// The texts of values that the patch replaces, as the manifest had them, by their paths; `None` where one
-    /// was too large to be kept.
+    /// The texts that the replaced values had in the manifest, by their paths; `None` if a text was
+    /// too large to be kept.
     pub texts: Vec<(String, Option<String>)>,
-    /// The manifest's layout is not what it was, and can't be brought back.
+    /// Whether the manifest's original layout is lost and can't be restored.
     pub has_lost_layout: bool,
 }
 
-/// A container that loses its hook.
+/// A container whose hook is removed or restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UndoneContainer<'a> {
-    /// Its place in `spec.containers`.
+    /// Index in `spec.containers`.
     pub index: usize,
-    /// Its name.
+    /// Name of the container.
     pub name: &'a str,
-    /// What becomes of the hook.
+    /// The result for the hook.
     pub hook: UndoneHook,
 }
 
-/// What becomes of a hook.
+/// Result for a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UndoneHook {
-    /// There is none.
+    /// The hook was removed.
     Removed,
-    /// The author's own is there again.
+    /// The author's hook was restored.
     Restored,
 }
 
-/// What takes the injection out of a pod; `value` is the same pod.
+/// Computes the changes that remove the injection from a pod; `value` is the same pod.
 ///
 /// # Errors
-/// Why it stays as it is.
+/// Returns the reason why the pod is not changed.
 pub fn undo<'a>(pod: &'a Pod<'_>, value: &Value) -> Result<Undo<'a>, UndoReason> {
     let spec = pod.spec.value().ok_or(UndoReason::NotInjected)?;
     let annotations = pod.metadata.value().and_then(|metadata| metadata.annotations.value());
@@ -103,7 +106,7 @@ pub fn undo<'a>(pod: &'a Pod<'_>, value: &Value) -> Result<Undo<'a>, UndoReason>
     for (index, shape) in spec.containers().iter().enumerate() {
         let name = shape.value().and_then(|container| container.name.value());
         let Some(name) = name.map(AsRef::as_ref) else { continue };
-        // Those of one name are in the order of the containers.
+        // Entries with the same name are in the order of the containers.
         let Some(place) = left.iter().position(|recorded| recorded.name == name) else { continue };
         let recorded = left.remove(place);
         let lifecycle = value.pointer(&format!("/spec/containers/{index}/lifecycle"));
@@ -136,7 +139,7 @@ impl<'a> Undo<'a> {
             }
             Some(_) => return Err(UndoReason::OriginalNotKept),
             None => {
-                // Nothing but `null` was written there.
+                // The manifest contained only `null` there.
                 if let Some(null) = text.get("preStop") {
                     self.put_back(&hook_path, &Value::Null, Some(null));
                 } else if !is_only {
@@ -186,7 +189,7 @@ impl<'a> Undo<'a> {
         } else if let Some(null) = text.get("annotations") {
             self.put_back(ANNOTATIONS, &Value::Null, Some(null));
         } else if let Some(was) = was_metadata {
-            // An empty mapping, or `null`.
+            // The original value was an empty mapping or `null`.
             let is_mapping = was.as_deref().is_some_and(|was| was.contains('{'));
             let value = if is_mapping { json!({}) } else { Value::Null };
             self.put_back(METADATA, &value, Some(was));
@@ -197,7 +200,7 @@ impl<'a> Undo<'a> {
         }
     }
 
-    /// Another value, with the text that it had in the manifest.
+    /// Restores a value, with its text in the manifest.
     fn put_back(&mut self, path: &str, value: &Value, text: Option<&Option<String>>) {
         self.operations.push(replace(path, value));
         self.texts.extend(text.map(|text| (path.to_owned(), text.clone())));
@@ -205,7 +208,7 @@ impl<'a> Undo<'a> {
 }
 
 impl KeptLayout {
-    /// Whether the layout is lost.
+    /// Converts whether the layout is lost.
     #[must_use]
     pub const fn of(is_lost: bool) -> Self {
         if is_lost { Self::Lost } else { Self::Kept }
@@ -213,8 +216,8 @@ impl KeptLayout {
 }
 
 impl Decision<'_> {
-    /// Keeps the texts of values that give way to others; they are given by their paths in the pod.
-    /// Where there is no room for them the layout counts as lost.
+    /// Keeps the texts of values that are replaced, given by their paths in the pod. If there is no
+    /// room for them, the layout counts as lost.
     pub fn keep_texts(&mut self, pod: &Pod<'_>, texts: &[(String, &str)], layout: KeptLayout) {
         let mut room = MOST_TEXT_BYTES;
         let mut kept = |text: &str| {
@@ -225,7 +228,7 @@ impl Decision<'_> {
         if layout == KeptLayout::Lost {
             self.stood.text.insert(TEXT_OF_DOCUMENT.to_owned(), None);
         }
-        // A second pass found what the first one had written.
+        // In a second pass, the texts are those that the first pass wrote.
         let is_second = |container: &ContainerDecision<'_>| {
             matches!(container.outcome, ContainerOutcome::Earlier(_))
         };
@@ -270,12 +273,12 @@ impl Decision<'_> {
     }
 }
 
-/// Whether a document still looks as its author wrote it, but for what was injected.
+/// Whether a document still has its author's layout, apart from the injection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeptLayout {
-    /// It does.
+    /// The layout is kept.
     Kept,
-    /// It was rewritten.
+    /// The document was rewritten.
     Lost,
 }
 

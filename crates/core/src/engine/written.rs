@@ -1,4 +1,4 @@
-//! How a container stops without an injected hook. For the audit.
+//! The behaviour of a container that stops without an injected hook. For the audit.
 
 use super::own_delay::own_delay;
 use super::own_hook::OwnHook;
@@ -8,26 +8,29 @@ use super::shell::{Word, base_name};
 use crate::catalogue::{Catalogue, ImageReference, Profile, ProfileHook, Signal};
 use crate::view::Shape;
 
-/// Programs that stop others.
+/// Programs that stop other processes.
 const KILLERS: [&str; 3] = ["kill", "pkill", "killall"];
 
-/// A container as it is written.
+/// A container without any injection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written<'c> {
     pub(crate) hook: WrittenHook,
-    /// The hook ends the application and then sleeps, to wait for its end.
+    /// Whether the hook ends the application first and then sleeps to wait for its end.
     pub(crate) waits_after_quit: bool,
-    /// How long the application keeps serving after its stop signal, according to its own settings.
+    /// Seconds for which the application keeps serving after its stop signal, according to its own
+    /// settings.
     pub(crate) own_delay: i64,
-    /// The time that the application takes to stop by its own settings, and the option that says so.
+    /// Seconds that the application takes to stop by its own settings, and the option that sets
+    /// them.
     pub(crate) timeout: Option<(i64, &'static str)>,
-    /// The application is known to drop its requests on the stop signal.
+    /// Whether the application is known to drop its requests on the stop signal.
     pub(crate) stops_abruptly: bool,
-    /// What the catalogue says about the image.
+    /// Role of the container, according to the catalogue.
     pub(crate) role: WrittenRole,
-    /// The name of its profile in the catalogue.
+    /// Name of the container's profile in the catalogue.
     pub(crate) profile: Option<&'c str>,
-    /// Its own stop signal is not the one that it has without: the application depends on the field.
+    /// Whether `lifecycle.stopSignal` differs from the signal that the container gets without it,
+    /// so that the application depends on the field.
     pub(crate) needs_stop_signal: bool,
 }
 
@@ -35,20 +38,20 @@ pub(crate) struct Written<'c> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WrittenHook {
     None,
-    /// It does nothing but sleep.
+    /// The hook only sleeps, for this many seconds.
     Delay(i64),
-    /// It does more, and sleeps for at least so long.
+    /// The hook does more, and sleeps for at least this many seconds.
     More(i64),
 }
 
-/// What the catalogue says about an image.
+/// Role of a container, according to the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WrittenRole {
-    /// Nothing that matters here.
+    /// An application, or a container with an unknown image.
     Application,
     /// It runs beside an application.
     Sidecar,
-    /// Its operator, chart or image looks after its end.
+    /// Its operator, chart or image handles its stop.
     LeftAlone,
 }
 
@@ -75,7 +78,7 @@ impl<'c> Written<'c> {
         }
     }
 
-    /// How long its stop signal is certainly held back.
+    /// Returns by how many seconds the stop signal is certainly delayed.
     pub(crate) const fn held_seconds(&self) -> i64 {
         match self.hook {
             WrittenHook::None => 0,
@@ -97,7 +100,7 @@ fn hook(container: &Container<'_>) -> WrittenHook {
     }
 }
 
-/// Whether the first that the hook does is to stop a process.
+/// Returns whether the first command of the hook stops a process.
 fn waits_after_quit(container: &Container<'_>) -> bool {
     let hook = container.lifecycle.value().and_then(|lifecycle| lifecycle.pre_stop.value());
     let hook = hook.and_then(OwnHook::read);
@@ -121,7 +124,8 @@ fn needs_stop_signal(
     of_image.map_or(Signal::TERM, |fact| fact.signal) != own
 }
 
-/// A command of the author's may be another program.
+/// Returns whether the application is known to drop its requests on the stop signal. If the author
+/// sets a command, the program is not known.
 fn stops_abruptly(
     container: &Container<'_>,
     image: Option<&ImageReference<'_>>,

@@ -1,4 +1,4 @@
-//! How the table is written: the format of `fronts.yaml`, and what no entry can have.
+//! The format of the table (`fronts.yaml`), and the validation of its entries.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,10 +9,10 @@ use super::pattern::Pattern;
 use super::table::{Bound, Condition, FrontKind, FrontTable, RecognisedBy, Withdrawal};
 use crate::duration;
 
-/// The text of the table: `fronts.yaml` as JSON. A test keeps them equal.
+/// The table: `fronts.yaml` as JSON. A test compares the two.
 const BUILT_IN: &str = include_str!("fronts.json");
 
-/// The longest name of a front.
+/// Length limit for the name of a front.
 const LONGEST_NAME: usize = 63;
 
 /// The file `fronts.yaml`.
@@ -22,7 +22,7 @@ struct FrontsFile {
     fronts: Vec<FrontEntry>,
 }
 
-/// One entry.
+/// One entry of the table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct FrontEntry {
@@ -79,23 +79,24 @@ struct ConditionEntry {
     host_ports: Option<bool>,
 }
 
-/// Something in an entry that no entry can have.
+/// An invalid part of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{path}: {message}")]
 pub(super) struct EntryError {
-    /// `fronts[2].delay`.
+    /// Path of the field, such as `fronts[2].delay`.
     path: String,
     /// The error and the allowed values.
     message: String,
 }
 
-/// The table that is compiled in. A test reads it, so it is never empty because of an error.
+/// Returns the table that is compiled in. A test reads it, so it can't be empty because of an
+/// error.
 pub(super) fn built_in() -> FrontTable {
     let file: Result<FrontsFile, _> = serde_json::from_str(BUILT_IN);
     file.ok().and_then(|file| validate(&file.fronts).ok()).unwrap_or_default()
 }
 
-/// Checks entries in the order in which they are to be tried.
+/// Validates entries, given in the order in which they are tried.
 fn validate(entries: &[FrontEntry]) -> Result<FrontTable, Vec<EntryError>> {
     let mut errors = Vec::new();
     let mut names = HashSet::new();
@@ -212,7 +213,7 @@ impl FrontEntry {
 }
 
 impl ConditionEntry {
-    /// The fields that are set, each with the kinds of objects that have it.
+    /// Returns the fields that are set, each with the kinds of objects that have it.
     fn set(&self) -> Vec<(&'static str, &'static [RecognisedBy])> {
         use RecognisedBy::{Gateway, Ingress, Pod, Route, Service, TargetGroupBinding};
         let fields: [(&str, &[RecognisedBy], bool); 13] = [

@@ -1,5 +1,6 @@
-//! The objects around pods, as far as they matter: Services that select pods, what sends to those, and of
-//! which class that is. Indexed by namespace and label, since the webhook searches them for every pod.
+//! The objects around pods, with the fields that matter: Services that select pods, objects that
+//! send requests to these Services, and their classes. Indexed by namespace and label, because the
+//! webhook searches them for every pod.
 
 mod backend;
 
@@ -18,45 +19,46 @@ use super::search::bounded;
 use super::table::{Annotations, FrontKind, FrontTable, RecognisedBy, Subject, Withdrawal};
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
-/// Where Services are kept that select pods by labels of controllers only.
+/// Key for Services that select pods only by labels that controllers add.
 const ANY_POD: u64 = 0;
-/// Kinds of routes of Gateway API.
+/// Kinds of routes in Gateway API.
 const GATEWAY_ROUTES: [&str; 5] = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"];
-/// An `IngressClass` with this annotation is for Ingresses without a class.
+/// Annotation of an `IngressClass` that is used for Ingresses without a class.
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
-/// The class of an Ingress as it was written before `spec.ingressClassName`.
+/// Annotation for the class of an Ingress, which `spec.ingressClassName` replaced.
 const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
-/// Annotations of ALB Ingresses that name Services.
+/// Prefix of annotations of ALB Ingresses that name Services.
 const ALB_ACTIONS: &str = "alb.ingress.kubernetes.io/actions.";
-/// Annotations that settings are read from, beside those of the table.
+/// Annotations with settings that are read in addition to those of the table.
 const SETTINGS: [&str; 3] =
     [ALB_ATTRIBUTES, "external-dns.alpha.kubernetes.io/ttl", "external-dns.kubernetes.io/ttl"];
 pub(super) const ALB_ATTRIBUTES: &str = "alb.ingress.kubernetes.io/target-group-attributes";
 
-/// What is around pods. Objects may be added in any order.
+/// The objects around pods. They may be added in any order.
 #[derive(Debug, Clone)]
 pub struct Surroundings<'t> {
     pub(super) table: &'t FrontTable,
-    /// For objects that do not say.
+    /// Namespace for objects without `metadata.namespace`.
     default_namespace: String,
     spaces: HashMap<String, Space<'t>>,
     pub(super) ingress_classes: Vec<Class>,
     pub(super) gateway_classes: Vec<Class>,
 }
 
-/// What is known of one namespace.
+/// The known objects of one namespace.
 #[derive(Debug, Clone, Default)]
 struct Space<'t> {
     name: Arc<str>,
-    /// By the hash of a label that the pods have to have themselves; by 0 where controllers give them all
-    /// labels that are selected.
+    /// Services by the hash of a label that the pods themselves must have; by [`ANY_POD`] if
+    /// controllers add all selected labels.
     services: HashMap<u64, Vec<Service<'t>>>,
-    /// What sends to a Service of this namespace, by the Service's name. It may be of another namespace.
+    /// Senders to a Service of this namespace, by the Service's name. A sender may be in another
+    /// namespace.
     senders: HashMap<String, Vec<(Arc<Sender>, BackendPort)>>,
     gateways: Vec<Gateway>,
 }
 
-/// What sends to Services.
+/// An object that sends requests to Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sender {
     Ingress(Ingress),
@@ -64,8 +66,8 @@ pub(super) enum Sender {
     Binding(Binding),
 }
 
-/// A Service that selects pods. A webhook keeps thousands of them: what it is in front of pods is found when it
-/// is added, and only that is kept.
+/// A Service that selects pods. A webhook keeps thousands of them, so the fronts that the Service
+/// itself represents are determined when it is added, and only these are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Service<'t> {
     pub(super) namespace: Arc<str>,
@@ -73,20 +75,20 @@ pub(super) struct Service<'t> {
     pub(super) selector: Selector,
     pub(super) ports: Box<[ServicePort]>,
     pub(super) fronts: Box<[ServiceFront<'t>]>,
-    /// Those that decide which front an Ingress is.
+    /// The annotations that determine which front an Ingress is, and those with settings.
     pub(super) annotations: Annotations,
 }
 
-/// Labels that are selected, in one piece: keys and values, with a zero byte behind each.
+/// Selected labels in a single string: keys and values, each followed by a zero byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Selector(Box<str>);
 
-/// What a Service itself is in front of its pods.
+/// A front that a Service itself represents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServiceFront<'t> {
     pub(super) kind: &'t FrontKind,
     pub(super) withdrawal: Withdrawal,
-    /// The setting that bounds it.
+    /// The setting that limits the time for which it sends.
     pub(super) setting: Option<Box<str>>,
 }
 
@@ -95,7 +97,7 @@ pub(super) struct ServicePort {
     pub(super) name: Box<str>,
     pub(super) number: Option<i64>,
     pub(super) protocol: Cow<'static, str>,
-    /// The name of the containers' port; `None` where it is a number.
+    /// The name of the containers' port; `None` if the target is a number.
     pub(super) target: Option<Box<str>>,
 }
 
@@ -107,11 +109,11 @@ pub(super) struct Ingress {
     pub(super) annotations: Annotations,
 }
 
-/// A route of Gateway API, or of a vendor.
+/// A route of Gateway API or of a vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) kind: String,
-    /// `Kind.group`, for the table; `None` for Gateway API.
+    /// `Kind.group`, for conditions of the table; `None` for Gateway API.
     pub(super) vendor_kind: Option<String>,
     pub(super) namespace: String,
     pub(super) name: String,
@@ -124,7 +126,7 @@ pub(super) struct Route {
 pub(super) struct Binding {
     pub(super) namespace: String,
     pub(super) name: String,
-    /// For conditions on its fields.
+    /// The object, for conditions on its fields.
     pub(super) object: Value,
 }
 
@@ -142,14 +144,15 @@ pub(super) struct Class {
     pub(super) is_default: bool,
 }
 
-/// Namespace and name.
+/// Namespace and name of an object.
 struct Names<'v> {
     namespace: &'v str,
     name: &'v str,
 }
 
 impl<'t> Surroundings<'t> {
-    /// Nothing yet. `default_namespace` is for objects that do not say.
+    /// Creates a collection without objects. `default_namespace` is for objects without
+    /// `metadata.namespace`.
     #[must_use]
     pub fn new(table: &'t FrontTable, default_namespace: &str) -> Self {
         Self {
@@ -161,7 +164,8 @@ impl<'t> Surroundings<'t> {
         }
     }
 
-    /// Takes an object, if it matters. Several of one name are all kept: manifests can have variants.
+    /// Adds an object, if it matters. Several objects with the same name are all kept, because
+    /// manifests can contain variants.
     pub fn add(&mut self, api_version: &str, kind: &str, object: &Value) {
         let group = group(api_version);
         let metadata = |field| object.pointer(field).and_then(Value::as_str);
@@ -213,7 +217,7 @@ impl<'t> Surroundings<'t> {
         }
     }
 
-    /// Replaces the object of the same kind and name, for callers that follow changes.
+    /// Replaces the object with the same kind and name, for callers that follow changes.
     pub fn replace(&mut self, api_version: &str, kind: &str, object: &Value) {
         let metadata = |field| object.pointer(field).and_then(Value::as_str).unwrap_or_default();
         let (namespace, name) = (metadata("/metadata/namespace"), metadata("/metadata/name"));
@@ -221,11 +225,11 @@ impl<'t> Surroundings<'t> {
         self.add(api_version, kind, object);
     }
 
-    /// Forgets an object. `namespace` is empty for kinds that have none.
+    /// Removes an object. `namespace` is empty for kinds without namespaces.
     pub fn remove(&mut self, api_version: &str, kind: &str, namespace: &str, name: &str) {
         let is_other = |of: &str| !of.is_empty() && of != namespace;
         let mut keeps = |of: &str, own: &str| is_other(of) || own != name;
-        // Others may be anywhere: senders are kept where their Services are.
+        // Other kinds may be in any namespace: senders are kept with their Services.
         if !matches!(kind, "Service" | "Gateway") {
             return self.retain(api_version, kind, keeps);
         }
@@ -237,8 +241,8 @@ impl<'t> Surroundings<'t> {
         }
     }
 
-    /// Keeps those objects of a kind for which `keeps` is true of namespace and name. The namespace is empty
-    /// for kinds that have none.
+    /// Keeps only those objects of a kind for which `keeps` is true. Its arguments are namespace
+    /// and name; the namespace is empty for kinds without namespaces.
     pub fn retain(
         &mut self,
         api_version: &str,
@@ -259,7 +263,7 @@ impl<'t> Surroundings<'t> {
         }
     }
 
-    /// Services that may select pods of a namespace with these labels.
+    /// Returns the Services that may select pods of a namespace with these labels.
     pub(super) fn candidates<'s>(
         &'s self,
         namespace: &str,
@@ -271,7 +275,7 @@ impl<'t> Surroundings<'t> {
         buckets.flatten()
     }
 
-    /// What sends to a Service, and to which of its ports.
+    /// Returns the senders to a Service, each with the port of the Service that it sends to.
     pub(super) fn senders(
         &self,
         namespace: &str,
@@ -281,7 +285,7 @@ impl<'t> Surroundings<'t> {
         senders.into_iter().flatten().map(|(sender, port)| (&**sender, port))
     }
 
-    /// The classes of the Gateways of a name, of which there is one unless manifests have variants.
+    /// Returns the Gateways with a name. There is only one, unless manifests contain variants.
     pub(super) fn gateways(&self, namespace: &str, name: &str) -> Vec<&Gateway> {
         let all = self.spaces.get(namespace).into_iter().flat_map(|space| &space.gateways);
         all.filter(|gateway| gateway.name == name).collect()
@@ -303,7 +307,7 @@ impl<'t> Surroundings<'t> {
     fn service(&self, names: &Names<'_>, object: &Value) -> Option<Service<'t>> {
         let selector = texts(object.pointer("/spec/selector"));
         let of_type = text(object, "/spec/type").unwrap_or("ClusterIP");
-        // Without a selector somebody else writes the endpoints.
+        // Without a selector, the endpoints are written by another controller.
         if selector.is_empty() || of_type == "ExternalName" {
             return None;
         }
@@ -379,7 +383,7 @@ impl<'t> Surroundings<'t> {
         Some((Route { kind, vendor_kind, namespace, name, parents: Vec::new() }, backends))
     }
 
-    /// The annotations that the table or a setting looks at.
+    /// Returns the annotations that the table or a setting reads.
     fn annotations(&self, object: &Value) -> Annotations {
         let mut all = texts(object.pointer("/metadata/annotations"));
         let is_read = |key: &str| SETTINGS.contains(&key) || self.table.looks_at_annotation(key);
@@ -390,7 +394,7 @@ impl<'t> Surroundings<'t> {
 }
 
 impl<'t> Space<'t> {
-    /// Under that of its labels that the fewest others have here.
+    /// Adds a Service under the one of its labels that the fewest other Services use here.
     fn add_service(&mut self, service: Service<'t>) {
         let own = service.selector.labels().filter(|(key, _)| !is_generated(key));
         let keys = own.map(|(key, value)| hash(key, value));
@@ -426,7 +430,7 @@ impl Selector {
         Self(pieces.collect::<String>().into())
     }
 
-    /// Keys and values.
+    /// Iterates over keys and values.
     pub(super) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut pieces = self.0.split_terminator('\0');
         std::iter::from_fn(move || Some((pieces.next()?, pieces.next()?)))
@@ -434,7 +438,7 @@ impl Selector {
 }
 
 impl Sender {
-    /// Kind, namespace and name.
+    /// Returns kind, namespace and name.
     pub(super) fn names(&self) -> (&str, &str, &str) {
         match self {
             Self::Ingress(ingress) => ("Ingress", &ingress.namespace, &ingress.name),
@@ -465,7 +469,7 @@ impl ServicePort {
     }
 }
 
-/// Most lists have one item, and a vector would begin with room for four.
+/// Appends an item to a list. Most lists have one item, and a vector would reserve room for four.
 fn push<K, T>(entry: Entry<'_, K, Vec<T>>, item: T) {
     entry.or_insert_with(|| Vec::with_capacity(1)).push(item);
 }
@@ -474,7 +478,7 @@ fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
-/// Never [`ANY_POD`].
+/// Hashes a label; the result is never [`ANY_POD`].
 fn hash(key: &str, value: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (key, value).hash(&mut hasher);
@@ -513,7 +517,7 @@ fn class(names: &Names<'_>, object: &Value, controller: &str) -> Class {
     }
 }
 
-/// The field, or the annotation that it replaced.
+/// Returns whether the Service sets the field, or the annotation that preceded it.
 fn publishes_not_ready(service: &Value) -> bool {
     const ANNOTATION: &str = "service.alpha.kubernetes.io/tolerate-unready-endpoints";
     let annotations = service.pointer("/metadata/annotations");

@@ -1,4 +1,4 @@
-//! Texts with `*` for any characters, as the table writes them.
+//! Strings with `*` for any characters, as used in the table.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Every text is a pattern.
+    /// Creates a pattern from any text.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self { text: text.to_owned(), stars: glob::stars(text.as_bytes()) }
     }
 
-    /// Whether the pattern matches a text.
+    /// Returns whether the pattern matches a text.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         glob::matches(self.text.as_bytes(), self.stars, text.as_bytes())

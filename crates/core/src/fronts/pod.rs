@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::scraped::is_scraped;
 
-/// Labels that controllers give each pod beside those of the template, so that a selector with one of
-/// them may match.
+/// Labels that controllers add to each pod, so that a selector with one of them may match although
+/// the template lacks the label.
 const GENERATED_LABELS: [&str; 5] = [
     "apps.kubernetes.io/pod-index",
     "controller-revision-hash",
@@ -13,35 +13,35 @@ const GENERATED_LABELS: [&str; 5] = [
     "pod-template-hash",
     "rollouts-pod-template-hash",
 ];
-/// The label with the name of a pod of a `StatefulSet`.
+/// The label with the name of a `StatefulSet`'s pod.
 const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 
 /// The parts of a pod that determine its fronts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PodShape {
-    /// Its namespace.
+    /// Namespace of the pod.
     pub namespace: String,
-    /// Its labels.
+    /// Labels of the pod.
     pub labels: Vec<(String, String)>,
-    /// Names and protocols of its containers' ports.
+    /// Names and protocols of the containers' ports.
     pub ports: Vec<(String, String)>,
-    /// It has ports on its node, beside those for monitoring.
+    /// Whether the pod has ports on its node, other than ports for monitoring.
     pub has_host_ports: bool,
-    /// `conditionType` of its readiness gates.
+    /// `conditionType` of the readiness gates.
     pub readiness_gates: Vec<String>,
-    /// The workload's name, where its controller gives pods further labels.
+    /// Name of the workload, if its controller adds labels to the pods.
     pub controlled_by: Option<String>,
 }
 
 impl PodShape {
-    /// The pods that the workload of this name makes of a template.
+    /// Returns the shape of the pods that a workload with this name creates from a template.
     #[must_use]
     pub fn of_template(template: &Value, workload: &str, namespace: &str) -> Self {
         let controlled_by = Some(workload.to_owned());
         Self { controlled_by, ..Self::of_value(template, namespace) }
     }
 
-    /// A pod, or the template of one.
+    /// Returns the shape of a pod or template.
     #[must_use]
     pub fn of_value(pod: &Value, namespace: &str) -> Self {
         let containers = servers(pod).flat_map(|container| items(container, "ports"));
@@ -68,7 +68,7 @@ impl PodShape {
         }
     }
 
-    /// Whether the pod has the label, or a controller will give it one.
+    /// Returns whether the pod has the label, or may get it from a controller.
     pub(super) fn has_label(&self, key: &str, value: &str) -> bool {
         if let Some((_, own)) = self.labels.iter().find(|(own, _)| own == key) {
             return own == value;
@@ -81,18 +81,18 @@ impl PodShape {
         is_generated(key)
     }
 
-    /// Whether one of its containers has a port of that name.
+    /// Returns whether a container has a port with this name.
     pub(super) fn has_port(&self, name: &str, protocol: &str) -> bool {
         self.ports.iter().any(|(own, of)| own == name && of == protocol)
     }
 }
 
-/// Whether controllers give pods this label.
+/// Returns whether controllers add this label to pods.
 pub(crate) fn is_generated(key: &str) -> bool {
     key == POD_NAME_LABEL || GENERATED_LABELS.contains(&key)
 }
 
-/// The containers that can serve: the regular ones and native sidecars.
+/// Returns the containers that can serve requests: the regular ones and native sidecars.
 fn servers(pod: &Value) -> impl Iterator<Item = &Value> {
     let spec = pod.get("spec");
     let sidecars = spec.into_iter().flat_map(|spec| items(spec, "initContainers"));
@@ -102,12 +102,12 @@ fn servers(pod: &Value) -> impl Iterator<Item = &Value> {
     spec.into_iter().flat_map(|spec| items(spec, "containers")).chain(sidecars)
 }
 
-/// The items of a list; none where there is no list.
+/// Returns the items of a list; none if the field is not a list.
 pub(super) fn items<'v>(object: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
     object.get(field).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The texts of an object of texts.
+/// Returns the string members of an object.
 pub(super) fn texts(object: Option<&Value>) -> Vec<(String, String)> {
     let members = object.and_then(Value::as_object).into_iter().flatten();
     members.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()

@@ -1,8 +1,9 @@
-//! Ports that monitoring scrapes and probes ask, by their names. A lost scrape is no lost request.
+//! Ports that are used only by monitoring and probes, recognised by their names. A lost scrape is
+//! not a lost request.
 
 use super::objects::ServicePort;
 
-/// Words of such names, between dashes.
+/// Words in such names, separated by dashes or underscores.
 const WORDS: [&str; 16] = [
     "exporter",
     "health",
@@ -22,14 +23,14 @@ const WORDS: [&str; 16] = [
     "telemetry",
 ];
 
-/// Whether a port of that name is for monitoring or probes.
+/// Returns whether a port with this name is for monitoring or probes.
 pub(super) fn is_scraped(name: &str) -> bool {
     words(name).any(|word| WORDS.contains(&word))
 }
 
 impl ServicePort {
-    /// Whether the port is for monitoring or probes. Grafana's charts call the port of the whole application
-    /// `http-metrics`, also behind port 80.
+    /// Returns whether the port is for monitoring or probes. In Grafana's charts, the port of the
+    /// whole application is called `http-metrics`, even if its number is 80.
     pub(super) fn is_scraped(&self) -> bool {
         let name = if self.name.is_empty() {
             self.target.as_deref().unwrap_or_default()

@@ -1,4 +1,5 @@
-//! From a pod to the Services that select it, and from these to everything that sends to them.
+//! The search from a pod to the Services that select it, and from these to all objects that send to
+//! them.
 
 use super::objects::{
     ALB_ATTRIBUTES, BackendPort, Class, Ingress, Route, Sender, Service, ServicePort, Surroundings,
@@ -9,7 +10,7 @@ use super::{Front, ObjectName};
 use crate::duration::{self, Delay};
 
 impl<'t> Surroundings<'t> {
-    /// The fronts of a pod, the slowest first.
+    /// Returns the fronts of a pod, the slowest first.
     #[must_use]
     pub fn fronts(&self, pod: &PodShape) -> Vec<Front<'t>> {
         let mut found = Vec::new();
@@ -76,7 +77,8 @@ impl<'t> Surroundings<'t> {
         }
     }
 
-    /// Names and controllers; more than one where several classes are the default.
+    /// Returns the names and controllers of an Ingress' classes; more than one if several classes
+    /// are the default.
     fn ingress_classes_of<'a>(
         &'a self,
         ingress: &'a Ingress,
@@ -151,7 +153,7 @@ impl<'t> Surroundings<'t> {
 }
 
 impl<'t> Service<'t> {
-    /// What it is itself.
+    /// Returns the fronts that the Service itself represents.
     fn found(&self) -> impl Iterator<Item = Front<'t>> {
         self.fronts.iter().map(|front| Front {
             kind: front.kind,
@@ -161,7 +163,7 @@ impl<'t> Service<'t> {
         })
     }
 
-    /// Whether the pod has an endpoint for this port, or for any of them.
+    /// Returns whether the pod has an endpoint for this port, or for any port.
     fn serves(&self, pod: &PodShape, port: &BackendPort) -> bool {
         let mut wanted = self.ports.iter().filter(|own| match port {
             BackendPort::Any => true,
@@ -173,7 +175,7 @@ impl<'t> Service<'t> {
         is_any || wanted.any(|own| own.is_of(pod))
     }
 
-    /// Whether all of its ports that lead to the pod are for monitoring or probes.
+    /// Returns whether all of its ports that lead to the pod are for monitoring or probes.
     fn is_only_scraped(&self, pod: &PodShape) -> bool {
         let mut own = self.ports.iter().filter(|own| own.is_of(pod)).peekable();
         own.peek().is_some() && own.all(ServicePort::is_scraped)
@@ -185,20 +187,22 @@ impl<'t> Service<'t> {
 }
 
 impl ServicePort {
-    /// A port by number needs no container that names it; one by name does.
+    /// Returns whether the port leads to the pod. A target with a number always does; one with a
+    /// name needs a container port with this name.
     fn is_of(&self, pod: &PodShape) -> bool {
         self.target.as_ref().is_none_or(|target| pod.has_port(target, &self.protocol))
     }
 }
 
-/// The controllers of a class; one that is not known where the class is not there.
+/// Returns the controllers of a class; a single unknown one if the class does not exist.
 fn controllers<'a>(classes: &'a [Class], name: &str) -> Vec<Option<&'a str>> {
     let known = classes.iter().filter(|class| class.name == name);
     let known: Vec<_> = known.map(|class| class.controller.as_deref()).collect();
     if known.is_empty() { vec![None] } else { known }
 }
 
-/// How long a front keeps sending according to a setting of the object, and that setting.
+/// Returns the time for which a front keeps sending, with the object's setting that limits it, if
+/// there is one.
 pub(super) fn bounded(kind: &FrontKind, subject: &Subject<'_>) -> (Withdrawal, Option<String>) {
     let (Withdrawal::Within(delay), Some(bound)) = (kind.withdrawal, kind.bounded_by) else {
         return (kind.withdrawal, None);

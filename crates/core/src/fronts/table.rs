@@ -1,4 +1,4 @@
-//! The table of fronts: how each is recognised, how long it keeps sending, and why.
+//! The table of fronts: how each is recognised, for how long it keeps sending, and why.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -15,28 +15,28 @@ pub struct FrontTable {
     kinds: Vec<FrontKind>,
 }
 
-/// Something that can be in front of a pod.
+/// A kind of front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrontKind {
-    /// Unique; what reports call it.
+    /// Unique name, used in reports.
     pub name: String,
-    /// What people call it.
+    /// Name for people.
     pub title: String,
     /// The kind of object by which it is recognised.
     pub object: RecognisedBy,
-    /// It comes on top of the first entry that matches.
+    /// Whether this front applies in addition to the first entry that matches.
     pub adds: bool,
-    /// It is this front if one of them is true.
+    /// Conditions, of which at least one has to be true.
     pub when: Vec<Condition>,
-    /// For routes: where they name their Services, as JSON pointers with `*` for each item of a list.
+    /// For routes: JSON pointers to the names of their Services, with `*` for each item of a list.
     pub backends: Vec<String>,
-    /// How long it keeps sending.
+    /// The time for which it keeps sending.
     pub withdrawal: Withdrawal,
-    /// A setting of the object that ends the sending earlier.
+    /// A setting of the object that makes it stop sending earlier.
     pub bounded_by: Option<Bound>,
-    /// One sentence: why so long.
+    /// Reason for this time, in one sentence.
     pub reason: String,
-    /// A link to the source.
+    /// Link to the source.
     pub link: String,
 }
 
@@ -49,7 +49,7 @@ pub enum RecognisedBy {
     Service,
     /// An Ingress that names such a Service.
     Ingress,
-    /// A Gateway that a route to such a Service is attached to.
+    /// A Gateway to which a route to such a Service is attached.
     Gateway,
     /// A route of a vendor that names such a Service.
     Route,
@@ -57,16 +57,16 @@ pub enum RecognisedBy {
     TargetGroupBinding,
 }
 
-/// How long a front keeps sending to a terminating pod.
+/// The time for which a front keeps sending to a terminating pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Withdrawal {
-    /// So long.
+    /// The front stops within this delay.
     Within(Delay),
-    /// Until the pod is gone.
+    /// The front sends until the pod is gone.
     Never,
 }
 
-/// A setting that ends the sending earlier.
+/// A setting that makes a front stop sending earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// `deregistration_delay.timeout_seconds` of a target group.
@@ -75,7 +75,7 @@ pub enum Bound {
     RecordTtl,
 }
 
-/// What is true of an object. Empty lists and `None` do not matter.
+/// A condition on an object; all fields have to match. Empty lists and `None` match everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Condition {
     /// `spec.type` of a Service.
@@ -88,29 +88,29 @@ pub struct Condition {
     pub external_traffic_policy: Option<Pattern>,
     /// `spec.internalTrafficPolicy`.
     pub internal_traffic_policy: Option<Pattern>,
-    /// `spec.loadBalancerClass`; the name of the `IngressClass` or `GatewayClass` where its controller is
-    /// not known.
+    /// `spec.loadBalancerClass` of a Service; for Ingresses and Gateways the name of the class, if
+    /// its controller is not known.
     pub classes: Vec<Pattern>,
     /// The controller of the `IngressClass` or `GatewayClass`.
     pub controllers: Vec<Pattern>,
-    /// Annotations of the object: for each key one of the values.
+    /// Annotations of the object: for each key, one of the values.
     pub annotations: Vec<(Pattern, Vec<Pattern>)>,
     /// Annotations of the Service that an Ingress names.
     pub service_annotations: Vec<(Pattern, Vec<Pattern>)>,
     /// `Kind.group` of a route.
     pub kinds: Vec<Pattern>,
-    /// JSON pointers, for each one of the values.
+    /// JSON pointers: for each, one of the values.
     pub fields: Vec<(String, Vec<Pattern>)>,
     /// `spec.readinessGates` of a pod.
     pub readiness_gates: Vec<Pattern>,
-    /// The pod has ports on its node.
+    /// Whether the pod has ports on its node.
     pub host_ports: Option<bool>,
 }
 
-/// Annotations that the table names.
+/// Annotations that conditions of the table use.
 pub(super) type Annotations = Vec<(String, String)>;
 
-/// The object that conditions are evaluated on.
+/// The object that is tested against conditions.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Subject<'a> {
     pub(super) service_type: &'a str,
@@ -118,7 +118,7 @@ pub(super) struct Subject<'a> {
     pub(super) publish_not_ready_addresses: bool,
     pub(super) external_traffic_policy: &'a str,
     pub(super) internal_traffic_policy: &'a str,
-    /// `None` where it does not matter, since the controller is known.
+    /// `None` if it does not matter, because the controller is known.
     pub(super) class: Option<&'a str>,
     pub(super) controller: Option<&'a str>,
     pub(super) annotations: &'a [(String, String)],
@@ -134,20 +134,21 @@ impl FrontTable {
         Self { kinds }
     }
 
-    /// The table that is compiled in.
+    /// Returns the table that is compiled in.
     #[must_use]
     pub fn built_in() -> &'static Self {
         static BUILT_IN: LazyLock<FrontTable> = LazyLock::new(format::built_in);
         &BUILT_IN
     }
 
-    /// All of them, in the order in which they are tried.
+    /// Returns all entries, in the order in which they are tried.
     #[must_use]
     pub fn kinds(&self) -> &[FrontKind] {
         &self.kinds
     }
 
-    /// The fronts that an object represents: the first match, and those that apply in addition.
+    /// Returns the fronts that an object represents: the first match, and those that apply in
+    /// addition.
     pub(super) fn of(&self, object: RecognisedBy, subject: &Subject<'_>) -> Vec<&FrontKind> {
         let mut found = Vec::new();
         let mut has_first = false;
@@ -160,7 +161,7 @@ impl FrontTable {
         found
     }
 
-    /// The front that a readiness gate of a pod names.
+    /// Returns the front that a pod's readiness gate names.
     #[must_use]
     pub fn of_readiness_gate(&self, condition_type: &str) -> Option<&FrontKind> {
         let names = |kind: &&FrontKind| {
@@ -170,7 +171,7 @@ impl FrontTable {
         self.kinds.iter().filter(|kind| kind.object == RecognisedBy::Pod).find(names)
     }
 
-    /// Whether any condition looks at annotations with this key.
+    /// Returns whether any condition reads annotations with this key.
     pub(super) fn looks_at_annotation(&self, key: &str) -> bool {
         let conditions = self.kinds.iter().flat_map(|kind| &kind.when);
         let mut keys =
@@ -178,7 +179,7 @@ impl FrontTable {
         keys.any(|(pattern, _)| pattern.matches(key))
     }
 
-    /// Whether it may know routes of an API group.
+    /// Returns whether the table may contain routes of an API group.
     #[must_use]
     pub fn has_routes_of(&self, group: &str) -> bool {
         let conditions = self.kinds.iter().flat_map(|kind| &kind.when);
@@ -188,20 +189,20 @@ impl FrontTable {
         })
     }
 
-    /// Whether it knows routes of a kind (`Kind.group`).
+    /// Returns whether the table contains routes of a kind (`Kind.group`).
     #[must_use]
     pub fn knows_route(&self, kind: &str) -> bool {
         self.backends(kind).next().is_some()
     }
 
-    /// Whether it is an annotation of a Service that decides which front an Ingress is.
+    /// Returns whether a Service's annotation with this key determines which front an Ingress is.
     pub(super) fn looks_at_annotation_of_service(&self, key: &str) -> bool {
         let conditions = self.kinds.iter().flat_map(|kind| &kind.when);
         let mut keys = conditions.flat_map(|condition| &condition.service_annotations);
         keys.any(|(pattern, _)| pattern.matches(key))
     }
 
-    /// Where routes of a kind (`Kind.group`) name their Services.
+    /// Returns the JSON pointers to the Services in routes of a kind (`Kind.group`).
     pub(super) fn backends<'t>(&'t self, kind: &str) -> impl Iterator<Item = &'t str> {
         let subject = Subject { kind, ..Subject::default() };
         let route = self.of(RecognisedBy::Route, &subject).into_iter().next();
@@ -262,7 +263,7 @@ impl RecognisedBy {
     }
 }
 
-/// As documents and reports write it: `type LoadBalancer, class service.k8s.aws/nlb`.
+/// Prints the condition for documents and reports: `type LoadBalancer, class service.k8s.aws/nlb`.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let any = |patterns: &[Pattern]| {

@@ -1,18 +1,18 @@
-//! Owners whose pods are skipped: `Job`, or a kind of one API group, `Cluster.postgresql.cnpg.io`.
+//! Owners whose pods are skipped: `Job`, or a kind in one API group, `Cluster.postgresql.cnpg.io`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// What an [`OwnerKind`] looks like, for the schema of the configuration.
+/// Regular expression for an [`OwnerKind`], for the schema of the configuration.
 pub const OWNER_KIND_PATTERN: &str = "^[A-Z][A-Za-z0-9]*([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
-/// Owners that no pod has: what they make owns the pods.
+/// Kinds that own no pods directly, each with the kind of the object that owns them.
 const OWNERS_OF_OWNERS: [(&str, &str); 3] =
     [("CronJob", "Job"), ("Deployment", "ReplicaSet"), ("Rollout", "ReplicaSet")];
 
-/// A kind of owner, of one API group or of any.
+/// A kind of owner, in one API group or in any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerKind {
     kind: String,
@@ -22,60 +22,61 @@ pub struct OwnerKind {
 /// The controlling owner of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner<'a> {
-    /// Its `kind`.
+    /// `kind` of the owner.
     pub kind: &'a str,
     /// The API group in its `apiVersion`; empty for the core group.
     pub group: &'a str,
 }
 
-/// Why a text is not a kind of owner, with what to write.
+/// Reason why a text is not a kind of owner, with the correct notation.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OwnerKindError {
-    /// Not `Kind` or `Kind.group`.
+    /// The text is neither `Kind` nor `Kind.group`.
     #[error(
         "not the kind of an owner reference; write Job, or Cluster.postgresql.cnpg.io with its API group"
     )]
     NotAKind,
-    /// `postgresql.cnpg.io/Cluster`, `Cluster.v1.postgresql.cnpg.io`.
+    /// The text has another order or a version: `postgresql.cnpg.io/Cluster`,
+    /// `Cluster.v1.postgresql.cnpg.io`.
     #[error("write the kind first, then the API group without a version: {0}")]
     WrittenDifferently(String),
-    /// `job`.
+    /// The text is in another case: `job`.
     #[error("a kind begins with a capital letter; did you mean {0}?")]
     Case(String),
-    /// `Deployment`.
+    /// The kind owns no pods directly: `Deployment`.
     #[error("pods of a {kind} belong to its {owner}; write {owner}")]
     OwnsNoPods {
-        /// What was written.
+        /// The kind in the text.
         kind: String,
-        /// What owns its pods.
+        /// The kind that owns its pods.
         owner: &'static str,
     },
 }
 
 impl OwnerKind {
-    /// Kinds of Kubernetes' own that own pods.
+    /// Built-in kinds of Kubernetes that own pods.
     pub const KNOWN: [&'static str; 5] =
         ["Job", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController"];
 
-    /// A kind of any group.
+    /// Creates a kind in any API group.
     #[must_use]
     pub fn of_any_group(kind: &str) -> Self {
         Self { kind: kind.to_owned(), group: None }
     }
 
-    /// The kind as owner references name it.
+    /// Returns the kind as owner references name it.
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// Its API group; `None` for every one.
+    /// Returns the API group; `None` for any group.
     #[must_use]
     pub fn group(&self) -> Option<&str> {
         self.group.as_deref()
     }
 
-    /// Whether the owner is of this kind.
+    /// Returns whether the owner is of this kind.
     #[must_use]
     pub fn is_of(&self, owner: Owner<'_>) -> bool {
         self.kind == owner.kind && self.group.as_ref().is_none_or(|group| group == owner.group)
@@ -83,7 +84,7 @@ impl OwnerKind {
 }
 
 impl<'a> Owner<'a> {
-    /// The owner that a reference with these fields names.
+    /// Creates the owner that a reference with these fields names.
     #[must_use]
     pub fn new(api_version: &'a str, kind: &'a str) -> Self {
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
@@ -92,7 +93,7 @@ impl<'a> Owner<'a> {
 }
 
 impl fmt::Display for Owner<'_> {
-    /// As `skipOwners` takes it.
+    /// Prints the owner in the notation of `skipOwners`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind)?;
         if self.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.group) }
@@ -118,10 +119,10 @@ impl FromStr for OwnerKind {
     }
 }
 
-/// Kind and group, if both are what Kubernetes allows.
+/// Splits kind and group, if both are valid in Kubernetes.
 fn parts(text: &str) -> Result<(&str, Option<&str>), OwnerKindError> {
     if let Some((group, kind)) = text.rsplit_once('/') {
-        // `postgresql.cnpg.io/Cluster`, `apps/v1/DaemonSet`.
+        // Such as `postgresql.cnpg.io/Cluster`, `apps/v1/DaemonSet`.
         let group = group.split('/').next().filter(|group| !is_version(group));
         let written = group.map_or_else(|| kind.to_owned(), |group| format!("{kind}.{group}"));
         return Err(match parts(&written) {
@@ -149,7 +150,7 @@ fn parts(text: &str) -> Result<(&str, Option<&str>), OwnerKindError> {
     }
 }
 
-/// `job`, `daemonsets`: what kubectl takes for Kubernetes' own kinds.
+/// Returns the built-in kind for a spelling that kubectl accepts: `job`, `daemonsets`.
 fn in_other_case(kind: &str) -> Option<String> {
     let mut known = OwnerKind::KNOWN.into_iter();
     let is_it = |known: &&str| {
@@ -159,13 +160,13 @@ fn in_other_case(kind: &str) -> Option<String> {
     known.find(is_it).map(str::to_owned)
 }
 
-/// A part of a DNS name.
+/// Returns whether the text is a label of a DNS name.
 fn is_label(text: &str) -> bool {
     let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// `v1`, `v1beta2`.
+/// Returns whether the text is a version: `v1`, `v1beta2`.
 fn is_version(text: &str) -> bool {
     let Some(rest) = text.strip_prefix('v') else { return false };
     let rest = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());

@@ -1,5 +1,5 @@
-//! Views from everything that serde can read: from `serde_json`, if the fast reader is uncertain, and
-//! from values.
+//! Views of any source that serde can read: of `serde_json`, if the fast reader is uncertain, and
+//! of values.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,23 +9,24 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::{FromJson, Items, Key, Members, Shape};
 
-/// Where a value is to be put.
+/// Reads a value into a place.
 struct InPlace<'p, T>(&'p mut Shape<T>);
 
-/// The place behind the last item.
+/// Reads an item to the end of a list.
 struct NextItem<'p, T>(&'p mut Vec<Shape<T>>);
 
-/// An object or a list of serde's.
+/// An object or a list of serde.
 struct SerdeSource<A>(A);
 
-/// A text, borrowed where the source can lend it.
+/// A string, borrowed if the source allows it.
 #[derive(Deserialize)]
 struct Lent<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// What is certain of a text of which the rest may be missing or wrong.
+/// Reads the beginning of a text, whose rest may be missing or malformed; returns the part that is
+/// certain.
 pub(crate) fn read_start<'de, T: FromJson<'de>>(start: &'de [u8]) -> Shape<T> {
     let mut shape = Shape::Absent;
-    // What was read until then stays in its place.
+    // On an error, the part that was read so far is kept.
     let _ = InPlace(&mut shape).deserialize(&mut serde_json::Deserializer::from_slice(start));
     shape
 }

@@ -3,9 +3,9 @@
 //!
 //! The contract: for every text, [`read`] returns the same value or the same error as `serde_json::from_str`.
 //! The reader accepts the JSON that API servers write. If it is uncertain (malformed text, fractions
-//! and large numbers in fields that are read, lone surrogates, deep nesting), `serde_json` reads the
-//! whole text again, and its value or error counts. `tests/reading.rs` and the fuzz target
-//! `json_reader` hold it to that.
+//! and large numbers in fields that are read, lone surrogates, deep nesting), `serde_json` reads
+//! the whole text again, and its value or error is returned. `tests/reading.rs` and the fuzz target
+//! `json_reader` check this.
 
 // Measured: see `skip`.
 #![allow(clippy::inline_always)]
@@ -18,36 +18,36 @@ use std::borrow::Cow;
 use self::special::Specials;
 use super::{FromJson, Items, Key, Members, Shape};
 
-/// More digits may not fit into an `i64`.
+/// Limit for digits: more may not fit into an `i64`.
 const MOST_DIGITS: usize = 18;
 
-/// As long as the script of a hook.
+/// Initial capacity for a string with escapes, in bytes: the size of a hook's script.
 const USUAL_ESCAPED_BYTES: usize = 1_400;
 
-/// A text that is met often and takes long to unescape.
+/// A frequent string that is slow to unescape.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
-    /// Its JSON text, with quotes.
+    /// The string as JSON text, with quotes.
     pub(crate) json: &'static str,
-    /// What that means.
+    /// The unescaped string.
     pub(crate) value: &'static str,
 }
 
-/// Reads a value from a text that has nothing else in it.
+/// Parses a text that contains one value and nothing else.
 ///
 /// # Errors
-/// When the text is not JSON.
+/// Returns an error if the text is not JSON.
 pub fn read<'de, T: FromJson<'de>>(text: &'de str) -> Result<Shape<T>, serde_json::Error> {
     read_certain(text).map_or_else(|| serde_json::from_str(text), Ok)
 }
 
-/// The same; `None` where `serde_json` has to decide.
+/// Like [`read`], but returns `None` if `serde_json` has to decide.
 #[must_use]
 pub fn read_certain<'de, T: FromJson<'de>>(text: &'de str) -> Option<Shape<T>> {
     Reader::new(text, &[]).whole()
 }
 
-/// The same as [`read`]; `known` texts are looked up and not unescaped.
+/// Like [`read`], but `known` strings are looked up instead of being unescaped.
 pub(crate) fn read_knowing<'de, T: FromJson<'de>>(
     text: &'de str,
     known: &'static [Known],
@@ -56,17 +56,17 @@ pub(crate) fn read_knowing<'de, T: FromJson<'de>>(
     certain.map_or_else(|| serde_json::from_str(text), Ok)
 }
 
-/// A text, and what is left of it.
+/// A text, and its unread rest.
 struct Reader<'de> {
     text: &'de str,
     rest: &'de [u8],
     specials: Specials,
-    /// How many objects and lists may still be opened.
+    /// Number of objects and lists that may still be opened.
     depth_left: u32,
     known: &'static [Known],
 }
 
-/// It can't be said here what the text means.
+/// This reader can't decide what the text means.
 #[derive(Debug)]
 struct Doubt;
 
@@ -83,9 +83,9 @@ impl<'de> Reader<'de> {
         self.rest.iter().all(is_white).then_some(shape)
     }
 
-    /// Puts the next value in its place.
+    /// Reads the next value into `place`.
     fn read<T: FromJson<'de>>(&mut self, place: &mut Shape<T>) -> Result<(), Doubt> {
-        // By itself, since it is what is asked for most.
+        // Strings are handled separately, because they are the most frequent values.
         if T::READS_TEXT
             && let Some((b'"', start)) = skip::token(self.rest)
             && let Some([b'"', rest @ ..]) = self.specials.find(start)
@@ -132,7 +132,7 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// A key whose quote is behind us, and the colon.
+    /// Reads a key, whose opening quote has been read, and the colon.
     #[inline(always)]
     fn key(&mut self) -> Result<Key<'de>, Doubt> {
         let found = self.specials.find(self.rest).ok_or(Doubt)?;
@@ -160,7 +160,8 @@ impl<'de> Reader<'de> {
         Ok(*byte)
     }
 
-    /// A text whose quote is behind us, with something special at `found` that is not its end.
+    /// Reads a string, whose opening quote has been read, with a special byte at `found` that is
+    /// not its end.
     #[cold]
     #[inline(never)]
     fn odd_string(&mut self, found: &'de [u8]) -> Result<Cow<'de, str>, Doubt> {
@@ -170,7 +171,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// A text whose quote is behind us, if it is a known one.
+    /// Reads a string, whose opening quote has been read, if it is a known one.
     fn known_string(&mut self) -> Option<&'static str> {
         let (value, rest) = self.known.iter().find_map(|known| {
             let without_quote = known.json.as_bytes().get(1..)?;
@@ -180,14 +181,14 @@ impl<'de> Reader<'de> {
         Some(value)
     }
 
-    /// The text from `start` on until so many bytes are left of all.
+    /// Returns the text from `start` until `left` bytes of the whole text are left.
     #[inline(always)]
     fn between(&self, start: &[u8], left: usize) -> Result<&'de str, Doubt> {
         let (start, end) = (self.text.len() - start.len(), self.text.len() - left);
         self.text.get(start..end).ok_or(Doubt)
     }
 
-    /// The same, with a first escape at `found`.
+    /// Reads a string, whose opening quote has been read, with its first escape at `found`.
     fn escaped_string(&mut self, found: &'de [u8]) -> Result<String, Doubt> {
         let mut found = found;
         let mut string = String::with_capacity(self.rest.len().min(USUAL_ESCAPED_BYTES));
@@ -196,13 +197,13 @@ impl<'de> Reader<'de> {
             let (letter, rest) = match found {
                 [b'"', rest @ ..] => {
                     self.rest = rest;
-                    // Thousands of short ones would otherwise take the room of long ones.
+                    // Otherwise thousands of short strings would take the memory of long ones.
                     if string.len() < string.capacity() / 2 {
                         string.shrink_to_fit();
                     }
                     return Ok(string);
                 }
-                // An unescaped character is copied with the text after it.
+                // The unescaped character is copied together with the text after it.
                 [b'\\', b'"' | b'\\' | b'/', behind @ ..] => {
                     self.rest = found.get(1..).unwrap_or_default();
                     found = self.specials.find(behind).ok_or(Doubt)?;
@@ -218,12 +219,12 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// A whole number of which `first` is the first byte.
+    /// Reads a whole number whose first byte is `first`.
     fn integer(&mut self, first: u8) -> Result<i64, Doubt> {
         let is_negative = first == b'-';
         let first = if is_negative { self.byte()? } else { first };
         let mut value = match first {
-            // A negative zero is a fraction to `serde_json`.
+            // `serde_json` treats a negative zero as a fraction.
             b'0' if is_negative => return Err(Doubt),
             b'0'..=b'9' => i64::from(first - b'0'),
             _ => return Err(Doubt),
@@ -250,7 +251,7 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// The letter that a backslash and this one stand for.
+/// Returns the character for a backslash and this letter.
 fn short_escape(letter: u8) -> Result<char, Doubt> {
     match letter {
         b'b' => Ok('\u{8}'),
@@ -262,7 +263,8 @@ fn short_escape(letter: u8) -> Result<char, Doubt> {
     }
 }
 
-/// A letter as four hexadecimal digits. Those that take two times four are left to `serde_json`.
+/// Reads a character as four hexadecimal digits. `serde_json` handles characters with two such
+/// groups.
 fn code_point(bytes: &[u8]) -> Result<(char, &[u8]), Doubt> {
     let (digits, rest) = bytes.split_first_chunk::<4>().ok_or(Doubt)?;
     let mut value = 0;
@@ -272,7 +274,7 @@ fn code_point(bytes: &[u8]) -> Result<(char, &[u8]), Doubt> {
     char::from_u32(value).map(|letter| (letter, rest)).ok_or(Doubt)
 }
 
-/// An object or a list that is open.
+/// An object or a list that is being read.
 struct OpenValue<'r, 'de> {
     reader: &'r mut Reader<'de>,
     is_first: bool,
@@ -286,14 +288,14 @@ impl<'r, 'de> OpenValue<'r, 'de> {
         Ok(Self { reader, is_first: true, is_over: false })
     }
 
-    /// Whether everything was read.
+    /// Ends the object or list; an error if it was not read completely.
     #[inline(always)]
     fn end(self) -> Result<(), Doubt> {
         self.reader.depth_left += 1;
         if self.is_over { Ok(()) } else { Err(Doubt) }
     }
 
-    /// The bytes from the next item on; `None` behind the last.
+    /// Returns the first byte of the next item and the bytes after it; `None` after the last item.
     #[inline(always)]
     fn next(&mut self, end: u8) -> Result<Option<(u8, &'de [u8])>, Doubt> {
         let (mut byte, mut rest) = skip::token(self.reader.rest).ok_or(Doubt)?;
@@ -348,7 +350,7 @@ impl<'de> Members<'de> for OpenValue<'_, 'de> {
 
     #[inline(always)]
     fn next_key(&mut self) -> Result<Option<Key<'de>>, Doubt> {
-        // What the API server writes between two members.
+        // The bytes that the API server writes between two members.
         if let [b',', b'"', rest @ ..] = self.reader.rest
             && !self.is_first
         {

@@ -14,32 +14,32 @@ use crate::policy::{HookReport, KubernetesVersion, Policy, SleepAction};
 
 /// The default quiet period of a watched delay.
 const DEFAULT_QUIET_SECONDS: i64 = 5;
-/// Where Kubernetes reads the termination message from, unless the container says otherwise.
+/// Path of the termination message, unless the container sets another one.
 pub const DEFAULT_TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
-/// The longest path that Linux takes is a few times as long.
+/// Length limit for the path of a termination message. Linux accepts a few times as much.
 const LONGEST_TERMINATION_MESSAGE_PATH: usize = 1024;
 
-/// How a delay without a script can be made.
+/// How a delay without a script is implemented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Sleep {
-    /// By Kubernetes' own action.
+    /// By Kubernetes' `sleep` action.
     Action,
-    /// By the image's program.
+    /// By the image's `sleep` program.
     Program,
-    /// Not at all.
+    /// Not possible.
     Impossible(ContainerReason),
 }
 
-/// Why a hook can't look at the pod's connections.
+/// Reason why a hook can't observe the pod's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
     /// Windows has neither `/bin/sh` nor `/proc`.
     Windows,
-    /// The counters are those of the node.
+    /// With the host network, the counters are those of the node.
     HostNetwork,
-    /// The image is known, or said, to have no `/bin/sh` or no `sleep`.
+    /// The image is known or declared to have no `/bin/sh` or no `sleep`.
     NoShell,
-    /// It is not known whether it has them.
+    /// It is not known whether the image has `/bin/sh` and `sleep`.
     UnknownShell,
 }
 
@@ -51,26 +51,27 @@ pub(in crate::engine) struct Asked {
 }
 
 impl Asked {
-    /// Whether it can be done.
+    /// Returns whether the setting is possible.
     pub(in crate::engine) const fn is_possible(self) -> bool {
         self.obstacle.is_none()
     }
 }
 
-/// Which programs the image of a container has, looked up when a hook needs one of them: most do not.
+/// The programs of a container's image, looked up only if a hook needs one of them, which most
+/// hooks do not.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct ImagePrograms<'a> {
     image: Option<ImageReference<'a>>,
-    /// What the container's author says.
+    /// The annotation for the container.
     own: Option<Presence>,
-    /// What is said about all containers of the pod.
+    /// The annotation for all containers of the pod.
     all: Option<Presence>,
     policy: &'a Policy,
 }
 
 impl ImagePrograms<'_> {
-    /// What the container's author says, what is known about the image, what is said about the whole pod,
-    /// namespace or installation.
+    /// Returns the programs. In descending precedence: the container's annotation, the facts about
+    /// the image, the setting of the pod, namespace or installation.
     pub(in crate::engine) fn get(self) -> Programs {
         let both = |presence| Programs { shell: presence, sleep: presence };
         if let Some(own) = self.own {
@@ -82,7 +83,8 @@ impl ImagePrograms<'_> {
         let catalogue = &self.policy.catalogue;
         let known = self.image.map_or(Programs::UNKNOWN, |image| catalogue.programs(&image));
         match self.all {
-            // It is said about all containers, also about a sidecar whose image is known better.
+            // The setting is for all containers, including a sidecar about whose image more is
+            // known.
             Some(Presence::Present) if !known.lack_something() => both(Presence::Present),
             _ => known.or(self.policy.default_shell),
         }
@@ -90,7 +92,7 @@ impl ImagePrograms<'_> {
 }
 
 impl Candidate<'_> {
-    /// Why the hook that it gets can't look at connections, if it can't.
+    /// Returns why the container's new hook can't observe connections, if it can't.
     pub(in crate::engine) fn obstacle(&self, context: &Context<'_>) -> Option<Obstacle> {
         let is_free = matches!(self.standing, Standing::Free(_));
         if is_free && !self.holds() {
@@ -100,7 +102,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// Reports what somebody asked for in an annotation and the hook can't do.
+    /// Reports settings of annotations that the hook can't implement.
     pub(in crate::engine) fn tell_what_is_left_out(&self, context: &mut Context<'_>) {
         // `auto` does not request a range.
         let unwatched = self.unwatched.filter(|_| self.front.is_none());
@@ -121,7 +123,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// The same for settings that come from no annotation: the author does not need to act.
+    /// Adds notes for such settings that come from no annotation: the author does not need to act.
     pub(in crate::engine) fn note_what_is_left_out(&self, notes: &mut Vec<HookNote>) {
         if let Some(obstacle) =
             self.unwatched.filter(|_| self.front.is_some() || !self.delay_from.is_annotation())
@@ -136,7 +138,7 @@ impl Candidate<'_> {
 }
 
 impl Obstacle {
-    /// A stable word.
+    /// Stable word for reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -172,7 +174,7 @@ impl<'a> Context<'a> {
         ImagePrograms { image, own, all, policy: self.policy }
     }
 
-    /// How a delay can be made, if it is the delay alone.
+    /// Returns how a delay without a quit can be implemented.
     pub(in crate::engine) fn sleep(
         &self,
         programs: ImagePrograms<'_>,
@@ -187,7 +189,7 @@ impl<'a> Context<'a> {
         if quit.is_some() || programs.get().sleep != Presence::Absent {
             return Sleep::Program;
         }
-        // A kubelet that does not know the action fails as the program would.
+        // A kubelet that does not know the action fails, but so would the missing program.
         let version = self.policy.kubernetes_version;
         let server_knows = self.policy.sleep_action == SleepAction::Auto
             && version.is_some_and(|version| version >= KubernetesVersion::SERVER_SLEEPS);
@@ -198,7 +200,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Why the hook can't look at the pod's connections, if it can't. A quit needs the same shell.
+    /// Returns why the hook can't observe the pod's connections, if it can't. With a quit there is
+    /// no further obstacle, because the quit needs the same shell.
     pub(super) fn obstacle(
         &self,
         programs: ImagePrograms<'_>,
@@ -247,7 +250,7 @@ impl<'a> Context<'a> {
         (hold == Hold::Connections).then_some(from)
     }
 
-    /// Who asks for a report, if anybody does.
+    /// Returns the level that requests a report, if any.
     pub(super) fn report(&self, own: &Level) -> Option<Source> {
         let levels = [
             (own.report, Source::Container),
@@ -259,10 +262,10 @@ impl<'a> Context<'a> {
         (report == HookReport::TerminationMessage).then_some(from)
     }
 
-    /// So many new connections in the quiet period are no traffic: those of the readiness probes, which
-    /// continue while the pod stops, counted twice, since a proxy in the pod forwards each of them to
-    /// the application and a redirect causes another one; and two for other clients, such as a metrics
-    /// scraper.
+    /// Number of new connections in the quiet period that do not count as traffic: those of the
+    /// readiness probes, which continue while the pod stops, counted twice, because a proxy in the
+    /// pod forwards each of them to the application and a redirect causes another one; and two for
+    /// other clients, such as a metrics scraper.
     pub(in crate::engine) fn allowed_connections(&self, quiet_seconds: i64) -> i64 {
         let in_quiet_period = |period: i64| {
             let whole = quiet_seconds / period;
@@ -274,7 +277,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The file of the container's termination message.
+/// Path of the container's termination message; `None` if the path can't be used.
 pub(in crate::engine) fn termination_message<'a>(container: &'a Container<'_>) -> Option<&'a str> {
     let own = container.termination_message_path.value().map(AsRef::as_ref);
     let path = own.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_TERMINATION_MESSAGE_PATH);

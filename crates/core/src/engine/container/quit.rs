@@ -1,5 +1,4 @@
-//! Which quit a container gets: the one of its author, of a profile, or none (`docs/rules.md`,
-//! section 4).
+//! The quit of a container: the author's, a profile's, or none (`docs/rules.md`, section 4).
 
 use std::borrow::Cow;
 
@@ -13,7 +12,7 @@ use crate::engine::settings::{AuthorQuit, Level, ProfileChoice};
 use crate::policy::{KubernetesVersion, QuitPolicy};
 use crate::view::Shape;
 
-/// The quit that a container gets.
+/// The quit of a container.
 #[derive(Debug)]
 pub(in crate::engine) struct Quit<'a> {
     pub(in crate::engine) command: Cow<'a, [String]>,
@@ -23,20 +22,20 @@ pub(in crate::engine) struct Quit<'a> {
     pub(in crate::engine) from: Source,
 }
 
-/// Who decides on the quit, and what they say.
+/// The level that decides on the quit, and its choice.
 pub(super) enum Chosen<'a> {
     Author { quit: AuthorQuit, from: Source },
     Profile { profile: &'a Profile, from: Source },
     DelayOnly,
 }
 
-/// A container as its quit is decided on.
+/// A container whose quit is being decided on.
 pub(super) struct Subject<'c, 'a> {
     pub(super) name: &'a str,
     pub(super) container: &'a Container<'a>,
     pub(super) image: Option<&'c ImageReference<'a>>,
     pub(super) programs: ImagePrograms<'a>,
-    /// The profile that was chosen, else the one of image or name.
+    /// The chosen profile, else the profile of the image or name.
     pub(super) profile: Option<&'a Profile>,
     pub(super) stop_signal: StopSignal,
 }
@@ -44,14 +43,14 @@ pub(super) struct Subject<'c, 'a> {
 /// `lifecycle.stopSignal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopSignal {
-    /// None, or none that the server knows: the image's decides.
+    /// Not set, or not supported by the server: the image's signal is used.
     OfImage,
-    /// This one; `None` for one that asks no application to finish.
+    /// The container's own signal; `None` for one that does not ask an application to finish.
     Own(Option<Signal>),
 }
 
 impl<'a> Context<'a> {
-    /// The first level that says anything about the quit decides.
+    /// Returns the choice of the first level that sets anything about the quit.
     pub(super) fn choose(
         &self,
         own: Level,
@@ -169,7 +168,7 @@ impl<'a> Context<'a> {
             }
             return None;
         }
-        // A command finds its process by itself; a signal would go to the wrong one.
+        // A command finds its process by itself; a signal would reach the wrong process.
         let has_own_processes = self.spec.has_own_process_namespaces();
         if !has_own_processes && quit.command.is_empty() {
             self.tell(ProblemCode::Pid1IsNotTheApplication, subject.name);
@@ -200,8 +199,8 @@ impl<'a> Context<'a> {
 }
 
 impl Subject<'_, '_> {
-    /// Whether the stop signal that follows the hook is known to be a graceful one. A container with
-    /// its own command may run anything.
+    /// Returns whether the stop signal that follows the hook is known to be graceful. A container
+    /// with its own command may run any program.
     pub(super) fn ending(&self) -> Ending {
         let own_command = match &self.container.command {
             Shape::Absent => false,
@@ -227,7 +226,8 @@ impl Subject<'_, '_> {
         }
     }
 
-    /// Whether the image has the programs that the script needs, or is not known to lack them.
+    /// Returns whether the image has the programs that the script needs, or is not known to lack
+    /// them.
     fn can_run_script(&self) -> bool {
         !self.programs.get().lack_something()
     }

@@ -1,4 +1,4 @@
-//! Hooks of ours, recognised again in a pod.
+//! Recognition of prestop's hooks in a pod.
 
 use super::script::{NAME, drain, quit};
 use super::{Delay, Watch};
@@ -8,28 +8,29 @@ use crate::view::{Shape, Text};
 /// The recognised parts of a prestop hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Times {
-    /// How long the stop is held back before anything else.
+    /// The delay before the task.
     delay: Delay,
-    /// How long it is held back after that, at most.
+    /// Upper bound of the wait after the task, in seconds.
     wait: i64,
 }
 
-/// A command that is the long script, and some of its arguments. For programs that run it themselves.
+/// A command that runs the long script, with some of its arguments. For programs that run it
+/// themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LongScript<'a> {
-    /// Its delay; one that is not watched has two equal bounds.
+    /// The delay; both bounds are equal if it is not watched.
     pub watch: Watch,
-    /// Whether it waits for connections.
+    /// Whether the hook waits for connections.
     pub holds: bool,
-    /// The file that it reports to; empty for none.
+    /// The file for the report; empty for none.
     pub report: &'a str,
 }
 
-/// Where the argument REPORT of the long script is in the command.
+/// Index of the argument REPORT of the long script in the command.
 const REPORT: usize = 11;
 
 impl<'a> LongScript<'a> {
-    /// Recognises it; `None` for any other command.
+    /// Recognises a command; `None` if it does not run the long script.
     #[must_use]
     pub fn of(command: &'a [String]) -> Option<Self> {
         let [shell, option, code, name, arguments @ ..] = command else { return None };
@@ -44,7 +45,7 @@ impl<'a> LongScript<'a> {
         Some(Self { watch, holds: !hold.is_empty(), report })
     }
 
-    /// The same command with a report to this file.
+    /// Returns the same command with a report to `file`.
     #[must_use]
     pub fn reporting(command: &[String], file: &str) -> Vec<String> {
         let mut command = command.to_vec();
@@ -55,14 +56,14 @@ impl<'a> LongScript<'a> {
     }
 }
 
-/// The delay of a hook of ours, in any of its forms, the upper bound of a range; `None` for hooks of
-/// others.
+/// Returns the delay of a prestop hook of any form, in seconds, and for a range its upper bound;
+/// `None` for other hooks.
 #[must_use]
 pub fn recognised_delay(hook: &PreStop<'_>) -> Option<i64> {
     recognise(hook).map(|times| times.delay.most_seconds())
 }
 
-/// The watch of a hook of ours, if its delay is watched.
+/// Returns the watch of a prestop hook, if its delay is watched.
 #[must_use]
 pub fn recognised_watch(hook: &PreStop<'_>) -> Option<Watch> {
     match recognise(hook)?.delay {
@@ -71,15 +72,15 @@ pub fn recognised_watch(hook: &PreStop<'_>) -> Option<Watch> {
     }
 }
 
-/// How long a hook of ours can take, the quit command's own time not counted; `None` for hooks of
-/// others.
+/// Returns how many seconds a prestop hook can take, without the time of its quit command; `None`
+/// for other hooks.
 #[must_use]
 pub fn recognised_length(hook: &PreStop<'_>) -> Option<i64> {
     let Times { delay, wait } = recognise(hook)?;
     delay.most_seconds().checked_add(wait)
 }
 
-/// Whether it is one of the scripts.
+/// Returns whether the hook runs one of the scripts.
 #[must_use]
 pub fn is_script(hook: &PreStop<'_>) -> bool {
     script(hook).is_some()
@@ -125,7 +126,7 @@ fn script(hook: &PreStop<'_>) -> Option<Times> {
     Some(Times { delay, wait: wait_of(wait) })
 }
 
-/// The first arguments of the long script.
+/// Creates the watch from the first arguments of the long script.
 fn watch([least, most, quiet, allowed, extra]: [Option<i64>; 5]) -> Option<Watch> {
     Some(Watch {
         least_seconds: least?,
@@ -140,12 +141,12 @@ fn number(argument: &Shape<Text<'_>>) -> Option<i64> {
     whole(argument.value()?)
 }
 
-/// What is not a number is no wait: the scripts take it so.
+/// Reads a wait. Anything but a number means no wait, as in the scripts.
 fn wait_of(argument: &Shape<Text<'_>>) -> i64 {
     number(argument).unwrap_or(0)
 }
 
-/// The delay of a hook that does nothing else, in one of our forms.
+/// Returns the delay of a hook that does nothing else, in a form that prestop writes.
 fn plain_delay(hook: &PreStop<'_>) -> Option<i64> {
     let seconds = match (hook.sleep.value(), hook.exec.value()) {
         (Some(sleep), None) => sleep.seconds.value().copied(),
@@ -155,11 +156,11 @@ fn plain_delay(hook: &PreStop<'_>) -> Option<i64> {
         },
         _ => None,
     };
-    // Less than nothing is refused by the API server.
+    // The API server refuses negative values.
     seconds.filter(|seconds| *seconds >= 0)
 }
 
-/// Whole seconds, as `sleep` of every image takes them: digits and nothing else.
+/// Parses whole seconds as every image's `sleep` accepts them: digits only.
 fn whole(text: &str) -> Option<i64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }

@@ -1,24 +1,24 @@
-//! The two scripts: the short one delays, quits and waits; the long one measures as well. Both are
+//! The two scripts: the short one delays, quits and waits; the long one also measures. Both are
 //! constants, and every value is an argument.
 
 use std::sync::LazyLock;
 
 use crate::view::Known;
 
-/// What the scripts call themselves (`$0`) in error messages.
+/// The name of the scripts (`$0`) in error messages.
 pub(super) const NAME: &str = "prestop";
 
 /// The commented source of the short script.
 const QUIT: &str = include_str!("../hook.sh");
 /// The commented source of the long script.
 const DRAIN: &str = include_str!("../drain.sh");
-/// The line of the long script in whose place the short one is put.
+/// The line of the long script that is replaced by the short script.
 const QUIT_LINE: &str = "@quit@\n";
 
 /// A script as it is in pods.
 pub(super) struct Script {
     text: String,
-    /// Escaping it takes longer than all the rest of a hook.
+    /// The script as a JSON string. Escaping it takes longer than writing the rest of a hook.
     json: String,
 }
 
@@ -32,7 +32,7 @@ impl Script {
         &self.text
     }
 
-    /// The script as a JSON text.
+    /// Returns the script as a JSON string.
     pub(super) fn json(&self) -> &str {
         &self.json
     }
@@ -42,13 +42,13 @@ impl Script {
     }
 }
 
-/// The script of the form `quit`.
+/// Returns the script `quit`.
 pub(super) fn quit() -> &'static Script {
     static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::of(without_comments(QUIT)));
     &SCRIPT
 }
 
-/// The script of the form `drain`.
+/// Returns the script `drain`.
 pub(super) fn drain() -> &'static Script {
     static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
         let text = without_comments(DRAIN).replace(QUIT_LINE, &without_comments(QUIT));
@@ -57,7 +57,8 @@ pub(super) fn drain() -> &'static Script {
     &SCRIPT
 }
 
-/// The scripts, for readers of what was written here. The shorter one first: it is in most pods.
+/// The scripts, for readers of JSON that contains prestop's hooks. The short script is first,
+/// because it is in most pods.
 pub(crate) fn known_scripts() -> &'static [Known] {
     static KNOWN: LazyLock<[Known; 2]> = LazyLock::new(|| [quit().known(), drain().known()]);
     &*KNOWN

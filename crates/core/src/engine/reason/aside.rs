@@ -1,15 +1,16 @@
-//! Why `inject` leaves an object of a manifest aside.
+//! Reasons why `inject` does not process an object of a manifest.
 
 use super::{Explanation, explain};
 
-/// Why `inject` does not decide on an object of a manifest: it is no workload as its author wrote it.
+/// Reason why `inject` does not decide on an object of a manifest: it is not a workload as its
+/// author wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AsideReason {
     /// A part of an object, such as a patch.
     Fragment,
-    /// An image, or a pod, that a template engine or a substitution has yet to write.
+    /// An image, or a pod, that a template engine or a substitution has not rendered yet.
     Template,
-    /// Another object controls it.
+    /// An object that another object controls.
     Owned,
     /// A pod as the API server returns it.
     RunningPod,
@@ -19,13 +20,13 @@ impl AsideReason {
     /// Every reason.
     pub const ALL: [Self; 4] = [Self::Fragment, Self::Template, Self::Owned, Self::RunningPod];
 
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         self.explanation().code
     }
 
-    /// Code, sentence and advice.
+    /// Returns code, sentence and advice.
     #[must_use]
     pub const fn explanation(self) -> Explanation {
         match self {

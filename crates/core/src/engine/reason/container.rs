@@ -1,21 +1,21 @@
-//! Why one container of a pod is skipped.
+//! Reasons why a container of a pod is skipped.
 
 use super::{Explanation, explain};
 
-/// Why one container of a pod is skipped.
+/// Reason why a container of a pod is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContainerReason {
-    /// It has a `preStop` of its author's.
+    /// The container has a `preStop` hook of its author.
     OwnHook,
-    /// Its profile wants nothing injected.
+    /// The profile says to leave the container alone.
     LeftAloneByProfile,
-    /// Delay 0 and nothing to run.
+    /// The delay is 0, and there is no quit and no hold.
     NoDelay,
-    /// Windows, where only a program of the image would do.
+    /// The pod is for Windows, and the only possible hook would need a program of the image.
     Windows,
-    /// The image has no `sleep` program, and the server no sleep action.
+    /// The image has no `sleep` program, and the server does not support the sleep action.
     NoSleepProgram,
-    /// Not an object, or `lifecycle` is not one.
+    /// The container is not an object, or its `lifecycle` is not one.
     Malformed,
 }
 
@@ -30,13 +30,13 @@ impl ContainerReason {
         Self::Malformed,
     ];
 
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         self.explanation().code
     }
 
-    /// Code, sentence and advice.
+    /// Returns code, sentence and advice.
     #[must_use]
     pub const fn explanation(self) -> Explanation {
         match self {

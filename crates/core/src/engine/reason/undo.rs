@@ -1,23 +1,23 @@
-//! Why `uninject` leaves a workload as it is.
+//! Reasons why `uninject` does not change a workload.
 
 use super::{Explanation, explain};
 
-/// Why `uninject` leaves a workload as it is.
+/// Reason why `uninject` does not change a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UndoReason {
     /// There is no status annotation.
     NotInjected,
-    /// The status annotation is not ours, or no longer true.
+    /// The status annotation is not prestop's, or does not match the pod.
     StatusNotTrusted,
-    /// The status annotation has only a digest of the author's hook.
+    /// The status annotation contains only a digest of the author's hook.
     OriginalNotKept,
 }
 
 impl UndoReason {
-    /// Every reason that has no other place in the table.
+    /// Every reason that is not elsewhere in the table.
     pub const ALL: [Self; 2] = [Self::NotInjected, Self::OriginalNotKept];
 
-    /// Code, sentence and advice.
+    /// Returns code, sentence and advice.
     #[must_use]
     pub const fn explanation(self) -> Explanation {
         match self {

@@ -12,34 +12,35 @@ use crate::engine::reason::{Problem, ProblemCode};
 use crate::engine::remembered::Remembered;
 use crate::policy::Policy;
 
-/// So many problems of a namespace are kept, since each of its pods reports them again.
+/// Limit for the number of problems that are kept for a namespace, because each of its pods reports
+/// them again.
 const MOST_NAMESPACE_PROBLEMS: usize = 32;
 
-/// A namespace's label and defaults, read once and kept while the namespace does not change.
+/// A namespace's label and defaults, read once and kept until the namespace changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NamespaceSettings {
     /// `prestop.dev/inject`.
     pub(in crate::engine) switch: Option<Switch>,
     pub(in crate::engine) level: Level,
     pub(in crate::engine) problems: Vec<Problem>,
-    /// The suggested profile, if the catalogue has none of the name.
+    /// The suggested profile, if the configured name is not in the catalogue.
     suggestion: Remembered,
 }
 
 impl NamespaceSettings {
-    /// Whether the namespace is labelled for injection.
+    /// Returns whether the namespace is labelled for injection.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.switch == Some(Switch::Enabled)
     }
 
-    /// Whether the namespace chooses a profile for its pods.
+    /// Returns whether the namespace sets a profile for its pods.
     #[must_use]
     pub const fn chooses_profile(&self) -> bool {
         self.level.profile.is_some()
     }
 
-    /// Reads a namespace's labels and annotations; keys of others are passed over.
+    /// Reads a namespace's labels and annotations; other keys are ignored.
     pub fn read<'a>(
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
         annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -85,7 +86,8 @@ impl NamespaceSettings {
         }
     }
 
-    /// The level as it applies under a policy: delays limited to the maximum, unknown profiles dropped.
+    /// Returns the level under a policy: delays are limited to the maximum, and unknown profiles
+    /// are dropped.
     pub(in crate::engine) fn level_under(
         &self,
         policy: &Policy,
@@ -136,7 +138,7 @@ mod tests {
         }
         assert_eq!(told(&reloaded), "did you mean shop-job?");
         assert_eq!(told(&policy("nothing-near")), "");
-        // The name is known now.
+        // The catalogue now contains the name.
         let known = policy("shop-wob");
         let mut problems = Vec::new();
         assert!(namespace.level_under(&known, &mut problems).profile.is_some());
@@ -155,7 +157,7 @@ mod tests {
         assert_eq!(detail(&namespace), "did you mean nginx?");
         let kept = namespace.suggestion.text(&policy.catalogue, || "computed anew".to_owned());
         assert_eq!(kept, "did you mean nginx?");
-        // A longer delay in the annotation takes nothing from it.
+        // A longer delay in the annotation does not affect the suggestion.
         assert_eq!(detail(&namespace.clone()), "did you mean nginx?");
     }
 }

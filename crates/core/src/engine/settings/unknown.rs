@@ -1,4 +1,4 @@
-//! Problems with names that are not known, and the known name that was probably meant.
+//! Problems with unknown names, and the known name that was probably meant.
 
 use super::{DOMAIN, INJECT_LABEL, ProfileChoice, Setting, container_of, setting_of};
 use crate::catalogue::Profile;
@@ -6,10 +6,11 @@ use crate::engine::reason::{Problem, ProblemCode};
 use crate::nearest::nearest;
 use crate::policy::Policy;
 
-/// The longest name that is compared with known ones, to suggest one. No setting and no profile has a
-/// longer one.
+/// Length limit for names that are compared with known ones, to suggest one. No setting and no
+/// profile has a longer name.
 const LONGEST_SUGGESTED: usize = 63;
-/// So many problems of one pod or namespace get a suggestion: comparing names takes time.
+/// Limit for the number of problems of a pod or namespace that get a suggestion, because comparing
+/// names takes time.
 const MOST_SUGGESTIONS: usize = 16;
 
 pub(super) fn suggested_profile(
@@ -39,7 +40,7 @@ pub(super) fn unknown_label(place: &str, key: &str, before: &[Problem]) -> Probl
 pub(super) fn unknown_annotation(place: &str, key: &str, before: &[Problem]) -> Problem {
     let (domain, name) = key.split_once('/').unwrap_or((key, ""));
     let known = Setting::ALL.map(Setting::name);
-    // `dealy.prestop.dev/web` means a container; `prestop.dev/dealy` a pod.
+    // `dealy.prestop.dev/web` is for a container, `prestop.dev/dealy` for a pod.
     let detail = match domain.strip_suffix(DOMAIN).and_then(|start| start.strip_suffix('.')) {
         None => suggestion(name, known, |name| format!("{DOMAIN}/{name}"), before),
         Some(setting) => {
@@ -49,8 +50,9 @@ pub(super) fn unknown_annotation(place: &str, key: &str, before: &[Problem]) -> 
     Problem::new(ProblemCode::UnknownKey, format!("{place} {key}"), detail)
 }
 
-/// `did you mean ...?` with the known name that was probably meant, if there is one. `before` are the
-/// problems so far: their number and the length of the name bound the time that this takes.
+/// Returns `did you mean ...?` with the known name that was probably meant, if there is one.
+/// `before` are the problems so far: their number and the length of the name limit the time for the
+/// comparison.
 fn suggestion<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{AsideReason, in_group};
 
-/// Why an object of a known kind is not decided on; `template` leads to its pod.
+/// Returns why an object of a known kind is not processed; `template` is the pointer to its pod.
 pub(super) fn reason(
     object: &Value,
     api_version: &str,
@@ -20,7 +20,7 @@ pub(super) fn reason(
         return Some(AsideReason::Owned);
     }
     if object.pointer(template).is_none() && object.pointer("/spec/workloadRef").is_some() {
-        // The template is in another object, and the decision says so.
+        // The template is in another object; the decision reports this.
         return None;
     }
     let field = |name: &str| object.pointer(template)?.pointer(name);
@@ -35,7 +35,7 @@ pub(super) fn reason(
         Some(Value::Array(containers)) if kind == "Pod" && containers.is_empty() => return None,
         None | Some(Value::Null) => &[][..],
         Some(Value::Array(containers)) => containers,
-        // Other types than lists are reported as malformed.
+        // Values other than lists are reported as malformed.
         Some(_) => return None,
     };
     let images = || containers.iter().filter_map(|container| container.get("image"));
@@ -43,18 +43,19 @@ pub(super) fn reason(
         return Some(AsideReason::Template);
     }
     let has_image = images().any(|image| !image.is_null())
-        // Its image comes with a trigger.
+        // A trigger sets its image.
         || (kind == "DeploymentConfig" && !containers.is_empty());
     let is_whole = has_image && (has_selector(object) || !needs_selector(api_version, kind));
     (!is_whole).then_some(AsideReason::Fragment)
 }
 
-/// Of a template engine, of an `OpenShift` Template (`${NAME}`), of `envsubst`. No image has such letters.
+/// Returns whether a text contains an expression of a template engine, of an `OpenShift` Template
+/// (`${NAME}`), or of `envsubst`. No image name contains these characters.
 fn is_expression(text: &str) -> bool {
     text.contains("{{") || text.contains("${")
 }
 
-/// The API server refuses these without `spec.selector`.
+/// Returns whether the API server refuses objects of this kind without `spec.selector`.
 fn needs_selector(api_version: &str, kind: &str) -> bool {
     api_version == "apps/v1"
         || in_group(api_version, "apps.kruise.io")
@@ -70,7 +71,8 @@ fn is_controlled(object: &Value) -> bool {
     owners.into_iter().flatten().any(|owner| owner.get("controller") == Some(&Value::Bool(true)))
 }
 
-/// Written by the API server and the kubelet, never by an author.
+/// Returns whether the pod has fields that the API server and the kubelet write, and an author
+/// never does.
 fn is_running(pod: &Value) -> bool {
     let has = |field: &str| pod.pointer(field).is_some_and(Value::is_string);
     has("/status/phase") || (has("/metadata/uid") && has("/spec/nodeName"))

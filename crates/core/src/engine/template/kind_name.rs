@@ -1,36 +1,36 @@
-//! Kinds as people name them on the command line: `Kind.group`, `group/Kind` or `Kind`.
+//! Names of kinds on the command line: `Kind.group`, `group/Kind` or `Kind`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A kind of objects, of one group or of any.
+/// A kind of objects, in one API group or in any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KindName {
     kind: String,
-    /// Empty for the core group; none for any group.
+    /// Empty for the core group; `None` for any group.
     group: Option<String>,
 }
 
-/// A text that names no kind.
+/// Error for a text that is not the name of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("not a kind; write KIND.GROUP, such as CloneSet.apps.kruise.io")]
 pub struct NotAKindName;
 
 impl KindName {
-    /// The name of an object's kind.
+    /// Creates the name of an object's kind.
     pub(super) fn of(api_version: &str, kind: &str) -> Self {
         Self { kind: kind.to_owned(), group: Some(group(api_version).to_owned()) }
     }
 
-    /// Its group, if it is of one only.
+    /// Returns the API group; `None` for any group.
     #[must_use]
     pub fn group(&self) -> Option<&str> {
         self.group.as_deref()
     }
 
-    /// Whether an object is of this kind.
+    /// Returns whether an object is of this kind.
     #[must_use]
     pub fn is(&self, api_version: &str, kind: &str) -> bool {
         self.kind == kind && self.group.as_deref().is_none_or(|own| own == group(api_version))
@@ -42,7 +42,7 @@ impl FromStr for KindName {
 
     fn from_str(text: &str) -> Result<Self, NotAKindName> {
         let (kind, group) = match (text.rsplit_once('/'), text.split_once('.')) {
-            // A version between group and kind, as in apiVersion, is left out.
+            // A version between group and kind, as in apiVersion, is ignored.
             (Some((group, kind)), _) => (kind, Some(group.split('/').next().unwrap_or_default())),
             (None, Some((kind, group))) => (kind, Some(group)),
             (None, None) => (text, None),
@@ -71,7 +71,7 @@ impl fmt::Display for KindName {
     }
 }
 
-/// The group of `apiVersion`; empty for the core group.
+/// Returns the group of an `apiVersion`; empty for the core group.
 fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }

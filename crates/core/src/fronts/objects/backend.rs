@@ -1,11 +1,11 @@
-//! How Ingresses and routes name the Services that they send to.
+//! References from Ingresses and routes to the Services that they send to.
 
 use serde_json::Value;
 
-/// What is in lists within lists is followed this deep.
+/// Limit for the depth of nested lists.
 const DEEPEST: usize = 8;
 
-/// A Service that something sends to.
+/// A Service that receives requests from a sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Backend {
     pub(in super::super) namespace: String,
@@ -13,17 +13,17 @@ pub(in super::super) struct Backend {
     pub(in super::super) port: BackendPort,
 }
 
-/// Which of the Service's ports.
+/// The port of the Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum BackendPort {
-    /// Not said, or in a way that is not known.
+    /// The port is not set, or has an unknown form.
     Any,
     Number(i64),
     Name(String),
 }
 
 impl Backend {
-    /// Reads a reference. Kinds and vendors write the same thing in different fields.
+    /// Reads a reference, which kinds and vendors write with different fields.
     pub(super) fn read(reference: &Value, namespace: &str) -> Option<Self> {
         let text = |field: &str| reference.get(field).and_then(Value::as_str);
         let is_service =
@@ -51,7 +51,7 @@ impl BackendPort {
         let port = reference.get("port").or_else(|| reference.get("servicePort"));
         match port {
             Some(Value::Number(number)) => number.as_i64().map_or(Self::Any, Self::Number),
-            // Served by an annotation of the Ingress.
+            // An annotation of the Ingress defines the backend.
             Some(Value::String(name)) if name == "use-annotation" => Self::Any,
             Some(Value::String(name)) => Self::of_text(name),
             Some(Value::Object(port)) => {
@@ -69,7 +69,7 @@ impl BackendPort {
     }
 }
 
-/// The values at a JSON pointer in which `*` is each item of a list.
+/// Returns the values at a JSON pointer in which `*` stands for each item of a list.
 pub(super) fn places<'v>(object: &'v Value, place: &str) -> Vec<&'v Value> {
     let mut values = vec![object];
     for step in place.split('/').skip(1) {
@@ -84,7 +84,7 @@ pub(super) fn places<'v>(object: &'v Value, place: &str) -> Vec<&'v Value> {
     values
 }
 
-/// The Services that an action of an ALB Ingress forwards to.
+/// Returns the Services to which an action of an ALB Ingress forwards.
 pub(super) fn of_alb_action(action: &str, namespace: &str) -> Vec<Backend> {
     let mut found = Vec::new();
     if let Ok(action) = serde_json::from_str(action) {

@@ -1,25 +1,26 @@
 //! Skips unused JSON values, examining each byte once.
 //!
-//! The contract: [`value`] accepts only what `serde_json` accepts when it ignores a value, and then
-//! ends at the same place. If it is uncertain (deeper than [`DEEPEST`], lone surrogates, malformed or
-//! truncated text), it rejects the value, and `serde_json` reads it. `tests/reading.rs` checks this.
+//! The contract: [`value`] accepts only values that `serde_json` accepts when it skips a value, and
+//! then ends at the same position. If it is uncertain (deeper than [`DEEPEST`], lone surrogates,
+//! malformed or truncated text), it rejects the value, and `serde_json` reads it.
+//! `tests/reading.rs` checks this.
 
-// Measured: a tenth of all instructions of a request hangs on it.
+// Measured: a tenth of all instructions of a request depends on it.
 #![allow(clippy::inline_always)]
 
 use super::special::Specials;
 
-/// Objects and lists inside each other, those not counted that have nothing in them.
+/// Limit for the depth of nested objects and lists; empty ones do not count.
 pub const DEEPEST: u32 = 63;
 
-/// The rest after the value that `bytes` begin with, which may follow white space. `None`: not certain.
-/// `bytes` are UTF-8.
+/// Skips the value at the beginning of `bytes`, which may start with white space, and returns the
+/// rest; `None` if the value is not certain. `bytes` are UTF-8.
 #[must_use]
 pub fn value(bytes: &[u8]) -> Option<&[u8]> {
     value_of(bytes, &mut Specials::unknown())
 }
 
-/// The same in a text that was read until here.
+/// Like [`value`], for a text that was read up to this position.
 #[inline]
 pub(super) fn value_of<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
     match bytes {
@@ -66,7 +67,7 @@ fn any_value<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
                 (first, after) => number(first, after)?,
             },
         };
-        // A value has ended, and perhaps the object or list around it.
+        // A value has ended, and possibly the object or list around it.
         loop {
             if open.is_none() {
                 return Some(rest);
@@ -91,20 +92,20 @@ fn any_value<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
     }
 }
 
-/// What comes next inside a value.
+/// The next part of a value.
 #[derive(Clone, Copy)]
 enum Expected {
-    /// A key, whose quote is behind us.
+    /// A key, whose opening quote has been read.
     Key,
-    /// A value, perhaps behind white space.
+    /// A value, possibly after white space.
     Value,
-    /// Whatever follows a value.
+    /// Whatever may follow a value.
     Over,
 }
 
-/// Passes over the members of an object, from behind the quote of a key, and over what stands in them,
-/// as long as it is what the API server writes mostly: texts, numbers, objects, lists of objects or of
-/// texts, and no white space between.
+/// Skips the members of an object and the values in them, starting after the opening quote of a
+/// key, as long as they have the form that the API server usually writes: strings, numbers,
+/// objects, lists of objects or of strings, without white space between them.
 #[inline(always)]
 fn members<'a>(
     bytes: &'a [u8],
@@ -114,7 +115,7 @@ fn members<'a>(
     let mut rest = bytes;
     loop {
         rest = text(rest, specials)?;
-        // A field that somebody owns, and the quote of the next key.
+        // An entry of `managedFields`, and the opening quote of the next key.
         if let Some((member, [b'"', after @ ..])) = rest.split_first_chunk()
             && member == b":{},"
         {
@@ -168,7 +169,7 @@ fn members<'a>(
     }
 }
 
-/// The next byte that is no white space, and what follows it.
+/// Returns the next byte that is not white space, and the bytes after it.
 #[inline(always)]
 pub(super) fn token(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let mut rest = bytes;
@@ -184,7 +185,7 @@ pub(super) fn token(bytes: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// What follows a colon.
+/// Returns the bytes after a colon.
 #[inline(always)]
 pub(super) fn colon(bytes: &[u8]) -> Option<&[u8]> {
     match token(bytes)? {
@@ -193,7 +194,7 @@ pub(super) fn colon(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows a text whose quote is behind us.
+/// Skips a string whose opening quote has been read; returns the bytes after it.
 #[inline(always)]
 pub(super) fn text<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
     match specials.find(bytes)? {
@@ -202,7 +203,7 @@ pub(super) fn text<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [
     }
 }
 
-/// The same, from an escape on.
+/// Skips the rest of a string that starts with an escape.
 #[inline(never)]
 fn escaped_text<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]> {
     let mut found = bytes;
@@ -216,11 +217,12 @@ fn escaped_text<'a>(bytes: &'a [u8], specials: &mut Specials) -> Option<&'a [u8]
     }
 }
 
-/// What follows an escape whose backslash is behind us.
+/// Skips an escape whose backslash has been read; returns the bytes after it.
 fn escape(bytes: &[u8]) -> Option<&[u8]> {
     match bytes {
         [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..] => Some(after),
-        // A half of a letter: `serde_json` passes over it, and does not read it without the other.
+        // Half of a surrogate pair: `serde_json` accepts it when it skips a value, but does not
+        // read it without the other half.
         [b'u', b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..] => None,
         [b'u', after @ ..] => {
             let (digits, after) = after.split_first_chunk::<4>()?;
@@ -230,7 +232,7 @@ fn escape(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows a number of which `first` is the first byte.
+/// Skips a number whose first byte is `first`; returns the bytes after it.
 fn number(first: u8, after: &[u8]) -> Option<&[u8]> {
     let rest = match first {
         b'1'..=b'9' => digits(after),
@@ -248,7 +250,7 @@ fn number(first: u8, after: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows a fraction and an exponent, or one of the two.
+/// Skips a fraction, an exponent, or both; returns the bytes after them.
 fn fraction(bytes: &[u8]) -> Option<&[u8]> {
     let rest = match bytes {
         [b'.', fraction @ ..] => at_least_one_digit(fraction)?,
@@ -276,8 +278,8 @@ fn at_least_one_digit(bytes: &[u8]) -> Option<&[u8]> {
     (rest.len() < bytes.len()).then_some(rest)
 }
 
-/// The objects and lists that are open: a bit for each, 1 for objects, the innermost lowest, above
-/// all of them a 1 as mark.
+/// The open objects and lists: one bit for each, 1 for objects, with the innermost in the lowest
+/// bit, and a 1 above all of them as a marker.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct OpenStack(u64);
 
