@@ -1,5 +1,5 @@
-//! The configuration file `prestop.yaml`: its text in, a [`Policy`] and [`ServeSettings`] out, or
-//! everything that is wrong with it. See `docs/configuration.md` for the fields.
+//! The configuration file `prestop.yaml`: parses its text into a [`Policy`] and [`ServeSettings`],
+//! or reports everything that is wrong with it. See `docs/configuration.md` for the fields.
 //!
 //! Three steps, each of which reports all its errors: the text becomes a tree (`document`), the tree is
 //! validated against the schema (`shape`), and the values against the rules (`rules`).
@@ -30,7 +30,7 @@ pub use self::error::{ConfigError, Problem};
 pub use self::format::json_schema;
 pub use self::profiles::{DELAY_PATTERN, DURATION_PATTERN};
 
-/// What a configuration file says.
+/// The content of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     policy: Policy,
@@ -51,20 +51,20 @@ impl Config {
         }
     }
 
-    /// The rules that it makes, with the built-in values for what it does not set. The version of
-    /// Kubernetes and which namespaces are taken are not in the file: callers set them.
+    /// Returns the policy, with the built-in values for fields that are not set. The Kubernetes
+    /// version and the choice of namespaces are not in the file: callers set them.
     #[must_use]
     pub fn into_policy(self) -> Policy {
         self.policy
     }
 
-    /// Findings of the audit that are accepted.
+    /// Returns the accepted findings of the audit.
     #[must_use]
     pub fn ignores(&self) -> &[Ignore] {
         &self.ignores
     }
 
-    /// The same, and how the server runs.
+    /// Returns the policy and the settings of the server.
     #[must_use]
     pub fn into_parts(self) -> (Policy, ServeSettings) {
         (self.policy, self.settings)

@@ -12,13 +12,13 @@ static THIS: LazyLock<Version> = LazyLock::new(|| {
     Version::new(package, option_env!("PRESTOP_REVISION"), option_env!("SOURCE_DATE_EPOCH"))
 });
 static TEXT: LazyLock<String> = LazyLock::new(|| THIS.to_string());
-/// Of a revision, for people.
+/// Length of a revision in text for people.
 const SHORT_REVISION: usize = 12;
 
-/// A version, and where it came from.
+/// A version with its origin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// As in `Cargo.toml`.
+    /// The version in `Cargo.toml`.
     pub version: String,
     /// The git commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,19 +29,19 @@ pub struct Version {
 }
 
 impl Version {
-    /// Of this program.
+    /// Returns the version of this program.
     #[must_use]
     pub fn this() -> &'static Self {
         &THIS
     }
 
-    /// Of this program, for people.
+    /// Returns the version of this program as text for people.
     #[must_use]
     pub(crate) fn text() -> &'static str {
         &TEXT
     }
 
-    /// Empty values and invalid times count as unknown.
+    /// Creates a version. Empty values and invalid times count as unknown.
     fn new(version: &str, revision: Option<&str>, epoch: Option<&str>) -> Self {
         let seconds = epoch.and_then(|epoch| epoch.parse().ok());
         let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
@@ -53,7 +53,7 @@ impl Version {
     }
 }
 
-/// `0.1.0 (0123456789ab, 2026-11-28)`, without what is not known.
+/// Formats the version as `0.1.0 (0123456789ab, 2026-11-28)`, without unknown parts.
 impl Display for Version {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.version)?;
@@ -89,7 +89,7 @@ mod tests {
         );
     }
 
-    /// Servers of an older prestop name their version only.
+    /// Servers of an older prestop report only their version.
     #[test]
     fn an_answer_without_a_revision_is_read() {
         let version: Version = serde_json::from_str(r#"{"version":"0.1.0"}"#).unwrap();

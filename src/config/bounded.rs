@@ -1,5 +1,5 @@
-//! Values between bounds, each with its place. The bounds are part of the type, so that the schema and the
-//! check are the same.
+//! Values with bounds, each with its position in the file. The bounds are part of the type, so that
+//! the schema and the check agree.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use serde_saphyr::Spanned;
 use super::error::{Finding, Position};
 use super::profiles::DurationText;
 
-/// A whole number, if the file has one.
+/// A whole number, which the file may omit.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Number<const LEAST: u64, const MOST: u64>(Option<Spanned<i128>>);
 
-/// A duration in seconds, if the file has one.
+/// A duration in seconds, which the file may omit.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Seconds<const LEAST: i64, const MOST: i64>(Option<DurationText>);
@@ -31,12 +31,12 @@ pub(super) struct Why {
 }
 
 impl<const LEAST: u64, const MOST: u64> Number<LEAST, MOST> {
-    /// Where it is, if the file has it.
+    /// Returns the position of the value, if the file has it.
     pub(super) fn place(&self) -> Option<Position> {
         self.0.as_ref().map(|value| value.referenced.into())
     }
 
-    /// The number, or the default where the file has none; `None` where it is out of bounds.
+    /// Returns the number, or the default if the file has none; `None` if it is out of bounds.
     pub(super) fn read(
         &self,
         path: &str,
@@ -54,12 +54,12 @@ impl<const LEAST: u64, const MOST: u64> Number<LEAST, MOST> {
 }
 
 impl<const LEAST: i64, const MOST: i64> Seconds<LEAST, MOST> {
-    /// Where it is, if the file has it.
+    /// Returns the position of the value, if the file has it.
     pub(super) fn place(&self) -> Option<Position> {
         self.0.as_ref().map(|text| text.location().into())
     }
 
-    /// The duration, or the default where the file has none or one that can't be used.
+    /// Returns the duration, or the default if the file has none or an invalid one.
     pub(super) fn read(
         &self,
         path: &str,
@@ -69,7 +69,7 @@ impl<const LEAST: i64, const MOST: i64> Seconds<LEAST, MOST> {
         self.read_with(path, default, Why::default(), findings)
     }
 
-    /// The same, for bounds that need a reason.
+    /// Like [`Self::read`], with reasons for the bounds.
     pub(super) fn read_with(
         &self,
         path: &str,
@@ -93,7 +93,7 @@ impl<const LEAST: i64, const MOST: i64> Seconds<LEAST, MOST> {
     }
 }
 
-/// A duration as people write it.
+/// Formats a duration for people.
 pub(super) fn human(duration: Duration) -> String {
     HumanSeconds(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)).to_string()
 }

@@ -58,8 +58,8 @@ impl CertificatesSection {
         settings
     }
 
-    /// The first value that is too long compared with another one. Reported at its own field, or at the
-    /// other one if only that is in the file.
+    /// Returns the first value that is too long compared with another one. It is reported at its
+    /// own field, or at the other one if only that is in the file.
     fn too_long(&self, settings: &CertificateSettings) -> Option<Finding> {
         let CertificateSettings { authority_lifetime, lifetime, overlap, look_interval } =
             *settings;

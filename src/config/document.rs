@@ -1,5 +1,5 @@
-//! The YAML document as a tree in which each value knows its place. Everything that the file says
-//! is in it, also what is wrong: unknown fields, second keys, values of any type.
+//! The YAML document as a tree in which each value has its position. The tree has everything in the
+//! file, including errors: unknown fields, duplicate keys, values of any type.
 
 use std::fmt;
 
@@ -11,23 +11,23 @@ use serde_saphyr::{
 
 use super::error::{Finding, Position};
 
-/// A `ConfigMap` ends at 1 MiB as well.
+/// Maximum length of the text. A `ConfigMap` is limited to 1 MiB as well.
 const LONGEST_TEXT_BYTES: usize = 1 << 20;
 
-/// More values than any catalogue has. Aliases count as often as they are used, so this also ends
-/// what grows by aliases of aliases.
+/// Maximum number of values, more than any catalogue has. Each use of an alias counts, so this also
+/// limits aliases of aliases.
 const MOST_NODES: usize = 100_000;
 
 const DEEPEST_NESTING: usize = 32;
 
-/// A value and its place. The place of what comes from an alias is the alias.
+/// A value with its position. The position of a value from an alias is the alias.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) place: Position,
     pub(super) value: Value,
 }
 
-/// What YAML's core schema makes of a value; only `true` and `false` are booleans.
+/// A value according to YAML's core schema; only `true` and `false` are booleans.
 #[derive(Debug)]
 pub(super) enum Value {
     Null,
@@ -36,7 +36,7 @@ pub(super) enum Value {
     Float(f64),
     Text(String),
     List(Vec<Node>),
-    /// Keys and values in the order of the text; a key can come twice.
+    /// Keys and values in the order of the text; a key can occur twice.
     Map(Vec<(Node, Node)>),
 }
 
@@ -49,7 +49,7 @@ pub(super) fn read(text: &str) -> Result<Node, Finding> {
     from_str(text, DuplicateKeyPolicy::PassThrough).map_err(|error| finding(&error, None))
 }
 
-/// Reads the same text as `T`. `document` is for the path of what goes wrong.
+/// Reads the same text as `T`. `document` provides the path for an error.
 pub(super) fn read_as<T: DeserializeOwned>(text: &str, document: &Node) -> Result<T, Finding> {
     from_str(text, DuplicateKeyPolicy::Error).map_err(|error| finding(&error, Some(document)))
 }
@@ -72,7 +72,7 @@ fn from_str<T: DeserializeOwned>(
     serde_saphyr::from_str_with_options(text, options)
 }
 
-/// A parser's error in our words where its own speak of its interface.
+/// Converts an error of the parser; replaces messages that describe the parser's interface.
 fn finding(error: &Error, document: Option<&Node>) -> Finding {
     let place = error.location().map_or(Position::START, Position::from);
     let message = match cause(error) {
@@ -101,7 +101,7 @@ fn cause(mut error: &Error) -> &Error {
     error
 }
 
-/// The path of the deepest value at a place.
+/// Returns the path of the deepest value at a position.
 fn path_of(node: &Node, place: Position) -> Option<String> {
     let inner = match &node.value {
         Value::List(items) => items.iter().enumerate().find_map(|(index, item)| {

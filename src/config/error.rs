@@ -6,10 +6,10 @@ use prestop_manifest::Excerpt;
 use serde_saphyr::Location;
 use thiserror::Error;
 
-/// More is not read by anybody; the rest is counted.
+/// Maximum number of problems that are shown, since more would not be read; the rest is counted.
 const MOST_PROBLEMS: usize = 20;
 
-/// Everything that is wrong with a configuration.
+/// All errors in a configuration.
 ///
 /// Shown as one block for each problem: `line:column: path: message`, the line itself and a caret
 /// under the column. [`ConfigError::in_file`] puts a file's name in front of each.
@@ -19,30 +19,30 @@ pub struct ConfigError {
     left_out: usize,
 }
 
-/// One thing that is wrong.
+/// One error in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Line of the text, from 1.
     pub line: u64,
     /// Column of the text in characters, from 1.
     pub column: u64,
-    /// The field: `profiles.entries[2].quit.signal`. Empty where the whole text is meant.
+    /// The field, such as `profiles.entries[2].quit.signal`. Empty for an error of the whole text.
     pub path: String,
-    /// What is wrong, and what is allowed.
+    /// The error and the allowed values.
     pub message: String,
     excerpt: Option<Excerpt>,
 }
 
-/// A place in the text.
+/// A position in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
-    /// From 1.
+    /// Line, from 1.
     pub(super) line: u64,
-    /// In characters, from 1.
+    /// Column in characters, from 1.
     pub(super) column: u64,
 }
 
-/// A problem before the text is at hand.
+/// A problem without the line of the text.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) path: String,
@@ -57,7 +57,7 @@ struct InFile<'a> {
 }
 
 impl ConfigError {
-    /// Puts the findings in the order of the text, and shows each in it.
+    /// Sorts the findings by position, and adds the line of the text to each.
     pub(super) fn new(text: &str, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| finding.place);
         let left_out = findings.len().saturating_sub(MOST_PROBLEMS);
@@ -75,19 +75,20 @@ impl ConfigError {
         Self { problems, left_out }
     }
 
-    /// The problems in the order of the text; at least one, and not more than twenty.
+    /// Returns the problems in the order of the text: at least one, at most twenty.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// How many more there are.
+    /// Returns the number of problems that are not shown.
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.left_out
     }
 
-    /// The same, each problem with the file's name in front: `prestop.yaml:7:10: …`.
+    /// Returns the error for display, with the file's name in front of each problem:
+    /// `prestop.yaml:7:10: …`.
     #[must_use]
     pub fn in_file<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
         InFile { error: self, file }
@@ -148,25 +149,25 @@ impl From<Location> for Position {
 }
 
 impl Finding {
-    /// Of the field with this path.
+    /// Creates a finding about the field with this path.
     pub(super) fn new(path: &str, place: Position, message: String) -> Self {
         Self { path: path.to_owned(), place, message }
     }
 
-    /// Of the text as a whole.
+    /// Creates a finding about the text as a whole.
     pub(super) fn of_file(message: &str) -> Self {
         Self { path: String::new(), place: Position::START, message: message.to_owned() }
     }
 }
 
-/// Of the line with the place, if there is something on it.
+/// Returns an excerpt of the line with this position, if the line is not blank.
 fn excerpt(text: &str, place: Position) -> Option<Excerpt> {
     let (line, column) = (usize::try_from(place.line).ok()?, usize::try_from(place.column).ok()?);
     let text = text.lines().nth(line.checked_sub(1)?).filter(|text| !text.trim().is_empty())?;
     Some(Excerpt::new(column, text))
 }
 
-/// A text of the file as a terminal may have it: one character for each, none that controls.
+/// Makes text from the file safe for a terminal: replaces each control character by another one.
 fn visible(text: &str) -> String {
     let letter = |letter: char| match letter {
         '\t' => ' ',

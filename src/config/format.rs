@@ -1,7 +1,6 @@
-//! How the file is written. These types make the JSON Schema, and the schema decides what is
-//! accepted: what they allow, people can write. A field that is not there has its default from
-//! [`prestop_core::policy::Policy::built_in`]; the defaults in the schema are for editors, and a test
-//! compares them.
+//! The format of the file. The JSON Schema is generated from these types, and decides what is
+//! accepted. A missing field has its default from [`prestop_core::policy::Policy::built_in`]; the
+//! defaults in the schema are for editors, and a test compares them.
 
 use std::borrow::Cow;
 
@@ -204,7 +203,7 @@ pub(super) enum SleepActionSetting {
     Never,
 }
 
-/// An owner as it is written, with its place: `Job`, `Cluster.postgresql.cnpg.io`.
+/// A kind of owner in the file, with its position: `Job`, `Cluster.postgresql.cnpg.io`.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct OwnerText(pub(super) Spanned<String>);
@@ -252,7 +251,7 @@ pub(super) enum ProfilesMode {
     Replace,
 }
 
-/// The JSON Schema of the file: draft 2020-12, without references.
+/// Returns the JSON Schema of the file: draft 2020-12, without references.
 #[must_use]
 pub fn json_schema() -> Value {
     let settings = SchemaSettings::draft2020_12()

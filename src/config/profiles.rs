@@ -1,5 +1,6 @@
-//! How people write profiles and facts about programs: `profiles` and `programs` of a configuration, with the
-//! place of each error. `catalogue.yaml` has the same format; a test holds it to the same rules.
+//! The format of profiles and facts about programs: `profiles` and `programs` of a configuration,
+//! with the position of each error. `catalogue.yaml` has the same format; a test checks it by the
+//! same rules.
 
 mod delay;
 mod fields;
@@ -26,14 +27,15 @@ pub(super) use self::delay::{AskedDelayText, DelayText, DelayTextError};
 pub(super) use self::fields::FieldError;
 pub(super) use self::programs::{ProgramsEntry, validate as validate_programs};
 
-/// The kernel cuts the name of a process to this many bytes (`TASK_COMM_LEN` less the final zero).
+/// The kernel truncates the name of a process to this many bytes (`TASK_COMM_LEN` less the final
+/// zero).
 const LONGEST_PROCESS_NAME: usize = 15;
 
-/// The longest name of a profile, and of a container: the same as for most names in Kubernetes.
+/// Maximum length of the name of a profile or a container, as for most names in Kubernetes.
 const LONGEST_NAME: usize = 63;
 
-/// What [`prestop_core::duration::parse`] reads, for editors. Without look-ahead, which Go's validators
-/// do not have.
+/// Pattern of the durations that [`prestop_core::duration::parse`] reads, for editors. Without
+/// look-ahead, which Go's validators do not support.
 pub const DURATION_PATTERN: &str = concat!(
     "^([0-9]+|[0-9]+h([0-9]+m)?([0-9]+s)?([0-9]+ms)?|[0-9]+m([0-9]+s)?([0-9]+ms)?",
     "|[0-9]+s([0-9]+ms)?|[0-9]+ms)$"
@@ -185,12 +187,12 @@ struct StopSignalEntry {
     link: String,
 }
 
-/// A duration as it is written, with its place: `15s`, `1m30s`, or whole seconds without a unit.
+/// A duration in the file, with its position: `15s`, `1m30s`, or whole seconds without a unit.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub(super) struct DurationText(Spanned<String>);
 
-/// Why a written duration is not one of whole seconds.
+/// Reason why a duration in the file is not one of whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub(super) enum DurationTextError {
@@ -202,11 +204,11 @@ pub(super) enum DurationTextError {
     Fraction,
 }
 
-/// Checks profiles in the order in which they are to be tried. `path` is the list's own path in
-/// its file: `profiles`.
+/// Validates profiles, in the order in which they are tried. `path` is the path of the list in its
+/// file: `profiles`.
 ///
 /// # Errors
-/// Each field that can't be used, with its place.
+/// Each invalid field, with its position.
 pub(super) fn validate(
     entries: &[ProfileEntry],
     path: &str,
@@ -227,7 +229,7 @@ pub(super) fn validate(
 }
 
 impl DurationText {
-    /// Whole seconds, 0 to a hundred years.
+    /// Returns the whole seconds, 0 to a hundred years.
     ///
     /// # Errors
     /// When it is not a duration, or has a fraction of a second.
@@ -239,7 +241,7 @@ impl DurationText {
         Ok(duration.seconds)
     }
 
-    /// Where it is used.
+    /// Returns the position where it is used.
     #[must_use]
     pub(super) const fn location(&self) -> Location {
         self.0.referenced
@@ -275,7 +277,7 @@ impl From<HoldEntry> for Hold {
 }
 
 impl ProfileEntry {
-    /// The fields with a time that a hook lasts: name, place and longest time of each that can be read.
+    /// Returns the durations of the hook: field, position and maximum of each that can be parsed.
     pub(super) fn times(&self) -> impl Iterator<Item = (&'static str, Location, i64)> {
         let delay = self
             .delay
@@ -531,7 +533,7 @@ mod tests {
             let path =
                 concat!(env!("CARGO_MANIFEST_DIR"), "/crates/core/src/catalogue/catalogue.json");
             std::fs::write(path, &json).unwrap();
-            // The test still has the old one.
+            // This test was compiled with the old file.
             return;
         }
         let advice = "run UPDATE_GENERATED=1 cargo test --lib the_built_in_catalogue";

@@ -1,5 +1,5 @@
-//! From a file of the right shape to a [`Policy`] and [`ServeSettings`]: durations, bounds, and
-//! combinations. Every rule is checked, so that all errors are reported together.
+//! Converts a file of the right shape to a [`Policy`] and [`ServeSettings`]: checks durations,
+//! bounds and combinations. Every rule is checked, so that all errors are reported together.
 
 use prestop_core::catalogue::{Catalogue, Profile};
 use prestop_core::duration::{AskedDelay, HumanSeconds};
@@ -16,17 +16,19 @@ use super::profiles::{
 };
 use crate::webhook::settings::ServeSettings;
 
-/// A longer delay is a typing error: no load balancer needs an hour.
+/// Maximum of `limits.maximumDelay`. A longer delay is a typing error: no load balancer needs an
+/// hour.
 const MOST_MAXIMUM_DELAY_SECONDS: i64 = 3600;
 
-/// A day. Pods that need more set it themselves, which is always respected.
+/// Maximum of `limits.maximumGracePeriod`: a day. Pods that need more set it themselves, which is
+/// always respected.
 const MOST_MAXIMUM_GRACE_PERIOD_SECONDS: i64 = 24 * 3600;
 
 const ENTRIES: &str = "profiles.entries";
 
 const PROGRAMS: &str = "programs";
 
-/// Checks a file.
+/// Checks and converts a file.
 pub(super) fn check(file: ConfigurationFile) -> Result<Config, Vec<Finding>> {
     // Exhaustive, so that a new field or a new version of the format can't be forgotten here.
     let ConfigurationFile {
@@ -96,7 +98,7 @@ pub(super) fn check(file: ConfigurationFile) -> Result<Config, Vec<Finding>> {
     Ok(Config { policy, settings, ignores })
 }
 
-/// The durations that could be read.
+/// The durations, as far as they could be parsed.
 struct Durations {
     delay: Option<AskedDelay>,
     quit_timeout: Option<Setting>,
@@ -104,12 +106,12 @@ struct Durations {
     maximum_grace_period: Option<Setting>,
 }
 
-/// A duration, from the file or by default.
+/// A duration from the file or its default.
 #[derive(Clone, Copy)]
 struct Setting {
     path: &'static str,
     seconds: i64,
-    /// `None`: the default.
+    /// The position in the file; `None` for the default.
     place: Option<Position>,
 }
 
@@ -153,7 +155,7 @@ impl Rules {
                     MOST_MAXIMUM_GRACE_PERIOD_SECONDS,
                 )
             });
-        // Without one of its own it fits below any maximum grace period.
+        // The default is below any maximum grace period.
         let half = maximum_grace_period.map_or(i64::MAX, |setting| setting.seconds / 2);
         let default = built_in.maximum_delay_seconds.min(half);
         let maximum_delay = self
@@ -165,7 +167,7 @@ impl Rules {
         Durations { delay, quit_timeout, maximum_delay, maximum_grace_period }
     }
 
-    /// The default delay, and its upper bound as a duration.
+    /// Returns the default delay, and its upper bound as a duration.
     fn delay(
         &mut self,
         text: Option<&AskedDelayText>,
@@ -178,7 +180,7 @@ impl Rules {
                 let seconds = delay.most_seconds;
                 (Some(asked), Some(Setting { path, seconds, place }))
             }
-            // It is cut to the maximum, whatever that is.
+            // It is limited to the maximum delay, whatever that is.
             Ok(AskedDelay::Auto) => (Some(AskedDelay::Auto), None),
             Err(cause) => {
                 self.find(path, place.unwrap_or(Position::START), cause.to_string());
@@ -217,7 +219,8 @@ impl Rules {
         None
     }
 
-    /// Reported at the shorter one if it is in the file, otherwise at the longer one.
+    /// Checks the order of two durations. An error is reported at the shorter one if it is in the
+    /// file, otherwise at the longer one.
     fn in_order(&mut self, shorter: Option<Setting>, order: Order, longer: Option<Setting>) {
         let (Some(shorter), Some(longer)) = (shorter, longer) else {
             return;
@@ -258,7 +261,7 @@ impl Rules {
                 }
             }
         }
-        // A word that can't be read is worse than one that occurs twice.
+        // A word that can't be parsed is a worse error than a duplicate.
         if is_readable {
             self.findings.append(&mut repeated);
         }
@@ -335,8 +338,7 @@ impl From<FieldError> for Finding {
     }
 }
 
-/// The catalogue with no delay above the maximum: the built-in profiles follow the configuration,
-/// too.
+/// Returns the catalogue with no delay above the maximum, in the built-in profiles as well.
 fn cut_to(catalogue: &Catalogue, maximum_delay_seconds: i64) -> Catalogue {
     let cut = |mut profile: Profile| {
         profile.delay = profile.delay.map(|delay| delay.at_most(maximum_delay_seconds));

@@ -1,5 +1,6 @@
-//! The sections for `prestop serve`: each field with its bounds, and below it how it becomes a setting. A new
-//! setting of the server is a field here and one in [`crate::webhook::settings`], which has its default.
+//! The sections for `prestop serve`: each field with its bounds, and its conversion to a setting. A
+//! new setting of the server is a field here and one in [`crate::webhook::settings`], which has its
+//! default.
 
 use std::num::NonZeroUsize;
 
@@ -164,15 +165,16 @@ impl ServerSection {
         }
     }
 
-    /// Of one body, and of all that are in flight.
+    /// Returns the maximum bytes of one body, and of all bodies in flight.
     fn bytes(&self, default: Limits, findings: &mut Vec<Finding>) -> (usize, usize) {
         let path = "server.maximumBodiesInFlightBytes";
         let of_all = &self.maximum_bodies_in_flight_bytes;
         let body =
             self.maximum_body_bytes.read("server.maximumBodyBytes", default.body_bytes, findings);
         let in_flight = of_all.read(path, default.bodies_in_flight_bytes, findings);
-        // Only if both are within their own bounds, so that an error is reported once. By default as many
-        // bytes are in flight as the longest body may have, so this needs the field in the file.
+        // Checked only if both are within their own bounds, so that an error is reported once. The
+        // default for all bodies in flight is as large as the longest allowed body, so this needs
+        // the field in the file.
         if let (Some(body), Some(in_flight), Some(place)) = (body, in_flight, of_all.place())
             && in_flight < body
         {

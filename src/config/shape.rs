@@ -2,8 +2,9 @@
 //! the published schema is authoritative, and all errors are reported together, with path and nearest
 //! allowed value.
 //!
-//! Only what the types of [`super::format`] produce is understood: `type`, `properties`,
-//! `required`, `items`, and words as `const`, `enum` or `oneOf`. What values mean is checked later.
+//! Supports only the schemas that the types of [`super::format`] produce: `type`, `properties`,
+//! `required`, `items`, and words as `const`, `enum` or `oneOf`. The meaning of values is checked
+//! later.
 
 use std::collections::HashMap;
 
@@ -13,13 +14,13 @@ use serde_json::Value as Schema;
 use super::document::{Node, Value};
 use super::error::{Finding, Position};
 
-/// How much of a text from the file is repeated in a message.
+/// Maximum length of a text from the file in a message.
 const LONGEST_QUOTE: usize = 40;
 
-/// Longer names are not looked for elsewhere.
+/// Maximum length of an unknown name for which a known one is suggested.
 const LONGEST_COMPARED_NAME: usize = 64;
 
-/// Everything in the document that does not fit.
+/// Returns everything in the document that does not fit the schema.
 pub(super) fn check(document: &Node, schema: &Schema) -> Vec<Finding> {
     let mut checker = Checker { root: schema, findings: Vec::new() };
     checker.check(document, schema, "");
@@ -130,7 +131,7 @@ fn missing(name: &str, schema: &Schema) -> String {
     }
 }
 
-/// The words that a value can be; none where it can be more than words.
+/// Returns the words that a value can be; empty if it can be something other than a word.
 fn words(schema: &Schema) -> Vec<&str> {
     let words = |key: &str| schema.get(key).and_then(Schema::as_array);
     let word = |schema| Schema::get(schema, "const").and_then(Schema::as_str);
@@ -143,7 +144,7 @@ fn words(schema: &Schema) -> Vec<&str> {
     }
 }
 
-/// The types that a value can have.
+/// Returns the types that a value can have.
 fn types(schema: &Schema) -> Vec<&str> {
     match schema.get("type") {
         Some(Schema::String(name)) => vec![name],
@@ -209,7 +210,7 @@ fn found(value: &Value) -> String {
     }
 }
 
-/// How a word that looks like a number is written: YAML reads `1.3` as one.
+/// Returns the advice to quote a word that looks like a number: YAML reads `1.3` as one.
 fn quoting(value: &Value, words: &[&str]) -> String {
     let number = matches!(value, Value::Integer(_) | Value::Float(_));
     if !number || !words.iter().any(|word| word.parse::<f64>().is_ok()) {
@@ -219,7 +220,7 @@ fn quoting(value: &Value, words: &[&str]) -> String {
     format!("; write {} in quotes", words.join(" or "))
 }
 
-/// The beginning of a text of the file.
+/// Returns the beginning of a text from the file.
 fn quotable(text: &str) -> String {
     match text.char_indices().nth(LONGEST_QUOTE) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -227,7 +228,7 @@ fn quotable(text: &str) -> String {
     }
 }
 
-/// The path at which a field of this very name belongs, outside of lists.
+/// Returns the path of a field with exactly this name, outside of lists.
 fn place_of(name: &str, schema: &Schema) -> Option<String> {
     let fields = schema.get("properties").and_then(Schema::as_object)?;
     if fields.contains_key(name) {

@@ -1,4 +1,4 @@
-//! How a delay is written: a duration, or a range of two.
+//! The format of delays: a duration, or a range of two.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -11,23 +11,23 @@ use thiserror::Error;
 
 use super::DURATION_PATTERN;
 
-/// What [`prestop_core::duration::parse_delay`] reads, for editors.
+/// Pattern of the delays that [`prestop_core::duration::parse_delay`] reads, for editors.
 pub static DELAY_PATTERN: LazyLock<String> = LazyLock::new(|| {
     let one = DURATION_PATTERN.trim_start_matches('^').trim_end_matches('$');
     format!("^{one}(-{one})?$")
 });
 
-/// A delay as it is written, with its place: `15s`, or `10s-2m`.
+/// A delay in the file, with its position: `15s`, or `10s-2m`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct DelayText(Spanned<String>);
 
-/// A delay where it can depend on what is in front of a pod: as above, or `auto`.
+/// A delay that can depend on the fronts of a pod: like [`DelayText`], or `auto`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct AskedDelayText(DelayText);
 
-/// Why a written delay is not one of whole seconds.
+/// Reason why a delay in the file is not one of whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub(crate) enum DelayTextError {
@@ -40,7 +40,7 @@ pub(crate) enum DelayTextError {
 }
 
 impl DelayText {
-    /// The delay in whole seconds.
+    /// Returns the delay in whole seconds.
     ///
     /// # Errors
     /// When it is not a delay, or has a fraction of a second.
@@ -52,12 +52,12 @@ impl DelayText {
         Ok(parsed.delay)
     }
 
-    /// The value with its place.
+    /// Returns the value with its position.
     pub(super) const fn spanned(&self) -> &Spanned<String> {
         &self.0
     }
 
-    /// Where it is used.
+    /// Returns the position where it is used.
     #[must_use]
     pub(crate) const fn location(&self) -> Location {
         self.0.referenced
@@ -65,7 +65,7 @@ impl DelayText {
 }
 
 impl AskedDelayText {
-    /// The delay in whole seconds, or that it depends.
+    /// Returns the delay in whole seconds, or that it depends on the fronts.
     ///
     /// # Errors
     /// When it is neither `auto` nor a delay, or has a fraction of a second.
@@ -76,7 +76,7 @@ impl AskedDelayText {
         self.0.delay().map(AskedDelay::Of)
     }
 
-    /// Where it is used.
+    /// Returns the position where it is used.
     #[must_use]
     pub(crate) const fn location(&self) -> Location {
         self.0.location()

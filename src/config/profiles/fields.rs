@@ -1,13 +1,13 @@
-//! Types shared by all entries: values with their places, and errors that name them.
+//! Types shared by all entries: values with their positions, and errors that name them.
 
 use serde_saphyr::Spanned;
 use thiserror::Error;
 
-/// Something in an entry that no entry can have.
+/// An invalid field of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{path}: {message}")]
 pub(crate) struct FieldError {
-    /// Its path: `profiles[2].quit.signal`.
+    /// Path of the field, such as `profiles[2].quit.signal`.
     pub path: String,
     /// Line of the text, from 1.
     pub line: u64,
@@ -29,7 +29,7 @@ pub(super) fn each<T, E: ToString>(
         .map(|(index, value)| keep(parsed(value, &format!("{path}[{index}]"), &parse), errors)))
 }
 
-/// All of them or nothing, and never stops before the last.
+/// Returns all values, or `None` if one is missing; evaluates every value in any case.
 pub(super) fn all<T>(values: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let values: Vec<Option<T>> = values.collect();
     values.into_iter().collect()

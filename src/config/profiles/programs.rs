@@ -1,4 +1,4 @@
-//! How facts about the programs of images are written.
+//! The format of facts about the programs of images.
 
 use std::str::FromStr;
 
@@ -53,11 +53,11 @@ enum PresenceEntry {
     Unknown,
 }
 
-/// Checks facts in the order in which they are to be tried. `path` is the list's own path in its
+/// Validates facts, in the order in which they are tried. `path` is the path of the list in its
 /// file: `programs`.
 ///
 /// # Errors
-/// Each field that can't be used, with its place.
+/// Each invalid field, with its position.
 pub(crate) fn validate(
     entries: &[ProgramsEntry],
     path: &str,
