@@ -1,4 +1,4 @@
-//! The command line: structs only. What they mean is in `commands`.
+//! The command line as structs, which `commands` runs.
 
 // The comments of this file are help texts: no back-ticks around the names of kinds.
 #![allow(clippy::doc_markdown)]
@@ -148,13 +148,13 @@ pub(crate) enum Command {
 }
 
 impl FrontsArguments {
-    /// Namespace of objects without metadata.namespace.
+    /// Returns the namespace of objects without metadata.namespace.
     #[must_use]
     pub(crate) fn default_namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
     }
 
-    /// Everything that is to be read.
+    /// Returns all inputs to read.
     #[must_use]
     pub(crate) fn inputs(&self) -> Vec<PathBuf> {
         self.paths.iter().chain(&self.filenames).cloned().collect()
@@ -162,10 +162,10 @@ impl FrontsArguments {
 }
 
 impl Cli {
-    /// Reads the arguments of a process, its name first.
+    /// Reads the arguments of a process, beginning with the program's name.
     ///
     /// # Errors
-    /// Wrong usage with what would be right; also `--help` and `--version`, which clap prints.
+    /// Wrong usage, with the right one; also `--help` and `--version`, which clap prints.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let mut command = Self::command();

@@ -1,5 +1,5 @@
-//! The subcommands, one file each. They own all contact with the world: files, standard streams,
-//! the environment. What they decide with is in the pure modules.
+//! The subcommands, one file each. All input and output happens here: files, standard streams, the
+//! environment. Decisions are made in the pure modules.
 
 mod audit;
 mod catalogue;
@@ -38,28 +38,28 @@ use prestop_core::policy::Policy;
 use crate::cli::{CertificatesCommand, Cli, Command, ConfigCommand};
 use crate::config::Config;
 
-/// How a command ended; documented in the help texts.
+/// Result of a command; documented in the help texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
-    /// Done.
+    /// The command succeeded.
     Done,
     /// `--check`, `check`, `audit` or `watch` found something; `rehearse` dropped requests as injected.
     Found,
     /// A second signal ended the server.
     #[cfg(unix)]
     AtOnce,
-    /// Wrong usage: files that contradict the arguments, a configuration that can't be read.
+    /// Wrong usage: files that contradict the arguments, an invalid configuration.
     Usage,
-    /// Some input could not be understood.
+    /// Some input is invalid.
     BadInput,
-    /// No cluster can be reached, or nothing of prestop is in it.
+    /// No cluster can be reached, or prestop is not installed in it.
     NoCluster,
-    /// Ctrl-C, or a signal that means the same.
+    /// Ctrl-C, or a signal with the same meaning.
     #[cfg(all(feature = "rehearse", target_os = "linux"))]
     Interrupted,
 }
 
-/// The program: reads its arguments, runs the command and prints its errors on standard error.
+/// Runs the program: reads its arguments, runs the command and prints its errors on standard error.
 #[must_use]
 pub fn main() -> ExitCode {
     #[cfg(feature = "manual")]
@@ -123,7 +123,8 @@ fn run(cli: Cli) -> ExitCode {
     })
 }
 
-/// The error for a file that can't be opened, with advice if its name is a URL or a pattern.
+/// Returns the error for a file that can't be opened, with advice if its name is a URL or a
+/// pattern.
 fn unopened(path: &Path, error: &io::Error) -> anyhow::Error {
     let name = path.display().to_string();
     let hint = if name.starts_with("http://") || name.starts_with("https://") {
@@ -136,12 +137,12 @@ fn unopened(path: &Path, error: &io::Error) -> anyhow::Error {
     anyhow::anyhow!("{name}: {error}{hint}")
 }
 
-/// The policy of a configuration file, or the built-in one.
+/// Returns the policy of a configuration file, or the built-in one.
 fn policy(path: Option<&Path>) -> anyhow::Result<Policy> {
     Ok(config(path)?.map_or_else(Policy::built_in, Config::into_policy))
 }
 
-/// A configuration file.
+/// Reads a configuration file, if there is one.
 fn config(path: Option<&Path>) -> anyhow::Result<Option<Config>> {
     let Some(path) = path else { return Ok(None) };
     let name = path.display().to_string();
@@ -152,7 +153,7 @@ fn config(path: Option<&Path>) -> anyhow::Result<Option<Config>> {
     Ok(Some(config))
 }
 
-/// Prints a message on standard error; a failure can't be reported.
+/// Prints a message on standard error; a failure to do so can't be reported.
 fn tell(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
 }

@@ -145,13 +145,13 @@ pub(crate) enum CertaintyBar {
 }
 
 impl AuditArguments {
-    /// Namespace of objects without metadata.namespace.
+    /// Returns the namespace of objects without `metadata.namespace`.
     #[must_use]
     pub(crate) fn default_namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
     }
 
-    /// Everything that is to be read.
+    /// Returns all inputs to read.
     #[must_use]
     pub(crate) fn inputs(&self) -> Vec<PathBuf> {
         self.paths.iter().chain(&self.filenames).cloned().collect()

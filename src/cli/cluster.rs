@@ -1,4 +1,4 @@
-//! Which cluster is asked.
+//! The options that select a cluster.
 
 use std::path::PathBuf;
 
@@ -51,13 +51,13 @@ pub(crate) struct FromCluster {
 }
 
 impl FromCluster {
-    /// As the client takes it.
+    /// Returns the choice for the client.
     #[must_use]
     pub(crate) fn choice(&self) -> Choice {
         self.choice.choice()
     }
 
-    /// The first option that is for clusters only, if `--cluster` is not there.
+    /// Returns the first option that has an effect only with `--cluster`.
     fn stray(&self) -> Option<&'static str> {
         let of_cluster = [
             (self.choice.stray().is_some(), self.choice.stray().unwrap_or_default()),
@@ -67,8 +67,8 @@ impl FromCluster {
         of_cluster.into_iter().find(|(is_there, _)| *is_there).map(|(_, name)| name)
     }
 
-    /// The error of a wrong combination of arguments, with the fix. `inputs` are the files that were
-    /// also given.
+    /// Returns the error for a wrong combination of arguments, with the fix. `inputs` are the files
+    /// that were given.
     pub(crate) fn contradiction(
         &self,
         inputs: &[PathBuf],
@@ -93,7 +93,7 @@ impl FromCluster {
 }
 
 impl ClusterArguments {
-    /// The first option that is there.
+    /// Returns the first option that is set.
     #[cfg(feature = "kubeconfig")]
     pub(crate) fn stray(&self) -> Option<&'static str> {
         let kubeconfig = self.kubeconfig.is_some().then_some("--kubeconfig");
@@ -101,14 +101,14 @@ impl ClusterArguments {
         kubeconfig.or(context).or(self.impersonate.is_some().then_some("--as"))
     }
 
-    /// This build has none.
+    /// This build has no such options.
     #[cfg(not(feature = "kubeconfig"))]
     #[allow(clippy::unused_self)]
     pub(crate) fn stray(&self) -> Option<&'static str> {
         None
     }
 
-    /// As the client takes it.
+    /// Returns the choice for the client.
     #[must_use]
     #[cfg(feature = "kubeconfig")]
     pub(crate) fn choice(&self) -> Choice {
@@ -120,7 +120,7 @@ impl ClusterArguments {
         }
     }
 
-    /// This build knows the pod's service account only.
+    /// This build supports only the pod's service account.
     #[must_use]
     #[cfg(not(feature = "kubeconfig"))]
     #[allow(clippy::unused_self)]

@@ -9,7 +9,8 @@ use clap::{Command, CommandFactory, Error, builder::StyledStr};
 use self::words::{COMMANDS, HINTS, Hint};
 use super::Cli;
 
-/// Adds a hint to the error if there is one. `arguments` are those of the process, without its name.
+/// Adds a hint to the error if there is one. `arguments` are those of the process, without the
+/// program's name.
 pub(super) fn with_hint(mut error: Error, arguments: &[String]) -> Error {
     let program = Cli::command();
     let command = command(&program, arguments);
@@ -82,7 +83,7 @@ fn unknown_argument(error: &mut Error, program: &Command, command: &str) -> Opti
     }
 }
 
-/// The commands that have this long option.
+/// Returns the commands that have this long option, as a sentence.
 fn other_commands(program: &Command, word: &str) -> Option<String> {
     let name = word.strip_prefix("--")?;
     let has_it = |command: &&Command| {
@@ -99,7 +100,8 @@ fn find(hints: &[Hint], command: &str, word: &str) -> Option<&'static str> {
     hint.map(|(_, _, hint)| *hint)
 }
 
-/// The command that was named, by its own name if an alias was used. Options have none.
+/// Returns the name of the given command, also if an alias was used; empty if the first argument is
+/// an option.
 fn command<'a>(program: &'a Command, arguments: &'a [String]) -> &'a str {
     let first = arguments.first().filter(|first| !first.starts_with('-'));
     let Some(first) = first else { return "" };

@@ -1,10 +1,10 @@
-//! Addresses that a server listens on.
+//! Addresses on which a server listens.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// Where a server listens.
+/// The address on which a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListenAddress {
     /// Every address of this machine, IPv4 and IPv6, written `:PORT`.
@@ -13,7 +13,7 @@ pub(crate) enum ListenAddress {
     At(SocketAddr),
 }
 
-/// A text is no address to listen on.
+/// Error: the text is not an address with a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not an address with a port; write :10250 for every address (IPv4 and IPv6), \
@@ -26,7 +26,7 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
         match text.strip_prefix(':') {
-            // `u16` alone would take `+80` too.
+            // `u16` alone would accept `+80` too.
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 port.parse().map(Self::Everywhere).map_err(|_| NotAnAddress)
             }

@@ -40,7 +40,7 @@ pub(crate) struct ManifestArguments {
 }
 
 impl ManifestArguments {
-    /// Everything that is to be read.
+    /// Returns all inputs to read.
     pub(crate) fn inputs(&self) -> Vec<PathBuf> {
         self.paths.iter().chain(&self.filenames).cloned().collect()
     }

@@ -38,7 +38,7 @@ pub(crate) struct PolicyArguments {
     pub name: String,
 }
 
-/// A name that objects of a cluster can have.
+/// Checks a name that objects of a cluster can have.
 fn object_name(text: &str) -> Result<String, String> {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_label = |label: &str| {

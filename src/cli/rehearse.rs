@@ -115,7 +115,7 @@ pub(crate) enum RehearseForm {
     Json,
 }
 
-/// A time of more than nothing, at most an hour.
+/// A time of more than zero and at most an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seconds(pub Duration);
 

@@ -1,19 +1,19 @@
-//! How long to wait.
+//! The time limit for waiting.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use prestop_core::duration;
 
-/// At most a day.
+/// Maximum time: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// How long to wait, written as everywhere in prestop: `90s`, `2m`, `1m30s`, or seconds.
+/// A time limit for waiting, written as everywhere in prestop: `90s`, `2m`, `1m30s`, or seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait(Duration);
 
 impl Wait {
-    /// As a duration.
+    /// Returns the time limit as a duration.
     #[must_use]
     pub(crate) const fn duration(self) -> Duration {
         self.0

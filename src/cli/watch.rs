@@ -89,10 +89,10 @@ pub(crate) struct WorkloadName {
     pub name: String,
 }
 
-/// An address to send requests to.
+/// The URL for requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Url {
-    /// As it was written, for the header.
+    /// Host and port as written, for the `Host` header.
     pub authority: String,
     pub host: String,
     pub port: u16,
@@ -154,7 +154,8 @@ fn time(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "more than nothing, such as 10m".to_owned())
 }
 
-/// The last requests are waited for at the end.
+/// Parses a time limit for requests. It is bounded because the last requests are awaited at the
+/// end.
 fn request_time(text: &str) -> Result<Duration, String> {
     let longest = Duration::from_mins(1);
     time(text).and_then(|time| if time > longest { Err("at most 1m".to_owned()) } else { Ok(time) })

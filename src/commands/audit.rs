@@ -1,4 +1,5 @@
-//! `prestop audit`: finds workloads of manifests or of a cluster that drop requests, with cause and fix.
+//! `prestop audit`: finds workloads in manifests or in a cluster that drop requests, with cause and
+//! fix.
 
 mod baseline;
 mod cluster;
@@ -43,45 +44,46 @@ use crate::cli::{AuditArguments, AuditForm};
 use crate::cluster::api::Choice;
 use crate::config::Config;
 
-/// A workload that is audited when everything was read.
+/// A workload that is audited after everything was read.
 struct Kept {
     place: Place,
     document: Rc<Document>,
     /// JSON pointer to the object in its document.
     pointer: String,
-    /// A list with the object as its only item, so that it has the kind that its own list gave it.
+    /// A list with the object as its only item, so that the object has the kind that its own list
+    /// gave it.
     object: Value,
     api_version: String,
     kind: String,
 }
 
-/// Where a workload comes from.
+/// The origin of a workload.
 enum Origin<'k> {
     Manifest(&'k Kept),
-    /// With its running pods, where they are known.
+    /// A cluster, with the running pods of the workload if they are known.
     Cluster(Option<&'k LivePods>),
 }
 
-/// Everything that was read beside workloads.
+/// Everything that was read except for workloads.
 struct Input {
     around: Surroundings<'static>,
     setting: Setting,
     namespaces: HashMap<String, NamespaceSettings>,
-    /// The cluster, for people.
+    /// The name of the cluster, for people.
     cluster: Option<String>,
     version: KubernetesVersion,
     /// Whether everything could be read.
     exit: Exit,
 }
 
-/// Everything that workloads are audited with.
+/// Everything that is needed to audit workloads.
 struct Auditor<'a> {
     arguments: &'a AuditArguments,
     kubectl: &'a str,
     audit: Audit<'a, 'static>,
     namespaces: &'a HashMap<String, NamespaceSettings>,
     places: Places,
-    /// For each entry of the configuration whether it ignored anything.
+    /// Whether each entry of the configuration has ignored a finding.
     used_ignores: Vec<bool>,
 }
 
@@ -134,13 +136,13 @@ pub(super) fn run(arguments: &AuditArguments) -> anyhow::Result<Exit> {
     Ok(if exit == Exit::Done && report.fails() && !is_accepted { Exit::Found } else { exit })
 }
 
-/// The workloads, of one origin.
+/// The workloads of one origin.
 enum Workloads {
     OfManifests(Vec<Kept>),
     OfCluster(Vec<cluster::Kept>),
 }
 
-/// Manifests in files.
+/// Reads manifests in files.
 fn of_manifests(
     inputs: &[PathBuf],
     arguments: &AuditArguments,
@@ -215,21 +217,21 @@ fn report(
         Workloads::OfManifests(kept) => {
             kept.iter().filter_map(|kept| auditor.of_manifest(kept)).collect()
         }
-        // One after the other is given back.
+        // The memory of each workload is released before the next one.
         Workloads::OfCluster(kept) => {
             kept.into_iter().filter_map(|kept| auditor.of_cluster(&kept)).collect()
         }
     };
     tell_stale(&ignores, &auditor.used_ignores);
     let gone = baseline.map_or_else(Vec::new, |baseline| baseline.apply(&mut workloads));
-    // The worst first; what is equally bad in the order of the input.
+    // The worst first; equal ones in the order of the input.
     workloads.sort_by_key(|audited| std::cmp::Reverse(audited.worst()));
     let bar = Bar::of(arguments);
     let is_complete = input.exit == Exit::Done;
     Report { workloads, gone, bar, is_complete, cluster: input.cluster.clone(), kubectl }
 }
 
-/// How the reader's kubectl reaches the same cluster.
+/// Returns the kubectl command that reaches the same cluster.
 fn kubectl(arguments: &AuditArguments) -> String {
     let Choice { kubeconfig, context, impersonate, impersonate_groups } = arguments.from.choice();
     let options = [
@@ -273,7 +275,7 @@ fn write_baseline(report: &Report, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An entry may be for other inputs, so an unused one is only a note.
+/// Reports unused entries as notes, because an entry may be for other inputs.
 fn tell_stale(ignores: &[Ignore], used: &[bool]) {
     for (ignore, _) in ignores.iter().zip(used).filter(|(_, is_used)| !**is_used) {
         let id = ignore.rule.text().id;
@@ -284,7 +286,7 @@ fn tell_stale(ignores: &[Ignore], used: &[bool]) {
     }
 }
 
-/// A workload to keep for later, if it is from a manifest.
+/// Returns a workload to keep for the audit, unless it is to be skipped.
 fn keep(
     found: &Found<'_>,
     api_version: &str,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Exit;
 use crate::cli::{CatalogueArguments, ReadingForm};
 
-/// Of the form for machines.
+/// Version of the JSON form.
 const FORM_VERSION: u32 = 1;
 
 /// Lists the catalogue, or explains images.
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &CatalogueArguments) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// The catalogue, or what each image gets, as one JSON object.
+/// Writes the catalogue, or the result for each image, as one JSON object.
 fn for_machines(images: &[String], policy: &Policy, out: &mut impl Write) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
     let report = if images.is_empty() {
@@ -91,7 +91,7 @@ fn described(profile: &Profile) -> Value {
     described
 }
 
-/// A list of texts, unless it is empty.
+/// Returns a list of texts, unless it is empty.
 fn texts(values: &[impl ToString]) -> Option<Value> {
     let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
     (!texts.is_empty()).then(|| Value::from(texts))
@@ -128,7 +128,7 @@ const fn quit_of(profile: &Profile) -> Option<&Quit> {
     }
 }
 
-/// One line per profile: name, hook, images with their tags, containers.
+/// Writes one line per profile: name, hook, images with their tags, containers.
 fn list(policy: &Policy, out: &mut impl Write) -> io::Result<()> {
     let profiles = policy.catalogue.profiles();
     let width = profiles.iter().map(|profile| profile.name.len()).max().unwrap_or_default();
@@ -142,7 +142,7 @@ fn list(policy: &Policy, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-/// What one image gets. False where it is no image reference.
+/// Explains the hook of an image. Returns false if it is not an image reference.
 fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<bool> {
     let Some(reference) = ImageReference::parse(image) else {
         writeln!(
@@ -198,7 +198,7 @@ fn explain(image: &str, policy: &Policy, out: &mut impl Write) -> io::Result<boo
     Ok(true)
 }
 
-/// Whether a hook can run a shell or `sleep` in the image, where anything is known about it.
+/// Writes whether a hook can run a shell or `sleep` in the image, if known.
 fn explain_programs(
     reference: &ImageReference<'_>,
     catalogue: &Catalogue,
@@ -217,7 +217,7 @@ fn explain_programs(
     writeln!(out, "           {}\n           {}", known.reason, known.link)
 }
 
-/// What a profile is found by.
+/// Returns the conditions by which a profile is found.
 fn matches(profile: &Profile) -> String {
     let words = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(" ");
     let mut text = words(&mut profile.images.iter().map(ToString::to_string));

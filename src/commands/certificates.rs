@@ -19,25 +19,25 @@ use crate::cluster::certificates::rotation::{Change, Published, Shared};
 use crate::cluster::certificates::store::{GENERATION_ANNOTATION, STATE_KEY};
 use crate::cluster::certificates::{Authority, Described, Invalid, certificates_in};
 
-/// Of the form for machines.
+/// Version of the JSON form.
 const FORM_VERSION: u32 = 1;
-/// For the API server's answer.
+/// Time limit for the API server's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 const DAY_SECONDS: u64 = 86_400;
 
-/// What was read of the cluster.
+/// The state that was read from the cluster.
 struct Seen {
-    /// By the API server's clock, which is the one that certificates are checked by.
+    /// Time by the API server's clock, by which certificates are checked.
     now: SystemTime,
     webhook: String,
     bundle: String,
-    /// Of what was published.
+    /// The published generation.
     generation: Option<String>,
-    /// Or why it can't be seen.
+    /// The shared CA, or the reason why it can't be read.
     shared: Result<Shared, String>,
 }
 
-/// Prints it.
+/// Prints the status.
 pub(super) fn status(arguments: &CertificatesStatusArguments) -> anyhow::Result<Exit> {
     let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
     let seen = match runtime.block_on(read(arguments)) {
@@ -188,12 +188,12 @@ fn for_machines(seen: &Seen) -> Value {
     status
 }
 
-/// Whether what API servers trust is what the Secret says, however it is wrapped.
+/// Whether the CAs that API servers trust are those in the Secret, however the lines are wrapped.
 fn is_published(seen: &Seen, shared: &Shared) -> bool {
     certificates_in(seen.bundle.as_bytes()) == certificates_in(shared.bundle().as_bytes())
 }
 
-/// Whether the Secret's state is older than what is published.
+/// Whether the Secret's state is older than the published one.
 fn is_older(seen: &Seen, shared: &Shared) -> bool {
     let generation = seen.generation.as_ref().and_then(|text| text.parse().ok());
     shared.is_older(&Published { bundle: &seen.bundle, generation: generation.unwrap_or(0) })
@@ -201,7 +201,7 @@ fn is_older(seen: &Seen, shared: &Shared) -> bool {
 
 fn coming(shared: &Shared, now: SystemTime) -> Vec<(String, String)> {
     let what = |change| {
-        // Written by a version that did not say.
+        // The Secret was written by a version that did not record the overlap.
         let is_assumed = change == Change::Switch && shared.overlap.is_none();
         let condition = if is_assumed { ", if certificates.overlap is the default" } else { "" };
         format!("{}{condition}", words(change))
@@ -249,7 +249,7 @@ fn described(known: &Described, now: SystemTime) -> Value {
     })
 }
 
-/// `2027-07-25T12:00:00Z (in 243 days)`.
+/// Formats a time as `2027-07-25T12:00:00Z (in 243 days)`.
 fn moment(at: SystemTime, now: SystemTime) -> String {
     let distance = |seconds: u64| match seconds {
         0..3600 => format!("{} minutes", seconds / 60),
@@ -263,7 +263,7 @@ fn moment(at: SystemTime, now: SystemTime) -> String {
     format!("{} ({relation})", stamp(at))
 }
 
-/// RFC 3339, in UTC and whole seconds.
+/// Formats a time by RFC 3339, in UTC and whole seconds.
 pub(super) fn stamp(at: SystemTime) -> String {
     let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let timestamp = i64::try_from(seconds).ok().and_then(|it| Timestamp::from_second(it).ok());
@@ -336,7 +336,7 @@ mod tests {
         assert!(for_people(&wrong).contains("OLDER than the published one"));
     }
 
-    /// The overlap is the one that the replicas go by.
+    /// The overlap in the Secret is the one that the replicas use.
     #[test]
     fn the_switch_is_shown_for_the_configured_overlap() {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
@@ -350,7 +350,7 @@ mod tests {
         }
         let text = for_people(&seen);
         assert!(text.contains("(in 5 days): the successor signs\n"), "{text}");
-        // A Secret of a version that did not write it.
+        // A Secret from a version that did not record the overlap.
         if let Ok(shared) = &mut seen.shared {
             shared.overlap = None;
         }

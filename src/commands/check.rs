@@ -25,14 +25,14 @@ use crate::cluster::api::objects::{
 use crate::cluster::api::{self, Api, ClusterError, Collection, Target, failure};
 use crate::cluster::installation::{self, Check, Status};
 
-/// For the first answer of the API server.
+/// Time limit for the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two rounds of checks that wait.
+/// Interval between two rounds of checks with `--wait`.
 const ROUND: Duration = Duration::from_secs(2);
-/// Of the form for machines.
+/// Version of the JSON form.
 const FORM_VERSION: u32 = 1;
 
-/// Checks, and prints what was found.
+/// Runs the checks and prints the results.
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
     let checks = match runtime.block_on(rounds(arguments)) {
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     Ok(if has_failed { Exit::Found } else { Exit::Done })
 }
 
-/// Checks again and again where that is asked for, until nothing fails or the time is over.
+/// Runs the checks, with `--wait` repeatedly until nothing fails or the time is over.
 async fn rounds(arguments: &CheckArguments) -> anyhow::Result<Vec<Check>> {
     let target = api::target(&arguments.cluster.choice())?;
     let end = Instant::now() + arguments.wait.map_or(Duration::ZERO, Wait::duration);
@@ -96,7 +96,7 @@ fn print(checks: &[Check], form: ReadingForm, out: &mut impl Write) -> io::Resul
     writeln!(out, "\n{} checks, {warnings} warning(s), {failures} failure(s)", checks.len())
 }
 
-/// An error where no cluster can be reached.
+/// Runs all checks once; an error if no cluster can be reached.
 async fn check(
     target: &Target,
     arguments: &CheckArguments,
@@ -153,7 +153,8 @@ fn not_found(missing: &NotFound) -> Check {
     }
 }
 
-/// An object that can't be read: a warning if the user lacks the right, otherwise a failure.
+/// Creates the check for an object that can't be read: a warning if the user lacks the right,
+/// otherwise a failure.
 fn unseen(id: &'static str, what: &str, error: &kube::Error) -> Check {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
@@ -167,7 +168,7 @@ fn unseen(id: &'static str, what: &str, error: &kube::Error) -> Check {
     }
 }
 
-/// The Deployment behind the Service, and what its service account may do.
+/// Checks the Deployment behind the Service, and the rights of its service account.
 async fn installation(api: &Api, service: &ServiceReference, webhook: &str) -> Vec<Check> {
     let services = Collection::services(&service.namespace);
     let selector = match api.get::<Service>(&services, &service.name).await {
@@ -200,7 +201,7 @@ async fn installation(api: &Api, service: &ServiceReference, webhook: &str) -> V
     checks
 }
 
-/// Which namespaces are taken, and whether a pod in one of them gets its hook.
+/// Checks which namespaces are selected, and whether a pod in one of them gets its hook.
 async fn injection(api: &Api, webhook: &MutatingWebhook, arguments: &CheckArguments) -> Vec<Check> {
     let mut checks = Vec::new();
     let selector = installation::selector_text(webhook.namespace_selector.as_ref());
@@ -232,9 +233,10 @@ async fn injection(api: &Api, webhook: &MutatingWebhook, arguments: &CheckArgume
     checks
 }
 
-/// Whether the API server keeps `lifecycle.stopSignal`, by a pod that it lets in without.
+/// Checks whether the API server keeps `lifecycle.stopSignal`, with a pod that it accepts without
+/// the field.
 async fn stop_signal(api: &Api, namespace: &str) -> Check {
-    // The names of signals are those of an operating system.
+    // The names of signals depend on the operating system.
     let pod = canary_with(&json!({"name": "linux"}), &json!({"stopSignal": "SIGTERM"}));
     match api.create_dry_run::<Pod>(&Collection::pods(namespace), &pod).await {
         Ok(pod) => installation::stop_signal(&pod),
@@ -242,12 +244,12 @@ async fn stop_signal(api: &Api, namespace: &str) -> Check {
     }
 }
 
-/// A pod that the strictest Pod Security level lets in. Never created.
+/// Returns a pod that the strictest Pod Security level accepts. It is never created.
 fn canary() -> Value {
     canary_with(&Value::Null, &Value::Null)
 }
 
-/// The same with `spec.os` and `lifecycle`.
+/// Returns the same pod with `spec.os` and `lifecycle`.
 fn canary_with(os: &Value, lifecycle: &Value) -> Value {
     json!({
         "apiVersion": "v1",

@@ -1,5 +1,6 @@
-//! `prestop completions` and `prestop man`; and the answers to shells, and to kubectl, which ask while somebody
-//! types. What can follow a word is clap's to say; the values of some arguments are found here.
+//! `prestop completions` and `prestop man`; and the answers to shells and kubectl, which run
+//! prestop for completions while the user types. clap determines which words can follow; the values
+//! of some arguments are found here.
 
 mod values;
 
@@ -17,9 +18,9 @@ use crate::cli::Cli;
 
 use super::Exit;
 
-/// Set by the scripts that shells run.
+/// Environment variable that is set by the completion scripts of shells.
 const VARIABLE: &str = "PRESTOP_COMPLETE";
-/// The program that kubectl asks what can follow `kubectl prestop`:
+/// The program that kubectl runs to find what can follow `kubectl prestop`:
 /// <https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>.
 const KUBECTLS_COMPLETER: &str = "kubectl_complete-prestop";
 /// Directives for the shell integration of kubectl: no file names, and no space after a folder.
@@ -50,11 +51,11 @@ pub(super) fn man() -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Whether this was a question of a shell or of kubectl, which is answered then.
+/// Answers a completion request of a shell or of kubectl. Returns whether there was one.
 pub(super) fn answered(arguments: &[OsString]) -> bool {
     let program = arguments.first().map(Path::new).and_then(Path::file_stem);
     if program.is_some_and(|name| name == KUBECTLS_COMPLETER) {
-        // A reader that is gone is asked for nothing else.
+        // If the reader is gone, there is nothing else to do.
         let _ = answer_kubectl(arguments);
         return true;
     }
@@ -66,7 +67,7 @@ pub(super) fn answered(arguments: &[OsString]) -> bool {
     environment.try_complete(arguments.iter().cloned(), here.as_deref()).unwrap_or(true)
 }
 
-/// A line for each word that can follow, with a tab in front of its help, and a number.
+/// Prints a line for each word that can follow, with a tab and its help, and then the directive.
 fn answer_kubectl(arguments: &[OsString]) -> io::Result<()> {
     let here = std::env::current_dir().ok();
     let last = arguments.len().saturating_sub(1);
@@ -88,7 +89,7 @@ fn answer_kubectl(arguments: &[OsString]) -> io::Result<()> {
     writeln!(out, ":{directive}")
 }
 
-/// All of prestop's, with candidates for the values that are known.
+/// Returns prestop's arguments, with candidates for known values.
 fn command() -> Command {
     with_values(Cli::command())
 }

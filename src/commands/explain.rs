@@ -11,7 +11,7 @@ use prestop_core::nearest::nearest;
 use super::{Exit, tell};
 use crate::cli::ExplainArguments;
 
-/// What a code is said of.
+/// The meaning of a code, as in "reason for skipping a pod", and its explanation.
 type Known = (&'static str, Explanation);
 
 /// Explains codes, or lists all of them.
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Every code with its sentence.
+/// Returns every code with its sentence.
 #[cfg(feature = "manual")]
 pub(super) fn codes() -> impl Iterator<Item = (&'static str, &'static str)> {
     known().into_iter().map(|(_, Explanation { code, sentence, .. })| (code, sentence))

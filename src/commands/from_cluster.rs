@@ -1,4 +1,4 @@
-//! A cluster as input: how it is reached, which part of it, and what is said on the way.
+//! A cluster as input: the connection, the part that is read, and messages about it.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -17,14 +17,14 @@ use crate::cli::FromCluster;
 use crate::cluster::api::{self, Api, Choice, ClusterError, Target, failure};
 use crate::cluster::reading::{Forbidden, Reading, Scope, Wanted};
 
-/// For the first answer of the API server.
+/// Time limit for the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A cluster that answers.
 pub(super) struct Cluster {
     runtime: Runtime,
     pub(super) api: Api,
-    /// Its address and context, for people.
+    /// Address and context of the cluster, for people.
     pub(super) name: String,
     pub(super) version: KubernetesVersion,
     /// The namespace of the context.
@@ -32,10 +32,10 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Reaches the cluster of the kubeconfig, or else the one that this pod runs in.
+    /// Connects to the cluster of the kubeconfig, or else to the one that this pod runs in.
     ///
     /// # Errors
-    /// When none is known, or it does not answer.
+    /// When there is none, or it does not answer.
     pub(super) fn connect(choice: &Choice) -> anyhow::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
         let (target, version) = runtime.block_on(async {
@@ -47,7 +47,7 @@ impl Cluster {
         Ok(Self { runtime, api: Api::new(client), name, version, namespace })
     }
 
-    /// The part that the arguments name.
+    /// Returns the part of the cluster that the arguments select.
     pub(super) fn scope(&self, from: &FromCluster, namespace: Option<&str>) -> Scope {
         if from.all_namespaces {
             return Scope::All;
@@ -56,13 +56,13 @@ impl Cluster {
         Scope::Namespaces(vec![namespace.to_owned()])
     }
 
-    /// Runs what reads.
+    /// Runs a future that reads from the cluster.
     pub(super) fn run<T>(&self, read: impl Future<Output = T>) -> T {
         self.runtime.block_on(read)
     }
 }
 
-/// What a command reads.
+/// Returns the parameters for reading the cluster.
 pub(super) fn wanted<'k>(scope: Scope, from: &FromCluster, kinds: &'k [KindName]) -> Wanted<'k> {
     Wanted { scope, selector: from.selector.clone(), kinds, page: from.page_size }
 }
@@ -77,7 +77,7 @@ async fn version(target: &Target) -> anyhow::Result<KubernetesVersion> {
     })
 }
 
-/// Says what could not be listed, once for each kind, and what follows from it.
+/// Reports the kinds that could not be listed, once each, with the consequence.
 pub(super) fn tell_missing(
     reading: &Reading<'_>,
     scope: &Scope,
@@ -92,7 +92,7 @@ pub(super) fn tell_missing(
     }
 }
 
-/// Pods on their way out, those that have ended, and those of a node's own files are left out.
+/// Whether the pod is running: not terminating, not ended, and not from a node's own files.
 pub(super) fn is_running(pod: &Value) -> bool {
     let phase = pod.pointer("/status/phase").and_then(Value::as_str);
     let is_mirror = pod.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some();
@@ -101,7 +101,7 @@ pub(super) fn is_running(pod: &Value) -> bool {
         && !is_mirror
 }
 
-/// Not even workloads may be listed.
+/// Returns the error that not even workloads may be listed.
 pub(super) fn nothing_to_read(name: &str, scope: &Scope) -> anyhow::Error {
     let advice = match scope {
         Scope::All => "ask for the ClusterRole of docs/audit.md, or name a namespace with -n",
@@ -112,12 +112,12 @@ pub(super) fn nothing_to_read(name: &str, scope: &Scope) -> anyhow::Error {
     anyhow!("{name}: you may list no workloads {}; {advice}", place(scope))
 }
 
-/// `metadata.name`.
+/// Returns `metadata.name`.
 pub(super) fn name_of(object: &Value) -> &str {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// `in namespace shop`.
+/// Returns the scope in words, such as `in namespace shop`.
 fn place(scope: &Scope) -> String {
     match scope {
         Scope::All => "in all namespaces".to_owned(),
@@ -126,7 +126,7 @@ fn place(scope: &Scope) -> String {
     }
 }
 
-/// What is read at the moment, on a terminal.
+/// Shows on a terminal what is being read.
 pub(super) struct Progress {
     is_terminal: bool,
     is_shown: Cell<bool>,
@@ -137,14 +137,14 @@ impl Progress {
         Self { is_terminal: io::stderr().is_terminal(), is_shown: Cell::new(false) }
     }
 
-    /// Makes room for other lines.
+    /// Clears the line, so that other lines can be printed.
     pub(super) fn clear(&self) {
         if self.is_shown.take() {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 
-    /// One line that takes the place of the one before.
+    /// Shows a line that replaces the previous one.
     pub(super) fn show(&self, resource: &str, count: usize) {
         if self.is_terminal {
             self.is_shown.set(true);

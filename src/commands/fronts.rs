@@ -1,4 +1,4 @@
-//! `prestop fronts`: the fronts that are known, and what is in front of each workload of manifests or of a
+//! `prestop fronts`: lists the known fronts, or the fronts of each workload in manifests or a
 //! cluster.
 
 mod cluster;
@@ -16,12 +16,12 @@ use super::objects::{self, Found, Place};
 use super::{Exit, tell};
 use crate::cli::{FrontsArguments, ReadingForm};
 
-/// Of the form for machines.
+/// Version of the JSON form.
 const FORM_VERSION: u32 = 1;
-/// Names come from users; Kubernetes' own are shorter.
+/// Maximum length of a name. Names come from users; Kubernetes' own are shorter.
 const LONGEST_NAME: usize = 300;
 
-/// A workload, and where it is.
+/// A workload with its position.
 struct Subject {
     /// `None` in a cluster.
     place: Option<Place>,
@@ -30,7 +30,7 @@ struct Subject {
     pod: PodShape,
 }
 
-/// Lists the table, or says what is in front of the workloads of the input.
+/// Lists the table, or the fronts of the workloads in the input.
 pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
     let table = FrontTable::built_in();
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &FrontsArguments) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// What is in front of each workload.
+/// Writes the fronts of each workload.
 fn write(
     around: &Surroundings<'_>,
     subjects: &[Subject],
@@ -113,7 +113,7 @@ fn write(
     out.flush()
 }
 
-/// One line per front.
+/// Writes one line per front.
 fn list(table: &FrontTable, out: &mut impl Write) -> io::Result<()> {
     let width = table.kinds().iter().map(|kind| kind.name.len()).max().unwrap_or_default();
     for FrontKind { name, title, withdrawal, .. } in table.kinds() {
@@ -134,7 +134,7 @@ fn described(kind: &FrontKind) -> Value {
     })
 }
 
-/// `null` where no delay helps.
+/// Returns the delay as JSON; `null` if no delay helps.
 fn withdrawal(withdrawal: Withdrawal) -> Value {
     match withdrawal {
         Withdrawal::Within(delay) => range(delay),

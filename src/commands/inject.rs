@@ -1,9 +1,8 @@
 //! `prestop inject` and `prestop uninject`: manifests in; manifests, diffs, patches or reports out.
 //!
 //! Documents are streamed, and so are the items of lists: memory does not grow with their number
-//! beyond the text of one document. What a file gives is held back (on disk, if it is much) until
-//! all of the file was understood, so that a broken file gives nothing at all and never half of
-//! something.
+//! beyond the text of one document. The result of a file is held back (on disk, if it is large)
+//! until the whole file was parsed, so that a broken file gives no output at all, never half of it.
 
 mod diff;
 mod edit;
@@ -37,35 +36,35 @@ use crate::cli::{
 };
 use crate::cluster::api::Choice;
 
-/// What is the same for all files.
+/// Data that is the same for all files.
 struct Run<'a> {
     arguments: &'a ManifestArguments,
     mode: Mode,
     policy: Policy,
-    /// What is in front of workloads, if anything depends on that.
+    /// The fronts of workloads, if any delay depends on them.
     around: Option<Surroundings<'static>>,
-    /// Something depends on it.
+    /// Whether any delay depends on fronts.
     asks_for_fronts: bool,
-    /// The cluster whose Services count as well.
+    /// The cluster whose Services are considered as well.
     cluster: Option<Choice>,
     /// The namespaces that the input defines.
     namespaces: HashMap<String, NamespaceSettings>,
-    /// For objects of all other namespaces.
+    /// The settings for objects in all other namespaces.
     unknown_namespace: NamespaceSettings,
 }
 
-/// What became of one file.
+/// Result of one file.
 #[derive(Default)]
 struct Outcome {
     summary: Summary,
-    /// Documents that are something.
+    /// Number of documents that are not empty.
     documents: usize,
     errors: Vec<ManifestError>,
-    /// For standard error, when the file was understood.
+    /// Notes for standard error, printed if the whole file was parsed.
     notes: Vec<String>,
 }
 
-/// What became of all files.
+/// Result of all files.
 struct Total {
     summary: Summary,
     documents: usize,
@@ -75,15 +74,15 @@ struct Total {
 /// What to do with hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// They are injected.
+    /// Inject hooks.
     Inject,
-    /// The same, and existing ones of prestop are renewed.
+    /// Inject hooks, and renew existing hooks of prestop.
     Renew,
-    /// They are taken out.
+    /// Remove hooks.
     Uninject,
 }
 
-/// Injects hooks into everything that the arguments name.
+/// Injects hooks into all inputs of the arguments.
 pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
     let policy = Policy {
         kubernetes_version: Some(arguments.kubernetes_version),
@@ -108,18 +107,18 @@ pub(super) fn run(arguments: &InjectArguments) -> anyhow::Result<Exit> {
     Ok(if exit == Exit::Done && has_problems { Exit::Found } else { exit })
 }
 
-/// Takes hooks out of everything that the arguments name.
+/// Removes hooks from all inputs of the arguments.
 pub(super) fn uninject(arguments: &UninjectArguments) -> anyhow::Result<Exit> {
     let run = Run::new(&arguments.manifests, Mode::Uninject, Policy::built_in());
     Ok(run.all()?.0)
 }
 
-/// Reads and writes what functions of kustomize and kpt do.
+/// Runs as a function of kustomize or kpt.
 pub(super) fn function(arguments: &FunctionArguments) -> anyhow::Result<Exit> {
     function::run(arguments)
 }
 
-/// Inputs that are not there make the run fail, after all others.
+/// Missing inputs make the run fail, after all others were processed.
 fn exit_of(missing: &[anyhow::Error]) -> Exit {
     if missing.is_empty() { Exit::Done } else { Exit::BadInput }
 }
@@ -138,7 +137,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// All inputs, one after the other.
+    /// Processes all inputs, one after the other.
     fn all(mut self) -> anyhow::Result<(Exit, Summary)> {
         let arguments = self.arguments;
         let (inputs, missing) = input::all(&arguments.inputs(), arguments.in_place)?;
@@ -150,7 +149,7 @@ impl<'a> Run<'a> {
         }
         let around = match self.surroundings(&inputs) {
             Ok(around) => around,
-            // Delays without fronts would be the wrong ones.
+            // Without fronts, delays would be wrong.
             Err(error) => {
                 tell(&format!("error: {error:#}; nothing was injected"));
                 return Ok((Exit::NoCluster, Summary::new(self.mode)));
@@ -160,7 +159,7 @@ impl<'a> Run<'a> {
         self.inputs(&inputs, exit_of(&missing))
     }
 
-    /// All inputs, where everything is known that they say about each other.
+    /// Processes all inputs, after namespaces and fronts have been read from them.
     fn inputs(&self, inputs: &[Input], exit: Exit) -> anyhow::Result<(Exit, Summary)> {
         let arguments = self.arguments;
         let mut output = Output::new(arguments)?;
@@ -184,8 +183,8 @@ impl<'a> Run<'a> {
         let exit = if total.exit == Exit::Done && is_found { Exit::Found } else { total.exit };
         Ok((exit, total.summary))
     }
-    /// Namespaces may come after their workloads, or in another file. Files that can't be read here are
-    /// reported later, in their order.
+    /// Reads the Namespaces of an input, which may come after their workloads, or in another file.
+    /// Files that can't be read here are reported later, in their order.
     fn find_namespaces(&mut self, input: &Input) {
         let Ok(documents) = input.documents() else { return };
         for document in documents.map_while(Result::ok) {
@@ -252,7 +251,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Each error, but one that all documents of a template have only once.
+/// Prints each error, but an error that all documents of a template have only once.
 fn tell_errors(name: &str, errors: &[ManifestError]) {
     for (index, error) in errors.iter().enumerate() {
         let before = errors.iter().take(index);
@@ -264,7 +263,7 @@ fn tell_errors(name: &str, errors: &[ManifestError]) {
     tell(&format!("error: {name}: nothing was written for this file"));
 }
 
-/// Standard output, locked, with a buffer.
+/// Returns standard output, locked and buffered.
 fn stdout() -> impl Write {
     io::BufWriter::new(io::stdout().lock())
 }

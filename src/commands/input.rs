@@ -1,4 +1,4 @@
-//! Where manifests come from: files, folders, standard input.
+//! The sources of manifests: files, folders, standard input.
 
 mod kustomize;
 
@@ -13,12 +13,12 @@ use walkdir::WalkDir;
 
 use super::unopened;
 
-/// What files in folders are called.
+/// Extensions of the files in folders that are read.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// One input that can be read more than once.
+/// An input that can be read more than once.
 pub(super) struct Input {
-    /// As it was given; `-` for standard input.
+    /// The name as given; `-` for standard input.
     pub(super) name: String,
     /// The kustomization that lists it as a patch.
     pub(super) patch_of: Option<PathBuf>,
@@ -31,10 +31,10 @@ enum Content {
     Copy(File),
 }
 
-/// Every input that the arguments name, and errors for those that are not there.
+/// Opens every input that the arguments name; returns errors for missing ones.
 ///
 /// # Errors
-/// When standard input can't be copied, or is to be written in place.
+/// When standard input can't be copied, or would have to be written in place.
 pub(super) fn all(
     paths: &[PathBuf],
     in_place: bool,
@@ -69,7 +69,7 @@ pub(super) fn all(
     Ok((inputs, errors))
 }
 
-/// A document as a list of objects, and the list without them.
+/// Returns a document as a list of objects, and the list without them; `None` if it is not a list.
 pub(super) fn list_of_objects(document: &Document) -> Option<(ListOfItems<'_>, Reading)> {
     // Most documents are not lists, so their nodes need not be visited.
     if !document.text.contains("List") {
@@ -80,7 +80,7 @@ pub(super) fn list_of_objects(document: &Document) -> Option<(ListOfItems<'_>, R
     is_list(&frame.value).then_some((list, frame))
 }
 
-/// The manifests of a folder, in the order of their names; returns the errors.
+/// Adds the manifests of a folder, sorted by name; returns the errors.
 fn folder(path: &Path, inputs: &mut Vec<Input>) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
     for entry in WalkDir::new(path).follow_links(true).sort_by_file_name() {
@@ -112,7 +112,7 @@ impl Input {
         Self::copied(&mut io::stdin().lock())
     }
 
-    /// A text in the place of standard input.
+    /// Creates an input from a text, in place of standard input.
     pub(super) fn of_text(text: &str) -> anyhow::Result<Self> {
         Self::copied(&mut text.as_bytes())
     }
@@ -123,7 +123,7 @@ impl Input {
         Ok(Self { name: "-".to_owned(), patch_of: None, content: Content::Copy(copy) })
     }
 
-    /// The file's path, where it has one.
+    /// Returns the path of the file, if it has one.
     pub(super) fn file_path(&self) -> Option<&Path> {
         match &self.content {
             Content::Path(path) => Some(path),
@@ -131,12 +131,12 @@ impl Input {
         }
     }
 
-    /// The documents, from the first.
+    /// Reads the documents from the beginning.
     pub(super) fn documents(&self) -> anyhow::Result<Documents<BufReader<File>>> {
         self.read().map(Documents::new)
     }
 
-    /// All of it, from the first byte.
+    /// Opens the input at its first byte.
     pub(super) fn read(&self) -> anyhow::Result<BufReader<File>> {
         let file = match &self.content {
             Content::Path(path) => File::open(path).with_context(|| self.name.clone())?,

@@ -1,4 +1,4 @@
-//! Every object of manifests, one after the other, for commands that read and change nothing.
+//! Every object of manifests, one after the other, for commands that only read.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -10,26 +10,27 @@ use serde_json::Value;
 use super::input::{self, Input, list_of_objects};
 use super::{Exit, tell};
 
-/// Where an object is.
+/// Position of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// As the file was given; `-` for standard input.
+    /// Name of the file as given; `-` for standard input.
     pub(super) file: String,
-    /// The line on which its document, or its item of a list, begins.
+    /// The line on which the object's document, or its item of a list, begins.
     pub(super) line: usize,
-    /// Characters before it on that line: an item in a list of JSON.
+    /// Number of characters before it on that line, for an item in a JSON list.
     pub(super) indent: usize,
 }
 
-/// An object on its way.
+/// An object while the manifests are read.
 pub(super) struct Found<'f> {
     pub(super) place: &'f Place,
-    /// The text that it is in: a document, or an item of a list.
+    /// The text that contains it: a document, or an item of a list.
     pub(super) document: &'f Rc<Document>,
     pub(super) object: &'f Object<'f>,
 }
 
-/// Reads all files and calls `take` with each object. What can't be read is reported, and the rest is read.
+/// Reads all files and calls `take` with each object. Files that can't be read are reported, and
+/// the rest is read.
 ///
 /// # Errors
 /// When standard input can't be copied.
@@ -57,7 +58,8 @@ pub(super) fn read(paths: &[PathBuf], mut take: impl FnMut(&Found<'_>)) -> anyho
     Ok(exit)
 }
 
-/// The objects of one file, up to its first error.
+/// Passes the objects of one file to `take`, up to the first error. Returns the number of
+/// documents.
 pub(super) fn input_objects(
     input: &Input,
     take: &mut impl FnMut(&Found<'_>),
@@ -69,7 +71,7 @@ pub(super) fn input_objects(
     Ok(count)
 }
 
-/// Whether there is anything in the document.
+/// Passes the objects of a document to `take`. Returns whether the document is not empty.
 fn document_objects(
     document: &Rc<Document>,
     input: &Input,
@@ -97,7 +99,7 @@ fn document_objects(
     Ok(true)
 }
 
-/// The line of the document's first key, behind `---` and comments.
+/// Returns the line of the document's first key, after `---` and comments.
 fn first_line(document: &Document) -> usize {
     let is_before = |line: &&str| {
         let line = line.trim();

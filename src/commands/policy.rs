@@ -1,4 +1,4 @@
-//! `prestop policy`: the rules as policies that API servers run themselves.
+//! `prestop policy`: the rules as admission policies, which API servers run themselves.
 
 use std::io::{self, Write};
 
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &PolicyArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The profiles with a quit that are named, in the order of the catalogue.
+/// Returns the named profiles with a quit, in the order of the catalogue.
 fn chosen<'c>(catalogue: &'c Catalogue, wanted: &[String]) -> anyhow::Result<Vec<&'c Profile>> {
     let has_quit = |profile: &&Profile| matches!(profile.hook, ProfileHook::Quit(_));
     for pattern in wanted {
@@ -48,7 +48,7 @@ fn chosen<'c>(catalogue: &'c Catalogue, wanted: &[String]) -> anyhow::Result<Vec
     Ok(catalogue.profiles().iter().filter(has_quit).filter(is_wanted).collect())
 }
 
-/// Whether a pattern with `*` for any characters is for the name.
+/// Whether a pattern, in which `*` stands for any characters, matches the name.
 fn is_named(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut left) = name.strip_prefix(head) else { return false };

@@ -1,4 +1,5 @@
-//! `prestop rehearse`: reads and decides as `inject` does, has the sandbox play both runs, reports.
+//! `prestop rehearse`: reads and decides like `inject`, has the sandbox play both runs, and
+//! reports.
 
 mod subject;
 
@@ -21,16 +22,16 @@ use tokio::time::{Duration, timeout};
 use super::{Exit, tell};
 use crate::cli::{RehearseArguments, RehearseForm};
 
-/// Ending a sandbox takes the kernel milliseconds; a busy machine gets more.
+/// Time limit for ending the sandbox. The kernel takes milliseconds; a busy machine takes longer.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How the sandbox ended.
 enum End {
     /// All runs were played.
     Played(Vec<Recording>),
-    /// A run can't be played: the server's doing.
+    /// A run can't be played because of the server.
     Failed { why: String, output: Vec<String> },
-    /// Somebody wants us to end.
+    /// A signal asked to end.
     Interrupted,
 }
 
@@ -84,7 +85,7 @@ pub(super) fn inner() -> anyhow::Result<Exit> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     let plan: Plan = serde_json::from_str(&line).context("this command is internal")?;
-    // The outer process holds the other end; when it ends, this process (PID 1) ends too.
+    // The outer process has the other end; when it ends, this process (PID 1) ends too.
     std::thread::spawn(|| {
         let mut rest = [0; 64];
         while matches!(io::stdin().read(&mut rest), Ok(count) if count > 0) {}
@@ -174,7 +175,7 @@ impl Progress {
     }
 }
 
-/// How this program was called, to be called so again in a shell.
+/// Returns the command line of this program, quoted for a shell.
 fn command_line() -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
     let words = std::env::args().map(|word| {

@@ -1,4 +1,4 @@
-//! `prestop serve`: puts the server together out of its parts, and takes it apart again.
+//! `prestop serve`: assembles the server, runs it, and shuts it down.
 
 mod certificate;
 mod files;
@@ -23,7 +23,7 @@ use crate::webhook::telemetry;
 /// A pod of a `ReplicaSet` as an API server sends it.
 const EXAMPLE_REVIEW: &str = include_str!("../../examples/admission-review.json");
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends the server.
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     if arguments.print_example_review {
         io::stdout().write_all(EXAMPLE_REVIEW.as_bytes())?;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         }
     };
     let ending = runtime.block_on(parts.run(&settings));
-    // Nothing that is still open is waited for.
+    // Tasks that still run are not awaited.
     runtime.shutdown_background();
     telemetry::write_the_last();
     Ok(match ending {
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
 
 fn runtime(settings: &ServeSettings) -> anyhow::Result<Runtime> {
     let mut builder = match settings.server.workers.get() {
-        // The fastest on one core, and enough for any cluster.
+        // One thread is the fastest on one core, and enough for any cluster.
         1 => Builder::new_current_thread(),
         workers => {
             let mut builder = Builder::new_multi_thread();

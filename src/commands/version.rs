@@ -1,4 +1,4 @@
-//! `prestop version`: of this program, and of the replicas that answer the API server.
+//! `prestop version`: the version of this program, and of the replicas that answer the API server.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::cluster::api::objects::{Container, Pod, Service};
 use crate::cluster::api::{self, Api, Collection, failure};
 use crate::version::Version;
 
-/// For each answer.
+/// Time limit for each answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Of the form for machines.
+/// Version of the JSON form.
 const FORM_VERSION: u32 = 1;
-/// As the chart calls the port for probes and metrics.
+/// Name of the port for probes and metrics in the chart.
 const ADMINISTRATION_PORT: &str = "metrics";
 
 /// A pod behind the Service.
@@ -40,7 +40,7 @@ enum Answer {
     Version(Version),
 }
 
-/// Prints the version, and with `--cluster` those of the replicas.
+/// Prints the version and, with `--cluster`, the versions of the replicas.
 pub(super) fn run(arguments: &VersionArguments) -> anyhow::Result<Exit> {
     let mut replicas = None;
     if arguments.asks_cluster {
@@ -84,7 +84,7 @@ fn print(replicas: Option<&[Replica]>, form: ReadingForm) -> io::Result<()> {
 async fn ask(arguments: &VersionArguments) -> anyhow::Result<Vec<Replica>> {
     let target = api::target(&arguments.cluster.choice())?;
     let (api, name) = (Api::new(target.client), target.name);
-    // First of all, whether it answers.
+    // First, check whether the API server answers.
     let date = timeout(PATIENCE, api.date()).await;
     let date = date.map_err(|_| anyhow!(failure::silent(&name, PATIENCE)))?;
     date.map_err(|error| anyhow!("{name}: {}", failure::reason(&error)))?;

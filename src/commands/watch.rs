@@ -1,5 +1,5 @@
-//! `prestop watch`: feeds what the API server says to [`prestop_watch::state`], and prints what comes out. Decides
-//! nothing about pods.
+//! `prestop watch`: passes the responses of the API server to [`prestop_watch::state`], and prints
+//! its output. Makes no decisions about pods.
 
 mod junit;
 mod live;
@@ -28,16 +28,17 @@ use crate::cli::WatchArguments;
 use crate::cluster::api::{self, Api, ClusterError, Target, failure};
 use crate::cluster::watching::{Refused, Scope, Seen, now, watch};
 
-/// For the first answer of the API server.
+/// Time limit for the first answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So often it is looked for what is known by now, and a table on a terminal is drawn anew.
+/// Interval for checking what has become known, and for redrawing the table on a terminal.
 const TICK: Duration = Duration::from_millis(250);
-/// A workload is looked at so often.
+/// Interval for polling a workload.
 const LOOK_AT_WORKLOAD: Duration = Duration::from_secs(1);
-/// Events that the watches have read and nobody has taken yet. More waits in the connections.
+/// Maximum number of events that were read from the watches and wait to be processed. Further
+/// events wait in the connections.
 const MOST_WAITING: usize = 1024;
 
-/// What the program reacts to.
+/// Everything that the program reacts to.
 struct Sources {
     seen: Receiver<Seen>,
     refused: Receiver<Refused>,
@@ -46,7 +47,7 @@ struct Sources {
     rolled: Option<Rolled>,
 }
 
-/// Watches until the end, and says how it was.
+/// Watches until the end, and returns the result.
 pub(super) fn run(arguments: &WatchArguments) -> anyhow::Result<Exit> {
     let runtime = Builder::new_current_thread().enable_all().build().context("threads")?;
     runtime.block_on(session(arguments))
@@ -90,7 +91,7 @@ fn no_cluster(error: &anyhow::Error) -> Exit {
     Exit::NoCluster
 }
 
-/// A cluster that answers.
+/// Connects to the cluster, which must answer.
 async fn connect(arguments: &WatchArguments) -> anyhow::Result<Target> {
     let target = api::target(&arguments.cluster.choice())?;
     let name = &target.name;
@@ -110,7 +111,8 @@ fn scope(arguments: &WatchArguments, target: &Target) -> Scope {
     Scope { namespace, selector: arguments.selector.clone() }
 }
 
-/// The workload that is waited for, whose pods alone are watched. The outer error is wrong usage.
+/// Returns the workload to wait for; then only its pods are watched. The outer error is wrong
+/// usage, the inner one is the cluster's.
 async fn rolled(
     arguments: &WatchArguments,
     target: &Target,
@@ -139,7 +141,7 @@ fn words(scope: &Scope, rolled: Option<&Rolled>) -> String {
     }
 }
 
-/// Takes what is seen until there is a reason to end.
+/// Processes everything that is seen until there is a reason to end.
 async fn follow(
     arguments: &WatchArguments,
     mut sources: Sources,

@@ -1,4 +1,4 @@
-//! Which webhook configuration is prestop's.
+//! Finds prestop's webhook configuration.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,23 @@ use thiserror::Error;
 use crate::cluster::api::objects::{MutatingWebhook, MutatingWebhookConfiguration};
 use crate::cluster::api::{Api, Collection, failure};
 
-/// The name of prestop's entry in a webhook configuration. What the whole is called is up to who installs.
+/// The name of prestop's entry in a webhook configuration. The name of the configuration is up to
+/// the user.
 pub(super) const ENTRY: &str = "pods.prestop.dev";
-/// What the chart calls it, for a release of that name.
+/// Name of the configuration in the chart, for a release of the same name.
 const USUAL_NAME: &str = "prestop";
 
-/// Found.
+/// The webhook configuration that was found.
 #[derive(Debug)]
 pub(super) struct Installed {
-    /// Of the webhook configuration.
+    /// Name of the webhook configuration.
     pub(super) name: String,
     pub(super) annotations: BTreeMap<String, String>,
-    /// Its entry for prestop.
+    /// prestop's entry in it.
     pub(super) webhook: MutatingWebhook,
 }
 
-/// Why there is not the one.
+/// Reason why no single webhook configuration was found.
 #[derive(Debug, Error)]
 pub(super) enum NotFound {
     #[error(
@@ -40,7 +41,7 @@ pub(super) enum NotFound {
 }
 
 impl NotFound {
-    /// What to do.
+    /// Returns the advice.
     pub(super) const fn advice(&self) -> &'static str {
         match self {
             Self::Nowhere => {
@@ -62,7 +63,8 @@ impl NotFound {
     }
 }
 
-/// The webhook configuration of that name, or else the one that has prestop's entry.
+/// Returns the webhook configuration with this name or, without a name, the one that has prestop's
+/// entry.
 pub(super) async fn find(api: &Api, name: Option<&str>) -> Result<Installed, NotFound> {
     let all = Collection::mutating_webhook_configurations();
     if let Some(name) = name {
@@ -70,7 +72,7 @@ pub(super) async fn find(api: &Api, name: Option<&str>) -> Result<Installed, Not
     }
     match api.list::<MutatingWebhookConfiguration>(&all, "").await {
         Ok(list) => only(list),
-        // Who may not list them may see the one, as the chart's test may.
+        // Users who may not list them may be allowed to get this one, as the chart's test is.
         Err(error) if is_forbidden(&error) => match named(api, &all, USUAL_NAME).await {
             Ok(found) => Ok(found),
             Err(_) => Err(error.into()),

@@ -1,6 +1,7 @@
-//! Text in XML, for reports in the form of `JUnit`.
+//! XML text for reports in `JUnit` format.
 
-/// Text as content or in quotes. XML can't have other control characters at all.
+/// Escapes text for use as content or in quotes. Control characters except line breaks and tabs
+/// become `?`, since XML allows hardly any of them.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,6 +1,6 @@
 //! The tables of hints.
 
-/// Commands (`""` is the program without one), words that are wrong there, and the advice.
+/// Commands (`""` is the program without a command), wrong words after them, and the advice.
 pub(super) type Hint = (&'static [&'static str], &'static [&'static str], &'static str);
 
 const MANIFESTS: &[&str] = &["inject", "uninject"];
@@ -381,7 +381,7 @@ pub(super) const HINTS: &[Hint] = &[
     ),
 ];
 
-/// Words in the place of a command.
+/// Hints for unknown commands.
 pub(super) const COMMANDS: &[Hint] = &[
     (
         &[""],

@@ -1,4 +1,4 @@
-//! Findings that were there before: they are shown nowhere and do not count.
+//! Findings that existed before: they are not shown and do not count.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::json;
 use super::report::{Audited, Identity, State};
 
-/// How often each finding is in the baseline.
+/// The number of occurrences of each finding in the baseline.
 #[derive(Debug, Default)]
 pub(super) struct Baseline(BTreeMap<Identity, usize>);
 
@@ -17,7 +17,7 @@ impl Baseline {
     /// Reads a file that `--write-baseline` or `-o json` wrote.
     ///
     /// # Errors
-    /// When it can't be read, or is no such report.
+    /// When the file can't be read, or is not such a report.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let text = fs::read_to_string(path).with_context(|| format!("baseline {name}"))?;
@@ -31,7 +31,8 @@ impl Baseline {
         Ok(Self(counts))
     }
 
-    /// Marks what it has, and returns what is left: the findings that are gone.
+    /// Marks the findings that the baseline has, and returns the rest of the baseline: findings
+    /// that no longer exist.
     pub(super) fn apply(mut self, workloads: &mut [Audited]) -> Vec<Identity> {
         for workload in workloads {
             let identities: Vec<_> =

@@ -1,4 +1,4 @@
-//! The workloads of a cluster with their running pods, and what is around them.
+//! The workloads of a cluster with their running pods, and the objects around them.
 
 use std::collections::HashMap;
 
@@ -17,9 +17,9 @@ use crate::cluster::reading::{
     Aspect, Belongs, Forbidden, Owners, Read, Reading, Resource, Scope, Selected, key,
 };
 
-/// Everything that was read.
+/// Everything that was read from a cluster.
 pub(super) struct FromCluster {
-    /// Its address and context, for people.
+    /// Address and context of the cluster, for people.
     pub(super) name: String,
     pub(super) version: KubernetesVersion,
     pub(super) around: Surroundings<'static>,
@@ -28,12 +28,13 @@ pub(super) struct FromCluster {
     pub(super) workloads: Vec<Kept>,
 }
 
-/// A workload that is audited when everything was read. As text it takes a tenth of the memory of a tree.
+/// A workload that is audited after everything was read. As text it takes a tenth of the memory of
+/// a tree.
 pub(super) struct Kept {
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) object: Box<str>,
-    /// `None` where pods may not be listed.
+    /// `None` if pods may not be listed.
     pub(super) pods: Option<LivePods>,
 }
 
@@ -44,10 +45,10 @@ struct Workloads {
     places: HashMap<String, usize>,
 }
 
-/// Reads what the arguments name.
+/// Reads the workloads that the arguments select.
 ///
 /// # Errors
-/// When the cluster can't be reached or read, or no workload of it may be.
+/// When the cluster can't be reached or read, or none of its workloads may be read.
 pub(super) fn read(arguments: &AuditArguments) -> anyhow::Result<FromCluster> {
     let cluster = Cluster::connect(&arguments.from.choice())?;
     let scope = cluster.scope(&arguments.from, arguments.namespace.as_deref());

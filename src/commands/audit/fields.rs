@@ -1,4 +1,4 @@
-//! Fields of JSON objects that are not always there.
+//! Optional fields of JSON objects.
 
 use serde_json::Value;
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::report::{Audited, Located, Report};
 
-/// Writes a list of the findings that count. GitLab compares it with that of the target branch by the
-/// fingerprints, which therefore have no line in them.
+/// Writes a list of the findings that count. GitLab compares it with the list of the target branch
+/// by the fingerprints, which therefore contain no line numbers.
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let findings: Vec<_> = report
         .with_open()
@@ -24,9 +24,9 @@ fn finding(workload: &Audited, located: &Located) -> Value {
     let id = finding.rule.text().id;
     let Audited { kind, namespace, name, .. } = workload;
     let file = match &workload.place {
-        // GitLab looks the file up in the repository.
+        // GitLab looks for the file in the repository.
         Some(place) => place.file.strip_prefix("./").unwrap_or(&place.file).to_owned(),
-        // An object of a cluster has no file, and GitLab takes no finding without one.
+        // An object of a cluster has no file, and GitLab requires one for each finding.
         None => format!("{namespace}/{kind}/{name}"),
     };
     let line = at.map_or(1, |at| at.line);

@@ -1,4 +1,5 @@
-//! Findings for machines. These types make `docs/audit.schema.json`, and a baseline is read with them.
+//! Findings as JSON. `docs/audit.schema.json` is generated from these types, and a baseline is read
+//! with them.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -170,23 +171,23 @@ enum StateWord {
     InBaseline,
 }
 
-/// Writes one object.
+/// Writes the report as one object.
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &AuditReport::of(report))?;
     writeln!(out)
 }
 
-/// The JSON Schema of the report.
+/// Returns the JSON Schema of the report.
 pub(super) fn schema() -> Value {
     let mut schema = schemars::schema_for!(AuditReport<'_>);
     schema.remove("$id");
     schema.to_value()
 }
 
-/// The findings of a report that was written earlier, those that were ignored then excepted.
+/// Returns the findings of an earlier report, except those that were ignored then.
 ///
 /// # Errors
-/// When the text is no such report.
+/// When the text is not such a report.
 pub(super) fn identities(text: &str) -> serde_json::Result<Vec<Identity>> {
     let report: AuditReport<'_> = serde_json::from_str(text)?;
     let mut found = Vec::new();

@@ -1,11 +1,11 @@
-//! Findings as `JUnit` XML: a suite per workload, a failed test per finding at the bar.
+//! Findings as `JUnit` XML: a suite per workload, a failed test per finding that fails the audit.
 
 use std::io::{self, Write};
 
 use super::report::{Audited, Located, Report, State};
 use crate::commands::xml::escaped;
 
-/// Writes one document.
+/// Writes the document.
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let all = || report.workloads.iter().map(|workload| counts(workload, report));
     let tests: usize = all().map(|(tests, ..)| tests).sum();
@@ -22,7 +22,7 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "</testsuites>")
 }
 
-/// Tests, failed ones, skipped ones.
+/// Returns the numbers of tests, failed tests and skipped tests.
 fn counts(workload: &Audited, report: &Report) -> (usize, usize, usize) {
     let findings = workload.findings.iter();
     let failures = findings.clone().filter(|it| report.bar.is_reached(it)).count();
@@ -50,7 +50,7 @@ fn suite(workload: &Audited, report: &Report, out: &mut impl Write) -> io::Resul
     writeln!(out, "  </testsuite>")
 }
 
-/// Attributes; nothing for objects of a cluster.
+/// Returns the attributes of the position; empty for objects of a cluster.
 fn place(workload: &Audited, line: Option<usize>) -> String {
     let Some((place, line)) = workload.place.as_ref().zip(line) else { return String::new() };
     format!(r#" file="{}" line="{line}""#, escaped(&place.file))

@@ -1,4 +1,4 @@
-//! Where fields are in the text.
+//! Positions of fields in the text.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -7,15 +7,15 @@ use prestop_manifest::{Document, TextPlace};
 
 use super::super::objects::Place;
 
-/// The places of the fields of documents; those of the last one are kept, since a document can have many
-/// workloads.
+/// Positions of the fields of documents; those of the last document are kept, since a document can
+/// have many workloads.
 #[derive(Default)]
 pub(super) struct Places {
     last: Option<(Rc<Document>, HashMap<String, TextPlace>)>,
 }
 
 impl Places {
-    /// The place of a field, or of what is around it where it is not there.
+    /// Returns the position of a field or, if the field is missing, of the value around it.
     pub(super) fn of(
         &mut self,
         document: &Rc<Document>,

@@ -1,4 +1,4 @@
-//! Findings as Markdown, for a comment or a summary of a pipeline.
+//! Findings as Markdown, for a comment or the summary of a pipeline.
 
 use std::io::{self, Write};
 
@@ -47,7 +47,8 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Text that stays text: no markup, no links, no mentions of people, no end of a cell.
+/// Escapes text so that it has no markup, links or mentions of people, and does not end a table
+/// cell.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,5 +1,5 @@
-//! Findings as reports of the policy working group, for dashboards that show those: `PolicyReport`, and its
-//! successor `Report`. One per namespace, to be applied with kubectl.
+//! Findings as reports of the policy working group, for dashboards that show such reports:
+//! `PolicyReport`, and its successor `Report`. One per namespace, to be applied with kubectl.
 //! <https://github.com/kubernetes-sigs/wg-policy-prototypes>, <https://github.com/openreports/reports-api>
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::report::{Audited, Located, Report, State};
 
 const NAME: &str = "prestop-audit";
 
-/// Which kind of report.
+/// The kind of report.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Form {
     /// `wgpolicyk8s.io/v1alpha2`.
@@ -56,7 +56,7 @@ pub(super) fn write(report: &Report, form: Form, out: &mut impl Write) -> io::Re
     Ok(())
 }
 
-/// One per finding; one that it passes where a workload has none.
+/// Returns one result per finding; for a workload without findings, one result that it passes.
 fn results(workload: &Audited) -> Vec<Value> {
     let of_findings = workload.findings.iter().map(|located| result(workload, located));
     let mut results: Vec<_> = of_findings.collect();

@@ -1,4 +1,4 @@
-//! The `prestop rehearse` line that shows a finding on the reader's machine.
+//! The `prestop rehearse` command line that reproduces a finding on the reader's machine.
 
 use prestop_core::audit::{Finding, Rule};
 use prestop_core::catalogue::{Catalogue, ImageReference};
@@ -12,11 +12,11 @@ use super::shell::{self, quoted};
 
 /// The kubelet's minimum: the time that an application always has after its hook.
 const LEAST_GRACE_SECONDS: i64 = 2;
-/// A rehearsal takes times up to an hour.
+/// Maximum grace period for a rehearsal, which supports times of up to an hour.
 const LONGEST_GRACE: i64 = 3000;
-/// Longer commands are from scripts and not useful to copy.
+/// Maximum length of the line. Longer commands come from scripts and are not useful to copy.
 const LONGEST_LINE: usize = 600;
-/// How images of a profile start their server.
+/// Commands by which images of a profile start their server.
 const SERVERS: [(&str, &str); 5] = [
     ("nginx", "nginx -g 'daemon off;'"),
     ("httpd", "httpd -DFOREGROUND"),
@@ -25,25 +25,25 @@ const SERVERS: [(&str, &str); 5] = [
     ("varnish", "varnishd -F -a :8080 -f default.vcl"),
 ];
 
-/// What a rehearsal has to do so that requests are dropped.
+/// What a rehearsal needs so that requests are dropped.
 enum Shown {
-    /// The rollout alone.
+    /// Only the rollout.
     Rollout,
-    /// Requests that take so many seconds have to be in flight.
+    /// Requests in flight that take this many seconds.
     LongRequests(i64),
 }
 
-/// What the workload was read from.
+/// The source of the workload.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Manifest<'m> {
     File(&'m str),
-    /// By this way to call kubectl.
+    /// A cluster, reached by this kubectl command.
     Cluster {
         kubectl: &'m str,
     },
 }
 
-/// The line, for a rule that a rehearsal can show.
+/// Returns the line, if a rehearsal can show the rule.
 pub(super) fn line(
     finding: &Finding,
     workload: &Workload<'_>,
@@ -86,7 +86,7 @@ pub(super) fn line(
         add("--long-in-flight", "20");
     }
     let line = format!("{} -- {}", words.join(" "), server(container, catalogue));
-    // Commands that are not shown verbatim can't be copied.
+    // Commands that would not be printed verbatim can't be copied.
     (printable(&line, LONGEST_LINE) == line).then_some(line)
 }
 
@@ -104,10 +104,10 @@ fn shown(rule: Rule, pod: &Value) -> Option<Shown> {
         | Rule::HookIsNoDelay
         | Rule::HttpHookClosesPort
         | Rule::GraceZero => Some(Shown::Rollout),
-        // Cut by the stop signal, and finished in the time that a quit waits.
+        // Cut off by the stop signal, but finished within the time that a quit waits.
         Rule::HardStopSignal => Some(Shown::LongRequests(grace / 2)),
-        // Begun before the front knows, and not done when the grace period ends; a delay on top of it is
-        // enough for them.
+        // Begun before the front is informed, and not finished when the grace period ends; with a
+        // delay in addition, they are.
         Rule::ShellIsPid1 => Some(Shown::LongRequests(grace)),
         Rule::HookFillsGrace | Rule::GraceShorterThanApp => {
             Some(Shown::LongRequests(grace.saturating_add(LEAST_GRACE_SECONDS)))
@@ -116,7 +116,7 @@ fn shown(rule: Rule, pod: &Value) -> Option<Shown> {
     }
 }
 
-/// The command of the container; else that of its image, as far as it is known.
+/// Returns the command of the container or, as far as it is known, of its image.
 fn server(container: &Value, catalogue: &Catalogue) -> String {
     let list = |field: &str| {
         let items = container.get(field).and_then(Value::as_array);

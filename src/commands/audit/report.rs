@@ -1,4 +1,4 @@
-//! The findings with their places, and the summary.
+//! The findings with their positions, and the summary.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,44 +10,44 @@ use prestop_manifest::TextPlace;
 use super::super::objects::Place;
 use crate::cli::{AuditArguments, CertaintyBar, FailOn};
 
-/// Names come from users; Kubernetes' own are shorter.
+/// Maximum length of a name. Names come from users; Kubernetes' own are shorter.
 pub(super) const LONGEST_NAME: usize = 300;
 
-/// Everything that was found.
+/// The result of an audit.
 pub(super) struct Report {
-    /// The worst first; equally bad ones in the order of the input.
+    /// The worst first; equal ones in the order of the input.
     pub(super) workloads: Vec<Audited>,
-    /// Findings of the baseline that are not in the input.
+    /// Findings of the baseline that no longer exist in the input.
     pub(super) gone: Vec<Identity>,
     pub(super) bar: Bar,
-    /// Everything could be read.
+    /// Whether everything could be read.
     pub(super) is_complete: bool,
     /// The cluster that the workloads are in, for people.
     pub(super) cluster: Option<String>,
-    /// How kubectl is called for that cluster.
+    /// The kubectl command for that cluster.
     pub(super) kubectl: String,
 }
 
-/// What was found about one workload.
+/// The findings of one workload.
 pub(super) struct Audited {
-    /// Where it is in a manifest; `None` in a cluster.
+    /// Position in a manifest; `None` in a cluster.
     pub(super) place: Option<Place>,
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
-    /// Its namespace as it is written.
+    /// Whether the namespace is written in the object.
     pub(super) has_namespace: bool,
     pub(super) findings: Vec<Located>,
 }
 
-/// A finding at its place.
+/// A finding with its position.
 pub(super) struct Located {
     pub(super) finding: Finding,
-    /// Where its field is in a manifest; `None` in a cluster.
+    /// Position of the field in a manifest; `None` in a cluster.
     pub(super) at: Option<TextPlace>,
     pub(super) state: State,
-    /// The command that shows it.
+    /// The command that reproduces it.
     pub(super) rehearsal: Option<String>,
 }
 
@@ -56,13 +56,13 @@ pub(super) struct Located {
 pub(super) enum State {
     /// It counts.
     Open,
-    /// Somebody accepts it, with a reason.
+    /// It is ignored by the configuration, with a reason.
     Ignored,
     /// It is in the baseline.
     Known,
 }
 
-/// The identity of a finding in two inputs; without its place, since lines move.
+/// Identity of a finding across two inputs; without its position, since lines move.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Identity {
     pub(super) namespace: String,
@@ -72,19 +72,19 @@ pub(super) struct Identity {
     pub(super) container: Option<String>,
 }
 
-/// From where on a finding makes the exit status 1.
+/// Threshold from which a finding causes exit status 1.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bar {
     severity: Option<Severity>,
     certainty: Certainty,
 }
 
-/// What all findings come to.
+/// Totals of all findings.
 pub(super) struct Summary {
     pub(super) workloads: usize,
     pub(super) dropping: usize,
     pub(super) mended: usize,
-    /// The namespaces whose label fixes them.
+    /// The namespaces whose label fixes workloads.
     pub(super) namespaces: BTreeSet<String>,
     pub(super) errors: usize,
     pub(super) warnings: usize,
@@ -118,13 +118,13 @@ impl Bar {
 }
 
 impl Report {
-    /// Whether some finding is at the bar.
+    /// Whether a finding reaches the threshold.
     pub(super) fn fails(&self) -> bool {
         let mut findings = self.workloads.iter().flat_map(|it| &it.findings);
         findings.any(|located| self.bar.is_reached(located))
     }
 
-    /// The workloads with findings that count.
+    /// Returns the workloads with findings that count.
     pub(super) fn with_open(&self) -> impl Iterator<Item = (&Audited, Vec<&Located>)> {
         self.workloads.iter().filter_map(|workload| {
             let open: Vec<_> = workload.open().collect();
@@ -155,23 +155,23 @@ impl Report {
 }
 
 impl Audited {
-    /// `Deployment shop/web`, printable.
+    /// Returns the title, such as `Deployment shop/web`, printable.
     pub(super) fn title(&self) -> String {
         let title = format!("{} {}/{}", self.kind, self.namespace, self.name);
         printable(&title, LONGEST_NAME)
     }
 
-    /// `file.yaml:3`, the start of the workload in its manifest.
+    /// Returns the position of the workload in its manifest, such as `file.yaml:3`.
     pub(super) fn file_and_line(&self) -> Option<String> {
         self.place.as_ref().map(|place| format!("{}:{}", place.file, place.line))
     }
 
-    /// Whether it has no template: nothing can be changed while it runs.
+    /// Whether it is a pod without a template, which can't be changed while it runs.
     pub(super) fn is_pod(&self) -> bool {
         self.kind == "Pod" && self.api_version == "v1"
     }
 
-    /// The findings that count.
+    /// Returns the findings that count.
     pub(super) fn open(&self) -> impl Iterator<Item = &Located> {
         self.findings.iter().filter(|it| it.state == State::Open)
     }
@@ -185,7 +185,7 @@ impl Audited {
         self.open().any(|it| it.finding.severity() == Severity::Error)
     }
 
-    /// Whether it no longer does when its namespace is labelled.
+    /// Whether a label on its namespace is enough so that an ordinary rollout drops no requests.
     fn is_mended_by_label(&self) -> bool {
         let mut errors = self.open().filter(|it| it.finding.severity() == Severity::Error);
         self.drops_requests() && errors.all(|it| matches!(it.finding.mend, Some(Mend::Injected(_))))
@@ -203,7 +203,8 @@ impl Audited {
 }
 
 impl Located {
-    /// The field in a cluster's object as people write it: `spec.template.spec.containers[0].image`.
+    /// Returns the field of a cluster's object as people write it:
+    /// `spec.template.spec.containers[0].image`.
     pub(super) fn field(&self) -> String {
         let mut path = String::new();
         for step in self.finding.pointer.split('/').skip(1) {
@@ -221,7 +222,7 @@ impl Located {
         printable(&path, LONGEST_NAME)
     }
 
-    /// The rule's sentence with what it is here; printable, one line.
+    /// Returns the sentence of the rule with the details of this finding; printable, one line.
     pub(super) fn message(&self) -> String {
         let sentence = self.finding.rule.text().sentence;
         if self.finding.detail.is_empty() {
@@ -230,7 +231,7 @@ impl Located {
         format!("{sentence} Here: {}.", printable(&self.finding.detail, LONGEST_NAME))
     }
 
-    /// What to do, and how prestop helps.
+    /// Returns the advice, and how prestop helps.
     pub(super) fn advice(&self) -> String {
         let advice = self.finding.rule.text().advice;
         match &self.finding.mend {
@@ -241,7 +242,7 @@ impl Located {
 }
 
 impl Identity {
-    /// `stops-at-once in Deployment shop/web, container web`, printable.
+    /// Returns the title, such as `stops-at-once in Deployment shop/web, container web`, printable.
     pub(super) fn title(&self) -> String {
         let Self { namespace, kind, name, rule, container } = self;
         let container = container.as_ref().map(|name| format!(", container {name}"));
@@ -251,7 +252,7 @@ impl Identity {
 }
 
 impl Summary {
-    /// One line.
+    /// Returns the summary as one line.
     pub(super) fn sentence(&self) -> String {
         let Self { errors, warnings, infos, .. } = self;
         let aside = [(self.ignored, "ignored"), (self.known, "in the baseline")];

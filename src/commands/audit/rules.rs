@@ -1,4 +1,4 @@
-//! The rules for readers.
+//! Descriptions of the rules.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use prestop_core::nearest::nearest;
 
 use super::super::{Exit, tell};
 
-/// One line per rule.
+/// Writes one line per rule.
 pub(super) fn list(out: &mut impl Write) -> io::Result<()> {
     for RuleText { id, severity, sentence, .. } in Rule::ALL.iter().map(|rule| rule.text()) {
         writeln!(out, "{severity:8} {id:24} {sentence}")?;
@@ -15,7 +15,7 @@ pub(super) fn list(out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Explains rules; an unknown one is wrong usage.
+/// Explains rules; an unknown rule is wrong usage.
 pub(super) fn explain(ids: &[String], out: &mut impl Write) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
     for id in ids {

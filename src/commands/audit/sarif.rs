@@ -98,7 +98,7 @@ const fn level(severity: Severity) -> &'static str {
     }
 }
 
-/// A file's name as a reference of a URI.
+/// Returns the name of a file as a URI reference.
 fn uri(file: &str) -> String {
     let (start, path) = match file.strip_prefix("./") {
         Some(path) => ("", path),

@@ -1,6 +1,6 @@
 //! Words of a command line.
 
-/// A word as a POSIX shell reads it.
+/// Quotes a word for a POSIX shell.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:=,@%+".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
@@ -9,7 +9,8 @@ pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A kind as kubectl takes it: with its group where others have kinds of the same name.
+/// Returns a kind as kubectl accepts it: with its group if other groups have kinds of the same
+/// name.
 pub(super) fn kind(api_version: &str, kind: &str) -> String {
     let kind = kind.to_ascii_lowercase();
     match api_version.split_once('/') {

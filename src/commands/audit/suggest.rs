@@ -1,5 +1,5 @@
-//! Fixes for findings, as far as prestop can fix them: labels of namespaces and annotations of pod
-//! templates, as patches.
+//! Patches that fix findings, as far as prestop can fix them: labels of namespaces and annotations
+//! of pod templates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -14,14 +14,14 @@ use super::report::{Audited, Report};
 use super::shell::{self, quoted};
 use crate::cli::SuggestForm;
 
-/// What is to be changed.
+/// The suggested changes.
 struct Suggestions<'r> {
     namespaces: BTreeSet<&'r str>,
     workloads: Vec<Annotated<'r>>,
     /// Workloads whose pods only have to be recreated.
     restarts: Vec<&'r Audited>,
     kubectl: &'r str,
-    /// Findings that only their author can fix.
+    /// Number of findings that only the author of the manifest can fix.
     left: usize,
 }
 
@@ -32,7 +32,8 @@ struct Annotated<'r> {
     rules: BTreeSet<&'static str>,
 }
 
-/// Writes patches for the findings that count. `is_enabled` says of a namespace that it has the label.
+/// Writes patches for the findings that count. `is_enabled` returns whether a namespace has the
+/// label.
 pub(super) fn write(
     report: &Report,
     form: SuggestForm,
@@ -83,7 +84,7 @@ impl<'r> Suggestions<'r> {
             if is_mended && !is_enabled(&workload.namespace) {
                 found.namespaces.insert(&workload.namespace);
             }
-            // Other annotations of a template are a rollout by themselves.
+            // A changed annotation of the template causes a rollout by itself.
             if !annotated.annotations.is_empty() {
                 found.workloads.push(annotated);
             } else if is_restarted {
@@ -93,7 +94,7 @@ impl<'r> Suggestions<'r> {
         found
     }
 
-    /// Objects with nothing but what is added.
+    /// Writes objects that contain only the additions.
     fn patches(&self, out: &mut impl Write) -> io::Result<()> {
         for workload in &self.restarts {
             writeln!(out, "# {}", self.restart(workload))?;
@@ -107,7 +108,7 @@ impl<'r> Suggestions<'r> {
         Ok(())
     }
 
-    /// Each patch with its target, so that one without an object is no error.
+    /// Writes each patch with its target, so that a patch without an object is not an error.
     fn component(&self, out: &mut impl Write) -> io::Result<()> {
         let of_namespaces = self.namespaces.iter().map(|namespace| {
             let target = json!({"version": "v1", "kind": "Namespace", "name": exact(namespace)});
@@ -137,7 +138,7 @@ impl<'r> Suggestions<'r> {
         write!(out, "{}", to_yaml(&component))
     }
 
-    /// kubectl restarts its own kinds only.
+    /// Returns the command that restarts a workload. kubectl restarts only its own kinds.
     fn restart(&self, workload: &Audited) -> String {
         let has_command = workload.api_version == "apps/v1" && workload.kind != "ReplicaSet";
         if !has_command {
@@ -149,7 +150,7 @@ impl<'r> Suggestions<'r> {
         format!("{} rollout restart {object} --namespace {namespace}", self.kubectl)
     }
 
-    /// Commands for a running cluster.
+    /// Writes commands for a running cluster.
     fn commands(&self, out: &mut impl Write) -> io::Result<()> {
         let kubectl = self.kubectl;
         for namespace in &self.namespaces {
@@ -217,7 +218,7 @@ fn label(namespace: &str) -> Value {
     })
 }
 
-/// Names of targets are regular expressions.
+/// Escapes a name: names of targets are regular expressions.
 fn exact(name: &str) -> String {
     name.replace('.', "\\.")
 }

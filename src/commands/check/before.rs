@@ -1,4 +1,4 @@
-//! `prestop check --pre`: reads what would be in the way of an installation.
+//! `prestop check --pre`: looks for obstacles to an installation.
 
 use serde_json::{Value, json};
 
@@ -12,10 +12,10 @@ use crate::cluster::installation::before::{
 };
 use crate::cluster::installation::{Check, Right, warnings};
 
-/// Where a pod is tried: every cluster has it.
+/// The namespace in which a pod is tried: every cluster has it.
 const TRIED_IN: &str = "default";
 
-/// Everything but the version.
+/// Runs all checks except that of the version.
 pub(super) async fn checks(api: &Api, arguments: &CheckArguments) -> Vec<Check> {
     let namespace = arguments.namespace.as_deref().unwrap_or(NAMESPACE);
     let mut checks = vec![
@@ -37,7 +37,7 @@ pub(super) async fn checks(api: &Api, arguments: &CheckArguments) -> Vec<Check> 
         Ok(all) => {
             let is_installed = all.iter().any(|it| it.webhooks.iter().any(|it| it.name == ENTRY));
             checks.extend(others(&all, ENTRY));
-            // An installed prestop may be what injects.
+            // The hooks may come from the installed prestop.
             if is_installed {
                 return checks;
             }
@@ -58,7 +58,7 @@ pub(super) async fn checks(api: &Api, arguments: &CheckArguments) -> Vec<Check> 
     checks
 }
 
-/// Those that the person who asks does not have.
+/// Returns the rights that the user does not have.
 async fn missing(api: &Api, needed: Vec<Right>) -> Result<Vec<Right>, kube::Error> {
     let mut missing = Vec::new();
     for right in needed {

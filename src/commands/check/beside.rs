@@ -1,4 +1,5 @@
-//! What is beside the webhook of the pods: that of the warnings, and those of others that are called after it.
+//! Checks webhooks related to the one for pods: the webhook for warnings, and other webhooks that
+//! are called after it.
 
 use super::super::webhook::{ENTRY, Installed};
 use super::unseen;

@@ -1,5 +1,5 @@
-//! The Service, connected to as the API server does: trusting `caBundle` and nothing else, by the name
-//! that the webhook configuration gives it.
+//! Connects to the Service as the API server does: it trusts only `caBundle`, and uses the name in
+//! the webhook configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,11 @@ use crate::cluster::api::{Api, Collection, trusting};
 use crate::cluster::certificates::Authorities;
 use crate::cluster::installation::Check;
 
-/// For the connection and the answer.
+/// Time limit for the connection and the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 const EXAMPLE_REVIEW: &str = include_str!("../../../examples/admission-review.json");
 
-/// Where the webhook is.
+/// The address of the webhook.
 struct Target {
     host: String,
     port: u16,
@@ -71,8 +71,8 @@ fn target(client: &WebhookClientConfig) -> Option<Target> {
     })
 }
 
-/// The cluster IP of the Service, which the API server uses as well, without DNS. If the Service can't
-/// be read or has no address, its name is used.
+/// Returns the cluster IP of the Service, which the API server uses as well, without DNS. If the
+/// Service can't be read or has no address, returns its name.
 async fn address(api: &Api, webhook: &WebhookClientConfig, target: &Target) -> String {
     let mut host = target.host.clone();
     if let Some(reference) = &webhook.service {
@@ -86,7 +86,7 @@ async fn address(api: &Api, webhook: &WebhookClientConfig, target: &Target) -> S
     format!("{host}:{}", target.port)
 }
 
-/// Asks for the patch of the example's pod.
+/// Sends the example review, which must be answered with a patch.
 async fn ask(target: &Target, bundle: &[u8], address: &str) -> anyhow::Result<()> {
     let config = trusting(Authorities::read(bundle).usable())?;
     let socket = TcpStream::connect(address).await.with_context(|| address.to_owned())?;

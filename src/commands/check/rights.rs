@@ -1,4 +1,4 @@
-//! What the service account of the installation may do, by the API server's own word.
+//! The rights of the installation's service account, according to the API server.
 
 use serde_json::json;
 
@@ -8,13 +8,13 @@ use crate::cluster::api::{Api, Collection};
 use crate::cluster::fronts::{KINDS, WatchedKind};
 use crate::cluster::installation::{self, Check, Right, fronts};
 
-/// Who needs them.
+/// The service account that needs the rights.
 pub(super) struct Account<'a> {
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
 }
 
-/// Those without which prestop does not work.
+/// Checks the rights without which prestop does not work.
 pub(super) async fn needed(api: &Api, account: &Account<'_>, needed: Vec<Right>) -> Check {
     match missing(api, account, needed).await {
         Ok(missing) => installation::missing_rights(account.name, &missing),
@@ -22,7 +22,7 @@ pub(super) async fn needed(api: &Api, account: &Account<'_>, needed: Vec<Right>)
     }
 }
 
-/// Those for watching fronts, of the kinds that the cluster has.
+/// Checks the rights for watching fronts, for the kinds that the cluster has.
 pub(super) async fn of_fronts(api: &Api, account: &Account<'_>, arguments: &[String]) -> Check {
     if !fronts::are_watched(arguments) {
         return fronts::unwatched();
@@ -42,7 +42,7 @@ pub(super) async fn of_fronts(api: &Api, account: &Account<'_>, arguments: &[Str
 }
 
 async fn is_served(api: &Api, kind: &WatchedKind) -> Result<bool, kube::Error> {
-    // Every API server has it.
+    // Every API server has the core group.
     if kind.group.is_empty() {
         return Ok(true);
     }
@@ -70,7 +70,7 @@ async fn missing(
             "kind": "SubjectAccessReview",
             "spec": {
                 "user": format!("system:serviceaccount:{namespace}:{name}"),
-                // Those that a service account's token has.
+                // The groups that a service account's token has.
                 "groups": [
                     "system:serviceaccounts",
                     format!("system:serviceaccounts:{namespace}"),

@@ -1,4 +1,5 @@
-//! Values of arguments for completion. Errors give an empty list, since they would disturb the user's typing.
+//! Values of arguments for completion. Errors give an empty list, since they would disrupt the
+//! user's typing.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -15,15 +16,15 @@ use super::super::explain;
 use crate::cluster::api::objects::Named;
 use crate::cluster::api::{self, Api, Choice, Collection};
 
-/// Somebody waits with a finger on the key.
+/// Time limit for an answer: the user is waiting.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Of the kubeconfig.
+/// Returns the contexts of the kubeconfig.
 pub(super) fn contexts() -> Vec<CompletionCandidate> {
     api::contexts(&choice(std::env::args_os())).into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// From the cluster, if it answers quickly.
+/// Returns the namespaces of the cluster, if it answers quickly.
 pub(super) fn namespaces() -> Vec<CompletionCandidate> {
     let choice = choice(std::env::args_os());
     let found = Builder::new_current_thread().enable_all().build().ok().and_then(|runtime| {
@@ -37,18 +38,18 @@ pub(super) fn namespaces() -> Vec<CompletionCandidate> {
     names.map(CompletionCandidate::new).collect()
 }
 
-/// Of reports, metrics and logs.
+/// Returns the codes in reports, metrics and logs.
 pub(super) fn codes() -> Vec<CompletionCandidate> {
     explain::codes().map(|(code, sentence)| described(code, sentence)).collect()
 }
 
-/// Of the audit.
+/// Returns the rules of the audit.
 pub(super) fn rules() -> Vec<CompletionCandidate> {
     let texts = Rule::ALL.iter().map(|rule| rule.text());
     texts.map(|text| described(text.id, text.sentence)).collect()
 }
 
-/// Images that have a profile, as far as their names are known in full.
+/// Returns the images with a profile whose names are known in full.
 pub(super) fn images() -> Vec<CompletionCandidate> {
     let profiles = Catalogue::built_in().profiles().iter();
     let mut seen = HashSet::new();
@@ -65,7 +66,7 @@ fn described(value: &str, help: &str) -> CompletionCandidate {
     CompletionCandidate::new(value).help(Some(help.to_owned().into()))
 }
 
-/// What the line says so far about the cluster.
+/// Returns the choice of the cluster in the command line so far.
 fn choice(words: impl Iterator<Item = OsString>) -> Choice {
     let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let value = |flag: &str| {
@@ -76,7 +77,7 @@ fn choice(words: impl Iterator<Item = OsString>) -> Choice {
     };
     Choice {
         kubeconfig: value("--kubeconfig").map(PathBuf::from),
-        // The word that is being typed is none yet.
+        // The word that is being typed is not a value yet.
         context: value("--context").filter(|name| !name.is_empty()),
         impersonate: value("--as").filter(|name| !name.is_empty()),
         ..Choice::default()

@@ -1,4 +1,4 @@
-//! The workloads of a cluster, and what is in front of them.
+//! The workloads of a cluster, and their fronts.
 
 use anyhow::anyhow;
 use prestop_core::audit::Topic;
@@ -10,10 +10,10 @@ use super::Subject;
 use crate::cli::FrontsArguments;
 use crate::cluster::reading::{Aspect, Belongs, Owners, Read, Reading, Scope, Selected};
 
-/// Reads what the arguments name.
+/// Reads the workloads that the arguments select.
 ///
 /// # Errors
-/// When the cluster can't be reached or read, or no workload of it may be.
+/// When the cluster can't be reached or read, or none of its workloads may be read.
 pub(super) fn read(
     arguments: &FrontsArguments,
 ) -> anyhow::Result<(Surroundings<'static>, Vec<Subject>)> {

@@ -1,5 +1,5 @@
-//! A unified diff of a whole file, of which never more than a hunk is held: the file's parts are
-//! fed in order, with their new text.
+//! A unified diff of a whole file, of which at most one hunk is kept in memory: the file's parts
+//! are passed in order, with their new text.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use similar::algorithms::{Capture, Compact, Replace, myers};
 use similar::{ChangeTag, DiffOp};
 
-/// Unchanged lines around a change.
+/// Number of unchanged lines around a change.
 const CONTEXT_LINES: usize = 3;
 
 /// The diff of one file.
@@ -18,7 +18,7 @@ pub(super) struct FileDiff {
     name: String,
     colored: bool,
     has_head: bool,
-    /// Ends of the texts so far that are not whole lines yet.
+    /// The ends of both texts so far that are not whole lines yet.
     old_rest: String,
     new_rest: String,
     /// The numbers of the next lines, from 1.
@@ -29,13 +29,13 @@ pub(super) struct FileDiff {
     hunk: Option<Hunk>,
 }
 
-/// A hunk that further lines may belong to.
+/// A hunk to which further lines may belong.
 #[derive(Debug)]
 struct Hunk {
     old_start: usize,
     new_start: usize,
     lines: Vec<(ChangeTag, String)>,
-    /// How many unchanged lines are at its end.
+    /// Number of unchanged lines at its end.
     unchanged: usize,
 }
 
@@ -54,14 +54,14 @@ impl FileDiff {
         }
     }
 
-    /// The next part of the file. Parts need not end with a line.
+    /// Adds the next part of the file. Parts need not end with a line break.
     pub(super) fn part(&mut self, old: &str, new: &str, out: &mut impl Write) -> io::Result<()> {
         let old = whole_lines(&mut self.old_rest, old);
         let new = whole_lines(&mut self.new_rest, new);
         self.lines(&old, &new, out)
     }
 
-    /// The end of the file.
+    /// Ends the file.
     pub(super) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
         let (old, new) = (mem::take(&mut self.old_rest), mem::take(&mut self.new_rest));
         self.lines(&old, &new, out)?;
@@ -93,7 +93,7 @@ impl FileDiff {
         if let Some(hunk) = &mut self.hunk {
             hunk.lines.push((ChangeTag::Equal, line.to_owned()));
             hunk.unchanged += 1;
-            // So far from the last change the next one has its own hunk.
+            // At this distance from the last change, the next one has its own hunk.
             if hunk.unchanged > 2 * CONTEXT_LINES {
                 self.close(out)?;
             }
@@ -128,7 +128,7 @@ impl FileDiff {
         }
     }
 
-    /// Writes the open hunk; its last unchanged lines are the context of the next one.
+    /// Writes the open hunk; its last unchanged lines become the context of the next one.
     fn close(&mut self, out: &mut impl Write) -> io::Result<()> {
         let Some(mut hunk) = self.hunk.take() else { return Ok(()) };
         let behind = hunk.unchanged.saturating_sub(CONTEXT_LINES);
@@ -152,7 +152,7 @@ impl FileDiff {
             (hunk.old_start, count(ChangeTag::Insert)),
             (hunk.new_start, count(ChangeTag::Delete)),
         ]
-        // A range without lines begins behind the line before.
+        // A range without lines begins after the previous line.
         .map(|(start, count)| format!("{},{count}", if count == 0 { start - 1 } else { start }));
         let cyan = paint(AnsiColor::Cyan.on_default());
         writeln!(out, "{cyan}@@ -{old} +{new} @@{cyan:#}")?;
@@ -173,7 +173,7 @@ impl FileDiff {
     }
 }
 
-/// Adds a part to a rest and takes what of both are whole lines.
+/// Adds a part to the rest, and returns the whole lines of both.
 fn whole_lines(rest: &mut String, part: &str) -> String {
     let Some(end) = part.rfind('\n') else {
         rest.push_str(part);
@@ -185,8 +185,8 @@ fn whole_lines(rest: &mut String, part: &str) -> String {
     whole
 }
 
-/// The changes, as `diff` prints them. Uses one algorithm for one kind of text: the text API of the
-/// crate would include all of them for each kind, half a megabyte.
+/// Returns the changes, as `diff` prints them. Uses one algorithm for one type of text: the text
+/// API of the crate would include all algorithms for each type, half a megabyte.
 fn differences(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
     let mut found = Compact::new(Replace::new(Capture::new()), old, new);
     match myers::diff(&mut found, old, 0..old.len(), new, 0..new.len()) {
@@ -195,8 +195,8 @@ fn differences(old: &[&str], new: &[&str]) -> Vec<DiffOp> {
     }
 }
 
-/// A name as `git diff` writes it: quoted where it has letters that would end it, and with a tab
-/// behind it where it has spaces.
+/// Quotes a name as `git diff` does: in quotes if it has characters that would end it, and followed
+/// by a tab if it has spaces.
 fn quoted(name: &str) -> String {
     if name.chars().any(|letter| letter.is_control() || matches!(letter, '"' | '\\')) {
         let escape = |letter: char| match letter {

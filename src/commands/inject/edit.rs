@@ -1,5 +1,5 @@
-//! Edits the texts of documents: removals first, then injections. Original values that the result does
-//! not show are recorded in the status annotation.
+//! Edits the texts of documents: removals first, then injections. Original values that the result
+//! does not show are recorded in the status annotation.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,25 +13,25 @@ use serde_json::Value;
 use super::Run;
 use super::file::{patch, prefixed};
 
-/// What is to be done to a document.
+/// The changes of a document.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// Takes earlier injections out.
+    /// Operations that remove earlier injections.
     pub(super) undo: Vec<PatchOperation>,
-    /// The texts of values that come back by that, by their paths.
+    /// The texts of values that are restored by the removal, by their paths.
     pub(super) texts: HashMap<String, String>,
-    /// Injects.
+    /// Operations that inject hooks.
     pub(super) inject: Vec<PatchOperation>,
-    /// An earlier injection could not keep the layout.
+    /// Whether an earlier injection could not keep the layout.
     pub(super) has_lost_layout: bool,
 }
 
-/// Where the objects of a document are.
+/// Position of the objects of a document.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place<'p> {
-    /// It is one, or a list.
+    /// The document is an object or a list.
     Document,
-    /// It is an item of a list that stands here without its items.
+    /// The document is an item of a list, which is given here without its items.
     Item {
         /// The list.
         list: &'p Value,
@@ -45,7 +45,7 @@ impl Steps {
         self.undo.is_empty() && self.inject.is_empty()
     }
 
-    /// Adds what takes an injection out of the pod at `prefix`.
+    /// Adds the operations that remove an injection from the pod at `prefix`.
     pub(super) fn take_out(
         &mut self,
         undone: &prestop_core::engine::undo::Undo<'_>,
@@ -74,7 +74,7 @@ impl Place<'_> {
 }
 
 impl Run<'_> {
-    /// The document after all steps; `value` is what it reads as.
+    /// Returns the document after all steps; `value` is the document's value.
     pub(super) fn edited(
         &self,
         document: &Document,
@@ -106,7 +106,8 @@ impl Run<'_> {
         }))
     }
 
-    /// The document with the operations in it, and with a status that knows how to take them out again.
+    /// Returns the document with the operations applied, and with a status from which they can be
+    /// undone.
     fn injected(
         &self,
         document: &Document,
@@ -120,7 +121,7 @@ impl Run<'_> {
             Err(error) => return Ok(Err(error)),
         };
         let is_kept = layout == KeptLayout::Kept && edited.layout == Layout::Kept;
-        // Lines that were added go again without a trace.
+        // Added lines can be removed without a trace.
         if is_kept && edited.replaced.is_empty() {
             return Ok(Ok(edited));
         }
@@ -142,7 +143,7 @@ impl Run<'_> {
         with_texts(KeptLayout::Lost)
     }
 
-    /// The operations that inject, with a status that keeps the texts that are replaced.
+    /// Returns the operations that inject, with a status that keeps the replaced texts.
     fn with_texts(
         &self,
         value: &Value,
@@ -163,7 +164,8 @@ impl Run<'_> {
         Ok(operations)
     }
 
-    /// The text of a document without what was injected; `None` where that does not come out as it went in.
+    /// Returns the text of a document without its injections; `None` if the original text can't be
+    /// restored.
     fn taken_out<'d>(&self, document: &'d Document, place: Place<'_>) -> Option<Cow<'d, str>> {
         let value = document.read().ok()??.value;
         let mut steps = Steps::default();
@@ -181,7 +183,7 @@ impl Run<'_> {
         (edited.has_texts && edited.layout == Layout::Kept).then_some(Cow::Owned(edited.text))
     }
 
-    /// The workloads among objects that are decided on.
+    /// Returns the workloads among objects that are not skipped beforehand.
     pub(super) fn workloads<'o>(&self, objects: &[Object<'o>]) -> Vec<Workload<'o>> {
         let workloads = objects.iter().filter_map(|object| object.workload(&self.arguments.kinds));
         workloads.filter(|workload| workload.aside.is_none()).collect()

@@ -1,4 +1,4 @@
-//! One file: its documents, and what becomes of each.
+//! Processes one file: its documents and their objects.
 
 use std::ops::Range;
 
@@ -21,10 +21,10 @@ use super::undo::Renewal;
 use super::{Mode, Outcome, Run};
 use crate::cli::OutputForm;
 
-/// Names come from users; Kubernetes' own are shorter.
+/// Maximum length of a name. Names come from users; Kubernetes' own are shorter.
 const LONGEST_NAME: usize = 300;
 
-/// A document on its way.
+/// A document that is being processed.
 pub(super) struct Work<'w> {
     pub(super) place: DocumentPlace,
     pub(super) output: &'w mut FileOutput,
@@ -84,7 +84,7 @@ impl Run<'_> {
         self.whole(document, &reading.value, steps, &mut work)
     }
 
-    /// A list, item by item.
+    /// Processes a list, item by item.
     fn list(
         &self,
         document: &Document,
@@ -140,7 +140,7 @@ impl Run<'_> {
         self.whole(document, &value, steps, work)
     }
 
-    /// The decisions for the objects of a document or an item, and their patches.
+    /// Decides on the objects of a document or an item, and returns the resulting steps.
     fn objects(
         &self,
         document: &Document,
@@ -178,7 +178,7 @@ impl Run<'_> {
         Ok(steps)
     }
 
-    /// What is to be done to a workload, without a report.
+    /// Adds the steps for a workload, without a report.
     fn steps(&self, workload: &Workload<'_>, steps: &mut Steps) -> anyhow::Result<()> {
         let prefix = format!("{}{}", workload.pointer, workload.template);
         let renewal = match self.mode {
@@ -208,7 +208,7 @@ impl Run<'_> {
         offline::decide_behind(workload, settings, &self.policy, behind.as_ref())
     }
 
-    /// Decides on one workload of a document.
+    /// Decides on one workload of a document, and reports it.
     fn workload(
         &self,
         workload: &Workload<'_>,
@@ -240,7 +240,8 @@ impl Run<'_> {
         self.steps(workload, steps)
     }
 
-    /// Injects one workload, after the operations that take an earlier injection out of it.
+    /// Reports the injection of one workload, after the operations that remove an earlier
+    /// injection.
     fn inject(
         &self,
         workload: &Workload<'_>,
@@ -267,7 +268,7 @@ impl Run<'_> {
                 problems.map(|problem| format!("{}: {}: {problem}", place.file, report.title())),
             );
         }
-        // With paths from the root of the workload, as `kubectl patch` takes it.
+        // With paths from the root of the workload, as `kubectl patch` expects.
         let own = if self.arguments.output == Some(OutputForm::JsonPatch) {
             [prefixed(before, workload.template)?, patch(&decision, workload.template)?].concat()
         } else {
@@ -277,7 +278,7 @@ impl Run<'_> {
         output.workload(&report, own.as_ref())
     }
 
-    /// A document as a whole.
+    /// Edits a document as a whole.
     fn whole(
         &self,
         document: &Document,
@@ -304,7 +305,7 @@ impl Run<'_> {
 }
 
 impl Work<'_> {
-    /// Says so where kept texts did not fit.
+    /// Adds a note if recorded texts could not be restored.
     fn note_texts(&mut self, edited: &Edited) {
         if !edited.has_texts && edited.layout == Layout::Kept {
             let DocumentPlace { file, document, .. } = &self.place;
@@ -314,7 +315,7 @@ impl Work<'_> {
         }
     }
 
-    /// The document with its edits, in order.
+    /// Writes the document with its edits, in order.
     fn parts(&mut self, document: &Document, edits: Vec<Edit>) -> std::io::Result<()> {
         let part = |range: Range<usize>| document.text.get(range).unwrap_or_default();
         self.output.begin(document)?;
@@ -347,7 +348,7 @@ fn concerns(key: &str, pod: &str) -> bool {
     is_in(key, pod) || is_in(pod, key)
 }
 
-/// Operations of the engine with paths from elsewhere.
+/// Returns operations of the engine with `prefix` before their paths.
 pub(super) fn prefixed(operations: &[Value], prefix: &str) -> anyhow::Result<Vec<PatchOperation>> {
     let mut operations = operations.to_vec();
     for operation in &mut operations {
@@ -359,7 +360,7 @@ pub(super) fn prefixed(operations: &[Value], prefix: &str) -> anyhow::Result<Vec
     Ok(operations)
 }
 
-/// The operations of a decision on the pod at `prefix` of the document.
+/// Returns the operations of a decision on the pod at `prefix` of the document.
 pub(super) fn patch(decision: &Decision<'_>, prefix: &str) -> anyhow::Result<Vec<PatchOperation>> {
     let typed = |operation: Operation<'_>| {
         let mut path = PointerBuf::parse(prefix)?;

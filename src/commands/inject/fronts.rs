@@ -16,18 +16,20 @@ use super::{Mode, Run};
 use crate::cluster::api::Choice;
 use crate::cluster::reading::{PAGE, Read, ReadError, Reading, Scope, Wanted};
 
-/// What the input says about fronts.
+/// The objects in the input that matter for fronts.
 struct OfInput {
     around: Surroundings<'static>,
-    /// Kind, namespace and name of its objects: they count more than those of the same name in a cluster.
+    /// Kind, namespace and name of these objects: they take precedence over objects of the same
+    /// name in a cluster.
     names: HashSet<(String, String, String)>,
     /// The namespaces of its workloads.
     namespaces: BTreeSet<String>,
 }
 
 impl Run<'_> {
-    /// The Services of the input and of the cluster, and what names them, if any delay depends on them.
-    /// Files that can't be read here are reported later, in their order.
+    /// Returns the Services of the input and of the cluster, with the objects that refer to them,
+    /// if any delay depends on fronts. Files that can't be read here are reported later, in their
+    /// order.
     ///
     /// # Errors
     /// When the cluster can't be read.
@@ -48,7 +50,7 @@ impl Run<'_> {
         Ok(Some(found.around))
     }
 
-    /// The delay that the fronts of a workload need, as far as they are known.
+    /// Returns the delay that the known fronts of a workload need.
     pub(super) fn behind(&self, workload: &Workload<'_>) -> Option<FrontDelay> {
         let pod = workload.pod_shape(&self.arguments.namespace);
         FrontDelay::of(&self.around.as_ref()?.fronts(&pod))

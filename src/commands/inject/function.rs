@@ -1,5 +1,5 @@
-//! `prestop function`: a function of the Kubernetes Resource Model. A `ResourceList` in; the same with hooks,
-//! and with results, out:
+//! `prestop function`: a function of the Kubernetes Resource Model. It reads a `ResourceList` and
+//! writes it with hooks and results:
 //! <https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md>.
 
 pub(super) mod results;
@@ -22,12 +22,12 @@ use super::{Mode, Run, tell_errors};
 use crate::cli::{Color, FunctionArguments, ManifestArguments, OutputForm};
 use crate::config::Config;
 
-/// The key of a `ConfigMap` that has a configuration; the chart's is the same.
+/// Key of a configuration in a `ConfigMap`; the same as in the chart.
 const CONFIG_KEY: &str = "prestop.yaml";
-/// The kind and group of a configuration.
+/// Kind and group of a configuration.
 const CONFIG_KIND: (&str, &str) = ("Configuration", "prestop.dev/");
 
-/// Standard input to standard output.
+/// Processes standard input to standard output.
 pub(in super::super) fn run(arguments: &FunctionArguments) -> anyhow::Result<Exit> {
     let input = Input::standard_input()?;
     let list = match resource_list(&input) {
@@ -55,7 +55,7 @@ pub(in super::super) fn run(arguments: &FunctionArguments) -> anyhow::Result<Exi
     run.function(input, Results::new(arguments))
 }
 
-/// As `inject` would be told.
+/// Returns the corresponding arguments of `inject`.
 fn manifests(arguments: &FunctionArguments) -> ManifestArguments {
     ManifestArguments {
         paths: vec![PathBuf::from("-")],
@@ -70,7 +70,7 @@ fn manifests(arguments: &FunctionArguments) -> ManifestArguments {
     }
 }
 
-/// The only document of the input.
+/// Returns the only document of the input.
 fn resource_list(input: &Input) -> anyhow::Result<Value> {
     let mut found = Vec::new();
     for document in input.documents()? {
@@ -92,13 +92,13 @@ fn is_resource_list(value: &Value) -> bool {
         && text("apiVersion").starts_with("config.kubernetes.io/")
 }
 
-/// What the configuration of a function says.
+/// Returns the policy in the configuration of a function.
 fn policy(config: &Value) -> anyhow::Result<Policy> {
     let text = |field: &str| config.get(field).and_then(Value::as_str).unwrap_or_default();
     let configuration = match (config, text("kind")) {
         (Value::Null, _) => return Ok(Policy::built_in()),
         (_, kind) if kind == CONFIG_KIND.0 && text("apiVersion").starts_with(CONFIG_KIND.1) => {
-            // The metadata are those of the function: its name, and how it is run.
+            // The metadata belong to the function: its name, and how it is run.
             let mut config = config.clone();
             if let Some(fields) = config.as_object_mut() {
                 fields.shift_remove("metadata");
@@ -130,7 +130,7 @@ fn policy(config: &Value) -> anyhow::Result<Policy> {
 }
 
 impl Run<'_> {
-    /// The list with its hooks, or as it is where it is only checked, and the results.
+    /// Writes the list with its hooks, or unchanged with `--check`, and the results.
     fn function(&self, input: &Input, results: Results) -> anyhow::Result<Exit> {
         let mut output = FileOutput::in_memory(Some(results));
         let outcome = self.file(input, &mut output)?;
@@ -155,7 +155,7 @@ impl Run<'_> {
     }
 }
 
-/// The list with these results behind those that it has.
+/// Returns the list with these results after its existing ones.
 fn with_results(text: &str, results: &[FunctionResult]) -> anyhow::Result<String> {
     if results.is_empty() {
         return Ok(text.to_owned());

@@ -1,5 +1,5 @@
-//! Joins the documents of several files on standard output, so that the output parses as all of them in
-//! order.
+//! Joins the documents of several files on standard output, so that the output parses as all
+//! documents in order.
 
 use std::io::{self, Write};
 use std::mem;
@@ -8,50 +8,50 @@ use prestop_manifest::{Document, Format};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// How a file's documents begin and end.
+/// The beginning and end of a file's documents.
 #[derive(Debug, Default)]
 pub(super) struct Joint {
     place: FilePlace,
     opening: Option<Opening>,
-    /// It begins with white space in front of a comment.
+    /// Whether it begins with white space before a comment.
     is_indented: bool,
-    /// The next part is the file's first.
+    /// Whether the next part is the file's first.
     is_at_start: bool,
-    /// The last part, if it has no line break at its end: what follows decides about it.
+    /// The last part, if it does not end with a line break: the next part determines what is added.
     held: String,
     ending: Ending,
 }
 
-/// Whether others were printed before a file.
+/// Whether other files were printed before a file.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FilePlace {
-    /// It is the first.
+    /// It is the first file.
     #[default]
     First,
-    /// A `---` line may be above it.
+    /// It is a later file: a `---` line may be above it.
     Later,
 }
 
-/// What a file begins with, behind a byte order mark.
+/// The beginning of a file, after a byte order mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opening {
-    /// Nothing but comments.
+    /// Only comments.
     Nothing,
-    /// `---`, or comments and then `---`.
+    /// `---`, possibly after comments.
     Marker,
-    /// `%YAML` and the like.
+    /// `%YAML` or another directive.
     Directive,
     Content,
 }
 
-/// What a file ends with.
+/// The end of a file.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// Nothing but comments.
+    /// Only comments.
     #[default]
     Nothing,
     Content,
-    /// `...`
+    /// Closed by `...`.
     Closed,
 }
 
@@ -60,17 +60,17 @@ impl Joint {
         Self { place, ..Self::default() }
     }
 
-    /// Nothing was written.
+    /// Whether nothing was written.
     pub(super) fn is_empty(&self) -> bool {
         self.opening.is_none()
     }
 
-    /// What was held back.
+    /// Returns the part that was held back.
     pub(super) fn held(&self) -> &str {
         &self.held
     }
 
-    /// Another document begins. JSON values may follow each other, but not below a `---` line.
+    /// Begins another document. JSON values may follow each other, but not below a `---` line.
     pub(super) fn begin(&mut self, document: &Document, out: &mut impl Write) -> io::Result<()> {
         let text = document.text.trim_start_matches(BYTE_ORDER_MARK);
         let opening = Opening::of(text, document.format);
@@ -96,8 +96,9 @@ impl Joint {
         Ok(())
     }
 
-    /// Writes a part of a document. A byte order mark belongs to the first file alone, and blank lines at
-    /// the start of a later file could belong to a block scalar at the end of the one before.
+    /// Writes a part of a document. A byte order mark is written for the first file only, and blank
+    /// lines at the start of a later file are dropped, because they could belong to a block scalar
+    /// at the end of the previous file.
     pub(super) fn write(&mut self, part: &str, out: &mut impl Write) -> io::Result<()> {
         if part.is_empty() {
             return Ok(());
@@ -116,8 +117,8 @@ impl Joint {
         }
     }
 
-    /// Writes what has to be between these documents and the next. A next file of comments alone leaves
-    /// open what was open before it.
+    /// Writes the separator between these documents and the next ones. If the next file has only
+    /// comments, the end before it stays relevant.
     pub(super) fn write_between(
         &mut self,
         next: &mut Self,
@@ -140,7 +141,7 @@ impl Joint {
     }
 }
 
-/// Without a byte order mark and blank lines at the start.
+/// Removes a byte order mark and blank lines at the start.
 fn without_head(text: &str) -> &str {
     let mut rest = text.trim_start_matches(BYTE_ORDER_MARK);
     while let Some((blank, behind)) = rest.split_once('\n') {
@@ -152,7 +153,7 @@ fn without_head(text: &str) -> &str {
     if rest.trim().is_empty() { "" } else { rest }
 }
 
-/// So that another text can follow.
+/// Adds a final line break, so that another text can follow.
 fn with_final_line_break(text: &str) -> String {
     let line_break = match text {
         "" => "",
@@ -198,7 +199,7 @@ mod tests {
         all.filter_map(|document| document.unwrap().value().unwrap()).collect()
     }
 
-    /// The files as one text, as `inject` prints them.
+    /// Joins the files to one text, as `inject` prints them.
     fn joined(files: &[&str]) -> String {
         let mut out = Vec::new();
         let mut before: Option<Joint> = None;

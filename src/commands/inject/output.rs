@@ -1,4 +1,4 @@
-//! Where results go: standard output in five forms, or the files themselves.
+//! The output of results: standard output in five forms, or the files themselves.
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,34 +18,34 @@ use super::report::{API_VERSION, KIND, Summary, WorkloadReport};
 use super::signals::Signals;
 use crate::cli::{Color, ManifestArguments, OutputForm};
 
-/// Up to here the result of a file is held in memory, beyond on disk.
+/// Maximum size of a file's result in memory; a larger one is kept on disk.
 const MOST_IN_MEMORY_BYTES: usize = 8 * 1024 * 1024;
 
-/// The result of the whole run.
+/// The output of the whole run.
 pub(super) struct Output {
     form: Option<OutputForm>,
-    /// Held back while a file is replaced; only where files are.
+    /// Holds signals back while a file is replaced; `None` if no files are written.
     signals: Option<Signals>,
     colored: bool,
-    /// Something was printed before: documents and items need a separator.
+    /// Whether nothing was printed yet: later documents and items need a separator.
     is_first: bool,
-    /// Where the next file's documents join those that were printed.
+    /// How the next file's documents are joined to those that were printed.
     joint: Joint,
 }
 
-/// The result of one file, held back until all of the file was understood.
+/// The result of one file, held back until the whole file was parsed.
 pub(super) struct FileOutput {
     form: Option<OutputForm>,
-    /// For standard output.
+    /// Text for standard output.
     printed: SpooledTempFile,
     diff: Option<FileDiff>,
     /// The file's new text.
     rewritten: Option<SpooledTempFile>,
     is_changed: bool,
     has_items: bool,
-    /// Where its documents join those of other files.
+    /// How its documents are joined to those of other files.
     joint: Joint,
-    /// Of a function.
+    /// The results of a function.
     results: Option<Results>,
 }
 
@@ -64,7 +64,7 @@ impl Output {
         Ok(Self { form, signals, colored, is_first: true, joint: Joint::default() })
     }
 
-    /// A place for the result of a file.
+    /// Creates the output for the result of a file.
     pub(super) fn file(&self, input: &Input) -> FileOutput {
         let spool = || SpooledTempFile::new(MOST_IN_MEMORY_BYTES);
         let is_written = self.signals.is_some() && input.file_path().is_some();
@@ -81,7 +81,7 @@ impl Output {
         }
     }
 
-    /// Writes the new text of a file that was understood, if there is a new one and it is wanted.
+    /// Writes the new text of a parsed file, if it has changed and files are to be written.
     pub(super) fn replace(&self, file: &mut FileOutput, input: &Input) -> anyhow::Result<()> {
         let FileOutput { rewritten, is_changed, .. } = file;
         let (Some(rewritten), Some(path)) = (rewritten, input.file_path()) else { return Ok(()) };
@@ -92,7 +92,7 @@ impl Output {
         Ok(())
     }
 
-    /// Prints the result of a file that was understood.
+    /// Prints the result of a parsed file.
     pub(super) fn print(&mut self, file: FileOutput) -> anyhow::Result<()> {
         let FileOutput { mut printed, mut diff, mut joint, .. } = file;
         if let Some(diff) = &mut diff {
@@ -120,7 +120,7 @@ impl Output {
         Ok(())
     }
 
-    /// Ends the output as a whole.
+    /// Writes the end of the output.
     pub(super) fn finish(&self, summary: &Summary) -> anyhow::Result<()> {
         let mut out = super::stdout();
         match self.form {
@@ -137,7 +137,7 @@ impl Output {
         Ok(out.flush()?)
     }
 
-    /// Whether the summary is part of what is printed.
+    /// Whether the summary is part of the printed output.
     pub(super) const fn has_summary(&self) -> bool {
         matches!(self.form, Some(OutputForm::Json | OutputForm::Report))
     }
@@ -152,7 +152,7 @@ impl Output {
 }
 
 impl FileOutput {
-    /// The text, and the results of a function beside it.
+    /// Creates an output in memory for the text, and for the results of a function.
     pub(super) fn in_memory(results: Option<Results>) -> Self {
         Self {
             form: Some(OutputForm::Yaml),
@@ -166,7 +166,7 @@ impl FileOutput {
         }
     }
 
-    /// The text, and the results.
+    /// Returns the text and the results.
     pub(super) fn into_memory(mut self) -> io::Result<(String, Option<Results>)> {
         self.printed.seek(SeekFrom::Start(0))?;
         let mut text = String::new();
@@ -175,18 +175,18 @@ impl FileOutput {
         Ok((text, self.results))
     }
 
-    /// Where a function's results are noted.
+    /// Returns the results of a function, if it is one.
     pub(super) fn results(&mut self) -> Option<&mut Results> {
         self.results.as_mut()
     }
 
-    /// A document that stays as it is.
+    /// Adds a document that is not changed.
     pub(super) fn unchanged(&mut self, document: &Document) -> io::Result<()> {
         self.begin(document)?;
         self.part(&document.text, &document.text)
     }
 
-    /// Another document begins; its parts follow.
+    /// Begins another document; its parts follow.
     pub(super) fn begin(&mut self, document: &Document) -> io::Result<()> {
         if self.form == Some(OutputForm::Yaml) {
             self.joint.begin(document, &mut self.printed)?;
@@ -194,8 +194,8 @@ impl FileOutput {
         Ok(())
     }
 
-    /// A part of a document, and its new text. The parts of a document follow each other without
-    /// gaps.
+    /// Adds a part of a document with its new text. The parts of a document follow each other
+    /// without gaps.
     pub(super) fn part(&mut self, old: &str, new: &str) -> io::Result<()> {
         self.is_changed |= old != new;
         if let Some(rewritten) = &mut self.rewritten {
@@ -210,7 +210,7 @@ impl FileOutput {
         Ok(())
     }
 
-    /// What is said about one workload; `patch` where patches are wanted.
+    /// Adds the report on one workload, and its `patch` if patches are wanted.
     pub(super) fn workload(
         &mut self,
         report: &WorkloadReport<'_>,
@@ -241,7 +241,7 @@ impl FileOutput {
     }
 }
 
-/// Puts the new text in the file's place, in one step and with the file's mode. A link stays a link.
+/// Replaces a file by the new text, in one step and with the same mode. A symbolic link stays one.
 fn replace(rewritten: &mut SpooledTempFile, path: &Path) -> anyhow::Result<()> {
     let path = fs::canonicalize(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));

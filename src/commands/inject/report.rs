@@ -1,4 +1,4 @@
-//! Decisions for readers: one block of text per workload, or the same as JSON for machines.
+//! Reports of decisions: one block of text per workload, or the same as JSON for machines.
 //!
 //! Reports the changes, the source of each value, skipped parts with reasons, and how to fix them.
 //! Pure: writes to the given output.
@@ -24,19 +24,19 @@ use serde_json::{Value, json};
 use self::hook::HookReport;
 use super::Mode;
 
-/// The version of the JSON report. New fields may come; old ones keep their meaning.
+/// The version of the JSON report. New fields can be added; existing ones keep their meaning.
 pub(super) const API_VERSION: &str = "prestop.dev/v1alpha1";
 /// The kind of the JSON report.
 pub(super) const KIND: &str = "InjectReport";
 
-/// Names come from users; Kubernetes' own are shorter.
+/// Maximum length of a title. Names come from users; Kubernetes' own are shorter.
 const LONGEST_TITLE: usize = 400;
 
-/// Where a workload was found.
+/// Position of a workload.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DocumentPlace {
-    /// The file's name as it was given; `-` for standard input.
+    /// The name of the file as given; `-` for standard input.
     pub file: String,
     /// The document in the file, from 1.
     pub document: usize,
@@ -44,7 +44,7 @@ pub(super) struct DocumentPlace {
     pub line: usize,
 }
 
-/// One workload and what became of it.
+/// The report on one workload.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WorkloadReport<'a> {
@@ -55,7 +55,7 @@ pub(super) struct WorkloadReport<'a> {
     namespace: &'a str,
     name: &'a str,
     changed: bool,
-    /// What was done to a workload that is changed.
+    /// What was done to a changed workload.
     #[serde(skip)]
     done: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ struct Told {
 }
 
 impl Told {
-    /// With the name in place of its word in the advice.
+    /// Replaces a word in the advice by the name.
     fn about(mut self, word: &str, name: &str) -> Self {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
         if !name.is_empty() && name.bytes().all(is_name) && self.advice.contains(word) {
@@ -97,7 +97,7 @@ struct GraceReport {
     after_seconds: i64,
 }
 
-/// The container that settings of the pod are for.
+/// The container to which settings of the pod apply.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MainReport<'a> {
@@ -147,7 +147,7 @@ struct ProblemReport<'a> {
 }
 
 impl<'a> WorkloadReport<'a> {
-    /// Puts together what is known. The namespace is the one that the workload will be in.
+    /// Creates the report. `namespace` is the namespace in which the workload will be.
     #[must_use]
     pub(super) fn new(
         place: &'a DocumentPlace,
@@ -193,7 +193,7 @@ impl<'a> WorkloadReport<'a> {
         }
     }
 
-    /// For a workload that is not decided on.
+    /// Creates the report on a workload that is skipped without a decision.
     #[must_use]
     pub(super) fn aside(
         place: &'a DocumentPlace,
@@ -218,7 +218,7 @@ impl<'a> WorkloadReport<'a> {
         }
     }
 
-    /// `Deployment shop/web`.
+    /// Returns the title, such as `Deployment shop/web`.
     #[must_use]
     pub(super) fn title(&self) -> String {
         let name = if self.name.is_empty() { "(no name)" } else { self.name };
@@ -226,7 +226,7 @@ impl<'a> WorkloadReport<'a> {
         printable(&title, LONGEST_TITLE)
     }
 
-    /// What a patch is for.
+    /// Returns the target of a patch.
     #[must_use]
     pub(super) fn target(&self) -> Value {
         json!({
@@ -237,7 +237,7 @@ impl<'a> WorkloadReport<'a> {
         })
     }
 
-    /// The block of text for people.
+    /// Writes the block of text for people.
     ///
     /// # Errors
     /// Those of the writer.
@@ -381,25 +381,25 @@ impl From<Note> for NoteReport {
     }
 }
 
-/// How many workloads were seen, and what became of them.
+/// Counts of workloads by result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
-    /// All.
+    /// All workloads.
     pub workloads: usize,
-    /// Those that get at least one hook.
+    /// Workloads that get at least one hook.
     pub changed: usize,
-    /// Those that are not changed.
+    /// Workloads that are not changed.
     pub left_alone: usize,
-    /// Things that could not be done as asked.
+    /// Settings that could not be applied as requested.
     pub problems: usize,
-    /// What is done to those that are changed.
+    /// Verb for the change.
     #[serde(skip)]
     verb: &'static str,
 }
 
 impl Summary {
-    /// None yet.
+    /// Creates an empty summary.
     pub(super) fn new(mode: Mode) -> Self {
         let verb = match mode {
             Mode::Inject => "inject",
@@ -409,7 +409,7 @@ impl Summary {
         Self { verb, ..Self::default() }
     }
 
-    /// Counts one more workload.
+    /// Counts a workload.
     pub(super) fn add(&mut self, decision: &Decision<'_>) {
         self.workloads += 1;
         if decision.is_injected() {
@@ -420,13 +420,13 @@ impl Summary {
         self.problems += decision.problems.len();
     }
 
-    /// Counts one more workload that is not decided on.
+    /// Counts a workload that is skipped without a decision.
     pub(super) fn add_aside(&mut self) {
         self.workloads += 1;
         self.left_alone += 1;
     }
 
-    /// Counts what another one has counted.
+    /// Adds the counts of another summary.
     pub(super) fn merge(&mut self, other: &Self) {
         self.workloads += other.workloads;
         self.changed += other.changed;

@@ -1,5 +1,5 @@
-//! One text of manifests, in memory: what the commands do, without files, arguments and standard streams. For
-//! fuzz targets.
+//! Processes one text of manifests in memory like the commands, without files, arguments and
+//! standard streams. For fuzz targets.
 
 use std::path::PathBuf;
 
@@ -10,19 +10,19 @@ use super::output::FileOutput;
 use super::{Mode, Run};
 use crate::cli::{Color, ManifestArguments, OutputForm};
 
-/// What became of a text.
+/// Result for a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewritten {
     /// The new text.
     pub text: String,
-    /// What standard error would have, but for the summary.
+    /// The lines for standard error, except for the summary.
     pub notes: Vec<String>,
 }
 
-/// The text as `inject`, `inject --renew` or `uninject` would print it.
+/// Returns the text as `inject`, `inject --renew` or `uninject` would print it.
 ///
 /// # Errors
-/// When the text is not understood, and nothing would be printed.
+/// When the text is invalid, and nothing would be printed.
 pub fn rewrite(text: &str, mode: Mode, policy: &Policy) -> anyhow::Result<Rewritten> {
     let arguments = ManifestArguments {
         paths: vec![PathBuf::from("-")],

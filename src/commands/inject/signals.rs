@@ -1,5 +1,5 @@
-//! Signals while files are replaced: the program ends, but between two files, so that no temporary
-//! file is left beside one.
+//! Signals while files are replaced: they end the program only between two files, so that no
+//! temporary file is left next to one.
 
 use std::io;
 use std::process;
@@ -13,11 +13,11 @@ use tokio::runtime;
 pub(super) struct Signals(Arc<Mutex<()>>);
 
 impl Signals {
-    /// Takes over SIGTERM, SIGINT and SIGHUP, on Windows Ctrl-C: the program ends with 128 and the signal's
-    /// number.
+    /// Takes over SIGTERM, SIGINT and SIGHUP, or Ctrl-C on Windows: the program then ends with
+    /// status 128 plus the number of the signal.
     ///
     /// # Errors
-    /// When the system does not give them.
+    /// When the signal handlers can't be installed.
     pub(super) fn take() -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let guard = runtime.enter();
@@ -39,7 +39,7 @@ impl Signals {
     }
 }
 
-/// The exit status for the first signal that comes, from now on.
+/// Returns the exit status for the first signal from now on.
 #[cfg(unix)]
 fn first() -> io::Result<impl Future<Output = i32>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -57,7 +57,7 @@ fn first() -> io::Result<impl Future<Output = i32>> {
     })
 }
 
-/// The exit status for Ctrl-C, from now on: that of SIGINT elsewhere.
+/// Returns the exit status for Ctrl-C from now on: that of SIGINT on other systems.
 #[cfg(windows)]
 fn first() -> io::Result<impl Future<Output = i32>> {
     let mut interrupt = tokio::signal::windows::ctrl_c()?;

@@ -14,16 +14,16 @@ use super::file::{Work, patch, prefixed};
 use super::report::WorkloadReport;
 use crate::cli::OutputForm;
 
-/// A workload without its earlier injection, where another one gives something else.
+/// A workload without its earlier injection, if a new injection gives a different result.
 pub(super) struct Renewal<'w> {
     /// The workload's object.
     pub(super) object: Value,
-    /// What takes the earlier injection out of its pod.
+    /// The operations that remove the earlier injection from its pod.
     pub(super) undone: Undo<'w>,
 }
 
 impl Run<'_> {
-    /// A workload as it was before its injection, if another injection changes anything.
+    /// Returns a workload as it was before its injection, if a new injection would change anything.
     pub(super) fn renewal<'w>(
         &self,
         workload: &'w Workload<'w>,
@@ -34,7 +34,7 @@ impl Run<'_> {
         let mut again = object.clone();
         let before = workload.with_object(&object);
         let mut decision = self.decide(&before);
-        // The manifest's texts come from the earlier injection.
+        // The texts of the manifest were recorded by the earlier injection.
         let texts: Vec<(String, &str)> = undone
             .texts
             .iter()
@@ -46,7 +46,7 @@ impl Run<'_> {
         Ok((!is_same).then_some(Renewal { object, undone }))
     }
 
-    /// Takes the hooks out of one workload of a document.
+    /// Removes the hooks from one workload of a document.
     pub(super) fn uninject(
         &self,
         workload: &Workload<'_>,
@@ -76,7 +76,8 @@ impl Run<'_> {
     }
 }
 
-/// Values that are not restored as their author wrote them, each with the line of its field.
+/// Returns the values that are not restored as their author wrote them, each with the line of its
+/// field.
 fn what_stays(
     undone: &Result<Undo<'_>, UndoReason>,
     document: &Document,

@@ -1,4 +1,5 @@
-//! Files that a kustomization lists as patches: parts of objects, whatever they look like.
+//! Files that a kustomization lists as patches: parts of objects, even if they look like whole
+//! ones.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
@@ -8,12 +9,13 @@ use std::path::{Path, PathBuf};
 use prestop_manifest::Documents;
 use serde_json::Value;
 
-/// What Kustomize calls its file.
+/// Names of a kustomization file.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-/// Where it names files with patches.
+/// Fields with the names of patch files.
 const FIELDS: [&str; 3] = ["patches", "patchesStrategicMerge", "patchesJson6902"];
 
-/// The files that the kustomizations beside these files list as patches, each with its kustomization.
+/// Returns the files that the kustomizations next to these files list as patches, each with its
+/// kustomization.
 pub(super) fn patches<'a>(files: impl Iterator<Item = &'a Path>) -> HashMap<PathBuf, PathBuf> {
     let folders: BTreeSet<PathBuf> =
         files.filter_map(|file| Some(file.parent()?.to_owned())).collect();
@@ -32,7 +34,8 @@ pub(super) fn patches<'a>(files: impl Iterator<Item = &'a Path>) -> HashMap<Path
     found
 }
 
-/// The paths of patches in a kustomization; none if it can't be read, which is reported later.
+/// Returns the paths of patches in a kustomization; none if it can't be read, which is reported
+/// later.
 fn listed(kustomization: &Path) -> Vec<String> {
     let Ok(file) = File::open(kustomization) else { return Vec::new() };
     let documents = Documents::new(BufReader::new(file)).map_while(Result::ok);
@@ -43,7 +46,7 @@ fn listed(kustomization: &Path) -> Vec<String> {
 fn paths(kustomization: &Value) -> Vec<String> {
     let lists = FIELDS.iter().filter_map(|field| kustomization.get(field)?.as_array());
     let paths = lists.flatten().filter_map(|patch| match patch {
-        // A patch that is written here is not the name of a file.
+        // An inline patch is not the name of a file.
         Value::String(path) => Some(path.as_str()).filter(|path| !path.contains('\n')),
         patch => patch.get("path").and_then(Value::as_str),
     });

@@ -1,4 +1,4 @@
-//! From arguments and a file to a subject and a plan; [`prestop_rehearsal::subject`] decides.
+//! Reads a subject and a plan from arguments and a file; [`prestop_rehearsal::subject`] decides.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::cli::RehearseArguments;
 use crate::commands::{self, unopened};
 
-/// The policy of this rehearsal.
+/// Returns the policy of this rehearsal.
 ///
 /// # Errors
 /// When the configuration is invalid.
@@ -30,7 +30,7 @@ pub(super) fn policy(arguments: &RehearseArguments) -> anyhow::Result<Policy> {
 /// Reads the manifest and decides.
 ///
 /// # Errors
-/// When there is nothing in it that can be rehearsed.
+/// When it contains nothing that can be rehearsed.
 pub(super) fn read(
     arguments: &RehearseArguments,
     policy: &Policy,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    /// What is read out of these objects; no server is started.
+    /// Returns the subject in these objects; no server is started.
     fn subject(objects: &[Value]) -> Subject {
         planned(objects).0
     }
@@ -124,7 +124,7 @@ mod tests {
         assert!(subject(&[deployment(&json!({"name": "web"}))]).notes.is_empty());
     }
 
-    /// The delay `auto` is that of the Services in the same input, as `inject` has it.
+    /// The delay `auto` follows the Services in the same input, as in `inject`.
     #[test]
     fn fronts_of_the_input_decide_the_delay_auto() {
         let mut web = deployment(&json!({"name": "web"}));
@@ -140,7 +140,7 @@ mod tests {
         };
         let (alone, behind) = (hook(&[web.clone()]), hook(&[service, web]));
         assert_ne!(alone, behind);
-        // The longest time that such a load balancer takes.
+        // The longest time of such a load balancer.
         assert!(behind.contains("180") && !alone.contains("180"), "{behind}");
     }
 

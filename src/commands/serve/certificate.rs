@@ -1,7 +1,6 @@
-//! Where the server's certificate comes from: made in memory, from the cluster, or from files that somebody
-//! else renews. Not everything that can be read is
-//! served: while the certificate in use is valid, it is kept rather than replaced by one that API
-//! servers would refuse.
+//! The source of the server's certificate: created in memory, from the cluster, or from files that
+//! are renewed by something else. Not every readable certificate is used: while the certificate in
+//! use is valid, it is kept rather than replaced by one that API servers would refuse.
 
 use std::fs;
 use std::io::{self, Write};
@@ -21,7 +20,7 @@ use crate::webhook::events::{Certificate, Reload, ReloadResult};
 use crate::webhook::metrics::Metrics;
 use crate::webhook::reload::Files;
 
-/// As cert-manager and Secrets of the type `kubernetes.io/tls` name it.
+/// Name of the CA file in cert-manager and in Secrets of the type `kubernetes.io/tls`.
 const AUTHORITIES_FILE: &str = "ca.crt";
 
 /// A certificate and its key, and a CA file that may be next to them.
@@ -33,14 +32,14 @@ pub(super) struct CertificateFiles {
     waiting: Option<Pair>,
 }
 
-/// Where the server's certificate comes from.
+/// The source of the server's certificate.
 #[derive(Clone, Copy)]
 pub(super) enum CertificateSource<'a> {
-    /// From files that somebody else renews.
+    /// Files that are renewed by something else.
     Files { chain: &'a Path, key: &'a Path },
-    /// From the CA in the cluster that all replicas share.
+    /// The CA in the cluster that all replicas share.
     SharedAuthority,
-    /// Made in memory, for this machine only.
+    /// Created in memory, for this machine only.
     Memory { ca_out: Option<&'a Path> },
 }
 
@@ -53,8 +52,8 @@ impl<'a> CertificateSource<'a> {
         }
     }
 
-    /// Serves the first certificate, but for one that the cluster has. The files, if they are to be read
-    /// again.
+    /// Serves the first certificate, unless the cluster provides it. Returns the files if they are
+    /// to be reloaded.
     pub(super) fn first(
         self,
         served: &ServedCertificate,
@@ -89,7 +88,7 @@ impl CertificateFiles {
         Self { files: Files::new([chain, key]), authorities, served: None, waiting: None }
     }
 
-    /// The certificate in the files is served even if it is not valid now, because there is no other.
+    /// Serves the certificate in the files even if it is not valid now, because there is no other.
     pub(super) fn first(
         &mut self,
         served: &ServedCertificate,
@@ -106,8 +105,8 @@ impl CertificateFiles {
         Ok(())
     }
 
-    /// The certificate in the files replaces the one in use, unless there is an objection to it and the
-    /// one in use is still valid.
+    /// Replaces the certificate in use by the one in the files, unless there is an objection to
+    /// that one and the one in use is still valid.
     pub(super) fn look(&mut self, served: &ServedCertificate, metrics: &Metrics, now: SystemTime) {
         let read = self.read();
         let is_new = read.is_some();
@@ -147,7 +146,7 @@ impl CertificateFiles {
     }
 
     fn objection(&self, pair: &Pair, now: SystemTime) -> Option<Objection> {
-        // Without that file, or without a certificate in it, there are no declared CAs.
+        // Without this file, or without a certificate in it, there are no declared CAs.
         let beside = fs::read(&self.authorities).unwrap_or_default();
         let beside = Authorities::read(&beside).all();
         let beside = beside.map_or_else(|_| RootCertStore::empty(), |(roots, _)| roots);
@@ -169,12 +168,12 @@ fn objected(pair: &Pair, objection: Objection) -> anyhow::Error {
     anyhow!("--tls-cert: {objection} (valid from {from} until {until})")
 }
 
-/// Readers that wait for the file never see a part of it.
+/// Writes a file in one step, so that readers that wait for it never see a part of it.
 fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
     file.write_all(text.as_bytes())?;
-    // Nothing in it is secret.
+    // Its content is not secret.
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     fs::set_permissions(file.path(), permissions)?;
     file.persist(path)?;

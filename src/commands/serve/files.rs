@@ -18,7 +18,7 @@ use crate::webhook::reload::Files;
 use crate::webhook::server::tls::{Clients, Terms};
 use crate::webhook::settings::{ClientCertificates, ServeSettings, TlsSettings, TlsVersion};
 
-/// The content of a file, or why it can't be used.
+/// The content of a file, or the reason why it can't be used.
 pub(super) type Content<T> = anyhow::Result<T>;
 
 /// The configuration file; without one, the built-in values apply.
@@ -148,12 +148,12 @@ impl NamespacesFile {
     }
 }
 
-/// The one file that was asked for.
+/// Returns the content of the only file.
 fn only(contents: &[Vec<u8>]) -> &[u8] {
     contents.first().map_or(&[], Vec::as_slice)
 }
 
-/// Says and counts what became of a file that changed.
+/// Logs and counts the reload of a changed file.
 pub(super) fn told<T>(content: Content<T>, what: Reload, metrics: &Metrics) -> Option<T> {
     match content {
         Ok(content) => {

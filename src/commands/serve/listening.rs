@@ -1,4 +1,4 @@
-//! Sockets that listen.
+//! Listening sockets.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,10 +9,11 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::cli::ListenAddress;
 
-/// Connections that the kernel completes before they are accepted; tokio's own number.
+/// Maximum number of connections that the kernel completes before they are accepted; tokio uses the
+/// same number.
 const BACKLOG: u32 = 1024;
 
-/// Listens there. `flag` says in an error which address it was.
+/// Listens on an address. `flag` names its argument in errors.
 pub(super) async fn listen(address: ListenAddress, flag: &str) -> anyhow::Result<TcpListener> {
     let listener = match address {
         ListenAddress::At(address) => TcpListener::bind(address).await,
@@ -26,7 +27,7 @@ pub(super) async fn listen(address: ListenAddress, flag: &str) -> anyhow::Result
     listener.with_context(|| format!("{flag} {address}"))
 }
 
-/// One socket for IPv4 and IPv6, whatever `net.ipv6.bindv6only` says.
+/// Creates one socket for IPv4 and IPv6, regardless of `net.ipv6.bindv6only`.
 fn dual_stack(port: u16) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v6()?;
     set_ipv6_v6only(&socket, false)?;
@@ -35,7 +36,7 @@ fn dual_stack(port: u16) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Whether the kernel knows no IPv6: switched off at its start, or not built in.
+/// Whether the kernel has no IPv6: disabled at boot, or not built in.
 fn is_without_ipv6(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errors = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT];

@@ -33,10 +33,10 @@ use crate::webhook::settings::{Limits, ServeSettings};
 use crate::webhook::shutdown::{Ending, Phase, Shutdown, Signals};
 use crate::webhook::telemetry::{self, LevelHandle, Lost};
 
-/// Probes, and a scraper or two.
+/// Maximum number of connections for probes and one or two scrapers.
 const ADMINISTRATION_CONNECTIONS: usize = 64;
 
-/// Everything, ready to run.
+/// All parts of the server, ready to run.
 pub(super) struct Parts {
     signals: Signals,
     shutdown: Shutdown,
@@ -47,7 +47,7 @@ pub(super) struct Parts {
     poll_interval: Duration,
 }
 
-/// What is read again while the server runs.
+/// Everything that is reloaded or checked regularly while the server runs.
 struct Reloads {
     configuration: ConfigurationFile,
     certificate: Option<CertificateFiles>,
@@ -59,7 +59,7 @@ struct Reloads {
     targets: Targets,
 }
 
-/// Where it goes.
+/// Destinations of reloaded data.
 struct Targets {
     policy: Arc<ArcSwap<Policy>>,
     certificate: Arc<ServedCertificate>,
@@ -68,19 +68,19 @@ struct Targets {
     log: Option<LevelHandle>,
 }
 
-/// What is known of the cluster, and by whom.
+/// Data about the cluster, and its sources.
 struct Surroundings {
     namespaces: Arc<dyn Namespaces>,
     file: Option<NamespacesFile>,
     watched: Option<Arc<WatchedNamespaces>>,
     fronts: Option<Arc<WatchedFronts>>,
     trust: Option<Arc<Trust>>,
-    /// What keeps it up to date.
+    /// Tasks that keep the data up to date.
     tasks: Option<JoinSet<()>>,
 }
 
 impl Parts {
-    /// Reads every file, finds the cluster, and listens.
+    /// Reads every file, connects to the cluster and starts listening.
     pub(super) async fn new(
         arguments: &ServeArguments,
         policy: Policy,
@@ -158,7 +158,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Serves until a signal ends it.
+    /// Serves until a signal ends the server.
     pub(super) async fn run(self, settings: &ServeSettings) -> Ending {
         let Self {
             mut signals,
@@ -319,13 +319,13 @@ fn readiness(
     readiness
 }
 
-/// The rules of a file, as they apply if the API server selects the namespaces.
+/// Returns the policy of a file as it applies if the API server selects the namespaces.
 fn for_server(policy: Policy, kubernetes_version: Option<KubernetesVersion>) -> Policy {
     Policy { kubernetes_version, namespaces: NamespaceRule::NotDisabled, ..policy }
 }
 
 impl Reloads {
-    /// Looks at every file once, and after the memory.
+    /// Checks every file once, and returns unused memory to the system.
     fn look(&mut self) {
         let targets = &self.targets;
         if let Some((policy, settings)) = self.configuration.changed(&targets.metrics) {

@@ -1,4 +1,4 @@
-//! The cluster, while `prestop serve` runs: its namespaces, its version, and what is in front of pods.
+//! The cluster while `prestop serve` runs: its namespaces, its version, and the fronts of pods.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,18 +21,19 @@ use crate::webhook::authority::{Authority, Trust};
 use crate::webhook::metrics::Metrics;
 use crate::webhook::settings::CertificateSettings;
 
-/// Clusters are upgraded while we run.
+/// Interval for reading the version: clusters are upgraded while the server runs.
 const READ_VERSION_EVERY: Duration = Duration::from_secs(600);
-/// While it is not known.
+/// Interval for reading the version while it is unknown.
 const TRY_VERSION_EVERY: Duration = Duration::from_secs(10);
-/// At the start: the first pods are to have the right hooks, but not to wait for long.
+/// Maximum wait for the version at the start: the first pods should get the right hooks, but not
+/// wait long.
 const WAIT_FOR_VERSION: Duration = Duration::from_secs(3);
 
 /// The cluster that is served.
 pub(super) struct Cluster {
     client: Client,
     namespaces: Arc<WatchedNamespaces>,
-    /// `None` where the arguments don't ask for them.
+    /// `None` if the arguments don't ask for them.
     fronts: Option<Arc<WatchedFronts>>,
     authority: Option<Authority>,
 }
@@ -49,8 +50,8 @@ impl Cluster {
         Ok(Self { client, namespaces: Arc::default(), fronts, authority })
     }
 
-    /// Whether API servers trust what is served, by what was last read; `None` where that is not for
-    /// us to know.
+    /// Returns the result of the last poll of the shared CA; `None` if this replica does not manage
+    /// one.
     pub(super) fn trust(&self) -> Option<Arc<Trust>> {
         self.authority.as_ref().map(Authority::trust)
     }
@@ -63,7 +64,7 @@ impl Cluster {
         self.fronts.clone()
     }
 
-    /// Begins to watch. The version is followed unless the arguments fix it.
+    /// Starts the watches. The version is polled unless the arguments set it.
     pub(super) fn follow(
         self,
         policy: Arc<ArcSwap<Policy>>,
@@ -92,7 +93,7 @@ impl Cluster {
         tasks
     }
 
-    /// Reads the version, and gives up soon: [`Cluster::follow`] tries again.
+    /// Reads the version, with a short time limit: [`Cluster::follow`] tries again.
     pub(super) async fn read_version_once(&self, policy: &ArcSwap<Policy>) {
         let _ = timeout(WAIT_FOR_VERSION, read_version(&self.client, policy)).await;
     }
@@ -108,7 +109,7 @@ fn names(arguments: &ServeArguments) -> Option<Names> {
     })
 }
 
-/// Whether the version is known now.
+/// Reads the version. Returns whether it is known now.
 async fn read_version(client: &Client, policy: &ArcSwap<Policy>) -> bool {
     match api::version(client).await {
         Ok(version) => {

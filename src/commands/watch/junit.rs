@@ -1,4 +1,5 @@
-//! What ended, as `JUnit` XML: a suite per workload, a test per container, a failed test per bad end.
+//! The ended containers as `JUnit` XML: a suite per workload, a test per container, a failed test
+//! per bad end.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,7 +12,7 @@ use super::requests::Requests;
 use super::session::Session;
 use crate::commands::xml::escaped;
 
-/// A test.
+/// A test case.
 struct Case {
     name: String,
     seconds: f64,
@@ -24,7 +25,7 @@ enum Outcome {
     Failed { kind: String, message: String, text: String },
 }
 
-/// Writes one document.
+/// Writes the document.
 pub(super) fn write(
     session: &Session,
     gaps: &[Gap],
@@ -86,7 +87,7 @@ fn case(session: &Session, termination: &Termination) -> Case {
     Case { name: format!("{} {}", termination.pod, termination.container), seconds, result }
 }
 
-/// Gaps, requests and the rollout.
+/// Returns the test cases for gaps, requests and the rollout.
 fn of_watch(
     session: &Session,
     gaps: &[Gap],

@@ -1,4 +1,4 @@
-//! The lines, and on a terminal below them a table of the pods that are ending now.
+//! The lines and, on a terminal, a table of the pods that are ending now, below them.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -12,19 +12,19 @@ use prestop_watch::words::{count, seconds};
 use super::requests::Requests;
 use crate::cli::WatchForm;
 
-/// Rows of the table; more pods are counted.
+/// Maximum number of rows in the table; further pods are only counted.
 const MOST_ROWS: usize = 10;
-/// To the beginning of the line, so many lines up, and away with everything from there.
+/// Escape sequences: to the beginning of the previous line, and clear everything from here on.
 const UP: &str = "\x1b[F";
 const CLEAR: &str = "\r\x1b[J";
 
-/// The rows on the screen.
+/// The rows that are on the screen.
 pub(super) struct Live {
     is_terminal: bool,
     drawn: usize,
 }
 
-/// Of a terminal, in characters.
+/// Size of a terminal, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Size {
     columns: usize,
@@ -38,14 +38,14 @@ impl Live {
         Self { is_terminal, drawn: 0 }
     }
 
-    /// A line that stays.
+    /// Prints a line that stays above the table.
     pub(super) fn line(&mut self, line: &str, out: &mut impl Write) -> io::Result<()> {
         self.clear(out)?;
         writeln!(out, "{line}")?;
         out.flush()
     }
 
-    /// Takes the table away.
+    /// Removes the table.
     pub(super) fn clear(&mut self, out: &mut impl Write) -> io::Result<()> {
         if self.drawn > 0 {
             write!(out, "{}{CLEAR}", UP.repeat(self.drawn))?;
@@ -54,7 +54,7 @@ impl Live {
         Ok(())
     }
 
-    /// Draws the table anew.
+    /// Redraws the table.
     pub(super) fn draw(
         &mut self,
         state: &Watch,
@@ -69,13 +69,13 @@ impl Live {
         self.frame(&rows(state, summary, requests, at), Size::of_terminal(), out)
     }
 
-    /// As much of these rows as the terminal has room for.
+    /// Draws as many of these rows as fit on the terminal.
     fn frame(&mut self, rows: &[String], size: Size, out: &mut impl Write) -> io::Result<()> {
         self.clear(out)?;
-        // Below the last row is the cursor. Of a row that has scrolled away nothing could be cleared.
+        // The cursor is below the last row. Rows that have scrolled away could not be cleared.
         let shown = rows.len().min(size.rows.saturating_sub(1));
         for row in rows.iter().take(shown) {
-            // A longer row would be two, and the table would climb.
+            // A longer row would take two lines, and the table would move up.
             let row: String = row.chars().take(size.columns.saturating_sub(1)).collect();
             writeln!(out, "{row}")?;
         }
@@ -154,12 +154,13 @@ mod tests {
 
     use super::*;
 
-    /// The rows that remain on such a terminal after lines, frames of these numbers of rows, and the end.
+    /// Returns what remains on a terminal of this size after lines, frames with these numbers of
+    /// rows, and the end.
     fn shown(size: Size, frames: &[usize]) -> (Screen, String) {
         let mut screen = Screen::new(size.columns, size.rows);
         let mut live = Live { is_terminal: true, drawn: 0 };
         let show = |screen: &mut Screen, out: Vec<u8>| {
-            // As the kernel passes it on.
+            // The kernel converts line breaks like this.
             screen.show(&String::from_utf8(out).unwrap().replace('\n', "\r\n"));
         };
         let mut last = String::new();

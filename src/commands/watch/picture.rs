@@ -1,4 +1,4 @@
-//! Terminations as a picture, drawn as rehearsals are: requests above, terminations below.
+//! Terminations as a picture, in the style of rehearsals: requests above, terminations below.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use prestop_watch::words::count;
 use super::requests::Requests;
 use super::session::Session;
 
-/// Bars of a picture at most; a long watch has longer ones.
+/// Maximum number of bars in a picture; in a long watch, each bar covers more seconds.
 const MOST_BARS: usize = 480;
 
-/// The text of an SVG file.
+/// Returns the text of an SVG file.
 pub(super) fn of(session: &Session, requests: Option<&Requests>, end: Timestamp) -> String {
     let began = began(session, requests);
     let seconds = requests.map(Requests::seconds).unwrap_or_default();
@@ -45,14 +45,14 @@ pub(super) fn of(session: &Session, requests: Option<&Requests>, end: Timestamp)
     drawing("prestop watch", &summary, &[drawn], bar)
 }
 
-/// Pods may have been deleted before anybody watched.
+/// Returns the start of the picture: pods may have been deleted before the watch began.
 fn began(session: &Session, requests: Option<&Requests>) -> Timestamp {
     let deletions = session.ended.iter().filter_map(|it| it.deleted);
     let began = deletions.chain([session.began]).chain(requests.and_then(Requests::began)).min();
     began.unwrap_or(session.began)
 }
 
-/// Bars of several seconds each, `lead` seconds after the beginning.
+/// Returns bars of `width` seconds each, preceded by `lead` seconds without requests.
 fn bars(seconds: &[Bar], width: usize, lead: f64) -> Vec<Bar> {
     let lead = Duration::try_from_secs_f64(lead).map_or(0, |lead| lead.as_secs());
     let lead = usize::try_from(lead).unwrap_or_default();

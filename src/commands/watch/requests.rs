@@ -1,4 +1,4 @@
-//! The requests of `--url`: sent by the clients of rehearsals, counted by second and cause.
+//! The requests of `--url`: sent by the clients of rehearsals, counted by second and by cause.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::cluster::watching::now;
 use crate::commands::open_files;
 
 const MICROS_A_SECOND: u64 = 1_000_000;
-/// Later than this, and this program has no time for its work.
+/// Delay from which this program is considered too busy for its work.
 const LATE_MICROS: u64 = 250_000;
-/// For everything but requests.
+/// Open files for everything but requests.
 const OWN_FILES: u64 = 64;
 
 /// The requests of `--url`.
@@ -41,22 +41,22 @@ struct Running {
     began: Timestamp,
 }
 
-/// The outcome of the requests.
+/// The results of the requests.
 #[derive(Debug, Default)]
 struct Counts {
     sent: u64,
     dropped: u64,
     causes: BTreeMap<Ending, u64>,
-    /// Sent and dropped: with a new connection each, and on kept ones.
+    /// Sent and dropped requests: with a new connection each, and on kept connections.
     clients: [(u64, u64); 2],
-    /// By the second in which they ended.
+    /// Requests by the second in which they ended.
     seconds: Vec<Bar>,
-    /// Causes of the seconds that were not reported yet.
+    /// Causes of lost requests in seconds that were not reported yet.
     fresh: BTreeMap<usize, BTreeMap<Ending, u64>>,
     most_late_micros: u64,
 }
 
-/// Requests that were lost in one second.
+/// The requests that were lost in one second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lost {
     at: Timestamp,
@@ -64,8 +64,8 @@ pub(super) struct Lost {
     causes: BTreeMap<Ending, u64>,
 }
 
-/// While a server hangs there is a connection for each request. One that can't be made would be taken for the
-/// server's fault.
+/// Checks that there are enough files: while a server hangs, there is a connection for each
+/// request, and one that can't be created would be counted as the server's fault.
 fn check_files(rate: u32, timeout: Duration, most: u64) -> anyhow::Result<()> {
     let needed = u64::from(rate).saturating_mul(timeout.as_secs());
     if needed > most.saturating_sub(OWN_FILES) {
@@ -78,13 +78,14 @@ fn check_files(rate: u32, timeout: Duration, most: u64) -> anyhow::Result<()> {
 }
 
 impl Requests {
-    /// Finds the address, and sends one request. The inner error is the server's, the outer one wrong usage.
+    /// Resolves the address and sends one request. The inner error is the server's, the outer one
+    /// is wrong usage.
     pub(super) async fn prepare(
         url: &Url,
         rate: u32,
         timeout: Duration,
     ) -> anyhow::Result<anyhow::Result<Self>> {
-        // If this fails the limit stays as it is, and decides.
+        // If this fails, the current limit applies.
         let _ = open_files::raise_limit();
         check_files(rate, timeout, open_files::limit())?;
         let found = lookup_host((url.host.as_str(), url.port)).await;
@@ -106,7 +107,7 @@ impl Requests {
         })
     }
 
-    /// Begins to send, once.
+    /// Starts sending requests, unless already started.
     pub(super) fn start(&mut self) -> anyhow::Result<()> {
         if self.running.is_some() {
             return Ok(());
@@ -114,7 +115,7 @@ impl Requests {
         let (over, is_over) = watch::channel(false);
         let (send, samples) = unbounded_channel();
         let take = move |sample| {
-            // Nobody listens when the watch has ended.
+            // There is no receiver once the watch has ended.
             let _ = send.send(sample);
         };
         let began = now();
@@ -124,7 +125,7 @@ impl Requests {
         Ok(())
     }
 
-    /// Sends no more, and waits for the last answers.
+    /// Stops sending, and waits for the last answers.
     pub(super) async fn stop(&mut self) {
         if let Some(running) = &mut self.running {
             running.over.send_replace(true);
@@ -132,7 +133,7 @@ impl Requests {
         }
     }
 
-    /// Counts what has ended; the requests that were lost in seconds that are over.
+    /// Counts the requests that have ended; returns those that were lost in seconds that are over.
     pub(super) fn take(&mut self, at: Timestamp) -> Vec<Lost> {
         let Some(running) = &mut self.running else { return Vec::new() };
         while let Ok(sample) = running.samples.try_recv() {
@@ -151,22 +152,22 @@ impl Requests {
         lost.collect()
     }
 
-    /// When the first was sent.
+    /// Returns the time at which the first request was sent.
     pub(super) fn began(&self) -> Option<Timestamp> {
         self.running.as_ref().map(|running| running.began)
     }
 
-    /// By second.
+    /// Returns the requests by second.
     pub(super) fn seconds(&self) -> &[Bar] {
         &self.counts.seconds
     }
 
-    /// Sent and lost.
+    /// Returns the numbers of sent and lost requests.
     pub(super) const fn counts(&self) -> (u64, u64) {
         (self.counts.sent, self.counts.dropped)
     }
 
-    /// For people.
+    /// Returns the lines for people.
     pub(super) fn lines(&self) -> Vec<String> {
         let Counts { sent, dropped, causes, clients: [new, kept], most_late_micros, .. } =
             &self.counts;
@@ -189,7 +190,7 @@ impl Requests {
         lines
     }
 
-    /// For machines.
+    /// Returns the result as JSON.
     pub(super) fn json(&self) -> Value {
         let Counts { sent, dropped, causes, clients: [new, kept], most_late_micros, .. } =
             &self.counts;
@@ -235,14 +236,14 @@ impl Counts {
 }
 
 impl Lost {
-    /// For people.
+    /// Returns the line for people.
     pub(super) fn line(&self) -> String {
         let lost: u64 = self.causes.values().sum();
         let (all, at) = (self.all, clock(self.at));
         format!("× {at} {lost} of {} lost{}", count(all, "request"), words(&self.causes))
     }
 
-    /// For machines.
+    /// Returns the JSON object.
     pub(super) fn json(&self) -> Value {
         json!({
             "apiVersion": API_VERSION,
@@ -259,7 +260,7 @@ fn codes(causes: &BTreeMap<Ending, u64>) -> BTreeMap<&'static str, u64> {
     causes.iter().map(|(cause, number)| (cause.code(), *number)).collect()
 }
 
-/// ` (3 connection refused, 1 no answer in time)`
+/// Lists the causes, as in ` (3 connection refused, 1 no answer in time)`.
 fn words(causes: &BTreeMap<Ending, u64>) -> String {
     if causes.is_empty() {
         return String::new();

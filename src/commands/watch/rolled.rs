@@ -12,12 +12,12 @@ use tokio::time::{Instant, timeout};
 use crate::cli::WorkloadName;
 use crate::cluster::api::{Api, Collection, failure};
 
-/// For each answer of the API server.
+/// Time limit for each answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The deletion of the last old pod is seen by then.
+/// Time within which the deletion of the last old pod is seen.
 const LAST_DELETION: Duration = Duration::from_secs(2);
 
-/// A workload that is waited for.
+/// A workload whose rollout is awaited.
 pub(super) struct Rolled {
     api: Api,
     collection: Collection,
@@ -27,21 +27,21 @@ pub(super) struct Rolled {
     done_since: Option<Instant>,
 }
 
-/// How far it is.
+/// Progress of the rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Not yet.
+    /// It is not done, for this reason.
     Waits(String),
-    /// Rolled out, and its old pods have ended.
+    /// It is done, and the old pods have ended.
     Done,
-    /// It will not get there.
+    /// It will not succeed, for this reason.
     Failed(String),
-    /// It does not roll by itself.
+    /// The workload does not roll out by itself, for this reason.
     NeverRolls(String),
 }
 
 impl Rolled {
-    /// Finds it. The inner error is wrong usage, the outer one is the cluster's.
+    /// Finds the workload. The inner error is wrong usage, the outer one is the cluster's.
     pub(super) async fn find(
         api: Api,
         namespace: &str,
@@ -62,12 +62,12 @@ impl Rolled {
         Ok(Ok(Self { api, collection, kind, name, selector, done_since: None }))
     }
 
-    /// Of its pods.
+    /// Returns the label selector of the workload's pods.
     pub(super) fn selector(&self) -> &str {
         &self.selector
     }
 
-    /// Looks at it. While the API server does not answer it waits.
+    /// Polls the workload. If the API server does not answer, the result is to wait.
     pub(super) async fn look(&mut self, state: &Watch) -> Step {
         let asked = timeout(PATIENCE, self.api.get::<Value>(&self.collection, &self.name)).await;
         let object = match asked {

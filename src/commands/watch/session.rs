@@ -1,4 +1,4 @@
-//! Printing and counting during a watch.
+//! Prints and counts during a watch.
 
 use std::io::{self, Write};
 
@@ -17,18 +17,18 @@ use super::requests::Requests;
 use crate::cli::{WatchArguments, WatchForm};
 use crate::commands::tell;
 
-/// Why the watch ends.
+/// Reason why the watch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
     /// Ctrl-C, or SIGTERM.
     Asked,
-    /// The time of `--for` is over.
+    /// The time limit of `--for` is over.
     TimeOver,
     /// The workload is rolled out.
     Rolled,
-    /// It will not be.
+    /// The workload will not be rolled out, for this reason.
     NotRolled(String),
-    /// It does not roll by itself.
+    /// The workload does not roll out by itself, for this reason.
     NeverRolls(String),
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Session {
     live: Live,
     pub(super) summary: Summary,
     advice: Advice,
-    /// For forms that are written at the end.
+    /// Terminations for output that is written at the end.
     pub(super) ended: Vec<Termination>,
     gaps: Vec<Gap>,
     keeps: bool,
@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    /// Prints and counts what came out of the state machine.
+    /// Prints and counts the output of the state machine.
     pub(super) fn output(&mut self, output: Output) -> io::Result<()> {
         match output {
             Output::Ended(termination) => {
@@ -88,7 +88,7 @@ impl Session {
         Ok(())
     }
 
-    /// Prints the requests that were lost lately.
+    /// Prints the requests that were lost since the last call.
     pub(super) fn requests(&mut self, requests: &mut Requests, at: Timestamp) -> io::Result<()> {
         for lost in requests.take(at) {
             self.print(|| lost.line(), || lost.json())?;
@@ -96,7 +96,7 @@ impl Session {
         Ok(())
     }
 
-    /// The reason why a rollout waits, whenever that changes.
+    /// Prints the reason why a rollout waits, whenever it changes.
     pub(super) fn waits(&mut self, why: String) -> io::Result<()> {
         if self.waits != why {
             if self.form == WatchForm::Text {
@@ -108,7 +108,7 @@ impl Session {
         Ok(())
     }
 
-    /// The table on a terminal.
+    /// Draws the table on a terminal.
     pub(super) fn draw(
         &mut self,
         state: &Watch,
@@ -130,7 +130,7 @@ impl Session {
         self.summary.bad() > 0 || is_unknown || has_lost || self.not_rolled(ended).is_some()
     }
 
-    /// Why the workload is not rolled out.
+    /// Returns the reason why the workload is not rolled out, if it should be.
     fn not_rolled<'a>(&self, ended: &'a Ended) -> Option<&'a str> {
         match ended {
             Ended::NotRolled(why) | Ended::NeverRolls(why) => Some(why),

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::cli::FunctionArguments;
 
-/// Annotations of kustomize and kpt that name the file of an object, and its number in it. The first is the
-/// newer spelling.
+/// Annotations of kustomize and kpt with the file of an object, and its index in the file. The
+/// first is the newer spelling.
 const PATH: [&str; 2] = ["internal.config.kubernetes.io/path", "config.kubernetes.io/path"];
 const INDEX: [&str; 2] = ["internal.config.kubernetes.io/index", "config.kubernetes.io/index"];
 
@@ -19,7 +19,7 @@ pub(in super::super) struct Results {
     all: Vec<FunctionResult>,
 }
 
-/// One result, with the fields of the functions' specification.
+/// A result, with the fields of the functions' specification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) struct FunctionResult {
@@ -32,7 +32,7 @@ pub(in super::super) struct FunctionResult {
     tags: Tags,
 }
 
-/// How bad something is.
+/// Severity of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(in super::super) enum Severity {
@@ -41,12 +41,12 @@ pub(in super::super) enum Severity {
     Info,
 }
 
-/// What is an error.
+/// Severities by kind of result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bar {
-    /// A workload that has no hook yet.
+    /// Severity of a workload that has no hook yet.
     missing: Severity,
-    /// Something that can't be done as asked.
+    /// Severity of a setting that can't be applied as requested.
     problem: Severity,
 }
 
@@ -78,7 +78,7 @@ struct Tags {
 }
 
 impl Results {
-    /// None yet.
+    /// Creates an empty list.
     pub(super) const fn new(arguments: &FunctionArguments) -> Self {
         let bar = Bar {
             missing: if arguments.check { Severity::Error } else { Severity::Info },
@@ -87,12 +87,12 @@ impl Results {
         Self { bar, all: Vec::new() }
     }
 
-    /// All of them.
+    /// Returns all results.
     pub(super) fn into_all(self) -> Vec<FunctionResult> {
         self.all
     }
 
-    /// What was decided about a workload.
+    /// Adds the decision on a workload.
     pub(in super::super) fn decided(
         &mut self,
         workload: &Workload<'_>,
@@ -129,7 +129,7 @@ impl Results {
         }));
     }
 
-    /// A workload that is not decided on.
+    /// Adds a workload that is skipped without a decision.
     pub(in super::super) fn aside(
         &mut self,
         workload: &Workload<'_>,
@@ -181,7 +181,7 @@ fn is_injected(outcome: &ContainerOutcome<'_>) -> bool {
     matches!(outcome, ContainerOutcome::Injected(_))
 }
 
-/// The field that a problem is about, as Kubernetes writes paths in its errors.
+/// Returns the field that a problem is about, in the form of Kubernetes' errors.
 fn field(template: &str, decision: &Decision<'_>, problem: &Problem) -> String {
     let place = problem.place.as_str();
     for (prefix, path) in [("pod annotation ", "annotations"), ("pod label ", "labels")] {
@@ -202,7 +202,7 @@ fn field(template: &str, decision: &Decision<'_>, problem: &Problem) -> String {
     }
 }
 
-/// `/spec/template` as `spec.template`.
+/// Converts `/spec/template` to `spec.template`.
 fn dotted(pointer: &str) -> String {
     pointer.trim_start_matches('/').replace('/', ".")
 }

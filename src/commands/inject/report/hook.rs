@@ -1,4 +1,4 @@
-//! A container's hook in a report: its delay, the quit, the wait.
+//! A container's hook in a report: its delay, quit and wait.
 
 use std::fmt::{self, Write};
 
@@ -39,7 +39,7 @@ pub(super) struct HookReport<'a> {
 struct FrontReport<'a> {
     name: &'a str,
     title: &'a str,
-    /// The way of a request to the pod; empty where the pod itself names the front.
+    /// The path of a request to the pod; empty if the pod itself names the front.
     path: Vec<String>,
     reason: &'a str,
     link: &'a str,
@@ -56,7 +56,7 @@ struct WatchReport {
     extra_seconds: i64,
 }
 
-/// A wait until the connections are done.
+/// A wait until the connections are closed.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HoldReport {
@@ -64,7 +64,7 @@ struct HoldReport {
     from: &'static str,
 }
 
-/// How long the application may take to finish.
+/// Maximum time for the application to finish.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TimeoutReport {
@@ -220,7 +220,7 @@ impl From<Watch> for WatchReport {
 }
 
 impl<'a> QuitReport<'a> {
-    /// The command of an existing hook.
+    /// Creates the report on the command of an existing hook.
     fn of_own(command: &'a [String], injected: &Injected<'_>) -> Self {
         Self {
             command,

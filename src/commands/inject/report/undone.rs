@@ -1,4 +1,4 @@
-//! Reports of hooks that are taken out again.
+//! Reports of removed hooks.
 
 use prestop_core::engine::reason::UndoReason;
 use prestop_core::engine::template::Workload;
@@ -7,7 +7,7 @@ use prestop_core::engine::undo::{Undo, UndoneHook};
 use super::{ContainerReport, DocumentPlace, GraceReport, Summary, WorkloadReport};
 
 impl<'a> WorkloadReport<'a> {
-    /// For a workload whose hooks are removed, or that is skipped.
+    /// Creates the report on a workload whose hooks are removed, or that is skipped.
     pub(in crate::commands::inject) fn undone(
         place: &'a DocumentPlace,
         workload: &'a Workload<'a>,
