@@ -1,17 +1,18 @@
-//! The expanded size of a document's aliases, computed before anything is expanded: a few lines of
-//! nested aliases can expand to terabytes.
+//! The size to which a document's aliases expand, computed before anything is expanded: a few lines
+//! of nested aliases can expand to terabytes.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser};
 
-/// The cost of a node besides its text; about its size in memory.
+/// Cost of a node in addition to its text, in bytes; approximately its size in memory.
 const NODE_BYTES: usize = 128;
 
-/// Aliases may add up to this much. People's manifests stay under a hundredth of it.
+/// Limit for the expanded size of all aliases together. Manifests written by people stay below a
+/// hundredth of it.
 const MOST_EXPANDED_BYTES: usize = 64 * 1024 * 1024;
 
-/// The first alias that makes the aliases of a document expand to too much.
+/// Returns the alias with which the expanded size of a document exceeds the limit.
 pub(super) fn first_above_limit(text: &str) -> Option<Marker> {
     // Most documents have no anchors, so their nodes need not be visited.
     if !(text.contains('&') && text.contains('*')) {
@@ -19,7 +20,7 @@ pub(super) fn first_above_limit(text: &str) -> Option<Marker> {
     }
     let options = granit_parser::options! { emit_comments: false };
     let mut sizes: HashMap<usize, usize> = HashMap::new();
-    // The anchor and the size so far of each open collection; anchor 0 is none.
+    // The anchor and the size so far of each open collection; anchor 0 means none.
     let mut open: Vec<(usize, usize)> = Vec::new();
     let mut expanded: usize = 0;
     for next in Parser::new_from_str_with_options(text, options) {

@@ -1,10 +1,10 @@
-//! A change of a text, and why there is none.
+//! A change of a text, and the reason if none is possible.
 
 use std::ops::Range;
 
 use granit_parser::Span;
 
-/// Why a text can't be edited in place.
+/// Reason why a text can't be edited in place.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Obstacle(pub(super) String);
 
@@ -15,7 +15,7 @@ pub(super) struct Change {
     pub(super) text: String,
 }
 
-/// The bytes of a node.
+/// Returns the byte range of a node.
 pub(super) fn range(span: &Span) -> Result<Range<usize>, Obstacle> {
     span.byte_range().ok_or_else(|| Obstacle("the parser gives no positions".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! The keys of a text with their places: duplicate keys of a mapping, of which readers such as
+//! The keys of a text with their positions: duplicate keys of a mapping, of which readers such as
 //! `kubectl` use the last one, and the line and column of each key.
 
 use std::collections::{HashMap, HashSet};
@@ -13,13 +13,13 @@ enum OpenCollection {
     List { next_index: usize },
 }
 
-/// Every key that its mapping has already, in the order of the text. `first_line` is that of the
-/// text in its stream.
+/// Returns every key that its mapping already contains, in the order of the text. `first_line` is
+/// the line of the stream on which the text begins.
 pub(super) fn find(text: &str, first_line: usize) -> Vec<DuplicateKey> {
     walk(text, first_line).found
 }
 
-/// The place of each key and of each item of a list, by its JSON pointer.
+/// Returns the position of each key and of each list item, by its JSON pointer.
 pub(super) fn places(text: &str, first_line: usize) -> HashMap<String, TextPlace> {
     walk(text, first_line).places
 }
@@ -53,7 +53,7 @@ fn walk(text: &str, first_line: usize) -> Walk {
 struct Walk {
     first_line: usize,
     open: Vec<OpenCollection>,
-    /// JSON pointer to the current node, and the start of each of its parts.
+    /// JSON pointer to the current node, and the offset of each of its parts.
     pointer: String,
     parts: Vec<usize>,
     found: Vec<DuplicateKey>,
@@ -61,7 +61,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// A node without others in it: a key, or a value.
+    /// Records a node without children: a key, or a value.
     fn leaf(&mut self, text: &str, place: Marker) {
         if let Some(OpenCollection::Mapping { keys, is_value_next }) = self.open.last_mut()
             && !*is_value_next
@@ -99,7 +99,7 @@ impl Walk {
         }
     }
 
-    /// Of duplicate keys the last one counts.
+    /// Records a position. Of duplicate keys, the last one remains.
     fn note(&mut self, place: Marker) {
         self.places.insert(self.pointer.clone(), self.in_stream(place));
     }

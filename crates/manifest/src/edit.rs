@@ -1,5 +1,5 @@
-//! A patch into a document's text. Whatever comes out is read again and compared with the patched
-//! value, so a mistake here can cost the author's layout, never the meaning.
+//! Applies a patch to a document's text. The result is parsed again and compared with the patched
+//! value, so a mistake here can cost the author's layout, but never change the meaning.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ pub(super) fn edited(
     let mut after = before.clone();
     json_patch::patch(&mut after, patch)
         .map_err(|error| document.error(1, 1, format!("the patch does not apply: {error}")))?;
-    // A text of another format or indentation may no longer fit.
+    // A text from another format or indentation may no longer fit.
     if !texts.is_empty()
         && let Ok(edit) = in_place(document, patch, texts)
         && reads_as(document, &edit.text, &after)
@@ -55,17 +55,18 @@ struct InPlace {
 }
 
 fn reads_as(document: &Document, text: &str, value: &Value) -> bool {
-    // Most of JSON's readers read nothing else.
+    // Most readers of JSON accept nothing else.
     let is_json = document.format == Format::Json;
     if is_json && is_pure_json(&document.text) && !is_pure_json(text) {
         return false;
     }
     let read = Document { text: text.to_owned(), ..*document };
-    // Duplicate keys elsewhere are left to their author.
+    // Duplicate keys elsewhere are not this function's concern.
     read.read().is_ok_and(|read| read.map(|read| read.value).unwrap_or_default() == *value)
 }
 
-/// The text with the operations in it; as many at once as do not depend on each other.
+/// Returns the text with the operations applied. Operations that do not depend on each other are
+/// applied in the same pass.
 fn in_place(
     document: &Document,
     patch: &Patch,
@@ -110,7 +111,8 @@ fn is_pure_json(text: &str) -> bool {
 }
 
 fn apply(text: &str, mut changes: Vec<Change>) -> Result<String, Obstacle> {
-    // Stable: changes at one place stay in their order, the inner mapping's before the outer's.
+    // The sort is stable: changes at the same position keep their order, the inner mapping's before
+    // the outer's.
     changes.sort_by_key(|change| change.range.start);
     let added = changes.iter().map(|change| change.text.len()).sum();
     let mut out = String::with_capacity(text.len().saturating_add(added));
@@ -122,7 +124,7 @@ fn apply(text: &str, mut changes: Vec<Change>) -> Result<String, Obstacle> {
         end = change.range.end;
     }
     out.push_str(text.get(end..).unwrap_or_default());
-    // A last line without a line break keeps none, also where the lines behind it are gone.
+    // A last line without a line break stays without one, even if the lines after it were removed.
     if !text.ends_with('\n')
         && let Some(bare) = out.strip_suffix('\n')
     {
@@ -131,7 +133,7 @@ fn apply(text: &str, mut changes: Vec<Change>) -> Result<String, Obstacle> {
     Ok(out)
 }
 
-/// The rewritten document, between the text above and below it.
+/// Returns the rewritten document, between the text above and below it.
 fn rewritten(document: &Document, value: &Value) -> String {
     let text = &document.text;
     let line_break = line_break(text, 0);
@@ -156,7 +158,7 @@ fn rewritten(document: &Document, value: &Value) -> String {
     }
 }
 
-/// The text above the content: comments, directives and the `---` line.
+/// Returns the text above the content: comments, directives and the `---` line.
 fn head(text: &str, line_break: &str) -> String {
     let mut head = String::new();
     let mut has_marker = false;
@@ -185,7 +187,7 @@ fn head(text: &str, line_break: &str) -> String {
     head
 }
 
-/// The `...` line at the end and what is behind it.
+/// Returns the `...` line at the end and the text after it.
 fn tail(text: &str) -> &str {
     let last = text.trim_end().rfind('\n').map_or(0, |last| last + 1);
     let tail = text.get(last..).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Errors in manifests: what is wrong, where, and the line itself with a caret under the place.
+//! Errors in manifests: the message, the position, and the line with a caret under the position.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use thiserror::Error;
 
 use super::excerpt::Excerpt;
 
-/// An error in a stream of manifests, with its place.
+/// An error in a stream of manifests, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct ManifestError {
-    /// The document's number in the stream, from 1.
+    /// Number of the document in the stream, from 1.
     pub document: usize,
-    /// The line of the stream, from 1.
+    /// Line in the stream, from 1.
     pub line: usize,
-    /// The character on that line, from 1.
+    /// Character on that line, from 1.
     pub column: usize,
     /// The message, with the fix if it is known.
     pub message: String,
@@ -21,7 +21,7 @@ pub struct ManifestError {
 }
 
 impl ManifestError {
-    /// Puts an error together; `text` is the whole line.
+    /// Creates an error; `text` is the whole line.
     pub(super) fn new(
         document: usize,
         line: usize,
@@ -32,7 +32,8 @@ impl ManifestError {
         Self { document, line, column, message, excerpt: Excerpt::new(column, text) }
     }
 
-    /// The line, or the part of a long line around the column. Empty where there is none to show.
+    /// Returns the line, or the part of a long line around the column. Empty if there is none to
+    /// show.
     #[must_use]
     pub fn source_line(&self) -> &str {
         self.excerpt.text()

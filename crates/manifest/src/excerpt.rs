@@ -1,21 +1,22 @@
-//! A line of a text with a caret under a place, for errors.
+//! A line of a text with a caret under a position, for errors.
 
 use std::fmt;
 
-/// The longest part of a line that is shown.
+/// Length limit for the part of a line that is shown, in characters.
 pub(super) const EXCERPT_CHARACTERS: usize = 120;
 
-/// The part of a line around a place.
+/// The part of a line around a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    /// The line, or the part of a long line around the column. Empty where there is nothing to show.
+    /// The line, or the part of a long line around the column. Empty if there is nothing to show.
     text: String,
-    /// How many characters of `text` are before the place.
+    /// Number of characters in `text` before the position.
     before_caret: usize,
 }
 
 impl Excerpt {
-    /// Of the whole line `text`; `column` is the place in it, in characters from 1.
+    /// Creates an excerpt of the whole line `text`; `column` is the position in it, in characters
+    /// from 1.
     #[must_use]
     pub fn new(column: usize, text: &str) -> Self {
         let text = text.trim_start_matches('\u{feff}').trim_end();
@@ -26,14 +27,14 @@ impl Excerpt {
         Self { text, before_caret: position.saturating_sub(skipped) }
     }
 
-    /// What is shown of the line.
+    /// Returns the part of the line that is shown.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Two lines, each after a line end: the text with the line's number, and a caret under the place. Empty
-    /// where there is nothing to show.
+    /// Returns two lines, each preceded by a line break: the text with the line's number, and a
+    /// caret under the position. Empty if there is nothing to show.
     #[must_use]
     pub fn shown(&self, line: impl fmt::Display) -> String {
         if self.text.is_empty() {
@@ -41,7 +42,7 @@ impl Excerpt {
         }
         let number = format!("{line}");
         let margin = " ".repeat(number.len());
-        // Tabs before the caret keep it under its place whatever their width is.
+        // Tabs before the caret keep it under its position, whatever their width is.
         let blank: String = self
             .text
             .chars()
@@ -53,7 +54,7 @@ impl Excerpt {
     }
 }
 
-/// Terminals obey control characters.
+/// Replaces control characters, which terminals would interpret.
 fn visible(letter: char) -> char {
     if letter.is_control() && letter != '\t' { char::REPLACEMENT_CHARACTER } else { letter }
 }

@@ -1,4 +1,4 @@
-//! New entries of mappings and new values of keys as changes of the text, in the style of the
+//! Changes of the text that add entries to mappings and replace values of keys, in the style of the
 //! surrounding text.
 
 use std::ops::Range;
@@ -14,21 +14,21 @@ use super::render::{self, BlockStyle, FlowStyle, JsonLines};
 pub(super) struct Key {
     pub(super) name: String,
     pub(super) range: Range<usize>,
-    /// The column of its mapping's entries, from 0.
+    /// Column of the mapping's entries, from 0.
     pub(super) column: usize,
-    /// `<<`, which brings another mapping's entries.
+    /// Whether the key is `<<`, which merges another mapping's entries.
     pub(super) is_merge: bool,
     is_double_quoted: bool,
 }
 
-/// A mapping and the style in which its entries are written.
+/// A mapping, and the style of its entries.
 #[derive(Debug)]
 pub(super) struct Frame {
     style: Style,
     /// The opening brace of a flow mapping.
     open: Range<usize>,
     first_key: Key,
-    /// White space before the first entry, where it is the first on its line.
+    /// White space before the first entry, if the entry is the first on its line.
     indentation: Option<String>,
     flow: FlowStyle,
 }
@@ -40,7 +40,7 @@ pub(super) enum Style {
 }
 
 impl Key {
-    /// A scalar that is a key; None for other nodes.
+    /// Creates a key from a scalar; `None` for other nodes.
     pub(super) fn new(event: &Event<'_>, span: &Span) -> Option<Self> {
         let range = span.byte_range()?;
         let (name, style) = event.scalar()?;
@@ -53,7 +53,7 @@ impl Key {
         })
     }
 
-    /// The place behind the key's colon.
+    /// Returns the position after the key's colon.
     pub(super) fn colon(&self, text: &str) -> Option<usize> {
         let rest = text.get(self.range.end..)?;
         let colon = rest.len() - rest.trim_start_matches([' ', '\t']).len();
@@ -74,7 +74,7 @@ impl Style {
 impl Frame {
     pub(super) fn new(text: &str, style: Style, open: Range<usize>, first_key: &Key) -> Self {
         let before = text.get(..first_key.range.start).unwrap_or_default();
-        // The line may be the whole document: only its white space is looked at.
+        // The line may be the whole document, so only its white space is examined.
         let bare = before.trim_end_matches([' ', '\t', '\u{feff}']);
         let indentation = before.get(bare.len()..);
         let indentation = indentation.filter(|_| bare.is_empty() || bare.ends_with('\n'));
@@ -93,13 +93,13 @@ impl Frame {
         }
     }
 
-    /// Whether its entries are within braces.
+    /// Returns whether the mapping is written with braces.
     pub(super) fn is_flow(&self) -> bool {
         self.style == Style::Flow
     }
 
-    /// A new entry behind the last one. `end_of_content` is the end of that one, `end` the closing
-    /// brace of a flow mapping. None where there is no safe place.
+    /// Adds an entry after the last one. `end_of_content` is the end of that one, `end` the closing
+    /// brace of a flow mapping. Returns `None` if there is no safe position.
     pub(super) fn insert(
         &self,
         text: &str,
@@ -160,8 +160,8 @@ impl Frame {
         Some(vec![insertion(end, comma.to_owned()), insertion(line_end(text, end), entry)])
     }
 
-    /// Another value for a key, whose old one (a scalar, an empty collection, or nothing) is at
-    /// `old`. None where there is no safe place.
+    /// Replaces the value of a key. The old value (a scalar, an empty collection, or nothing) is at
+    /// `old`. Returns `None` if there is no safe position.
     pub(super) fn replace(
         &self,
         text: &str,
@@ -198,7 +198,7 @@ impl Frame {
         Some(vec![head, lines_behind(text, end, lines, style)])
     }
 
-    /// A value within this flow mapping.
+    /// Writes a value inside this flow mapping.
     fn value_in_flow(&self, text: &str, value: &Value, style: BlockStyle) -> String {
         let indentation = self.lines_of_their_own(text);
         let (FlowStyle::Json, Some(indentation)) = (self.flow, indentation) else {
@@ -219,7 +219,7 @@ impl Frame {
         out
     }
 
-    /// The white space before each entry, if each has its own line.
+    /// Returns the white space before each entry, if each entry has its own line.
     fn lines_of_their_own(&self, text: &str) -> Option<&str> {
         let opening = text.get(self.open.end..self.first_key.range.start)?;
         let indentation = self.indentation.as_deref()?;
@@ -227,8 +227,8 @@ impl Frame {
     }
 }
 
-/// Lines in place of an empty collection or a scalar that stands on a line below its key, as in
-/// `key:` and `{}` below it.
+/// Replaces an empty collection or a scalar that is on the line below its key, such as `{}` below
+/// `key:`, with several lines.
 pub(super) fn on_its_own_line(
     text: &str,
     key: &Key,
@@ -247,12 +247,13 @@ pub(super) fn on_its_own_line(
     Some(vec![Change { range: old, text: lines }])
 }
 
-/// The end of the comment lines behind a place that belong to the value above them and not to a
-/// new key at `column`: lines that were commented out further in, or an item of the list above.
+/// Returns the end of the comment lines after a position that belong to the value above them and
+/// not to a new key at `column`: commented-out lines with a deeper indentation, or a commented-out
+/// item of the list above.
 fn behind_comments(text: &str, place: usize, column: usize) -> usize {
     let mut end = place;
     let mut next = line_end(text, place);
-    // Where the text of the last commented-out item began.
+    // Column at which the text of the last commented-out item began.
     let mut item = None;
     while let Some(line) = text.get(next..).and_then(|rest| rest.split('\n').next()) {
         let Some(comment) = Comment::new(line) else { break };
@@ -272,13 +273,13 @@ fn behind_comments(text: &str, place: usize, column: usize) -> usize {
     end
 }
 
-/// A line with nothing but a comment.
+/// A line that contains only a comment.
 struct Comment {
-    /// The column of its mark.
+    /// Column of the `#`.
     indentation: usize,
-    /// The column of the text behind the mark.
+    /// Column of the text after the `#`.
     code: usize,
-    /// The text is an item of a list.
+    /// Whether the text is an item of a list.
     is_item: bool,
 }
 
@@ -295,20 +296,20 @@ impl Comment {
         })
     }
 
-    /// The column at which the line stood before it was commented out. Editors put the mark into the
+    /// Returns the column of the line before it was commented out. Editors insert the `#` in the
     /// first column and leave the line where it is.
     fn stands_at(&self) -> usize {
         if self.indentation == 0 { self.code.saturating_sub(1) } else { self.indentation }
     }
 
     fn is_deeper_than(&self, column: usize) -> bool {
-        // With a space after a mark in the first column it is indented by one more.
+        // With a space after a `#` in the first column, the line is indented by one more.
         let doubt = usize::from(self.indentation == 0);
         self.stands_at() > column.saturating_add(doubt)
     }
 }
 
-/// The line break in use at a place: that of the line before, else the document's first.
+/// Returns the line break in use at a position: that of the position's line, else the document's first.
 pub(super) fn line_break(text: &str, place: usize) -> &'static str {
     let here = text.get(place..).and_then(|rest| rest.find('\n'));
     let here = here.map_or_else(|| text.find('\n'), |offset| place.checked_add(offset));
@@ -316,19 +317,20 @@ pub(super) fn line_break(text: &str, place: usize) -> &'static str {
     if before.ends_with('\r') { "\r\n" } else { "\n" }
 }
 
-/// Whole lines, behind the line of a place.
+/// Inserts whole lines after the line of a position.
 fn lines_behind(text: &str, place: usize, lines: &str, style: BlockStyle) -> Change {
     let at = line_end(text, place);
     let before = text.get(..at).unwrap_or_default();
     if before.ends_with('\n') {
         return insertion(at, lines.to_owned());
     }
-    // The document's last line has no line break, and keeps it so.
+    // The document's last line has no line break, and the new last line gets none either.
     let lines = lines.strip_suffix(style.line_break).unwrap_or(lines);
     insertion(at, format!("{}{lines}", style.line_break))
 }
 
-/// The end of a flow mapping's last entry, behind its comma if there is one.
+/// Returns the end of a flow mapping's last entry, after its comma if there is one, and whether
+/// there is a comma.
 fn end_of_entry(text: &str, end_of_content: usize, close: usize) -> Option<(usize, bool)> {
     let rest = text.get(end_of_content..close)?;
     let (mut end, mut has_comma, mut in_comment) = (end_of_content, false, false);
@@ -337,7 +339,7 @@ fn end_of_entry(text: &str, end_of_content: usize, close: usize) -> Option<(usiz
             '\n' => in_comment = false,
             _ if in_comment => {}
             '#' => in_comment = true,
-            // The colon of a key without a value.
+            // The colon belongs to a key without a value.
             ':' | ',' => {
                 has_comma = letter == ',';
                 end = end_of_content.checked_add(offset)?.checked_add(1)?;
@@ -353,13 +355,13 @@ const fn insertion(at: usize, text: String) -> Change {
     Change { range: at..at, text }
 }
 
-/// Where the line of a place begins.
+/// Returns the beginning of the line that contains a position.
 pub(super) fn line_start(text: &str, place: usize) -> usize {
     let before = text.get(..place).unwrap_or_default();
     before.rfind('\n').map_or(0, |last| last.saturating_add(1))
 }
 
-/// Behind the line break of the line of a place.
+/// Returns the end of the line that contains a position, after its line break.
 pub(super) fn line_end(text: &str, place: usize) -> usize {
     let rest = text.get(place..).unwrap_or_default();
     let length = rest.find('\n').map_or(rest.len(), |last| last + 1);

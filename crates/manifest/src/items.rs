@@ -1,4 +1,4 @@
-//! A list of objects as one text per item, so that a large one is never a value as a whole.
+//! A list of objects as one text per item, so that a large list is never held as a single value.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -10,29 +10,29 @@ use super::{Document, Format, ManifestError};
 /// The key of the items of a Kubernetes list.
 const ITEMS: &str = "items";
 
-/// A document whose root has a list of mappings at `items`, cut at each of them.
+/// A document with a list of mappings at `items` of its root, split at each item.
 #[derive(Debug)]
 pub struct ListOfItems<'d> {
     document: &'d Document,
-    /// The places of the items, in order, without gaps for YAML.
+    /// Byte ranges of the items, in order; without gaps in YAML.
     places: Vec<Range<usize>>,
 }
 
-/// One item as its own document.
+/// One item as a document of its own.
 #[derive(Debug)]
 pub struct ListItem {
-    /// Where its text is in the list's.
+    /// Byte range of the item in the list's text.
     pub range: Range<usize>,
-    /// The text, with the line and number that it has in the stream. Columns are those of the list.
+    /// The text, with its line and number in the stream. Columns are those of the list.
     pub document: Document,
     /// JSON pointer to the item in the document's value.
     pub pointer: &'static str,
-    /// Characters before the text on its first line.
+    /// Number of characters before the text on its first line.
     pub column: usize,
 }
 
 impl ListItem {
-    /// An error of this document at its place in the stream.
+    /// Moves an error of this document to its position in the stream.
     #[must_use]
     pub fn located(&self, mut error: ManifestError) -> ManifestError {
         if error.line == self.document.first_line {
@@ -43,11 +43,11 @@ impl ListItem {
 }
 
 impl Document {
-    /// The document as a list of items; `None` if it is not a list, or if its items can't be separated
-    /// (because of anchors or their layout).
+    /// Returns the document as a list of items; `None` if it is not a list, or if its items can't
+    /// be separated (because of anchors or their layout).
     #[must_use]
     pub fn list_of_items(&self) -> Option<ListOfItems<'_>> {
-        // Few documents are lists, so most need not be visited node by node.
+        // Few documents are lists, so the nodes of most need not be visited.
         if !self.text.contains(ITEMS) {
             return None;
         }
@@ -59,7 +59,7 @@ impl Document {
 }
 
 impl ListOfItems<'_> {
-    /// The list without its items.
+    /// Returns the list without its items.
     #[must_use]
     pub fn frame(&self) -> Document {
         let text = &self.document.text;
@@ -71,7 +71,7 @@ impl ListOfItems<'_> {
         }
     }
 
-    /// The items, one at a time.
+    /// Iterates over the items.
     pub fn items(&self) -> impl Iterator<Item = ListItem> {
         let text = &self.document.text;
         let mut line = self.document.first_line;
@@ -147,14 +147,15 @@ impl<'d> Cut<'d> {
                 _ => self.skip(value).map(|_| ())?,
             }
         }
-        // The rest has to be well-formed too.
+        // The rest has to be well-formed as well.
         for next in self.parser.by_ref() {
             next.ok()?;
         }
         places
     }
 
-    /// From the line of each dash to the next; the last one's end is the text's.
+    /// Returns the range from the line of each dash to the next one; the last item ends with the
+    /// text.
     fn block_items(&mut self) -> Option<Vec<Range<usize>>> {
         let text = self.document.text.as_str();
         let mut places: Vec<Range<usize>> = Vec::new();
@@ -168,7 +169,7 @@ impl<'d> Cut<'d> {
             }
             let at = span.byte_range()?.start;
             let start = line_start(text, at);
-            // Nothing but the item is on its line.
+            // The line must contain nothing except the item.
             if !text.get(start..at)?.trim().trim_matches('-').is_empty()
                 || !text.get(start..)?.trim_start().starts_with("- ")
             {
@@ -182,7 +183,8 @@ impl<'d> Cut<'d> {
         }
     }
 
-    /// From brace to brace, with the white space before on the same line.
+    /// Returns the range from brace to brace of each item, with the white space before it on the
+    /// same line.
     fn flow_items(&mut self) -> Option<Vec<Range<usize>>> {
         let text = self.document.text.as_str();
         let mut places = Vec::new();
@@ -202,7 +204,7 @@ impl<'d> Cut<'d> {
         }
     }
 
-    /// Passes a node with all that is in it; gives its end.
+    /// Skips a node with its children; returns its end.
     fn skip(&mut self, node: Node<'d>) -> Option<usize> {
         let mut depth: usize = 0;
         let (mut event, mut span) = node;
@@ -221,7 +223,7 @@ impl<'d> Cut<'d> {
         }
     }
 
-    /// The next event, unless it ties items together.
+    /// Returns the next event, unless it makes items depend on each other.
     fn next(&mut self) -> Option<Node<'d>> {
         let (event, span) = self.parser.next()?.ok()?;
         let is_tied =
@@ -230,7 +232,7 @@ impl<'d> Cut<'d> {
     }
 }
 
-/// The column behind a text that begins at a column.
+/// Returns the column after a text that begins at `column`.
 fn column_behind(column: usize, text: &str) -> usize {
     let line = text.rsplit('\n').next().unwrap_or_default();
     let before = if line.len() == text.len() { column } else { 0 };

@@ -1,4 +1,4 @@
-//! Where a JSON value ends, found byte by byte without holding or checking it.
+//! Finds the end of a JSON value byte by byte, without storing or validating it.
 
 /// The state between two bytes of a JSON object or array.
 #[derive(Debug, Clone, Default)]
@@ -7,14 +7,14 @@ pub(super) struct JsonScan {
     string: InString,
 }
 
-/// What a byte means for the value.
+/// Meaning of a byte for the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The value goes on.
+    /// The value continues.
     Inside,
-    /// This byte is its last.
+    /// The value ends with this byte.
     Last,
-    /// Not JSON: YAML of some kind.
+    /// The text is not JSON, but some form of YAML.
     Foreign,
 }
 
@@ -27,7 +27,7 @@ enum InString {
 }
 
 impl JsonScan {
-    /// Takes the next byte. The first one must be the opening brace or bracket.
+    /// Reads the next byte. The first one must be the opening brace or bracket.
     pub(super) fn step(&mut self, byte: u8) -> Step {
         match (self.string, byte) {
             (InString::Yes, b'\\') => self.string = InString::Escaped,
@@ -48,7 +48,8 @@ impl JsonScan {
     }
 }
 
-/// Separators, white space, and the letters of numbers, `true`, `false` and `null`.
+/// Returns whether a byte outside of strings can belong to JSON: separators, white space, and the
+/// letters of numbers, `true`, `false` and `null`.
 fn belongs_to_json(byte: u8) -> bool {
     b",: \t\r\n0123456789+-.eEtrufalsn".contains(&byte)
 }
@@ -57,7 +58,7 @@ fn belongs_to_json(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// The place of the last byte, or of the byte that is not JSON's.
+    /// Returns the position of the last byte, or of the first byte that is not JSON.
     fn scan(text: &str) -> Option<(usize, Step)> {
         let mut scan = JsonScan::default();
         text.bytes().map(|byte| scan.step(byte)).enumerate().find(|(_, step)| *step != Step::Inside)

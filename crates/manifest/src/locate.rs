@@ -1,5 +1,6 @@
-//! Finds where in a text the changes of a patch belong. One pass over the parser's events: nodes that
-//! do not lead to a change are skipped, so memory use depends on the patch and not on the document.
+//! Finds the positions in a text for the changes of a patch. One pass over the parser's events:
+//! nodes that do not lead to a change are skipped, so memory use depends on the patch and not on
+//! the document.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -14,27 +15,27 @@ use super::render::{self, BlockStyle, FlowStyle};
 use super::wanted::Wanted;
 use super::{Format, Replaced};
 
-/// The place of a node.
+/// The role of a node in its parent.
 enum Slot<'f> {
-    /// It is the value of a key.
+    /// The node is the value of a key.
     Member(&'f Frame, &'f Key),
-    /// It is an item of a list, or the document.
+    /// The node is an item of a list, or the document.
     Other,
 }
 
 type Node<'t> = (Event<'t>, Span);
 
-/// What is to be done to a text.
+/// The changes of a text.
 #[derive(Debug)]
 pub(super) struct Changes {
-    /// In the order in which they are to be made where they are at the same place.
+    /// The changes. Those at the same position are in the order in which they have to be made.
     pub(super) changes: Vec<Change>,
-    /// The values that give way to others.
+    /// The values that are replaced.
     pub(super) replaced: Vec<Replaced>,
 }
 
-/// The changes that write the wanted values; `texts` has the values, by JSON pointer, that are written as
-/// they once were.
+/// Returns the changes that write the wanted values. `texts` contains the former texts of values
+/// that are to be restored, by JSON pointer.
 pub(super) fn changes(
     text: &str,
     format: Format,
@@ -67,22 +68,22 @@ pub(super) fn changes(
 
 struct Walk<'t> {
     text: &'t str,
-    /// Values that are written as they once were, by JSON pointer.
+    /// Former texts of values that are to be restored, by JSON pointer.
     texts: &'t HashMap<String, String>,
     format: Format,
     parser: Parser<'t, StrInput<'t>>,
-    /// Behind the last thing that was not white space or a comment.
+    /// End of the last text that was not white space or a comment.
     end_of_content: usize,
     /// The keys and indices of the current node.
     path: Vec<String>,
-    /// The anchors around it.
+    /// The anchors around the current node.
     anchors: Vec<usize>,
-    /// Anchors around changes, and anchors that aliases name.
+    /// Anchors around changes, and anchors that aliases refer to.
     changed_anchors: HashSet<usize>,
     used_anchors: HashSet<usize>,
-    /// Whether the document's lists are indented more than their keys.
+    /// Number of columns by which the document's lists are indented more than their keys: 0 or 2.
     list_step: usize,
-    /// The document's line break, where it has only one kind.
+    /// The document's line break, if it uses only one kind.
     line_break: Option<&'static str>,
     changes: Vec<Change>,
     replaced: Vec<Replaced>,
@@ -107,7 +108,7 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// A node on the way to a change, or the place of one.
+    /// Processes a node that leads to a change or is changed itself.
     fn node(
         &mut self,
         node: Node<'t>,
@@ -204,7 +205,8 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// The end of a flow collection is content; a block collection ends without any.
+    /// Returns the end of a collection's content. The end of a flow collection is content itself; a
+    /// block collection ends without any.
     fn content_end(&self, end: &Range<usize>) -> usize {
         if end.is_empty() { self.end_of_content } else { end.end }
     }
@@ -242,7 +244,8 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// How much more the dashes of a list are indented than their key; 0 if that is not known.
+    /// Returns by how many columns the dashes of a list are indented more than their key; 0 if that
+    /// is not known.
     fn step_of_list(&self, key: &Key, first_item: usize) -> usize {
         let before = self.text.get(..first_item).unwrap_or_default();
         let dash = before.rfind('-').unwrap_or_default();
@@ -251,7 +254,7 @@ impl<'t> Walk<'t> {
         if line.trim().is_empty() && line.len() > key.column { 2 } else { 0 }
     }
 
-    /// Adds an entry behind the last one of a mapping.
+    /// Adds an entry after the last one of a mapping.
     fn insert(
         &mut self,
         frame: &Frame,
@@ -265,7 +268,7 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// Gives an empty mapping its first entry.
+    /// Adds the first entry to an empty mapping.
     fn fill(
         &mut self,
         empty: &Range<usize>,
@@ -296,7 +299,7 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// Gives a key another value.
+    /// Replaces the value of a key.
     fn replace(&mut self, node: Node<'t>, value: &Value, slot: &Slot<'_>) -> Result<(), Obstacle> {
         let (event, span) = &node;
         let Slot::Member(frame, key) = slot else {
@@ -312,7 +315,7 @@ impl<'t> Walk<'t> {
         if self.write_as_before(frame, key, anchor) {
             return Ok(());
         }
-        // A tag or an anchor is for the value behind it: it may stay where that is one on its own
+        // A tag or an anchor belongs to the value after it: it can stay if the new value is on one
         // line.
         let is_simple = !old.is_empty() && !render::needs_lines(value);
         if is_block_scalar || (has_properties && !is_simple) {
@@ -335,14 +338,14 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// Writes the value that was passed last as it once was, if its text is known.
+    /// Restores the former text of the value that was read last, if it is known.
     fn write_as_before(&mut self, frame: &Frame, key: &Key, anchor: Option<usize>) -> bool {
         let text = self.texts.get(&self.pointer());
         let (Some(text), Some(range)) = (text, self.text_of_value(frame, key)) else {
             return false;
         };
         let mut text = text.clone();
-        // It may have been the end of the document then, and not be it now.
+        // The text may have been at the end of the document formerly, but not now.
         if !frame.is_flow() && !text.ends_with('\n') && range.end < self.text.len() {
             text.push_str(self.block_style().line_break);
         }
@@ -350,7 +353,7 @@ impl<'t> Walk<'t> {
         true
     }
 
-    /// Remembers the text of a value that is to give way to another one: the value was passed last.
+    /// Records the text of a value that will be replaced: the value that was read last.
     fn note_replaced(&mut self, frame: &Frame, key: &Key) {
         let text = self.text_of_value(frame, key).and_then(|range| self.text.get(range));
         if let Some(text) = text {
@@ -359,8 +362,8 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// Everything behind a key's colon, where its value was passed last: with the rest of its last line where
-    /// entries have lines of their own.
+    /// Returns the range after a key's colon to the end of its value, which was read last; if
+    /// entries have their own lines, to the end of the value's last line.
     fn text_of_value(&self, frame: &Frame, key: &Key) -> Option<Range<usize>> {
         let colon = key.colon(self.text)?;
         let end = self.end_of_content.max(colon);
@@ -372,14 +375,15 @@ impl<'t> Walk<'t> {
         self.path.iter().flat_map(|key| ["/".to_owned(), escaped(key)]).collect()
     }
 
-    /// Takes changes within the anchors around this place, and within the place's own.
+    /// Records changes inside the anchors around this position, and inside the position's own
+    /// anchor.
     fn change(&mut self, changes: Vec<Change>, own_anchor: Option<usize>) {
         self.changes.extend(changes);
         self.changed_anchors.extend(&self.anchors);
         self.changed_anchors.extend(own_anchor);
     }
 
-    /// Passes a node with all that is in it.
+    /// Skips a node with its children.
     fn skip(&mut self, node: Node<'t>) -> Result<(), Obstacle> {
         let mut depth: usize = 0;
         let (mut event, mut span) = node;
@@ -423,8 +427,8 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// The end of the header of a block scalar without content: the text before its place ends
-    /// with the header's line, or its place is that of the header.
+    /// Returns the end of the header of a block scalar without content: the text before its
+    /// position ends with the header's line, or its position is that of the header.
     fn end_of_header(&self, place: &Range<usize>) -> usize {
         let before = self.text.get(self.end_of_content..place.end).unwrap_or_default();
         match before.rfind(['|', '>']) {
@@ -462,14 +466,16 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// Whether nothing but white space and comments is between the braces or brackets of a collection.
+/// Returns whether a collection contains nothing except white space and comments between its braces
+/// or brackets.
 fn is_empty_collection(text: &str) -> bool {
     let inner = text.strip_prefix(['{', '[']).and_then(|text| text.strip_suffix(['}', ']']));
     let is_blank = |line: &str| matches!(line.trim_start().chars().next(), None | Some('#'));
     inner.is_some_and(|inner| inner.split('\n').all(is_blank))
 }
 
-/// Looked for once: a line may be the whole document.
+/// Returns the line break, if the text uses only one kind. Searched only once, because a line may
+/// be the whole document.
 fn the_only_line_break(text: &str) -> Option<&'static str> {
     let (all, long) = (text.matches('\n').count(), text.matches("\r\n").count());
     match long {
@@ -479,12 +485,12 @@ fn the_only_line_break(text: &str) -> Option<&'static str> {
     }
 }
 
-/// How much of a block scalar's source is its content: blank lines behind it are not, unless its
-/// value has them (`|+`). None where there is no content.
+/// Returns the length of a block scalar's content in its source: blank lines after it do not belong
+/// to it, unless its value contains them (`|+`). `None` if there is no content.
 fn length_of_block(source: &str, value: &str, indentation: usize) -> Option<usize> {
     let keeps = value.ends_with("\n\n") || (!value.is_empty() && value.trim().is_empty());
     if keeps {
-        // Code that adds a line searches for the last line break again.
+        // Callers that add a line search for the last line break again.
         return source.rfind('\n');
     }
     let mut content = source;

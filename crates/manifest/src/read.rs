@@ -1,4 +1,4 @@
-//! The value of a document, as `kubectl` would read it, and errors that say where and what to do.
+//! The value of a document, as `kubectl` would read it, and errors with position and remedy.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use serde_saphyr::{Error as YamlError, Location, Options};
 
 use super::{Document, Format, ManifestError, Reading, aliases, duplicates};
 
-/// Mappings and lists within each other; the same as for JSON.
+/// Limit for nested mappings and lists; the same as for JSON.
 const DEEPEST_NESTING: usize = 64;
 
 /// Reads a document; `None` for an empty one and for `null`.
 pub(super) fn value(document: &Document) -> Result<Option<Value>, ManifestError> {
     match document.format {
         Format::Yaml => yaml(document),
-        // Flow YAML can look like JSON until it is read. The error is then about JSON, which is
-        // what its author meant.
+        // Flow YAML can look like JSON until it is parsed. If both fail, the error is that of JSON,
+        // which is what the author meant.
         Format::Json => json(document).or_else(|error| yaml(document).map_err(|_| error)),
     }
     .map(|value| Some(value).filter(|value| !value.is_null()))
@@ -37,7 +37,7 @@ pub(super) fn reading(document: &Document) -> Result<Option<Reading>, ManifestEr
             let value =
                 json.map_or_else(|| yaml_with(document, DuplicateKeyPolicy::LastWins), Ok)?;
             let duplicates = duplicates::find(&document.text, document.first_line);
-            // Nothing may be lost without a word.
+            // A value must not be lost without a report.
             if duplicates.is_empty() { Err(error) } else { Ok(Some(Reading { value, duplicates })) }
         }
         other => Ok(other?.map(|value| Reading { value, duplicates: Vec::new() })),
@@ -50,7 +50,7 @@ pub(super) fn duplicate_message(key: impl fmt::Display) -> String {
     format!("{DUPLICATE_KEY}{key}`; remove one of the two")
 }
 
-/// Where a template that was not rendered is no YAML, that is what its author has to hear.
+/// Returns the error for a template that was not rendered, if that is the cause.
 fn if_rendered_first(document: &Document, error: ManifestError) -> ManifestError {
     const SIGNS: [(&str, &str); 2] = [
         (
@@ -60,7 +60,7 @@ fn if_rendered_first(document: &Document, error: ManifestError) -> ManifestError
         ("{%", "a Jinja template (`{%`); render it first and inject the result"),
     ];
     let error_line = error.line.saturating_sub(document.first_line).saturating_add(1);
-    // The parser stumbles over a template on its line or below.
+    // The parser fails on the line of the template or below.
     let lines = document.text.lines().take(error_line.saturating_add(1)).enumerate();
     for (index, line) in lines {
         let sign = SIGNS.iter().filter_map(|(sign, message)| Some((line.find(sign)?, message)));
@@ -96,8 +96,8 @@ fn at(document: &Document, place: Marker) -> ManifestError {
     document.error(place.line(), place.col().saturating_add(1), message.to_owned())
 }
 
-/// The size of a document is limited where it is read and its aliases above, so what is left to
-/// limit is depth.
+/// Options of the parser. The size of a document is limited when it is read, and that of its
+/// aliases above, so only the depth remains to be limited.
 fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -108,13 +108,13 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
             max_aliases: usize::MAX,
             max_anchors: usize::MAX,
             max_merge_keys: usize::MAX,
-            // One anchor may be used a hundred times.
+            // A single anchor may be used a hundred times.
             enforce_alias_anchor_ratio: false,
         },
         duplicate_keys: duplicate_keys,
-        // A long run of comments would otherwise be an error.
+        // Otherwise a long sequence of comments would be an error.
         emit_comments: false,
-        // `defaultMode: 0644` is 420 to kubectl.
+        // `defaultMode: 0644` is 420 in kubectl.
         legacy_octal_numbers: true,
         with_snippet: false,
     }
@@ -162,7 +162,7 @@ fn json(document: &Document) -> Result<Value, ManifestError> {
             let message = error.to_string();
             let suffix = format!(" at line {} column {}", error.line(), error.column());
             let message = message.strip_suffix(&suffix).unwrap_or(&message);
-            // serde_json counts bytes.
+            // serde_json counts columns in bytes.
             let line = text.lines().nth(error.line().saturating_sub(1));
             let before = line.and_then(|line| line.get(..error.column().saturating_sub(1)));
             let column = before.map_or(error.column(), |before| before.chars().count() + 1);
@@ -171,7 +171,7 @@ fn json(document: &Document) -> Result<Value, ManifestError> {
     )
 }
 
-/// Reads any JSON value, and refuses keys that are there twice: of two, one would be lost.
+/// Reads any JSON value, and rejects duplicate keys, because one of the values would be lost.
 struct UniqueKeys;
 
 impl<'de> DeserializeSeed<'de> for UniqueKeys {

@@ -1,4 +1,4 @@
-//! Entries of mappings that go, and values that give way to others, as changes of the text.
+//! Changes of the text that remove entries of mappings and replace collections.
 
 use std::ops::Range;
 
@@ -8,22 +8,22 @@ use super::change::Change;
 use super::insert::{self, Frame, Key, Style};
 use super::render::{self, BlockStyle, FlowStyle};
 
-/// An entry of a mapping, where its neighbours are known.
+/// An entry of a mapping, with the positions of its neighbours.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Where the key begins.
+    /// Beginning of the key.
     pub(super) start: usize,
-    /// The end of the value.
+    /// End of the value.
     pub(super) end: usize,
-    /// The end of the entry before it; `None` for the first one.
+    /// End of the previous entry; `None` for the first one.
     pub(super) before: Option<usize>,
-    /// Where the key of the entry behind it begins; `None` for the last one.
+    /// Beginning of the next entry's key; `None` for the last one.
     pub(super) behind: Option<usize>,
 }
 
 impl Entry {
-    /// The changes that take it out; `None` where there is no safe way. There is none for an only
-    /// entry, since the rest would not be a mapping.
+    /// Returns the changes that remove the entry; `None` if there is no safe way. There is none for
+    /// the only entry, because the rest would not be a mapping.
     pub(super) fn removed(&self, text: &str, style: Style) -> Option<Vec<Change>> {
         match (style, self.before, self.behind) {
             (_, None, None) => None,
@@ -33,17 +33,17 @@ impl Entry {
         }
     }
 
-    /// The lines of an entry in block style.
+    /// Removes the lines of an entry in block style.
     fn lines(&self, text: &str) -> Option<Vec<Change>> {
         let start = insert::line_start(text, self.start);
-        // `- key: value`: the dash belongs to the mapping.
+        // In `- key: value` the dash belongs to the mapping.
         if !text.get(start..self.start)?.trim_matches(' ').is_empty() {
             return None;
         }
         Some(vec![deletion(start..insert::line_end(text, self.end))])
     }
 
-    /// An entry of a flow mapping, with the white space before it and one comma.
+    /// Removes an entry of a flow mapping, with the white space before it and one comma.
     fn behind_another(&self, text: &str, before: usize) -> Option<Vec<Change>> {
         let between = text.get(before..self.start)?;
         let start = before.checked_add(between.trim_end().len())?;
@@ -63,7 +63,7 @@ impl Entry {
 }
 
 impl Frame {
-    /// Another value in place of a collection with entries. None where there is no safe place.
+    /// Replaces a collection that has entries. Returns `None` if there is no safe position.
     pub(super) fn replace_collection(
         &self,
         text: &str,
@@ -80,7 +80,7 @@ impl Frame {
         if render::needs_lines(value) {
             return insert::on_its_own_line(text, key, old, value, style);
         }
-        // The value goes to its key's line, and the lines of the old one go.
+        // The value is written on its key's line, and the lines of the old one are removed.
         let lines = insert::line_start(text, old.start)..insert::line_end(text, old.end);
         let new = format!(" {}", render::flow(value, FlowStyle::Yaml));
         Some(vec![Change { range: colon..colon, text: new }, deletion(lines)])

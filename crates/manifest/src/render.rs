@@ -1,23 +1,24 @@
-//! Values as text: block YAML, flow YAML and JSON, such that every reader of YAML 1.1 and 1.2
-//! reads the same value.
+//! Values as text: block YAML, flow YAML and JSON, such that every reader of YAML 1.1 and 1.2 reads
+//! the same value.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// Indentation of mappings and literal text below their key.
+/// Number of columns by which mappings and literal text are indented below their key.
 const STEP: usize = 2;
 
-/// How new lines of block YAML are written.
+/// Style of new lines in block YAML.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BlockStyle {
     /// `\n` or `\r\n`.
     pub(super) line_break: &'static str,
-    /// Spaces between the column of a key and the dashes of the list that is its value: 0 or 2.
+    /// Number of spaces between the column of a key and the dashes of the list that is its value: 0
+    /// or 2.
     pub(super) list_step: usize,
 }
 
-/// How a value is written within braces and brackets.
+/// Style of a value inside braces and brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FlowStyle {
     /// `{key: value}`
@@ -33,14 +34,14 @@ pub(super) enum FlowStyle {
 pub(super) struct JsonLines<'a> {
     /// White space before the entries of the mapping around the value.
     pub(super) indentation: &'a str,
-    /// White space that each level adds.
+    /// Additional white space for each level.
     pub(super) unit: &'a str,
     /// `\n` or `\r\n`.
     pub(super) line_break: &'a str,
 }
 
 impl BlockStyle {
-    /// A whole document, without `---`.
+    /// Writes a whole document, without `---`.
     pub(super) fn document(self, value: &Value) -> String {
         let mut out = String::new();
         match value {
@@ -48,22 +49,22 @@ impl BlockStyle {
             Value::Array(items) if !items.is_empty() => self.items(&mut out, items, 0),
             scalar => {
                 self.scalar(&mut out, scalar, 0);
-                // Nothing is above it that a space would be needed for.
+                // The scalar is at the beginning of the document, so it needs no space before it.
                 out.remove(0);
             }
         }
         out
     }
 
-    /// `key: value` and the lines below it, for a key that stands at `column`, with the last line
-    /// break. The spaces before the key are the caller's.
+    /// Writes `key: value` and the lines below it, including the last line break, for a key at
+    /// `column`. The caller writes the spaces before the key.
     pub(super) fn entry(self, out: &mut String, key: &str, value: &Value, column: usize) {
         out.push_str(&string(key, FlowStyle::Yaml));
         out.push(':');
         self.after_colon(out, value, column);
     }
 
-    /// The text after the colon of a key at `column`, and the lines below it.
+    /// Writes the text after the colon of a key at `column`, and the lines below it.
     pub(super) fn after_colon(self, out: &mut String, value: &Value, column: usize) {
         match value {
             Value::Object(map) if !map.is_empty() => {
@@ -81,8 +82,8 @@ impl BlockStyle {
         }
     }
 
-    /// The lines of a collection at `column`, where the first one's spaces are there already. None
-    /// for scalars and empty collections.
+    /// Writes the lines of a collection at `column`; the spaces before the first one have been
+    /// written. Returns `None` for scalars and empty collections.
     pub(super) fn lines(self, out: &mut String, value: &Value, column: usize) -> Option<()> {
         match value {
             Value::Object(map) if !map.is_empty() => self.entries(out, map, column),
@@ -92,7 +93,8 @@ impl BlockStyle {
         Some(())
     }
 
-    /// The entries of a mapping at `column`, where the first one's spaces are there already.
+    /// Writes the entries of a mapping at `column`; the spaces before the first one have been
+    /// written.
     fn entries(self, out: &mut String, map: &Map<String, Value>, column: usize) {
         for (index, (key, value)) in map.iter().enumerate() {
             if index > 0 {
@@ -102,7 +104,7 @@ impl BlockStyle {
         }
     }
 
-    /// The items of a list at `column`, where the first one's spaces are there already.
+    /// Writes the items of a list at `column`; the spaces before the first one have been written.
     fn items(self, out: &mut String, items: &[Value], column: usize) {
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
@@ -124,7 +126,7 @@ impl BlockStyle {
         }
     }
 
-    /// A scalar or an empty collection, with the space before it and its line break.
+    /// Writes a scalar or an empty collection, with the space before it and its line break.
     fn scalar(self, out: &mut String, value: &Value, column: usize) {
         out.push(' ');
         match value {
@@ -156,7 +158,7 @@ impl FlowStyle {
         }
     }
 
-    /// The separator of two entries.
+    /// Returns the separator of two entries.
     pub(super) const fn comma(self) -> &'static str {
         match self {
             Self::CompactJson => ",",
@@ -165,7 +167,7 @@ impl FlowStyle {
     }
 }
 
-/// Whether a value needs lines of its own below its key.
+/// Returns whether a value is written on separate lines below its key.
 pub(super) fn needs_lines(value: &Value) -> bool {
     match value {
         Value::Object(map) => !map.is_empty(),
@@ -175,7 +177,7 @@ pub(super) fn needs_lines(value: &Value) -> bool {
     }
 }
 
-/// A value on one line.
+/// Returns a value on one line.
 pub(super) fn flow(value: &Value, style: FlowStyle) -> String {
     match value {
         Value::String(text) => string(text, style),
@@ -192,13 +194,13 @@ pub(super) fn flow(value: &Value, style: FlowStyle) -> String {
     }
 }
 
-/// `key: value` on one line.
+/// Returns `key: value` on one line.
 pub(super) fn flow_entry(key: &str, value: &Value, style: FlowStyle) -> String {
     let (key, colon, value) = (string(key, style), style.colon(), flow(value, style));
     format!("{key}{colon}{value}")
 }
 
-/// A JSON value over several lines, as the value of an entry.
+/// Writes a JSON value on several lines, as the value of an entry.
 pub(super) fn json_lines(out: &mut String, value: &Value, lines: JsonLines<'_>) {
     let (open, close, entries): (_, _, Vec<(Option<&String>, &Value)>) = match value {
         Value::Object(map) if !map.is_empty() => {
@@ -227,7 +229,7 @@ pub(super) fn json_lines(out: &mut String, value: &Value, lines: JsonLines<'_>) 
     out.push(close);
 }
 
-/// A string in the plainest unambiguous style.
+/// Writes a string in the simplest unambiguous style.
 fn string(text: &str, style: FlowStyle) -> String {
     if style != FlowStyle::Yaml {
         return double_quoted(text);
@@ -235,7 +237,7 @@ fn string(text: &str, style: FlowStyle) -> String {
     if is_plain(text) {
         return text.to_owned();
     }
-    // A text of quotes, such as JSON, is best read between quotes of the other kind.
+    // A text that contains quotes, such as JSON, is most readable in single quotes.
     let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     if printable && text.contains(['"', '\\']) && !text.contains('\'') {
         return format!("'{text}'");
@@ -243,8 +245,9 @@ fn string(text: &str, style: FlowStyle) -> String {
     double_quoted(text)
 }
 
-/// Whether a text is a string without quotes, in block and flow, for YAML 1.1 and 1.2: it begins
-/// like a word or a path, has no indicators, and is none of the words with a meaning.
+/// Returns whether a text is read as a string without quotes, in block and flow style, by YAML 1.1
+/// and 1.2: it begins like a word or a path, has no indicators, and is not a word with a special
+/// meaning.
 fn is_plain(text: &str) -> bool {
     const WORDS: [&str; 12] =
         ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity"];
@@ -256,7 +259,8 @@ fn is_plain(text: &str) -> bool {
         && !WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// Double quotes mean the same in JSON and in YAML; what one of them can't have raw is escaped.
+/// Writes a string in double quotes, which mean the same in JSON and in YAML; characters that are
+/// not allowed unescaped in either of them are escaped.
 fn double_quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for letter in text.chars() {
@@ -280,14 +284,15 @@ fn double_quoted(text: &str) -> String {
     out
 }
 
-/// Not a control character, a line break of YAML 1.1, a byte order mark or a noncharacter.
+/// Returns whether a letter is neither a control character, nor a line break of YAML 1.1, a byte
+/// order mark or a noncharacter.
 fn is_printable(letter: char) -> bool {
     !letter.is_control()
         && !matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// Whether a text of several lines is exactly itself as a literal block, without an indentation
-/// indicator.
+/// Returns whether a text of several lines is unchanged when it is written as a literal block
+/// without an indentation indicator.
 fn reads_well_as_literal(text: &str) -> bool {
     let body = text.strip_suffix('\n').unwrap_or(text);
     body.contains('\n')
@@ -295,7 +300,7 @@ fn reads_well_as_literal(text: &str) -> bool {
         && !body.starts_with([' ', '\t', '\n'])
         && body.split('\n').all(|line| {
             line.chars().all(|letter| letter == '\t' || is_printable(letter))
-                // White space at the end of a line can't be seen, and editors remove it.
+                // White space at the end of a line is invisible, and editors remove it.
                 && !line.ends_with([' ', '\t'])
         })
 }

@@ -1,8 +1,8 @@
-//! Cuts a stream into documents while it is read: at `---` and `...` lines, and between JSON
-//! values. Holds one document at a time, never more than a limit.
+//! Splits a stream into documents while it is read: at `---` and `...` lines, and between JSON
+//! values. Holds one document at a time, and never more than a limit.
 //!
-//! A marker at the beginning of a line is always a marker in YAML, and can't be inside
-//! a JSON value; so YAML can be split by lines, and JSON by counting braces.
+//! A marker at the beginning of a line is always a marker in YAML, and can't occur inside a JSON
+//! value; so YAML can be split by lines, and JSON by counting braces.
 
 use std::io::{BufRead, ErrorKind};
 use std::mem;
@@ -10,10 +10,10 @@ use std::mem;
 use super::json_scan::{JsonScan, Step};
 use super::{Document, Format, ManifestError};
 
-/// The largest document that is read, unless [`Documents::with_largest_document`] says otherwise.
+/// Default size limit for a document, which [`Documents::with_largest_document`] changes.
 pub const LARGEST_DOCUMENT_BYTES: usize = 128 * 1024 * 1024;
 
-/// Lines are taken whole up to this length, longer ones in pieces.
+/// Lines up to this length are read as a whole, longer ones in pieces.
 const LONGEST_PIECE_BYTES: usize = 64 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -23,11 +23,12 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub struct Documents<R> {
     input: R,
     largest_document_bytes: usize,
-    /// What was read last: a line, or a part of a long one; and how much of it is used up.
+    /// The piece that was read last (a line, or a part of a long one), and how much of it has been
+    /// used.
     piece: Vec<u8>,
     used: usize,
     piece_begins: PieceBegins,
-    /// The document that is being read, and where it began.
+    /// The document that is being read, and its state, number and first line.
     text: Vec<u8>,
     progress: Progress,
     number: usize,
@@ -35,7 +36,7 @@ pub struct Documents<R> {
     is_over: bool,
 }
 
-/// Where the last piece began.
+/// Position at which the last piece began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PieceBegins {
     Stream,
@@ -43,23 +44,23 @@ enum PieceBegins {
     WithinLine,
 }
 
-/// What the document looks like so far.
+/// State of the document so far.
 #[derive(Debug, Clone)]
 enum Progress {
-    /// Blank lines, comments and directives: no `---` yet, and no content.
+    /// Only blank lines, comments and directives: no `---` yet, and no content.
     Opening,
     Yaml,
     Json(JsonScan),
-    /// After a whole JSON value.
+    /// After a complete JSON value.
     JsonEnded,
-    /// After a whole JSON value and a comment, which only YAML has.
+    /// After a complete JSON value and a comment, which exists only in YAML.
     JsonCommented,
     /// After `...`.
     Closed,
 }
 
 impl<R: BufRead> Documents<R> {
-    /// The documents of a stream of UTF-8 text.
+    /// Creates the documents of a stream of UTF-8 text.
     pub const fn new(input: R) -> Self {
         Self {
             input,
@@ -75,7 +76,7 @@ impl<R: BufRead> Documents<R> {
         }
     }
 
-    /// Another limit on the size of one document, in bytes.
+    /// Sets another size limit for one document, in bytes.
     #[must_use]
     pub const fn with_largest_document(mut self, bytes: usize) -> Self {
         self.largest_document_bytes = bytes;
@@ -96,21 +97,21 @@ impl<R: BufRead> Documents<R> {
         }
     }
 
-    /// Whether the piece is the first of a document, and another one is before it.
+    /// Returns whether the piece begins a document and there is another one before it.
     fn piece_begins_document(&self) -> bool {
         if self.text.is_empty() || self.piece_begins == PieceBegins::WithinLine || self.used > 0 {
             return false;
         }
         match self.progress {
             Progress::Closed => true,
-            // Comments and directives above the first `---` belong to the document below it.
+            // Comments and directives above the first `---` belong to the document after it.
             Progress::Opening => false,
             _ => is_start_marker(&self.piece),
         }
     }
 
-    /// Adds the piece, or what of it belongs to the document, to the document. Gives the document
-    /// if another one begins within the piece.
+    /// Adds the piece, or the part of it that belongs to the document, to the document. Returns the
+    /// document if another one begins within the piece.
     fn take_piece(&mut self) -> Result<Option<Document>, ManifestError> {
         if self.used == 0 && self.piece_begins != PieceBegins::WithinLine {
             if is_marker(&self.piece, b"...") {
@@ -146,7 +147,7 @@ impl<R: BufRead> Documents<R> {
         Ok(None)
     }
 
-    /// What the document is when the piece is added to an opening.
+    /// Returns the state after the piece is added to an opening.
     fn progress_of_opening(&self) -> Progress {
         let piece = self.piece.get(self.used..).unwrap_or_default();
         let piece = piece.strip_prefix(BYTE_ORDER_MARK).unwrap_or(piece);
@@ -166,8 +167,8 @@ impl<R: BufRead> Documents<R> {
         text.trim_ascii().is_empty()
     }
 
-    /// Behind a JSON value: white space and comments are still its own, the next value begins the
-    /// next document.
+    /// Continues after a JSON value: white space and comments still belong to it, and the next
+    /// value begins the next document.
     fn take_after_json(&mut self) -> Result<Option<Document>, ManifestError> {
         let rest = self.piece.get(self.used..).unwrap_or_default();
         let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace());
@@ -203,7 +204,7 @@ impl<R: BufRead> Documents<R> {
         Ok(())
     }
 
-    /// The document that was read, `None` if there is nothing; the next one begins.
+    /// Returns the document that was read, `None` if it is empty, and begins the next one.
     fn finish(&mut self) -> Result<Option<Document>, ManifestError> {
         if self.text.is_empty() {
             return Ok(None);
@@ -271,11 +272,11 @@ impl<R: BufRead> Documents<R> {
         Ok(!self.piece.is_empty())
     }
 
-    /// An error at an offset of the piece.
+    /// Creates an error at an offset of the piece.
     fn error_in_piece(&self, offset: usize, message: String) -> ManifestError {
         let unused = self.piece.get(self.used..).unwrap_or_default();
         let (before, after) = unused.split_at_checked(offset).unwrap_or_default();
-        // Of the document only the last line is needed, but all its line breaks.
+        // Only the last line of the document is needed, but all its line breaks.
         let start = self
             .text
             .iter()
@@ -287,7 +288,7 @@ impl<R: BufRead> Documents<R> {
         error
     }
 
-    /// An error between two parts of the document.
+    /// Creates an error between two parts of the document.
     fn error_between(&self, before: &[u8], after: &[u8], message: String) -> ManifestError {
         let line_before = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         let line_after = after.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -315,7 +316,7 @@ impl<R: BufRead> Iterator for Documents<R> {
     }
 }
 
-/// `---`; where files with byte order marks were put together, also behind such a mark.
+/// Returns whether a line is `---`; in concatenated files it may follow a byte order mark.
 fn is_start_marker(line: &[u8]) -> bool {
     is_marker(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line), b"---")
 }

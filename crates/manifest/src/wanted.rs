@@ -1,4 +1,4 @@
-//! The places that a patch changes, as a tree: one pass over a document finds them all.
+//! The places that a patch changes, as a tree: one pass over a document finds all of them.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,24 +6,24 @@ use std::collections::btree_map::Entry;
 use json_patch::jsonptr::Pointer;
 use serde_json::Value;
 
-/// A place in a document: the text to write there, and the places below it.
+/// A place in a document: the value to write there, and the places below it.
 #[derive(Debug, Default)]
 pub(super) struct Wanted<'p> {
     /// The new value of this place.
     pub(super) value: Option<&'p Value>,
-    /// This place is to be removed.
+    /// Whether this place is removed.
     pub(super) is_removed: bool,
-    /// The places below, by key or by the index of a list's item.
+    /// The places below, by key or by the index of a list item.
     pub(super) members: BTreeMap<String, Wanted<'p>>,
 }
 
-/// An operation that has to wait until those before it are in the text.
+/// Error for an operation that can be applied only after earlier ones are in the text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Dependent;
 
 impl<'p> Wanted<'p> {
-    /// Adds an operation, unless it depends on one that is already here: it changes what that one
-    /// writes, or adds to the same mapping.
+    /// Adds an operation, unless it depends on one that was added before: if it changes what that
+    /// one writes, or adds to the same mapping.
     pub(super) fn add(&mut self, path: &Pointer, value: &'p Value) -> Result<(), Dependent> {
         self.put(path, Self { value: Some(value), ..Self::default() })
     }
