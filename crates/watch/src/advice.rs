@@ -1,4 +1,4 @@
-//! How long a delay has to be, measured by the hooks of many terminations.
+//! The necessary length of a delay, measured by the hooks of many terminations.
 
 use std::collections::BTreeMap;
 
@@ -8,40 +8,41 @@ use super::objects::Workload;
 use super::termination::{API_VERSION, Termination};
 use super::words::count;
 
-/// Fewer terminations than that say little.
+/// Number of terminations from which the measurement is considered sufficient.
 const ENOUGH: u64 = 10;
-/// Above the last new connection: hooks count whole seconds, and the next pod is not the last one.
+/// Margin after the last new connection: hooks count whole seconds, and other pods may get later
+/// connections.
 const MARGIN_SECONDS: u64 = 2;
 
-/// The reports of the hooks of a workload.
+/// The reports of the hooks of one container of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measured {
-    /// Its namespace.
+    /// Namespace of the workload.
     pub namespace: String,
     /// The workload.
     pub workload: Workload,
-    /// The container.
+    /// Name of the container.
     pub container: String,
-    /// So many hooks reported.
+    /// Number of hooks that reported.
     pub terminations: u64,
-    /// Of them, so many saw more new connections than are expected anyway.
+    /// Number of hooks that counted more new connections than expected without traffic.
     pub with_traffic: u64,
-    /// The last second in which there were some.
+    /// The latest second of a delay in which such connections arrived.
     pub last: u64,
-    /// The shortest and the longest delay.
+    /// The shortest and the longest delay, in seconds.
     pub delays: (u64, u64),
-    /// In so many, connections came until the delay was over.
+    /// Number of hooks for which such connections arrived until the end of the delay.
     pub to_the_end: u64,
-    /// Connections that were left at the end of the hold, at most.
+    /// Largest number of connections that were left at the end of a hold.
     pub left: u64,
 }
 
-/// The reports of all hooks so far, by workload.
+/// The reports of all hooks so far, by workload and container.
 #[derive(Debug, Default)]
 pub struct Advice(BTreeMap<(String, Workload, String), Measured>);
 
 impl Advice {
-    /// Counts what its hook reported, if it did.
+    /// Adds the report of a hook, if there is one.
     pub fn add(&mut self, termination: &Termination) {
         let Some((workload, report)) =
             termination.workload.as_ref().zip(termination.report.as_ref())
@@ -71,14 +72,14 @@ impl Advice {
         }
     }
 
-    /// Measurements, by workload.
+    /// Iterates over the measurements, sorted by workload.
     pub fn measured(&self) -> impl Iterator<Item = &Measured> {
         self.0.values()
     }
 }
 
 impl Measured {
-    /// The delay that would have been enough, if one can be told.
+    /// Returns the delay, in seconds, that would have been sufficient, if it can be determined.
     #[must_use]
     pub const fn enough_seconds(&self) -> Option<u64> {
         if self.with_traffic == 0 || self.to_the_end > 0 {
@@ -87,7 +88,7 @@ impl Measured {
         Some(self.last + MARGIN_SECONDS)
     }
 
-    /// In one line.
+    /// Returns the measurement as one line.
     #[must_use]
     pub fn line(&self) -> String {
         let Workload { kind, name } = &self.workload;
@@ -123,7 +124,7 @@ impl Measured {
         format!("{of}: {said}{left}{few}")
     }
 
-    /// For machines.
+    /// Returns the measurement as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
@@ -144,7 +145,7 @@ impl Measured {
     }
 }
 
-/// An upper bound for a range whose lower bound is this.
+/// Returns an upper bound for a range with this lower bound.
 const fn longer(seconds: u64) -> u64 {
     let longer = seconds.saturating_mul(6);
     if longer < 60 { 60 } else { longer }

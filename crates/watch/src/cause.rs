@@ -1,46 +1,47 @@
-//! Who ended a pod, as far as an event, a condition or its workload says so.
+//! The cause of a pod's termination, determined from events, a condition or its workload.
 
 use super::objects::Condition;
 
-/// Who ended a pod.
+/// Cause of a pod's termination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// Its workload replaced it by a pod of another template.
+    /// Its workload replaced it with a pod of another template.
     Rollout,
-    /// Its workload needs fewer pods.
+    /// Its workload was scaled down.
     ScaleDown,
-    /// The eviction API, as `kubectl drain` and autoscalers of clusters use it.
+    /// The eviction API, which `kubectl drain` and cluster autoscalers use.
     Eviction,
-    /// The cloud takes its node away.
+    /// The cloud provider reclaimed its node.
     Spot,
-    /// The scheduler, for a pod of higher priority.
+    /// The scheduler, for a pod with a higher priority.
     Preemption,
     /// A taint of its node.
     Taint,
-    /// The kubelet, since its node lacks something.
+    /// The kubelet, because its node lacks a resource.
     NodePressure,
-    /// The kubelet, since its node is shut down.
+    /// The kubelet, because its node shuts down.
     NodeShutdown,
-    /// Its node is gone.
+    /// Its node no longer exists.
     NodeLost,
-    /// Nothing says by whom.
+    /// There is no evidence.
     Unknown,
 }
 
-/// Evidence of who ended a pod.
+/// Evidence of the cause of a pod's termination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Evidence {
-    /// By a condition or an event of the pod.
+    /// The cause that a condition or an event of the pod names.
     pub said: Option<Cause>,
-    /// An event says that its controller deleted it.
+    /// Whether an event reports that its controller deleted it.
     pub is_by_controller: bool,
-    /// Its workload has newer pods of another template.
+    /// Whether its workload has newer pods of another template.
     pub is_outdated: bool,
-    /// An event says that its node goes.
+    /// Whether an event reports that its node is being reclaimed.
     pub is_node_reclaimed: bool,
 }
 
-/// Reasons of events on nodes that a cloud takes away: those of Karpenter and of the AWS node termination handler.
+/// Reasons of events on nodes that are being reclaimed, as written by Karpenter and the AWS node
+/// termination handler.
 const RECLAIMED: [&str; 6] = [
     "SpotInterrupted",
     "SpotInterruption",
@@ -51,7 +52,7 @@ const RECLAIMED: [&str; 6] = [
 ];
 
 impl Cause {
-    /// For machines.
+    /// Stable word for JSON.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -68,7 +69,7 @@ impl Cause {
         }
     }
 
-    /// For people; nothing where nothing is known.
+    /// Words for people; empty if the cause is not known.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -85,7 +86,7 @@ impl Cause {
         }
     }
 
-    /// The cause that a `DisruptionTarget` condition names:
+    /// Returns the cause that a `DisruptionTarget` condition names:
     /// <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>.
     #[must_use]
     pub fn of_condition(condition: &Condition) -> Option<Self> {
@@ -101,7 +102,7 @@ impl Cause {
         })
     }
 
-    /// The cause that an event on a pod names.
+    /// Returns the cause that an event on a pod names.
     #[must_use]
     pub fn of_event(reason: &str) -> Option<Self> {
         Some(match reason {
@@ -113,13 +114,13 @@ impl Cause {
         })
     }
 
-    /// Whether an event on a node says that its cloud takes it away.
+    /// Returns whether an event on a node reports that the node is being reclaimed.
     #[must_use]
     pub fn is_reclaim(reason: &str) -> bool {
         RECLAIMED.contains(&reason)
     }
 
-    /// From everything that was seen.
+    /// Determines the cause from all evidence.
     #[must_use]
     pub const fn of(evidence: Evidence) -> Self {
         match evidence {
@@ -132,9 +133,9 @@ impl Cause {
     }
 }
 
-/// The pod that a controller deleted, by its `SuccessfulDelete` event. Deployments, `DaemonSet`s and Jobs write
-/// `Deleted pod: NAME`, `StatefulSet`s
-/// `delete Pod NAME in StatefulSet ... successful`.
+/// Returns the pod that a controller deleted, from its `SuccessfulDelete` event. Deployments,
+/// `DaemonSet`s and Jobs write `Deleted pod: NAME`, `StatefulSet`s write `delete Pod NAME in
+/// StatefulSet ... successful`.
 #[must_use]
 pub fn deleted_pod(message: &str) -> Option<&str> {
     let rest = message.split_once("Deleted pod: ").or_else(|| message.split_once("delete Pod "));

@@ -1,5 +1,5 @@
-//! Which pods are ready endpoints of Services, and when they ceased to be. A Service can have several slices, and a
-//! pod be in several of them.
+//! The pods that are ready endpoints of Services, and the times at which they were withdrawn. A
+//! Service can have several slices, and a pod can be in several of them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -8,27 +8,27 @@ use jiff::Timestamp;
 
 use super::objects::EndpointSlice;
 
-/// All endpoint slices that were seen.
+/// All known endpoint slices.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
-    /// By namespace and name.
+    /// Slices by namespace and name.
     slices: HashMap<String, Slice>,
-    /// By the pod's uid.
+    /// Endpoints by the pod's uid.
     pods: HashMap<Arc<str>, PodEndpoint>,
-    /// While a list is read anew: the slices that were not in it so far.
+    /// While a new list is read: the slices that have not occurred in it so far.
     unseen: Option<HashSet<String>>,
 }
 
 /// A pod in all slices together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct PodEndpoint {
-    /// In so many slices it is ready.
+    /// Number of slices in which the pod is ready.
     ready: u32,
-    /// When it was ready last, if it is not.
+    /// Time at which the pod was last ready; `None` while it is ready.
     pub(crate) withdrawn: Option<Timestamp>,
-    /// It is in a slice as terminating.
+    /// Whether a slice lists the pod as terminating.
     pub(crate) is_terminating: bool,
-    /// The ports that requests come to.
+    /// The ports that receive requests.
     pub(crate) ports: Arc<[u32]>,
 }
 
@@ -40,19 +40,19 @@ struct Slice {
 }
 
 impl PodEndpoint {
-    /// Whether new connections go to it.
+    /// Returns whether the pod gets new connections.
     pub(crate) const fn is_ready(&self) -> bool {
         self.ready > 0
     }
 }
 
 impl Endpoints {
-    /// The endpoints of a pod.
+    /// Returns the endpoint of a pod.
     pub(crate) fn of(&self, uid: &str) -> Option<&PodEndpoint> {
         self.pods.get(uid)
     }
 
-    /// Forgets a pod that is gone, unless a slice still has it.
+    /// Removes a pod that no longer exists, unless it is still in a slice.
     pub(crate) fn forget(&mut self, uid: &str) {
         let is_in_slices =
             |slice: &Slice| slice.ready.contains(uid) || slice.terminating.contains(uid);
@@ -102,7 +102,7 @@ impl Endpoints {
         read
     }
 
-    /// A slice before and after a change; an empty one is gone.
+    /// Replaces a slice; an empty one stands for a deleted slice.
     fn replace(&mut self, name: &str, new: Slice, at: Timestamp) {
         let old = self.slices.remove(name).unwrap_or_default();
         for uid in new.ready.difference(&old.ready) {
@@ -142,7 +142,7 @@ mod tests {
         Timestamp::from_second(seconds).unwrap()
     }
 
-    /// Endpoints by uid: ready, terminating.
+    /// Creates a slice. Each endpoint has a uid, `ready` and `terminating`.
     fn slice(name: &str, endpoints: &[(&str, Option<bool>, bool)]) -> EndpointSlice {
         let endpoints = endpoints.iter().map(|(uid, ready, terminating)| {
             json!({"conditions": {"ready": ready, "terminating": terminating},
@@ -167,7 +167,7 @@ mod tests {
         endpoints.applied(&slice("b", &[("y", Some(true), false)]), at(3));
         let pod = endpoints.of("x").unwrap();
         assert_eq!((pod.withdrawn, pod.is_terminating), (Some(at(3)), true));
-        // Ready again.
+        // The pod is ready again.
         endpoints.applied(&slice("b", &[("x", Some(true), false)]), at(4));
         assert_eq!(endpoints.of("x").unwrap().withdrawn, None);
         assert_eq!(endpoints.of("y").unwrap().withdrawn, Some(at(4)));

@@ -1,4 +1,4 @@
-//! The facts that are kept of a pod while it runs. Pods of one template share it.
+//! The facts that are kept about a pod while it runs. Pods with the same template share them.
 
 use std::hash::Hash;
 
@@ -6,34 +6,34 @@ use prestop_core::engine::planned::PlannedHook;
 
 use super::objects::{Container, Pod, Workload};
 
-/// Facts that the pods of one template share.
+/// Facts that the pods with the same template share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PodFacts {
-    /// Their workload.
+    /// The pods' workload.
     pub workload: Option<Workload>,
-    /// Which template of it.
+    /// The revision of the workload's template.
     pub revision: Option<String>,
     /// Containers and native sidecars.
     pub containers: Vec<ContainerFacts>,
 }
 
-/// A container.
+/// Facts about a container.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ContainerFacts {
-    /// Its name.
+    /// Name of the container.
     pub name: String,
-    /// Its hook.
+    /// The `preStop` hook, if there is one.
     pub hook: Option<PlannedHook>,
-    /// The ports that it names.
+    /// The declared ports.
     pub ports: Vec<u32>,
-    /// Its role in the pod.
+    /// The role in the pod.
     pub role: Role,
 }
 
 /// The role of a container in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The one that `kubectl logs` takes, or the first.
+    /// The default container of `kubectl logs`, or else the first.
     Main,
     /// Another container.
     Beside,
@@ -42,7 +42,7 @@ pub enum Role {
 }
 
 impl PodFacts {
-    /// Reads them from a pod.
+    /// Reads the facts from a pod.
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
         let named = pod.metadata.annotations.get("kubectl.kubernetes.io/default-container");
@@ -62,8 +62,8 @@ impl PodFacts {
         }
     }
 
-    /// Whether a container answers the requests that come to these ports of the pod: it names one of them, or it is
-    /// the main container and nobody names one.
+    /// Returns whether a container serves the requests to these ports of the pod: it declares one
+    /// of them, or it is the main container and no container declares one.
     #[must_use]
     pub fn serves(&self, container: &ContainerFacts, ports: &[u32]) -> bool {
         let names = |it: &ContainerFacts| it.ports.iter().any(|port| ports.contains(port));
@@ -114,7 +114,7 @@ mod tests {
         };
         assert_eq!(serving(&[15001]), ["proxy"]);
         assert_eq!(serving(&[8080]), ["app"]);
-        // Nobody names it.
+        // No container declares the port.
         assert_eq!(serving(&[9000]), ["app"]);
     }
 }

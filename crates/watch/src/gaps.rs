@@ -1,6 +1,6 @@
-//! Times in which the API server could not be watched. After a short one each watch continues where it had stopped,
-//! and nothing is missed. After a longer one it begins with a new list, and what happened to pods that are not in it
-//! is not known.
+//! Times in which the API server could not be watched. After a short gap each watch continues at
+//! its last position, and nothing is missed. After a longer one it starts with a new list, and the
+//! events of pods that are not in the list are not known.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::seconds_between;
 
-/// The kinds that are watched.
+/// The watched kinds of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Source {
@@ -21,18 +21,18 @@ pub enum Source {
     EndpointSlices,
 }
 
-/// A time without a connection.
+/// A time without a connection to the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// When the API server was heard of last.
+    /// Time of the last response from the API server.
     pub from: Timestamp,
-    /// When all watches continued.
+    /// Time at which all watches had continued.
     pub to: Timestamp,
     /// The first error.
     pub why: String,
-    /// These were listed anew. The others continued where they had stopped.
+    /// Sources that were listed again. The others continued at their last position.
     pub listed_anew: Vec<Source>,
-    /// So many pods were gone then.
+    /// Number of pods that no longer existed afterwards.
     pub vanished: u64,
 }
 
@@ -41,7 +41,7 @@ pub struct Gap {
 pub(crate) struct Connection {
     heard: Option<Timestamp>,
     open: Option<Open>,
-    /// Sources whose first list was read.
+    /// Sources whose first list has been read.
     synced: BTreeSet<Source>,
 }
 
@@ -50,18 +50,19 @@ struct Open {
     from: Timestamp,
     why: String,
     failed_last: Timestamp,
-    /// The first answer after that.
+    /// Time of the first response after the failure.
     heard: Option<Timestamp>,
     listing: BTreeSet<Source>,
     listed: BTreeSet<Source>,
     vanished: u64,
 }
 
-/// Watches that fail are tried again at least this often; one that did not fail for so long is running.
+/// Maximum time between retries of a failed watch; a watch that has not failed for this long is
+/// running.
 const RUNNING_AFTER: SignedDuration = SignedDuration::from_secs(6);
 
 impl Gap {
-    /// How long it was.
+    /// Length of the gap, in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         seconds_between(self.from, self.to)
@@ -69,7 +70,7 @@ impl Gap {
 }
 
 impl Connection {
-    /// The API server has answered, or sent something.
+    /// Records a response or an event from the API server.
     pub(crate) fn heard(&mut self, at: Timestamp) {
         match &mut self.open {
             Some(open) => {
@@ -94,17 +95,17 @@ impl Connection {
         open.heard = None;
     }
 
-    /// Whether this is the first list of a source.
+    /// Returns whether the next list of a source is its first.
     pub(crate) fn is_first_list(&self, source: Source) -> bool {
         !self.synced.contains(&source)
     }
 
-    /// Whether each source was listed.
+    /// Returns whether every source has been listed.
     pub(crate) fn is_synced(&self) -> bool {
         self.synced.len() == 3
     }
 
-    /// Since when nothing is heard of the API server.
+    /// Returns the time since which the API server has been silent, if it is.
     pub(crate) fn silent_since(&self) -> Option<Timestamp> {
         self.open.as_ref().map(|open| open.from)
     }
@@ -113,7 +114,7 @@ impl Connection {
         if self.is_first_list(source) {
             return;
         }
-        // A version that has expired ends a watch that had not failed.
+        // A watch with an expired version ends without an earlier failure.
         self.failed(at, "the watch had to begin anew");
         if let Some(open) = &mut self.open {
             open.listing.insert(source);
@@ -130,7 +131,7 @@ impl Connection {
         }
     }
 
-    /// The gap, when it is over.
+    /// Returns the gap if it has ended.
     pub(crate) fn over(&mut self, at: Timestamp) -> Option<Gap> {
         let is_over = |open: &mut Open| {
             let is_running = at.duration_since(open.failed_last) >= RUNNING_AFTER;
@@ -141,7 +142,7 @@ impl Connection {
         Some(open.into_gap(at))
     }
 
-    /// A gap that is not over when the watch ends.
+    /// Returns a gap that has not ended when the program ends.
     pub(crate) fn finish(&mut self, at: Timestamp) -> Option<Gap> {
         Some(self.open.take()?.into_gap(at))
     }

@@ -1,7 +1,7 @@
-//! From what was seen of a container's end to verdicts.
+//! Derives verdicts from the observations of a container's termination.
 //!
-//! Times of the API are whole seconds and of several clocks (the API server's for the deletion, the node's for the
-//! end), so comparisons allow for a second.
+//! Times of the API are in whole seconds and from several clocks (the API server's for the
+//! deletion, the node's for the end), so comparisons allow for one second.
 
 use jiff::Timestamp;
 use prestop_core::engine::planned::PlannedHook;
@@ -10,89 +10,91 @@ use super::facts::{ContainerFacts, Role};
 use super::seconds_between;
 use super::verdict::Verdict;
 
-/// Signals that ask an application to stop; any other ends it by a fault: HUP, INT, QUIT, USR1, USR2, TERM, WINCH,
-/// and RTMIN+3 of systemd.
+/// Signals that ask an application to stop: HUP, INT, QUIT, USR1, USR2, TERM, WINCH, and RTMIN+3 of
+/// systemd. Any other signal is the result of a fault.
 const STOP_SIGNALS: [i32; 8] = [1, 2, 3, 10, 12, 15, 28, 37];
-/// Faults: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
+/// Signals of faults: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
 const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 const KILL: i32 = 9;
-/// An application that ends by its own choice rarely does so in the very second of a deletion that it knows nothing
-/// of. A hook that cannot start fails then.
+/// Tolerance, in seconds, for an end at the same time as the deletion. An application rarely ends
+/// by its own decision in exactly the second of a deletion of which it is not informed. A hook that
+/// can't start fails in that second.
 const AT_ONCE: f64 = 1.0;
-/// Streams of the API server overtake each other by less than that.
+/// Upper bound, in seconds, for the time by which the API server's streams overtake each other.
 const STREAMS: f64 = 0.5;
 
 /// Observations of a container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
-    /// When the pod was deleted, by the API server's clock.
+    /// Time of the pod's deletion, by the API server's clock.
     pub deleted: Timestamp,
-    /// When its grace period ended.
+    /// End of the grace period.
     pub grace_end: Timestamp,
-    /// How it ended.
+    /// The container's end.
     pub end: End,
-    /// Its hook's failure, if there was one.
+    /// Failure of the hook, if there was one.
     pub hook_failure: Option<HookFailure>,
-    /// Its endpoint, if the container serves one.
+    /// Endpoint of the pod, if the container serves it.
     pub endpoint: Option<EndpointSeen>,
 }
 
-/// How a container ended.
+/// End of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// As the node reported it.
+    /// The node reported the end.
     Exited(Exit),
-    /// It never ran.
+    /// The container never ran.
     NeverStarted,
-    /// It ran when it was last seen.
+    /// The container was running when it was last seen.
     Unseen,
 }
 
-/// The end of a container, as the node reported it.
+/// End of a container, as reported by the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// 128 and more for signals.
+    /// Exit code; 128 and more for signals.
     pub code: i32,
-    /// The signal, if the code means one.
+    /// The signal, if the code stands for one.
     pub signal: Option<i32>,
-    /// When, by the node's clock.
+    /// Time of the end, by the node's clock.
     pub at: Timestamp,
-    /// `OOMKilled` and others.
+    /// Reason, such as `OOMKilled`.
     pub reason: Option<String>,
 }
 
 /// A `FailedPreStopHook` event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HookFailure {
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// Its text says that the hook was killed (137): with the application. Newer kubelets do not say so.
+    /// Whether the message reports that the hook was killed (137), together with the application.
+    /// Newer kubelets do not report this.
     pub says_killed: bool,
 }
 
-/// The endpoint of a pod that a Service sent requests to when it was deleted. Times are from when the deletion was
-/// seen, by one clock.
+/// The endpoint of a pod to which a Service sent requests at the time of its deletion. Times are
+/// relative to the moment at which the deletion was observed, by one clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EndpointSeen {
-    /// When it was withdrawn.
+    /// Time at which the endpoint was withdrawn.
     pub withdrawn_after: Withdrawn,
-    /// When the end of the container was seen, which is later than it was.
+    /// Seconds until the end of the container was observed, which is later than the end itself.
     pub end_seen_after: Option<f64>,
 }
 
-/// When an endpoint was withdrawn.
+/// Time at which an endpoint was withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Withdrawn {
-    /// So many seconds after the deletion.
+    /// This many seconds after the deletion.
     After(f64),
-    /// Not within so many seconds.
+    /// Not within this many seconds.
     NotWithin(f64),
-    /// Before anybody watched.
+    /// Before the watch started.
     Unknown,
 }
 
 impl Exit {
-    /// Of an exit code.
+    /// Creates an exit from an exit code.
     #[must_use]
     pub fn new(code: i32, signal: Option<i32>, at: Timestamp, reason: Option<String>) -> Self {
         let signal = signal.filter(|signal| *signal > 0);
@@ -101,7 +103,7 @@ impl Exit {
     }
 }
 
-/// The verdicts on a container, the heaviest first. There is always one.
+/// Returns the verdicts on a container, the most severe first. There is at least one.
 #[must_use]
 pub fn judge(facts: &ContainerFacts, seen: &Seen) -> Vec<Verdict> {
     let exit = match &seen.end {
@@ -123,7 +125,7 @@ pub fn judge(facts: &ContainerFacts, seen: &Seen) -> Vec<Verdict> {
     verdicts.extend(one.of_delay());
     verdicts.extend(one.of_endpoint());
     verdicts.extend(never_had_a_hook(facts, seen));
-    // A hook that overran its grace period has said all about the end.
+    // If the hook overran the grace period, the stop signal is not a separate finding.
     if verdicts.contains(&Verdict::HookUsedGrace) {
         verdicts.retain(|verdict| *verdict != Verdict::ObeyedStopSignal);
     }
@@ -169,7 +171,7 @@ impl One<'_> {
         if lived_on > AT_ONCE || (failed_after <= AT_ONCE && delay > 2.0 * AT_ONCE) {
             return Some(Verdict::HookFailed);
         }
-        // It failed in the second in which the application ended.
+        // The hook failed in the second in which the application ended.
         let is_over = failed_after + AT_ONCE >= delay;
         let is_known_to_wait = hook.waits && hook.delay_seconds.is_some() && delay > 0.0;
         if (is_over && is_known_to_wait) || failed_after > AT_ONCE && !is_over {
@@ -179,8 +181,8 @@ impl One<'_> {
         }
     }
 
-    /// The stop signal came when the grace period was over. Where the hook was over earlier, the application used the
-    /// rest of it.
+    /// Returns whether the hook used the whole grace period: the stop signal came at its end. If
+    /// the hook was over earlier, the application used the rest of it.
     fn used_grace(&self, hook: PlannedHook) -> bool {
         let grace = seconds_between(self.seen.deleted, self.seen.grace_end);
         let can_last =
@@ -200,7 +202,7 @@ impl One<'_> {
         (is_served && ended_after <= AT_ONCE).then_some(Verdict::EndedAtOnce)
     }
 
-    /// The container had certainly ended when its endpoint was withdrawn.
+    /// Returns a verdict if the container had certainly ended before its endpoint was withdrawn.
     fn of_endpoint(&self) -> Option<Verdict> {
         let endpoint = self.seen.endpoint?;
         let withdrawn = match endpoint.withdrawn_after {
@@ -232,13 +234,14 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// A container with this hook: delay, and whether it waits.
+    /// Creates a container with this hook: its delay, and whether it waits.
     fn with_hook(hook: Option<(Option<i64>, bool)>) -> ContainerFacts {
         let hook = hook.map(|(delay_seconds, waits)| PlannedHook { delay_seconds, waits });
         ContainerFacts { name: "web".to_owned(), hook, ports: Vec::new(), role: Role::Main }
     }
 
-    /// Deleted in second 0 with 30 s of grace, ended like this.
+    /// Creates the observation of a container that was deleted at second 0 with a grace period of
+    /// 30 s, and ended after `after` seconds with this code.
     fn ended(code: i32, after: i64) -> Seen {
         Seen {
             deleted: at(0),
@@ -272,7 +275,7 @@ mod tests {
         assert_eq!(verdict(137, 12), [Killed]);
         assert_eq!(verdict(137, 29), [KilledAtGraceEnd]);
         assert_eq!(verdict(137, 32), [KilledAtGraceEnd]);
-        // 255 and the like are no signals.
+        // Codes such as 255 do not stand for signals.
         assert_eq!(verdict(255, 11), [EndedByItself]);
     }
 
@@ -304,7 +307,7 @@ mod tests {
     #[test]
     fn what_ended_before_the_deletion_is_not_judged() {
         assert_eq!(judge(&with_hook(DELAY), &ended(137, -5)), [EndedBeforeDeletion]);
-        // Clocks differ by a second.
+        // Clocks may differ by one second.
         assert_eq!(judge(&with_hook(None), &ended(0, -1)), [EndedByItself]);
     }
 
@@ -312,11 +315,11 @@ mod tests {
     fn an_application_that_ends_before_its_delay() {
         assert_eq!(judge(&with_hook(DELAY), &ended(0, 4)), [EndedBeforeDelay, EndedByItself]);
         assert_eq!(judge(&with_hook(DELAY), &ended(0, 9)), [EndedByItself]);
-        // An exec hook ends with it, and the kubelet writes an event.
+        // An exec hook ends with the application, and the kubelet writes an event.
         let seen = hook_failed(4, false, ended(0, 4));
         let expected = [EndedBeforeDelay, EndedByItself, HookEndedWithApplication];
         assert_eq!(judge(&with_hook(DELAY), &seen), expected);
-        // Cut by a short grace period is another fault.
+        // A delay that a short grace period cuts off is another fault.
         let seen = Seen { grace_end: at(2), ..ended(143, 2) };
         assert_eq!(judge(&with_hook(DELAY), &seen), [HookUsedGrace]);
     }
@@ -324,24 +327,24 @@ mod tests {
     #[test]
     fn a_hook_that_fails_is_told_from_one_that_ends_with_the_application() {
         let verdict = |hook, seen| judge(&with_hook(hook), &seen);
-        // It can't start: the stop signal comes immediately.
+        // The hook can't start: the stop signal comes immediately.
         let seen = hook_failed(0, false, ended(0, 0));
         assert_eq!(verdict(DELAY, seen), [HookFailed, EndedBeforeDelay, EndedByItself]);
-        // The application lives on after it.
+        // The application continues to run after it.
         let seen = hook_failed(0, false, ended(0, 8));
         assert_eq!(verdict(Some((None, true)), seen), [HookFailed, EndedByItself]);
-        // The wait of ours, after the delay.
+        // The wait of prestop's hook, after the delay.
         let seen = hook_failed(12, false, ended(0, 12));
         assert_eq!(verdict(DELAY_AND_WAIT, seen), [EndedByItself, HookEndedWithApplication]);
         let seen = hook_failed(13, false, ended(0, 12));
         assert_eq!(verdict(DELAY_AND_WAIT, seen), [EndedByItself, HookEndedWithApplication]);
-        // Older kubelets say so.
+        // Older kubelets report it.
         let seen = hook_failed(0, true, ended(0, 0));
         assert_eq!(verdict(Some((None, true)), seen), [EndedByItself, HookEndedWithApplication]);
-        // A hook of which nothing is known.
+        // A hook about which nothing is known.
         let seen = hook_failed(3, false, ended(0, 3));
         assert_eq!(verdict(Some((None, true)), seen), [HookUnclear, EndedByItself]);
-        // A quit after the delay that fails, or is cut by the end of the application.
+        // A quit after the delay that fails, or is cut off by the end of the application.
         let seen = hook_failed(10, false, ended(0, 10));
         assert_eq!(verdict(DELAY, seen), [HookUnclear, EndedByItself]);
     }
@@ -352,7 +355,7 @@ mod tests {
         let killed = judge(&with_hook(Some((Some(30), false))), &ended(137, 32));
         assert_eq!(killed, [KilledAtGraceEnd]);
         assert_eq!(judge(&with_hook(None), &ended(143, 31)), [ObeyedStopSignal]);
-        // The application took the rest of its time.
+        // The application used the rest of the grace period.
         assert_eq!(judge(&with_hook(DELAY), &ended(0, 29)), [EndedByItself]);
     }
 
@@ -361,10 +364,10 @@ mod tests {
         let verdict = |hook, seen| judge(&with_hook(hook), &seen);
         let soon = served(Withdrawn::After(0.2), 11.3, ended(0, 11));
         assert_eq!(verdict(DELAY, soon), [EndedByItself]);
-        // By the clocks of node and API server.
+        // By the clocks of the node and the API server.
         let late = served(Withdrawn::After(12.5), 20.0, ended(0, 11));
         assert_eq!(verdict(DELAY, late), [GoneBeforeWithdrawal, EndedByItself]);
-        // By the order in which it was seen.
+        // By the order of the observations.
         let late = served(Withdrawn::After(1.0), 0.4, ended(0, 0));
         assert_eq!(verdict(None, late), [GoneBeforeWithdrawal, NoHook, EndedByItself]);
         let never = served(Withdrawn::NotWithin(30.0), 11.0, ended(0, 11));
@@ -380,9 +383,9 @@ mod tests {
         assert_eq!(judge(&with_hook(None), &seen), [NoHook, EndedByItself]);
         let drained = served(Withdrawn::After(0.2), 6.0, ended(0, 5));
         assert_eq!(judge(&with_hook(Some((Some(0), true))), &drained), [EndedByItself]);
-        // Nobody sends requests to it.
+        // The pod gets no requests.
         assert_eq!(judge(&with_hook(None), &ended(143, 0)), [ObeyedStopSignal]);
-        // Kubernetes stops native sidecars after the others.
+        // Kubernetes stops native sidecars after the other containers.
         let sidecar = ContainerFacts { role: Role::Sidecar, ..with_hook(None) };
         assert_eq!(judge(&sidecar, &seen), [EndedByItself]);
     }

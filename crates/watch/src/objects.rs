@@ -1,5 +1,5 @@
-//! Objects of the API server with the fields that are read. Lenient: `null` is treated as absent, and a time that
-//! can't be read too.
+//! Objects of the API server with the fields that are read. Lenient: `null` is treated as absent,
+//! and so is a time that can't be parsed.
 
 use std::collections::BTreeMap;
 
@@ -8,46 +8,46 @@ use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Metadata of any object.
+/// Metadata of an object.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metadata {
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// Its namespace; empty for objects of the whole cluster.
+    /// Namespace of the object; empty for cluster-wide objects.
     pub namespace: String,
-    /// Of this very object, not of another of the same name.
+    /// Unique id, which distinguishes this object from others with the same name.
     pub uid: String,
-    /// Its version, for the watch.
+    /// Version of the object, for watches.
     pub resource_version: String,
-    /// When it was created.
+    /// Time of creation.
     #[serde(deserialize_with = "time")]
     pub creation_timestamp: Option<Timestamp>,
-    /// When its grace period ends.
+    /// End of the grace period, if the object is deleted.
     #[serde(deserialize_with = "time")]
     pub deletion_timestamp: Option<Timestamp>,
-    /// Its grace period.
+    /// Grace period of the deletion, in seconds.
     pub deletion_grace_period_seconds: Option<i64>,
-    /// Its labels.
+    /// Labels.
     #[serde(deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
-    /// Its annotations.
+    /// Annotations.
     #[serde(deserialize_with = "null_is_default")]
     pub annotations: BTreeMap<String, String>,
-    /// Its owner.
+    /// Owners.
     #[serde(deserialize_with = "null_is_default")]
     pub owner_references: Vec<OwnerReference>,
 }
 
-/// The owner of an object.
+/// Reference to the owner of an object.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct OwnerReference {
-    /// The owner's kind.
+    /// Kind of the owner.
     pub kind: String,
-    /// The owner's name.
+    /// Name of the owner.
     pub name: String,
-    /// Whether it is the controller.
+    /// Whether the owner is the controller.
     pub controller: Option<bool>,
 }
 
@@ -55,7 +55,7 @@ pub struct OwnerReference {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod {
-    /// Its metadata.
+    /// Metadata.
     pub metadata: Metadata,
     /// The desired state.
     pub spec: PodSpec,
@@ -68,12 +68,12 @@ pub struct Pod {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
-    /// The node that it runs on.
+    /// Name of the node on which the pod runs.
     pub node_name: Option<String>,
-    /// Its containers.
+    /// Regular containers.
     #[serde(deserialize_with = "null_is_default")]
     pub containers: Vec<Container>,
-    /// Its init containers; native sidecars are among them.
+    /// Init containers, including native sidecars.
     #[serde(deserialize_with = "null_is_default")]
     pub init_containers: Vec<Container>,
 }
@@ -82,14 +82,14 @@ pub struct PodSpec {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
-    /// Its name.
+    /// Name of the container.
     pub name: String,
-    /// Its ports.
+    /// Declared ports.
     #[serde(deserialize_with = "null_is_default")]
     pub ports: Vec<ContainerPort>,
-    /// Its hooks.
+    /// Hooks.
     pub lifecycle: Option<Lifecycle>,
-    /// Of an init container: `Always` makes it a sidecar.
+    /// For an init container: `Always` makes it a native sidecar.
     pub restart_policy: Option<String>,
 }
 
@@ -97,7 +97,7 @@ pub struct Container {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerPort {
-    /// Its number.
+    /// Number of the port.
     pub container_port: u32,
 }
 
@@ -105,7 +105,7 @@ pub struct ContainerPort {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Lifecycle {
-    /// Before the stop signal.
+    /// Hook that runs before the stop signal.
     pub pre_stop: Option<Value>,
 }
 
@@ -115,15 +115,15 @@ pub struct Lifecycle {
 pub struct PodStatus {
     /// `Running`, `Failed`, ...
     pub phase: String,
-    /// Why it failed.
+    /// Reason of a failure.
     pub reason: Option<String>,
     /// Conditions.
     #[serde(deserialize_with = "null_is_default")]
     pub conditions: Vec<Condition>,
-    /// Of each container.
+    /// States of the regular containers.
     #[serde(deserialize_with = "null_is_default")]
     pub container_statuses: Vec<ContainerStatus>,
-    /// Of each init container.
+    /// States of the init containers.
     #[serde(deserialize_with = "null_is_default")]
     pub init_container_statuses: Vec<ContainerStatus>,
 }
@@ -132,16 +132,16 @@ pub struct PodStatus {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
-    /// Which.
+    /// Type of the condition.
     #[serde(rename = "type")]
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Why.
+    /// Reason, as a word for programs.
     pub reason: Option<String>,
-    /// The same for people.
+    /// Message for people.
     pub message: Option<String>,
-    /// Since when.
+    /// Time of the last change.
     #[serde(deserialize_with = "time")]
     pub last_transition_time: Option<Timestamp>,
 }
@@ -150,38 +150,38 @@ pub struct Condition {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ContainerStatus {
-    /// Which container.
+    /// Name of the container.
     pub name: String,
-    /// Its state.
+    /// State of the container.
     #[serde(deserialize_with = "null_is_default")]
     pub state: ContainerState,
 }
 
-/// One of three.
+/// State of a container: one of three.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ContainerState {
-    /// It runs.
+    /// Present if the container runs.
     pub running: Option<IgnoredAny>,
-    /// It has not started yet.
+    /// Present if the container has not started yet.
     pub waiting: Option<IgnoredAny>,
-    /// It has ended.
+    /// Present if the container has ended.
     pub terminated: Option<Terminated>,
 }
 
-/// How a container ended.
+/// The end of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Terminated {
-    /// Its exit code; 128 and more for signals.
+    /// Exit code; 128 and more for signals.
     pub exit_code: i32,
-    /// The signal, where the runtime says so.
+    /// The signal, if the runtime reports it.
     pub signal: Option<i32>,
     /// `Completed`, `Error`, `OOMKilled`, ...
     pub reason: Option<String>,
     /// The termination message.
     pub message: Option<String>,
-    /// When it ended.
+    /// Time of the end.
     #[serde(deserialize_with = "time")]
     pub finished_at: Option<Timestamp>,
 }
@@ -190,38 +190,38 @@ pub struct Terminated {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Event {
-    /// Its metadata.
+    /// Metadata.
     pub metadata: Metadata,
-    /// The object that it is about.
+    /// The object that the event is about.
     pub involved_object: ObjectReference,
-    /// Why it was written, in one word.
+    /// Reason, as a word for programs.
     pub reason: Option<String>,
-    /// The same for people.
+    /// Message for people.
     pub message: Option<String>,
-    /// When it happened first.
+    /// Time of the first occurrence.
     #[serde(deserialize_with = "time")]
     pub first_timestamp: Option<Timestamp>,
-    /// When it happened last.
+    /// Time of the last occurrence.
     #[serde(deserialize_with = "time")]
     pub last_timestamp: Option<Timestamp>,
-    /// When it happened, more exactly.
+    /// Time of the event, with a higher resolution.
     #[serde(deserialize_with = "time")]
     pub event_time: Option<Timestamp>,
 }
 
-/// Another object.
+/// Reference to an object.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ObjectReference {
-    /// Its kind.
+    /// Kind of the object.
     pub kind: String,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// Its namespace.
+    /// Namespace of the object.
     pub namespace: Option<String>,
-    /// Which object of this name.
+    /// Unique id of the object.
     pub uid: Option<String>,
-    /// The part that it is about: `spec.containers{web}`.
+    /// The part of the object: `spec.containers{web}`.
     pub field_path: Option<String>,
 }
 
@@ -229,12 +229,12 @@ pub struct ObjectReference {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct EndpointSlice {
-    /// Its metadata.
+    /// Metadata.
     pub metadata: Metadata,
-    /// Its endpoints.
+    /// Endpoints in the slice.
     #[serde(deserialize_with = "null_is_default")]
     pub endpoints: Vec<Endpoint>,
-    /// The ports that all of them listen on.
+    /// The ports on which all of the endpoints listen.
     #[serde(deserialize_with = "null_is_default")]
     pub ports: Vec<EndpointPort>,
 }
@@ -243,7 +243,7 @@ pub struct EndpointSlice {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Endpoint {
-    /// Its state.
+    /// State of the endpoint.
     #[serde(deserialize_with = "null_is_default")]
     pub conditions: EndpointConditions,
     /// The pod.
@@ -254,9 +254,9 @@ pub struct Endpoint {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 pub struct EndpointConditions {
-    /// Gets new connections; absent means yes.
+    /// Whether the endpoint gets new connections; absent means yes.
     pub ready: Option<bool>,
-    /// Its pod is being deleted.
+    /// Whether the endpoint's pod is being deleted.
     pub terminating: Option<bool>,
 }
 
@@ -264,21 +264,21 @@ pub struct EndpointConditions {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 pub struct EndpointPort {
-    /// Its number.
+    /// Number of the port.
     pub port: Option<u32>,
 }
 
-/// An owner as people name it: a Deployment rather than its `ReplicaSet`.
+/// The owner that users know: a Deployment rather than its `ReplicaSet`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Workload {
     /// `Deployment`, `StatefulSet`, ...
     pub kind: String,
-    /// Its name.
+    /// Name of the workload.
     pub name: String,
 }
 
 impl Event {
-    /// When it happened last.
+    /// Returns the time of the last occurrence.
     #[must_use]
     pub fn time(&self) -> Option<Timestamp> {
         self.last_timestamp
@@ -289,7 +289,7 @@ impl Event {
 }
 
 impl ObjectReference {
-    /// The container that a field path names.
+    /// Returns the container that the field path names.
     #[must_use]
     pub fn container(&self) -> Option<&str> {
         let (_, rest) = self.field_path.as_deref()?.split_once('{')?;
@@ -298,8 +298,8 @@ impl ObjectReference {
 }
 
 impl Pod {
-    /// Its owner. A `ReplicaSet` whose name ends with the hash of its template is a Deployment's, or that of
-    /// a Rollout of Argo.
+    /// Returns the pod's owner. A `ReplicaSet` whose name ends with the hash of its template
+    /// belongs to a Deployment, or to a Rollout of Argo.
     #[must_use]
     pub fn workload(&self) -> Option<Workload> {
         let owner =
@@ -318,7 +318,7 @@ impl Pod {
         Some(Workload { kind: owner.kind.clone(), name: owner.name.clone() })
     }
 
-    /// Which template of its workload it was made of.
+    /// Returns the revision of the workload's template from which the pod was created.
     #[must_use]
     pub fn revision(&self) -> Option<&str> {
         let labels =
@@ -326,7 +326,7 @@ impl Pod {
         labels.into_iter().find_map(|label| self.metadata.labels.get(label)).map(String::as_str)
     }
 
-    /// The condition that says why the pod is being disrupted.
+    /// Returns the condition with the reason why the pod is being disrupted.
     #[must_use]
     pub fn disruption(&self) -> Option<&Condition> {
         let mut conditions = self.status.conditions.iter();
@@ -334,7 +334,7 @@ impl Pod {
     }
 }
 
-/// Go writes empty values as `null` at times.
+/// Reads a value, or its default for `null`, which Go sometimes writes for empty values.
 fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     reader: D,
 ) -> Result<T, D::Error> {

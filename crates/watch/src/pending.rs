@@ -1,4 +1,4 @@
-//! One pod that is ending, from its deletion to the verdicts.
+//! A pod that is terminating, from its deletion to the verdicts.
 
 use std::sync::Arc;
 
@@ -13,45 +13,45 @@ use super::objects::{ContainerStatus, Pod, Terminated};
 use super::seconds_between;
 use super::termination::Termination;
 
-/// Events come a little later than the end of their pod.
+/// Time to wait for events, which arrive a little later than the end of their pod.
 const FOR_EVENTS: SignedDuration = SignedDuration::from_secs(2);
-/// An endpoint that is still there so long after its pod is reported so.
+/// Time after the end of a pod at which its endpoint is reported as still present.
 const FOR_ENDPOINTS: SignedDuration = SignedDuration::from_secs(30);
-/// An endpoint that was withdrawn before the deletion was seen belongs to it if it was so shortly before: watches
-/// overtake each other.
+/// Number of seconds by which the withdrawal of an endpoint may be observed before the deletion to
+/// which it belongs, because watches overtake each other.
 const OVERTAKEN: f64 = 2.0;
 
-/// A pod that is ending.
+/// A pod that is terminating.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
-    /// Its namespace.
+    /// Namespace of the pod.
     pub namespace: Arc<str>,
-    /// Its name.
+    /// Name of the pod.
     pub name: String,
-    /// Its uid.
+    /// Unique id of the pod.
     pub uid: Arc<str>,
-    /// Its node.
+    /// Node of the pod.
     pub node: String,
     /// Facts about its containers.
     pub facts: Arc<PodFacts>,
-    /// When it was deleted, by the API server's clock.
+    /// Time of the deletion, by the API server's clock.
     pub deleted: Timestamp,
-    /// When its grace period ends.
+    /// End of the grace period.
     pub grace_end: Timestamp,
-    /// When its deletion was seen; nothing if it was before anybody watched.
+    /// Time at which the deletion was observed; `None` if it was before the watch started.
     pub deletion_seen: Option<Timestamp>,
-    /// When its removal was seen.
+    /// Removal of the pod, if it has been observed.
     pub gone: Option<Gone>,
     ends: Vec<ContainerEnd>,
     said: Option<Cause>,
 }
 
-/// When a pod was found to be gone.
+/// The observed removal of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone {
-    /// When.
+    /// Time of the observation.
     pub seen: Timestamp,
-    /// It went while nobody could see how.
+    /// Whether the pod was removed during a gap, so that its end was not observed.
     pub is_missed: bool,
 }
 
@@ -67,12 +67,12 @@ struct ContainerEnd {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) endpoint: Option<&'a PodEndpoint>,
-    /// Failures of hooks, with the container.
+    /// Failures of hooks, each with the container's name.
     pub(crate) hook_failures: &'a [(String, HookFailure)],
     pub(crate) evidence: Evidence,
 }
 
-/// When and why a pod began to end.
+/// Beginning of a pod's termination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Start {
     deleted: Timestamp,
@@ -80,12 +80,13 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Nobody knows when it began; it was over then.
+    /// Creates the beginning for a termination that was over at `seen`; its beginning is not known.
     pub(crate) const fn at(seen: Timestamp) -> Self {
         Self { deleted: seen, grace_end: Timestamp::MAX }
     }
 
-    /// Of a pod that is deleted, or that the kubelet has ended without a deletion.
+    /// Returns the beginning for a pod that is deleted, or that the kubelet has ended without a
+    /// deletion.
     pub(crate) fn of(pod: &Pod) -> Option<Self> {
         let metadata = &pod.metadata;
         if let Some(grace_end) = metadata.deletion_timestamp {
@@ -97,14 +98,15 @@ impl Start {
         let by_kubelet = pod.disruption().filter(|_| pod.status.phase == "Failed");
         let by_kubelet =
             by_kubelet.filter(|it| it.reason.as_deref() == Some("TerminationByKubelet"));
-        // How much time the kubelet gave is not known.
+        // It is not known how much time the kubelet gave the pod.
         let deleted = by_kubelet?.last_transition_time?;
         Some(Self { deleted, grace_end: Timestamp::MAX })
     }
 }
 
 impl Pending {
-    /// A pod that begins to end. `deletion_seen` is nothing if it began before anybody watched.
+    /// Creates a pod that begins to terminate. `deletion_seen` is `None` if this was before the
+    /// watch started.
     pub(crate) fn new(
         pod: &Pod,
         start: Start,
@@ -129,7 +131,7 @@ impl Pending {
         pending
     }
 
-    /// A pod that ran when it was last seen, and is not there any more.
+    /// Creates a pod that was running when it was last seen, and no longer exists.
     pub(crate) fn vanished(
         uid: Arc<str>,
         namespace: Arc<str>,
@@ -156,8 +158,9 @@ impl Pending {
 
     /// Adds the facts of a newer state of the pod.
     pub(crate) fn update(&mut self, pod: &Pod, start: Start, at: Option<Timestamp>) {
-        // A second deletion can shorten the grace period; when it began stays. The kubelet's own deletion, the last one,
-        // has no grace period, and comes when all containers have ended.
+        // A second deletion can shorten the grace period, but does not change its beginning. The
+        // last deletion, which the kubelet makes when all containers have ended, has no grace
+        // period.
         if start.grace_end > start.deleted && !self.has_ended() {
             self.grace_end = self.grace_end.min(start.grace_end);
         }
@@ -178,22 +181,22 @@ impl Pending {
         }
     }
 
-    /// Whether its deletion itself was missed.
+    /// Returns whether the deletion itself was not observed.
     fn is_missed(&self) -> bool {
         let is_gone = self.gone.is_some_and(|gone| gone.is_missed);
         is_gone && self.deletion_seen.is_none() && self.grace_end == Timestamp::MAX
     }
 
-    /// Whether a node has reported the end of all containers.
+    /// Returns whether a node has reported the end of all containers.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ends.iter().all(|end| end.end != End::Unseen)
     }
 
-    /// Whether everything is known that will ever be.
+    /// Returns whether no more information is expected.
     pub(crate) fn is_settled(&self, at: Timestamp, endpoint: Option<&PodEndpoint>) -> bool {
         let Some(gone) = self.gone else {
-            // The kubelet leaves pods that it ended by itself.
+            // The kubelet does not delete pods that it ended itself.
             return self.grace_end == Timestamp::MAX && self.has_ended() && self.rests(at);
         };
         let waited = at.duration_since(gone.seen);
@@ -206,7 +209,7 @@ impl Pending {
         last.or(self.deletion_seen).is_none_or(|last| at.duration_since(last) >= FOR_EVENTS)
     }
 
-    /// The ends of its containers, with their verdicts.
+    /// Returns the ends of the pod's containers, with their verdicts.
     pub(crate) fn terminations(
         &self,
         around: &Surroundings<'_>,
@@ -272,7 +275,8 @@ impl Pending {
         }
     }
 
-    /// When the endpoint was withdrawn; nothing where the pod was none when it was deleted.
+    /// Returns the time at which the endpoint was withdrawn; `None` if the pod was not an endpoint
+    /// when it was deleted.
     fn withdrawn(&self, endpoint: &PodEndpoint, at: Timestamp) -> Option<Withdrawn> {
         let Some(deletion) = self.deletion_seen else {
             return (endpoint.is_ready() || endpoint.is_terminating).then_some(Withdrawn::Unknown);

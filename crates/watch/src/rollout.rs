@@ -1,9 +1,10 @@
-//! Whether a workload has been rolled out, as `kubectl rollout status` and `kubectl argo rollouts status` decide it:
+//! Determines whether a workload has been rolled out, with the criteria of `kubectl rollout status`
+//! and `kubectl argo rollouts status`:
 //! <https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/kubectl_rollout_status/>.
 
 use serde_json::Value;
 
-/// Kinds of workloads that roll.
+/// Kinds of workloads with rollouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `apps/v1`.
@@ -16,21 +17,21 @@ pub enum Kind {
     Rollout,
 }
 
-/// How far a workload is.
+/// Progress of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// All its pods are of the new template and available.
+    /// All pods have the new template and are available.
     Done,
-    /// Not yet: what it waits for.
+    /// The rollout is not complete; the text describes what it waits for.
     Waiting(String),
-    /// It will not get there.
+    /// The rollout has failed, for this reason.
     Failed(String),
-    /// It does not roll by itself.
+    /// The workload does not roll automatically, for this reason.
     NeverRolls(String),
 }
 
 impl Kind {
-    /// By its name as kubectl takes it.
+    /// Parses the name of a kind as kubectl accepts it.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_str() {
@@ -50,7 +51,7 @@ impl Kind {
         })
     }
 
-    /// For people.
+    /// Word for people.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -61,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// Group and version, and the plural of the API.
+    /// Returns group and version, and the plural in the API.
     #[must_use]
     pub const fn api(self) -> (&'static str, &'static str) {
         match self {
@@ -72,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// How far an object of this kind is.
+    /// Returns the progress of an object of this kind.
     #[must_use]
     pub fn progress(self, object: &Value) -> Progress {
         let read = Read(object);
@@ -86,7 +87,8 @@ impl Kind {
     }
 }
 
-/// The selector of a workload's pods, as a query of the API has it; `None` where it can't be told.
+/// Returns the selector of a workload's pods as a query of the API; `None` if it can't be
+/// expressed.
 #[must_use]
 pub fn selector(object: &Value) -> Option<String> {
     let selector = object.pointer("/spec/selector")?;
@@ -206,7 +208,7 @@ impl Read<'_> {
     }
 
     fn rollout(&self) -> Progress {
-        // A text there, and a number elsewhere.
+        // The value is a string here, and a number in other kinds.
         let observed = self.0.pointer("/status/observedGeneration");
         let observed = observed.map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned));
         if observed != Some(self.number("/metadata/generation").to_string()) {
@@ -263,7 +265,7 @@ mod tests {
         let stalled =
             json!({"conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]});
         assert!(matches!(progress(stalled), Progress::Failed(_)));
-        // The controller has not seen the change.
+        // The controller has not observed the change.
         let mut old = done;
         old["observedGeneration"] = json!(1);
         assert!(waits(&Kind::Deployment.progress(&object(&json!({"replicas": 3}), &old))));

@@ -15,42 +15,42 @@ use super::objects::{EndpointSlice, Event, Pod, Workload};
 use super::pending::{Gone, Pending, Start, Surroundings};
 use super::termination::Termination;
 
-/// How long the contents of events are kept.
+/// Time for which the contents of events are kept.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
 
-/// Something that was seen.
+/// An observation.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// Of the pods.
+    /// A change of the pods.
     Pods(Change<Pod>),
-    /// Of the events.
+    /// A change of the events.
     Events(Change<Event>),
-    /// Of the endpoint slices.
+    /// A change of the endpoint slices.
     Slices(Change<EndpointSlice>),
-    /// The API server has answered.
+    /// The API server has responded.
     Heard,
-    /// The API server can't be reached, or refuses.
+    /// The API server can't be reached, or rejects the request.
     Failed(String),
     /// Time has passed.
     Tick,
 }
 
-/// A change of one kind of objects.
+/// A change of objects of one kind.
 #[derive(Debug, Clone)]
 pub enum Change<T> {
-    /// All objects are listed; those that are not in the list are gone.
+    /// A list of all objects begins; objects that are not in it no longer exist.
     ListBegins,
-    /// One of them.
+    /// An object in the list.
     Listed(T),
-    /// That was all.
+    /// The list is complete.
     ListDone,
     /// An object is new or has changed.
     Applied(T),
-    /// An object is gone; its last state.
+    /// An object was deleted; contains its last state.
     Deleted(T),
 }
 
-/// Something to report.
+/// A result to report.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// A container has ended.
@@ -69,14 +69,15 @@ pub struct Watch {
     endpoints: Endpoints,
     connection: Connection,
     told: Told,
-    /// While pods are listed: those that were not in the list so far.
+    /// While pods are listed: those that have not occurred in the list so far.
     unlisted: Option<HashSet<Arc<str>>>,
-    /// Pods that the kubelet has ended by itself and that were reported; they can stay for long.
+    /// Pods that the kubelet ended itself and that have been reported; they can continue to exist
+    /// for a long time.
     reported: HashSet<Arc<str>>,
     newest: HashMap<(Arc<str>, Workload), Newest>,
 }
 
-/// A pod that runs.
+/// A running pod.
 #[derive(Debug)]
 struct Known {
     facts: Arc<PodFacts>,
@@ -108,7 +109,7 @@ struct PodTold {
 }
 
 impl Watch {
-    /// Takes what was seen at a time; what is to be reported now.
+    /// Processes an observation at a given time; returns the results to report now.
     pub fn take(&mut self, at: Timestamp, input: Input) -> Vec<Output> {
         match input {
             Input::Failed(why) => self.connection.failed(at, &why),
@@ -121,7 +122,7 @@ impl Watch {
         Vec::new()
     }
 
-    /// The end: what can still be said about pods that were gone.
+    /// Ends the watch; returns the results for pods that no longer exist.
     pub fn finish(&mut self, at: Timestamp) -> Vec<Output> {
         let mut outputs = self.settle(at);
         let gone: Vec<_> = self.pending.values().filter(|it| it.gone.is_some()).cloned().collect();
@@ -130,19 +131,19 @@ impl Watch {
         outputs
     }
 
-    /// Whether everything was listed once.
+    /// Returns whether every kind has been listed once.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.connection.is_synced()
     }
 
-    /// Since when nothing is heard of the API server.
+    /// Returns the time since which the API server has been silent, if it is.
     #[must_use]
     pub fn silent_since(&self) -> Option<Timestamp> {
         self.connection.silent_since()
     }
 
-    /// Pods that are ending now, in the order of their deletion.
+    /// Returns the pods that are terminating, in the order of their deletion.
     #[must_use]
     pub fn ending(&self) -> Vec<&Pending> {
         let mut pending: Vec<_> = self.pending.values().collect();
@@ -150,7 +151,7 @@ impl Watch {
         pending
     }
 
-    /// How many pods run.
+    /// Returns the number of running pods.
     #[must_use]
     pub fn running(&self) -> usize {
         self.pods.len()
@@ -190,7 +191,7 @@ impl Watch {
         }
     }
 
-    /// `at` is nothing for what was so before anybody watched.
+    /// Processes a state of a pod. `at` is `None` for a state from before the watch started.
     fn pod_applied(&mut self, pod: &Pod, at: Option<Timestamp>) {
         let uid = pod.metadata.uid.as_str();
         let facts = self.shared_facts(pod, uid);
@@ -209,7 +210,8 @@ impl Watch {
         self.pods.remove(uid);
         match self.pending.get_mut(uid) {
             Some(pending) => pending.update(pod, start, at),
-            // Finished long ago: nobody saw the kubelet end it, and it is in each new list.
+            // It ended long ago: the kubelet ended it before the watch started, and it is in every
+            // new list.
             None if at.is_none() && pod.metadata.deletion_timestamp.is_none() => {
                 self.reported.insert(uid.into());
             }
@@ -233,7 +235,8 @@ impl Watch {
         pending.gone.get_or_insert(Gone { seen: at, is_missed: false });
     }
 
-    /// A pod that is not in a new list; whether it was not known to have ended.
+    /// Processes a pod that is missing in a new list; returns whether its end had not been
+    /// observed.
     fn pod_vanished(&mut self, uid: &Arc<str>, at: Timestamp) -> bool {
         self.reported.remove(uid);
         if let Some(known) = self.pods.remove(uid) {
@@ -301,11 +304,11 @@ impl Watch {
         }
     }
 
-    /// Terminations about which nothing more can become known.
+    /// Returns the terminations about which no more information is expected.
     fn settle(&mut self, at: Timestamp) -> Vec<Output> {
         let is_settled =
             |pending: &&Pending| pending.is_settled(at, self.endpoints.of(&pending.uid));
-        // While nothing is heard of the API server, what it says about a pod is still to come.
+        // While the API server is silent, information about a pod may still arrive.
         let settled: Vec<_> = if self.connection.silent_since().is_some() || !self.is_synced() {
             Vec::new()
         } else {
@@ -410,7 +413,7 @@ fn key(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
 
-/// The same value that somebody else has, or this one.
+/// Returns the known value that equals this one, or adds this one.
 fn shared<T>(known: &mut HashSet<Arc<T>>, value: &T) -> Arc<T>
 where
     T: ?Sized + Eq + Hash + ToOwned,

@@ -25,7 +25,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Nothing yet.
+    /// Creates an empty summary.
     #[must_use]
     pub fn new(accepted: impl IntoIterator<Item = Verdict>) -> Self {
         Self { accepted: accepted.into_iter().collect(), ..Self::default() }
@@ -50,7 +50,7 @@ impl Summary {
         self.vanished += gap.vanished;
     }
 
-    /// The effect of an end: that of the heaviest of its verdicts that are not accepted.
+    /// Returns the weight of a termination: that of its most severe verdict that is not accepted.
     #[must_use]
     pub fn weight(&self, termination: &Termination) -> Weight {
         let verdicts =
@@ -60,19 +60,19 @@ impl Summary {
         heaviest.unwrap_or(Weight::Good)
     }
 
-    /// Ends that are bad.
+    /// Returns the number of bad terminations.
     #[must_use]
     pub const fn bad(&self) -> u64 {
         self.bad
     }
 
-    /// Ends of which it is not known whether they are bad.
+    /// Returns the number of terminations for which it is not known whether they are bad.
     #[must_use]
     pub const fn unknown(&self) -> u64 {
         self.unknown
     }
 
-    /// For people.
+    /// Returns the summary as lines for people.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -107,7 +107,7 @@ impl Summary {
         lines
     }
 
-    /// For machines.
+    /// Returns the summary as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         let verdicts: BTreeMap<_, _> =

@@ -1,4 +1,4 @@
-//! The end of a container, as it is reported.
+//! The termination of a container, as it is reported.
 
 use jiff::Timestamp;
 use prestop_core::engine::hook_report::HookReport;
@@ -9,15 +9,15 @@ use super::judge::{End, Withdrawn};
 use super::objects::Workload;
 use super::verdict::{Text, Verdict, Weight};
 
-/// The version of what machines read.
+/// Version of the JSON output.
 pub const API_VERSION: &str = "prestop.dev/v1alpha1";
 
-/// The end of one container.
+/// The termination of one container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Termination {
     /// The pod's namespace.
     pub namespace: String,
-    /// The pod.
+    /// The pod's name.
     pub pod: String,
     /// The pod's uid.
     pub uid: String,
@@ -25,38 +25,38 @@ pub struct Termination {
     pub node: String,
     /// The workload of the pod.
     pub workload: Option<Workload>,
-    /// The container.
+    /// The container's name.
     pub container: String,
-    /// When the pod was deleted; nothing if that was not seen.
+    /// Time of the pod's deletion; `None` if it was not observed.
     pub deleted: Option<Timestamp>,
-    /// Its grace period, if that is known.
+    /// The pod's grace period, in seconds, if it is known.
     pub grace_seconds: Option<i64>,
-    /// By whom.
+    /// Cause of the termination.
     pub cause: Cause,
-    /// The pod's endpoint, where a Service sent requests to it.
+    /// Withdrawal of the pod's endpoint, if a Service sent requests to it.
     pub withdrawn: Option<Withdrawn>,
-    /// Whether the container has a hook, and for how long it delays the stop if that is known.
+    /// The container's hook, if there is one: the seconds by which it delays the stop, if known.
     pub hook: Option<Option<i64>>,
-    /// When the hook ended, in seconds after the deletion, if that is known.
+    /// Seconds from the deletion to the end of the hook, if known.
     pub hook_ended_after: Option<f64>,
     /// The report of the hook.
     pub report: Option<HookReport>,
-    /// How the container ended.
+    /// The container's end.
     pub end: End,
-    /// Its verdicts, the heaviest first.
+    /// The verdicts, the most severe first.
     pub verdicts: Vec<Verdict>,
-    /// When all of it was known.
+    /// Time at which the information was complete.
     pub judged: Timestamp,
 }
 
 impl Termination {
-    /// The heaviest verdict.
+    /// Returns the most severe verdict.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.verdicts.first().copied().unwrap_or(Verdict::Unseen)
     }
 
-    /// Seconds from the deletion to the end of the container.
+    /// Returns the seconds from the deletion to the end of the container.
     #[must_use]
     pub fn exited_after(&self) -> Option<f64> {
         match &self.end {
@@ -65,7 +65,7 @@ impl Termination {
         }
     }
 
-    /// For machines. `weight` is what it means after all that is accepted.
+    /// Returns the termination as JSON. `weight` is its weight without accepted verdicts.
     #[must_use]
     pub fn json(&self, weight: Weight) -> Value {
         let exit = match &self.end {
@@ -113,7 +113,7 @@ fn endpoint(withdrawn: Withdrawn) -> Value {
     }
 }
 
-/// Milliseconds are more than enough.
+/// Rounds to milliseconds, which are precise enough.
 fn rounded(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }

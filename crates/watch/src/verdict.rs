@@ -1,78 +1,79 @@
-//! Verdicts about the end of a container: one table with code, sentence and advice. `docs/watch.md` has it too.
+//! Verdicts on the termination of a container: one table with code, sentence and advice, which
+//! `docs/watch.md` contains as well.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A verdict about the end of a container. In the order of their weight: of several the first is reported, and the others
-/// beside it.
+/// A verdict on the termination of a container, ordered by severity: the first of several verdicts
+/// is reported as the main one, the others in addition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// SIGKILL at the end of the grace period.
     KilledAtGraceEnd,
-    /// It needed more memory than it may have.
+    /// The container exceeded its memory limit.
     OutOfMemory,
     /// SIGKILL before the grace period was over.
     Killed,
-    /// Ended by a signal that means a crash.
+    /// A signal that indicates a crash.
     Crashed,
-    /// Its `preStop` hook failed.
+    /// The `preStop` hook failed.
     HookFailed,
-    /// Its hook took the whole grace period.
+    /// The hook took the whole grace period.
     HookUsedGrace,
-    /// It ended before the delay of its hook was over.
+    /// The container ended before the delay of its hook was over.
     EndedBeforeDelay,
-    /// It still was an endpoint when it had ended.
+    /// The pod was still an endpoint when the container had ended.
     GoneBeforeWithdrawal,
-    /// Its hook has no delay, and it ended immediately.
+    /// The hook has no delay, and the container ended immediately.
     EndedAtOnce,
-    /// It never had a hook.
+    /// The container has no hook.
     NoHook,
-    /// Nobody saw how it ended.
+    /// The end of the container was not observed.
     Unseen,
-    /// The hook failed, or ended with the application.
+    /// Either the hook failed, or it ended with the application.
     HookUnclear,
-    /// Ended by its stop signal.
+    /// The stop signal ended the container.
     ObeyedStopSignal,
-    /// Ended by itself.
+    /// The container ended by its own decision.
     EndedByItself,
-    /// The hook was killed since the application had ended.
+    /// The hook was killed because the application had ended.
     HookEndedWithApplication,
-    /// It had ended before its pod was deleted.
+    /// The container had ended before its pod was deleted.
     EndedBeforeDeletion,
-    /// It never ran.
+    /// The container never ran.
     NeverStarted,
 }
 
 /// The effect of a verdict on requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// Requests were lost, or would have been if any had come.
+    /// Requests were lost, or would have been if any had arrived.
     Bad,
-    /// Not known.
+    /// It is not known whether requests were lost.
     Unknown,
-    /// As it should be, as far as the API shows.
+    /// As far as the API shows, no requests were lost.
     Good,
 }
 
-/// Everything about a verdict that people read.
+/// The texts and the weight of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Text {
-    /// Its name for machines.
+    /// Stable word for JSON and options.
     pub code: &'static str,
-    /// Its effect on requests.
+    /// Effect on requests.
     pub weight: Weight,
-    /// What happened.
+    /// The event, as a sentence.
     pub sentence: &'static str,
-    /// Advice; empty where nothing needs to be done.
+    /// Advice; empty if no action is needed.
     pub advice: &'static str,
 }
 
-/// No verdict of this name.
+/// Error for a text that is not the code of a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownCode(String);
 
 impl Verdict {
-    /// All of them.
+    /// All verdicts.
     pub const ALL: [Self; 17] = [
         Self::KilledAtGraceEnd,
         Self::OutOfMemory,
@@ -93,7 +94,7 @@ impl Verdict {
         Self::NeverStarted,
     ];
 
-    /// The table.
+    /// Returns the verdict's row of the table.
     #[must_use]
     pub const fn text(self) -> Text {
         use Weight::{Bad, Good, Unknown};
@@ -185,19 +186,19 @@ impl Verdict {
         Text { code, weight, sentence, advice }
     }
 
-    /// Its name for machines.
+    /// Returns the stable word for JSON and options.
     #[must_use]
     pub const fn code(self) -> &'static str {
         self.text().code
     }
 
-    /// Its effect on requests.
+    /// Returns the effect on requests.
     #[must_use]
     pub const fn weight(self) -> Weight {
         self.text().weight
     }
 
-    /// Whether requests were lost, or would have been if any had come.
+    /// Returns whether requests were lost, or would have been if any had arrived.
     #[must_use]
     pub const fn is_bad(self) -> bool {
         matches!(self.weight(), Weight::Bad)
@@ -205,7 +206,7 @@ impl Verdict {
 }
 
 impl Weight {
-    /// For machines.
+    /// Stable word for JSON.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

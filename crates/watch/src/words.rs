@@ -8,21 +8,21 @@ use super::judge::{End, Withdrawn};
 use super::termination::Termination;
 use super::verdict::Weight;
 
-/// `12:03:44`, in UTC.
+/// Prints a time of day as `12:03:44`, in UTC.
 #[must_use]
 pub fn clock(at: Timestamp) -> String {
     let seconds = at.as_second().rem_euclid(24 * 3600);
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// `0.3s`, `12s`: a tenth only where it says something.
+/// Prints seconds as `0.3s` or `12s`: tenths only if they are not zero.
 #[must_use]
 pub fn seconds(seconds: f64) -> String {
     let text = format!("{seconds:.1}");
     format!("{}s", text.strip_suffix(".0").unwrap_or(&text))
 }
 
-/// `1 pod`, `2 pods`.
+/// Prints a count as `1 pod` or `2 pods`.
 #[must_use]
 pub fn count(number: u64, word: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -30,7 +30,7 @@ pub fn count(number: u64, word: &str) -> String {
 }
 
 impl Weight {
-    /// Before a line.
+    /// Returns the sign at the beginning of a line.
     #[must_use]
     pub const fn sign(self) -> char {
         match self {
@@ -42,7 +42,7 @@ impl Weight {
 }
 
 impl Termination {
-    /// Everything about it in one line. `weight` is what it means after all that is accepted.
+    /// Returns the termination as one line. `weight` is its weight without accepted verdicts.
     #[must_use]
     pub fn line(&self, weight: Weight) -> String {
         let mut parts = vec![self.deletion()];
@@ -86,7 +86,7 @@ impl Termination {
         }
     }
 
-    /// `code 0`, `signal TERM (143)`.
+    /// Prints the exit as `code 0` or `signal TERM (143)`.
     fn exit(&self) -> Option<String> {
         let End::Exited(exit) = &self.end else { return None };
         let name = exit.signal.and_then(signal_name);
@@ -99,7 +99,7 @@ impl Termination {
 }
 
 impl Gap {
-    /// The gap in one line.
+    /// Returns the gap as one line.
     #[must_use]
     pub fn line(&self) -> String {
         let times = format!("{} to {}", clock(self.from), clock(self.to));
@@ -122,7 +122,7 @@ impl Gap {
 }
 
 impl Source {
-    /// For people.
+    /// Words for people.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {

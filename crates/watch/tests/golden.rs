@@ -1,13 +1,14 @@
-//! What was recorded of clusters, and what is said about it. `tests/cases/NAME/record.jsonl` has a line for each thing
-//! that was seen:
+//! Compares recordings of clusters with the expected reports. `tests/cases/NAME/record.jsonl` has a
+//! line for each observation:
 //!
 //! ```json
 //! {"at": "2026-11-28T16:28:01.500Z", "pods": {"type": "APPLIED", "object": {}}}
 //! ```
 //!
-//! `pods`, `events` or `slices` with one of `LISTBEGINS`, `LISTED`, `LISTDONE`, `APPLIED`, `DELETED`; or `failed` with a
-//! reason, or `heard`. Time passes by a second at most between two ticks. `expected.txt` has the lines that are printed,
-//! then the summary and the measured delays; `UPDATE_GENERATED=1` writes it.
+//! `pods`, `events` or `slices` with one of `LISTBEGINS`, `LISTED`, `LISTDONE`, `APPLIED`,
+//! `DELETED`; or `failed` with a reason, or `heard`. At most one second passes between two ticks.
+//! `expected.txt` contains the printed lines, then the summary and the measured delays;
+//! `UPDATE_GENERATED=1` writes it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -21,7 +22,7 @@ use prestop_watch::summary::Summary;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// After the last line, so that everything is settled.
+/// Time that passes after the last line, so that every result is final.
 const AFTERWARDS: SignedDuration = SignedDuration::from_secs(40);
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -40,7 +41,7 @@ impl Played {
         self.print(outputs);
     }
 
-    /// Ticks once a second until then.
+    /// Ticks once a second until `until`.
     fn pass(&mut self, until: Timestamp) {
         let mut at = self.ticked.unwrap_or(until);
         while at + SECOND <= until {
@@ -135,7 +136,7 @@ fn recorded_sequences_become_the_expected_lines() {
     assert!(count >= 3, "only {count} cases");
 }
 
-/// The order in which the three watches are read is chance: whatever comes first, the verdicts are the same.
+/// The order in which the three watches are read is random: the verdicts must not depend on it.
 #[test]
 fn watches_that_overtake_each_other_change_no_verdict() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -157,7 +158,7 @@ fn watches_that_overtake_each_other_change_no_verdict() {
         };
         let expected = codes(&record);
         for late in ["pods", "events", "slices"] {
-            // One watch is read a third of a second later than it was.
+            // One watch is read a third of a second later than recorded.
             let delayed = record.lines().filter(|line| !line.is_empty()).map(|line| {
                 let mut line: Value = serde_json::from_str(line).unwrap();
                 let at: Timestamp = line["at"].as_str().unwrap().parse().unwrap();
