@@ -1,16 +1,17 @@
 //! The Service: chooses the replica of a new connection.
 //!
-//! As kube-proxy does since KEP-1669 (Kubernetes 1.28): ready endpoints that are not terminating;
-//! only where there are none, terminating ones that still serve. Established connections are not moved.
+//! Like kube-proxy since KEP-1669 (Kubernetes 1.28), it uses ready endpoints that are not
+//! terminating; only if there are none, it uses terminating endpoints that still serve. Established
+//! connections are not moved.
 
 use std::net::SocketAddr;
 
 /// A replica as clients see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// The replica's number.
+    /// Number of the replica.
     pub replica: u32,
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
 }
 
@@ -22,12 +23,12 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    /// A replica became ready.
+    /// Adds a replica that has become ready.
     pub(crate) fn add(&mut self, endpoint: Endpoint) {
         self.ready.push(endpoint);
     }
 
-    /// The proxies have heard that a replica is terminating.
+    /// Marks a replica as terminating, when the proxies have learned of it.
     pub(crate) fn withdraw(&mut self, replica: u32) {
         let at = self.ready.iter().position(|endpoint| endpoint.replica == replica);
         if let Some(at) = at {
@@ -35,13 +36,13 @@ impl Endpoints {
         }
     }
 
-    /// The proxies have heard that a replica is gone.
+    /// Removes a replica, when the proxies have learned that it no longer exists.
     pub(crate) fn remove(&mut self, replica: u32) {
         self.ready.retain(|endpoint| endpoint.replica != replica);
         self.terminating.retain(|endpoint| endpoint.replica != replica);
     }
 
-    /// The endpoint of a new connection, chosen by a random number; `None` if there is none.
+    /// Chooses the endpoint of a new connection by a random number; `None` if there is none.
     #[must_use]
     pub(crate) fn pick(&self, random: u64) -> Option<Endpoint> {
         let from = if self.ready.is_empty() { &self.terminating } else { &self.ready };

@@ -1,11 +1,12 @@
-//! How the kubelet ends a container (`killContainer` and `executePreStopHook` of the kubelet):
+//! Termination of a container as in the kubelet (`killContainer` and `executePreStopHook`):
 //!
 //! 1. The preStop hook runs, at most for the grace period, which includes it.
-//! 2. What is left of the grace period is at least 2 s (`minimumGracePeriodInSeconds`).
+//! 2. The rest of the grace period is at least 2 s (`minimumGracePeriodInSeconds`).
 //! 3. The runtime sends the stop signal, and SIGKILL when that time is over.
 //!
-//! A late hook is neither awaited nor ended. A failing hook changes nothing. A `sleep` continues after
-//! the container has ended (kubernetes/kubernetes issue 134338).
+//! A hook that is late is neither awaited nor stopped. A failing hook has no effect on the
+//! termination. A `sleep` continues after the container has ended (kubernetes/kubernetes issue
+//! 134338).
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,13 +17,14 @@ use super::plan::Termination;
 use super::plan::container::HookAction;
 use super::recording::HookResult;
 
-/// The time that the runtime always leaves a container after its stop signal, no matter how long the hook took.
+/// The time that the runtime always leaves a container after its stop signal, however long the hook
+/// took.
 pub(crate) const LEAST_TIME_TO_STOP: Duration = Duration::from_secs(2);
 
-/// The longest time until the kernel reports that PID 1 has ended.
+/// Upper bound for the time until the kernel reports that PID 1 has ended.
 const NEWS_OF_EXIT: Duration = Duration::from_millis(200);
 
-/// A container on its way out.
+/// A container that is being terminated.
 pub(crate) trait Container {
     /// Runs a hook to its end and returns its result and output.
     fn hook(&self, action: &HookAction) -> impl Future<Output = (HookResult, String)> + Send;
@@ -32,7 +34,7 @@ pub(crate) trait Container {
     fn kill(&self);
     /// Returns when PID 1 has ended; immediately if it already has.
     fn exited(&self) -> impl Future<Output = ()> + Send;
-    /// Whether PID 1 has ended.
+    /// Returns whether PID 1 has ended.
     fn has_exited(&self) -> bool;
 }
 
@@ -41,11 +43,11 @@ pub(crate) trait Container {
 pub(crate) enum Step {
     /// The hook has ended, or is no longer awaited.
     HookOver {
-        /// How it ended.
+        /// Result of the hook.
         result: HookResult,
-        /// What it printed.
+        /// Output of the hook.
         output: String,
-        /// How long it was waited for.
+        /// Time for which the hook was awaited.
         took: Duration,
     },
     /// The stop signal was sent.
@@ -56,25 +58,25 @@ pub(crate) enum Step {
     Exited,
 }
 
-/// What the kubelet does next. Pure: the rules, without a clock.
+/// The next step of the kubelet. Pure: the rules, without a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NextStep {
-    /// Run the hook, and wait for it at most so long.
+    /// Run the hook, and wait for it at most for this time.
     Hook {
         /// The grace period.
         at_most: Duration,
     },
-    /// Send the stop signal, and SIGKILL after so long.
+    /// Send the stop signal, and SIGKILL after this time.
     Stop {
         /// At least two seconds.
         kill_after: Duration,
     },
-    /// Nothing: it has ended.
+    /// No further step: the container has ended.
     Done,
 }
 
 impl NextStep {
-    /// At the deletion.
+    /// Returns the first step after the deletion.
     #[must_use]
     pub(crate) fn at_deletion(how: &Termination) -> Self {
         let grace = Duration::from_secs(how.grace_period_seconds);
@@ -85,10 +87,10 @@ impl NextStep {
         }
     }
 
-    /// When the hook has used so much of the grace period.
+    /// Returns the next step after the hook has used a part of the grace period.
     #[must_use]
     pub(crate) fn after(how: &Termination, used: Duration) -> Self {
-        // The kubelet takes off whole seconds.
+        // The kubelet subtracts whole seconds.
         let left = how.grace_period_seconds.saturating_sub(used.as_secs());
         Self::Stop { kill_after: Duration::from_secs(left).max(LEAST_TIME_TO_STOP) }
     }
@@ -109,7 +111,7 @@ pub(crate) async fn terminate<C: Container + Sync>(
         let is_killed = matches!(result, HookResult::Status(137));
         tell(Step::HookOver { result, output, took });
         if is_killed {
-            // The hook has ended because PID 1 did, which is known a moment later.
+            // The hook ended because PID 1 did, which is reported a moment later.
             let _ = timeout(NEWS_OF_EXIT, container.exited()).await;
         }
         next = if container.has_exited() { NextStep::Done } else { NextStep::after(how, took) };
@@ -206,7 +208,7 @@ mod tests {
         }
     }
 
-    /// The events of the container, and the reported steps.
+    /// Returns the events of the container, and the number of reported steps.
     fn played(ends_in_hook: bool, obeys: bool, how: &Termination) -> (Vec<&'static str>, usize) {
         let exited = watch::Sender::new(false);
         let fake = Fake { ends_in_hook, obeys, exited, seen: Mutex::default() };

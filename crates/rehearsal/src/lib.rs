@@ -1,15 +1,16 @@
 //! `prestop rehearse`: runs a real server through a rollout as in Kubernetes, under load, first with
 //! its manifest as written and then as prestop injects it, and counts dropped requests.
 //!
-//! Two processes. The outer one reads manifests, decides, prints. The inner one is PID 1 of a sandbox
-//! of namespaces ([`sandbox`]), where it plays kubelet, Service and clients; it gets a [`plan`] and
-//! returns [`recording`]s. When the outer process ends, the sandbox ends with everything in it.
+//! There are two processes. The outer one reads manifests, decides, and prints. The inner one is
+//! PID 1 of a sandbox of namespaces ([`sandbox`]), in which it simulates the kubelet, the Service
+//! and the clients; it receives a [`plan`] and returns [`recording`]s. When the outer process ends,
+//! the sandbox and everything in it ends.
 //!
-//! Pure: [`subject`], [`plan`], `endpoints`, `tally`, [`report`], [`picture`], and `kubelet` but for
-//! tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, [`load`], whose clients `prestop
-//! watch --url` uses too.
+//! Pure: [`subject`], [`plan`], `endpoints`, `tally`, [`report`], [`picture`], and `kubelet` except
+//! for tokio's clock. In the sandbox: [`play`], `rollout`, `replica`, and [`load`], whose clients
+//! `prestop watch --url` uses too.
 
-// Elsewhere only the clients and pictures are used, by `prestop watch`.
+// On other systems only the clients and pictures are used, by `prestop watch`.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
 mod endpoints;

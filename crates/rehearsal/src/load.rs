@@ -1,5 +1,5 @@
-//! The clients. Open loop: requests are sent when they are due, whether earlier ones were answered
-//! or not, and what a client waits counts from then on.
+//! The clients. Open loop: requests are sent when they are due, whether earlier ones have been
+//! answered or not, and a client's waiting time counts from that moment.
 
 mod connection;
 mod kept_alive;
@@ -22,12 +22,12 @@ use super::endpoints::{Endpoint, Endpoints};
 use super::plan::{Draw, Load, LongRequests, random};
 use super::recording::{Client, Ending, Sample};
 
-/// The Service as everybody sees it.
+/// The Service, shared by all clients.
 #[derive(Clone, Default)]
 pub(crate) struct Service(Arc<RwLock<Endpoints>>);
 
 impl Service {
-    /// The endpoint of a new connection.
+    /// Returns the endpoint of a new connection.
     #[must_use]
     pub(crate) fn pick(&self, random: u64) -> Option<Endpoint> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).pick(random)
@@ -44,7 +44,7 @@ struct Clients {
     service: Service,
     pools: Pools,
     load: Load,
-    /// The name that requests are for; the address where there is none.
+    /// Host name of the requests; the address if there is none.
     host: Option<String>,
     started: Instant,
 }
@@ -53,23 +53,23 @@ struct Clients {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Choice {
     client: Client,
-    /// For the endpoint, and for the one of a second attempt.
+    /// Random numbers for the endpoint, and for the endpoint of a second attempt.
     random: [u64; 2],
 }
 
-/// How far the load is.
+/// Progress of the load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Requests that have ended.
+    /// Number of requests that have ended.
     pub ended: u64,
-    /// Of them, those that were dropped.
+    /// Number of these requests that were dropped.
     pub dropped: u64,
 }
 
 /// Starts the clients on separate threads, so that they do not delay the kubelet's clock.
 ///
 /// # Errors
-/// When there can be no thread.
+/// Returns an error if the threads can't be started.
 pub(crate) fn start(
     load: Load,
     service: Service,
@@ -93,7 +93,7 @@ pub(crate) fn start(
     })
 }
 
-/// Runs this on separate threads.
+/// Runs a future on separate threads.
 fn in_background<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> io::Result<oneshot::Receiver<T>> {
@@ -107,13 +107,14 @@ fn in_background<T: Send + 'static>(
 }
 
 fn taken(ended: Result<Sample, tokio::task::JoinError>) -> Sample {
-    // A panic of a client is a defect of this program; it must not look like fewer requests.
+    // A panic of a client is a defect of this program and must not look like a smaller number of
+    // requests.
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 impl Clients {
-    /// Sends requests until `over` says so and enough were sent, then waits for the last answers.
-    /// `take` gets each request that has ended.
+    /// Sends requests until `over` is true and the minimum number has been sent, then waits for the
+    /// last answers. `take` receives each request that has ended.
     async fn run(self, over: watch::Receiver<bool>, mut take: impl FnMut(Sample)) {
         let interval = Duration::from_secs(1) / self.load.rate_per_second.max(1);
         let least = self.load.least_requests;
@@ -126,7 +127,7 @@ impl Clients {
             if *over.borrow() && number >= least {
                 break;
             }
-            // Never closed.
+            // The semaphore is never closed.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
             let clients = Arc::clone(&clients);
             requests.spawn(async move {
@@ -172,10 +173,11 @@ impl Clients {
         }
     }
 
-    /// One request on its own connection.
+    /// Sends one request on a new connection.
     async fn alone(&self, choice: Choice, path: &str, patience: Duration) -> Attempt {
         let Some(endpoint) = self.service.pick(choice.random[0]) else {
-            // kube-proxy rejects what has no endpoint: the client sees a refused connection.
+            // kube-proxy rejects connections to a Service without endpoints: the client sees a
+            // refused connection.
             return Attempt { ending: Ending::Refused, replica: None };
         };
         let asked = timeout(patience, async {
@@ -202,14 +204,15 @@ fn choose(load: &Load, number: u64) -> Choice {
     Choice { client, random: [random.u64(..), random.u64(..)] }
 }
 
-/// The share of long requests that keeps the wanted number of them in flight.
+/// Returns the share of long requests that keeps the configured number of them in flight.
 fn long_share(long: &LongRequests, rate_per_second: u32) -> f64 {
     let seconds = long.takes.as_secs_f64().max(0.1);
     (f64::from(long.in_flight) / seconds / f64::from(rate_per_second.max(1))).min(0.5)
 }
 
-/// A server that no longer answers must not be flooded with requests: those beyond a second's worth
-/// are sent when others have ended, and count from when they were due.
+/// Limit for requests in flight. A server that no longer answers must not be flooded: requests
+/// beyond those of one second are sent when others have ended, and their time counts from the
+/// moment when they were due.
 fn most_in_flight(rate_per_second: u32) -> usize {
     usize::try_from(rate_per_second).unwrap_or(usize::MAX).clamp(64, 1024)
 }
@@ -255,7 +258,7 @@ mod tests {
         let short = load(1, None);
         assert_eq!(share(&short, Client::Long), 0);
         assert!((9_000..11_000).contains(&share(&short, Client::NewConnection)));
-        // Two in flight for three seconds each at 200 a second: one in 300.
+        // Two requests in flight for three seconds each, at 200 requests per second: one in 300.
         let long = load(1, Some(3));
         assert!((40..100).contains(&share(&long, Client::Long)));
     }

@@ -1,5 +1,6 @@
-//! The picture: requests per 100 ms of each run, the dropped ones in red, and what happened to the
-//! replicas below. Both runs on the same scales. Without a background; the text follows the color scheme.
+//! The picture: requests per 100 ms of each run, with the dropped ones in red, and the events of
+//! the replicas below. Both runs have the same scales. There is no background, and the text follows
+//! the color scheme.
 
 mod panel;
 
@@ -12,14 +13,14 @@ use self::panel::Panel;
 pub use self::panel::{Bar, Drawn, Mark, Outcome};
 use super::report::Rehearsal;
 
-/// The time covered by one bar.
+/// Time covered by one bar.
 const BAR_MICROS: u64 = 100_000;
 
 const WIDTH: f64 = 960.0;
-/// Where the plots begin and end; names of rows stand to the left.
+/// Left and right edge of the plots; names of rows are to the left of them.
 const LEFT: f64 = 132.0;
 const RIGHT: f64 = 948.0;
-/// For marks, beside each other.
+/// Number of distinct horizontal positions for marks.
 const PLACES: u128 = 408;
 const TOP: f64 = 58.0;
 const TOP_WITHOUT_LEGEND: f64 = 32.0;
@@ -35,21 +36,21 @@ text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #6e778
 .grid { stroke: #6e7781; stroke-width: 1; stroke-opacity: .25 }
 .phase { fill: #6e7781; fill-opacity: .09 }
 @media (prefers-color-scheme: dark) { text, .mark { fill: #9ea7b0 } }";
-/// Of the heading, in characters.
+/// Length limit for the heading, in characters.
 const LONGEST_HEADING: usize = 110;
 
-/// What all panels have in common.
+/// Scales shared by all panels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Scales {
-    /// The end of the longest run.
+    /// End of the longest run.
     longest: Duration,
-    /// The highest bar, in requests.
+    /// Height of the highest bar, in requests.
     highest: u32,
-    /// The time of one bar.
+    /// Time covered by one bar, in microseconds.
     bar_micros: u64,
 }
 
-/// The picture of a rehearsal, as the text of an SVG file.
+/// Returns the picture of a rehearsal, as the text of an SVG file.
 #[must_use]
 pub fn of(rehearsal: &Rehearsal) -> String {
     let rows = panel::rows(&rehearsal.runs);
@@ -59,8 +60,8 @@ pub fn of(rehearsal: &Rehearsal) -> String {
     drawing(&heading, &rehearsal.verdict(), &drawn, Duration::from_micros(BAR_MICROS))
 }
 
-/// A picture of runs below each other, as the text of an SVG file. `title` is for those who can't see
-/// it, `bar` the time of one bar of requests.
+/// Draws runs below each other; returns the text of an SVG file. `title` is a description for users
+/// who can't see the picture, `bar` the time covered by one bar of requests.
 #[must_use]
 pub fn drawing(heading: &str, title: &str, runs: &[Drawn], bar: Duration) -> String {
     let scales = Scales::of(runs, bar);
@@ -124,7 +125,7 @@ impl Scales {
         }
     }
 
-    /// Marks at the same place can't be told apart.
+    /// Returns the position of a mark. Marks at the same position can't be distinguished.
     fn place(&self, micros: u64) -> u128 {
         u128::from(micros) * PLACES / self.longest.as_micros().max(1)
     }
@@ -135,7 +136,7 @@ impl Scales {
     }
 }
 
-/// Names, selectors and hooks can be long; a line is so wide.
+/// Shortens a text to the width of a line: names, selectors and hooks can be long.
 fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -143,7 +144,7 @@ fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// A tenth of a pixel is enough.
+/// Rounds to a tenth of a pixel, which is precise enough.
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
@@ -240,7 +241,7 @@ mod tests {
         assert!(text.starts_with("<svg "), "{text}");
         assert!(text.contains("default/&lt;web&gt;"), "{text}");
         assert!(text.contains("as written") && text.contains("as injected"));
-        // Dropped requests only in the first.
+        // Only the first run has dropped requests.
         assert_eq!(text.matches("class=\"dropped\" d=").count(), 1, "{text}");
         for row in ["deleted", "endpoint removed", "stop signal", "exit"] {
             assert_eq!(text.matches(&format!(">{row}</text>")).count(), 2, "{row}");

@@ -1,4 +1,4 @@
-//! The plan of a rehearsal: all inputs of the sandbox, decided before it is created.
+//! The plan of a rehearsal: all inputs of the sandbox, determined before it is created.
 
 pub mod container;
 mod image;
@@ -13,28 +13,28 @@ use self::container::{HookAction, Probe};
 
 pub(crate) use self::image::lacks_programs;
 
-/// A rehearsal: one server, one or two ways of stopping it.
+/// A rehearsal: one server, and one or two ways of stopping it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The server: program and arguments, PID 1 of each replica.
+    /// The command of the server, program and arguments; PID 1 of each replica.
     pub command: Vec<String>,
-    /// How many replicas serve; at least 1.
+    /// Number of replicas that serve; at least 1.
     pub replicas: u32,
-    /// The port that they listen on.
+    /// Port on which they listen.
     pub port: u16,
-    /// When a replica counts as ready.
+    /// Condition for a replica to be ready.
     pub probe: Probe,
-    /// How long a replica may take until it is.
+    /// Time limit for a replica to become ready.
     pub ready_timeout: Duration,
-    /// The signal by which replicas are stopped, without `SIG`.
+    /// The signal that stops replicas, without `SIG`.
     pub stop_signal: String,
-    /// How long after the deletion a replica is still given new connections.
+    /// Time after its deletion during which a replica still gets new connections.
     pub endpoint_delay: EndpointDelay,
-    /// How much later than that a load balancer outside the cluster learns of every change.
+    /// Additional time until a load balancer outside the cluster learns of a change.
     pub late_endpoints: Duration,
-    /// Who asks for what.
+    /// The requests of the clients.
     pub load: Load,
-    /// The runs, one after the other.
+    /// The runs, in order.
     pub runs: Vec<Termination>,
 }
 
@@ -44,88 +44,88 @@ pub struct Plan {
 /// Every proxy of a cluster has its own watch, so the time differs between nodes and between deletions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointDelay {
-    /// The shortest.
+    /// The shortest time.
     pub least: Duration,
-    /// The longest; at least the shortest.
+    /// The longest time; at least the shortest.
     pub most: Duration,
 }
 
-/// Who asks for what, how often.
+/// The requests of the clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
-    /// Requests of all clients together, evenly spaced, whether answers come or not.
+    /// Rate of all clients together, evenly spaced, whether answers arrive or not.
     pub rate_per_second: u32,
-    /// At least so many are sent in each run.
+    /// Minimum number of requests in each run.
     pub least_requests: u64,
-    /// Of everything that is left to chance.
+    /// Seed of all random choices.
     pub seed: u64,
     /// The path of the requests.
     pub path: String,
     /// Longer requests, if there are any.
     pub long: Option<LongRequests>,
-    /// How long a client waits for an answer; for long requests on top of their own time.
+    /// Maximum time to wait for an answer; for long requests in addition to their own time.
     pub timeout: Duration,
 }
 
-/// Requests that take their time.
+/// Requests that take a long time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LongRequests {
     /// The path of the requests.
     pub path: String,
-    /// How long the server takes.
+    /// Time that the server takes for one.
     pub takes: Duration,
-    /// So many are in flight on average, over all replicas.
+    /// Average number of these requests in flight, over all replicas.
     pub in_flight: u32,
 }
 
 /// One way of stopping a replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Termination {
-    /// Which of the two.
+    /// The variant of the manifest.
     pub variant: Variant,
     /// The preStop hook, if there is one.
     pub hook: Option<HookAction>,
-    /// The same hook with a report, if it can write one. It is run instead of the original.
+    /// The same hook with a report, if it can write one. It runs instead of the original.
     pub measured: Option<Measured>,
     /// A description of the hook, if it is a script of prestop.
     pub words: Option<String>,
     /// `terminationGracePeriodSeconds`.
     pub grace_period_seconds: u64,
-    /// Why `exec` hooks fail, if the image has no programs to run.
+    /// Reason why `exec` hooks fail, if the image does not have their programs.
     pub exec_fails: Option<String>,
 }
 
-/// A script of prestop that measures, with a report.
+/// A script of prestop that measures, and writes a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// The command with a report.
     pub command: Vec<String>,
-    /// The container's termination message, to which it reports.
+    /// Path of the container's termination message, to which the script writes the report.
     pub file: String,
-    /// Whether the pod's own hook reports too.
+    /// Whether the pod's own hook reports as well.
     pub is_asked_for: bool,
-    /// The range of the delay, where it is one.
+    /// The range of the delay, if it is a range.
     pub range: Option<Range>,
-    /// Whether it waits for connections.
+    /// Whether the script waits for connections.
     pub holds: bool,
 }
 
 /// A delay that ends when no new connections arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
-    /// The lower bound in seconds.
+    /// Lower bound, in seconds.
     pub least: u64,
-    /// The upper one.
+    /// Upper bound, in seconds.
     pub most: u64,
-    /// It is quiet when in so many seconds
+    /// Length of the quiet period, in seconds.
     pub quiet: u64,
-    /// no more than so many connections have come.
+    /// Number of new connections in the quiet period that do not count as traffic.
     pub allowed: u64,
-    /// So many seconds after that are for other containers.
+    /// Additional delay for other containers after that, in seconds.
     pub extra: u64,
 }
 
-/// The manifest before and after.
+/// The variant of the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Variant {
@@ -136,7 +136,7 @@ pub enum Variant {
 }
 
 impl Measured {
-    /// Of a hook, if it is the long script.
+    /// Returns the hook with a report, if it is the long script.
     #[must_use]
     pub(crate) fn of(hook: &HookAction) -> Option<Self> {
         let HookAction::Exec { command } = hook else { return None };
@@ -162,7 +162,7 @@ impl Measured {
 }
 
 impl Variant {
-    /// For people.
+    /// Words for people.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -173,13 +173,13 @@ impl Variant {
 }
 
 impl Termination {
-    /// The hook as it is played: with a report, if it can have one.
+    /// Returns the hook that is run: with a report, if it can write one.
     pub(crate) fn played_hook(&self) -> Option<HookAction> {
         let measured = self.measured.as_ref().map(|measured| measured.command.clone());
         measured.map(|command| HookAction::Exec { command }).or_else(|| self.hook.clone())
     }
 
-    /// A description of the hook.
+    /// Returns a description of the hook.
     pub(crate) fn hook_words(&self) -> String {
         match (&self.words, &self.hook) {
             (Some(words), _) => words.clone(),
@@ -190,14 +190,16 @@ impl Termination {
 }
 
 impl Plan {
-    /// How long after its deletion the replica of this number is still given new connections.
+    /// Returns the time after the deletion with this number during which the replica still gets new
+    /// connections.
     pub(crate) fn withdrawn_after(&self, deletion: u64) -> Duration {
         self.endpoint_delay.of_deletion(deletion, self.load.seed) + self.late_endpoints
     }
 }
 
 impl EndpointDelay {
-    /// The delay of the deletion of this number: by the seed alone, so that both runs have the same.
+    /// Returns the delay of the deletion with this number. It depends on the seed alone, so that
+    /// both runs have the same delays.
     #[must_use]
     pub fn of_deletion(self, number: u64, seed: u64) -> Duration {
         let spread = self.most.saturating_sub(self.least);
@@ -214,9 +216,9 @@ pub(crate) enum Draw {
     Request = 2,
 }
 
-/// The random numbers of one thing, by the seed and its number alone.
+/// Returns the random numbers for one purpose and number, which depend on the seed alone.
 pub(crate) fn random(seed: u64, draw: Draw, number: u64) -> fastrand::Rng {
-    // Mixed, since neighbouring seeds of fastrand begin alike.
+    // The seed is mixed, because neighbouring seeds of fastrand start with similar numbers.
     let mut mixed = fastrand::Rng::with_seed(seed ^ ((draw as u64) << 56));
     let base = mixed.u64(..);
     let mut random =
@@ -303,7 +305,7 @@ mod tests {
             played.played_hook(),
             Some(action(delay, Wait::No, Some("/dev/termination-log")))
         );
-        // Its own file, where it has one.
+        // The hook's own file, if it has one.
         let own = how(action(delay, Wait::No, Some("/run/message")));
         let measured = own.measured.clone().unwrap();
         assert_eq!((measured.file.as_str(), measured.is_asked_for), ("/run/message", true));

@@ -13,7 +13,7 @@ use super::plan::{Plan, Termination, Variant};
 use super::recording::{Event, Phase, Recording};
 use super::rollout::{Entries, Journal, Rollout, RunError};
 
-/// Load before the first deletion, and after the last.
+/// Duration of the load before the first deletion and after the last.
 const STEADY: Duration = Duration::from_secs(1);
 /// Interval of progress reports.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
@@ -22,26 +22,26 @@ const TELL_INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Message {
-    /// The sandbox is there.
+    /// The sandbox is ready.
     Ready,
     /// A run begins.
     Run(Variant),
-    /// Something happened.
+    /// An event of a replica.
     Event(Event),
-    /// How far the load is.
+    /// Progress of the load.
     Progress {
-        /// Requests that have ended.
+        /// Number of requests that have ended.
         ended: u64,
-        /// Of them, those that were dropped.
+        /// Number of these requests that were dropped.
         dropped: u64,
     },
     /// A run is over.
     Recording(Box<Recording>),
-    /// A run can't be played.
+    /// A run failed.
     Failed {
-        /// Why.
+        /// Reason of the failure.
         why: String,
-        /// What the server printed.
+        /// Output of the server.
         output: Vec<String>,
     },
 }
@@ -80,14 +80,15 @@ async fn run(plan: &Plan, how: &Termination) -> Result<Recording, RunError> {
             well = rollout.wait(Duration::from_millis(200)) => well?,
         }
     };
-    // Ended without an answer: it panicked and has reported that.
+    // The load generator ended without an answer: it panicked, and has reported the panic.
     let samples = samples.map_err(|_| RunError::NoAnswer)?;
     told.abort();
     let Entries { events, hooks, notes } = journal.take();
     Ok(Recording { variant: how.variant, samples, events, hooks, rollout_micros, notes })
 }
 
-/// Every phase; how long those took in which something happened.
+/// Plays every phase; returns the duration of the phases in which something happens, in
+/// microseconds.
 async fn phases(rollout: &mut Rollout<'_>) -> Result<u64, RunError> {
     rollout.play(Phase::Steady).await?;
     rollout.wait(STEADY).await?;
@@ -109,7 +110,7 @@ async fn tell_progress(mut seen: watch::Receiver<Progress>) {
     }
 }
 
-/// One message. The outer process is gone if that fails, and then so are we.
+/// Sends one message. If that fails, the outer process no longer exists, and this one exits too.
 pub fn tell(message: &Message) {
     let mut out = std::io::stdout().lock();
     let told = serde_json::to_writer(&mut out, message).map_err(std::io::Error::from);

@@ -9,32 +9,32 @@ use super::plan::Variant;
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
-    /// Which of the two.
+    /// The variant of the manifest.
     pub variant: Variant,
-    /// Every request that was sent, in the order in which they were due.
+    /// Every request, in the order in which they were due.
     pub samples: Vec<Sample>,
     /// The events of replicas, in order.
     pub events: Vec<Event>,
-    /// How each hook ended.
+    /// The end of each hook.
     pub hooks: Vec<HookEnd>,
-    /// From the start of the rolling update to the end of the drain.
+    /// Time from the start of the rolling update to the end of the drain.
     pub rollout_micros: u64,
     /// Differences from Kubernetes.
     pub notes: Vec<String>,
 }
 
-/// One request, and what became of it.
+/// One request and its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// When it was to be sent.
+    /// Time at which it was due.
     pub due_micros: u64,
-    /// How much later it was sent: the load generator's own fault.
+    /// Delay before it was sent, caused by the load generator itself.
     pub late_micros: u64,
-    /// From when it was due to its end.
+    /// Time from when it was due to its end.
     pub took_micros: u64,
-    /// Who sent it.
+    /// The client that sent it.
     pub client: Client,
-    /// The replica that it ended at, if it got to one.
+    /// The replica at which it ended, if it reached one.
     pub replica: Option<u32>,
     /// The result of the first attempt.
     pub first: Ending,
@@ -42,23 +42,23 @@ pub struct Sample {
     pub last: Ending,
 }
 
-/// Who sends a request.
+/// Kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Client {
-    /// Makes a connection for each request.
+    /// Opens a connection for each request.
     NewConnection,
-    /// Keeps connections, as proxies and HTTP libraries do.
+    /// Keeps connections open, as proxies and HTTP libraries do.
     KeptAlive,
-    /// Makes a connection for a request that takes long.
+    /// Opens a connection for each long request.
     Long,
 }
 
-/// How a request ended.
+/// Result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Ending {
-    /// Answered as a whole, with a status below 400.
+    /// A complete answer with a status below 400.
     Ok,
     /// No connection could be made.
     Refused,
@@ -72,59 +72,60 @@ pub enum Ending {
     ErrorStatus,
 }
 
-/// Something that happened to a replica.
+/// An event of a replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When.
+    /// Time of the event.
     pub at_micros: u64,
-    /// What.
+    /// Kind of the event.
     pub happened: Happened,
 }
 
-/// What happened.
+/// Kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Happened {
     /// A phase of the rollout began.
     Phase(Phase),
-    /// A replica counts from here on.
+    /// A replica has become ready.
     Ready {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
     },
     /// A replica was deleted: its hook begins.
     Deleted {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
     },
-    /// It no longer gets new connections.
+    /// A replica no longer gets new connections.
     Withdrawn {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
     },
-    /// Its hook's delay is over, which it reported later, in whole seconds.
+    /// The delay of a replica's hook was over, according to the hook's later report, in whole
+    /// seconds.
     DelayOver {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
     },
-    /// Its hook is over.
+    /// A replica's hook was over.
     HookOver {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
     },
     /// The stop signal was sent.
     StopSignal {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
     },
-    /// The grace period was over: SIGKILL.
+    /// The grace period was over, and SIGKILL was sent.
     Killed {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
     },
-    /// Its PID 1 has ended.
+    /// PID 1 of a replica has ended.
     Exited {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
     },
 }
@@ -133,60 +134,60 @@ pub enum Happened {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Phase {
-    /// Nothing happens.
+    /// Before the first change.
     Steady,
     /// `maxSurge: 1`, `maxUnavailable: 0`.
     RollingUpdate,
-    /// One replica more than needed is taken away.
+    /// A surplus replica is removed.
     ScaleDown,
-    /// All replicas are evicted, one after the other.
+    /// All replicas are evicted, one after another.
     Drain,
-    /// Nothing happens after it.
+    /// After the last change.
     Settled,
 }
 
-/// How a hook ended.
+/// The end of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HookEnd {
-    /// Whose.
+    /// Number of the replica.
     pub replica: u32,
-    /// How.
+    /// Result of the hook.
     pub result: HookResult,
-    /// From the deletion.
+    /// Time from the deletion to the end of the hook.
     pub took_micros: u64,
-    /// What it printed, its end if that is long.
+    /// Output of the hook; only the end of a long one.
     pub output: String,
-    /// What it saw, where it reports.
+    /// The hook's report, if there is one.
     pub report: Option<HookReport>,
 }
 
-/// How a hook ended.
+/// Result of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HookResult {
-    /// It did what it was to do.
+    /// The hook succeeded.
     Done,
-    /// An `exec` ended with this status; 128 and a number for a signal.
+    /// An `exec` ended with this status; 128 and more stands for a signal.
     Status(i32),
-    /// It could not be run, or was refused.
+    /// The hook could not be run, or was refused.
     Failed(String),
-    /// It was not over when the grace period was.
+    /// The hook was still running at the end of the grace period.
     NotInTime,
 }
 
 impl Ending {
-    /// All that are dropped requests, in the order of reports.
+    /// All results that count as dropped requests, in the order of reports.
     pub const DROPPED: [Self; 5] =
         [Self::Refused, Self::Reset, Self::CutShort, Self::TimeOut, Self::ErrorStatus];
 
-    /// Whether the client got what it asked for.
+    /// Returns whether the request succeeded.
     #[must_use]
     pub const fn is_ok(self) -> bool {
         matches!(self, Self::Ok)
     }
 
-    /// For people.
+    /// Words for people.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -199,7 +200,7 @@ impl Ending {
         }
     }
 
-    /// For machines.
+    /// Stable word for JSON.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -217,7 +218,7 @@ impl Client {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::NewConnection, Self::KeptAlive, Self::Long];
 
-    /// For people.
+    /// Words for people.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -227,7 +228,7 @@ impl Client {
         }
     }
 
-    /// For machines.
+    /// Stable word for JSON.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -242,7 +243,7 @@ impl Phase {
     /// The phases in which something happens.
     pub const PLAYED: [Self; 3] = [Self::RollingUpdate, Self::ScaleDown, Self::Drain];
 
-    /// For people.
+    /// Words for people.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -254,7 +255,7 @@ impl Phase {
         }
     }
 
-    /// For machines.
+    /// Stable word for JSON.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

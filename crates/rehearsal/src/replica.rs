@@ -26,22 +26,23 @@ use super::recording::{HookReport, HookResult};
 
 /// The script that becomes a replica.
 const SOURCE: &str = include_str!("replica.sh");
-/// What the script prints before it becomes the server, and the number of PID 1 behind it.
+/// The text that the script prints before it becomes the server, followed by the number of its PID
+/// 1.
 const STARTED: &str = "replica ";
 /// The sandbox's end of each replica's network.
 const GATEWAY: &str = "10.91.255.254";
 /// The number of replicas that can have an address.
 const MOST_REPLICAS: u32 = 200 * 200;
-/// Of a server's output so many lines are kept, and so much of each.
+/// Limits for the kept output of a server: number of lines, and length of each.
 const LINES_KEPT: usize = 30;
 const LONGEST_LINE: usize = 500;
-/// What it prints beside that where the termination message can't be mounted.
+/// The text that the script prints in addition if the termination message can't be mounted.
 const NO_MESSAGE: &str = "no-message";
 /// `MaxContainerTerminationMessageLength` of the kubelet.
 const LONGEST_MESSAGE: usize = 4096;
-/// Making namespaces takes milliseconds; a busy machine gets more.
+/// Time limit for creating namespaces, which takes milliseconds; a busy machine needs more.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// Of a hook's output so much is kept.
+/// Length limit for the kept output of a hook.
 const LONGEST_HOOK_OUTPUT: usize = 2000;
 
 /// A running server.
@@ -51,8 +52,8 @@ pub(super) struct Replica {
     pub(super) notes: Vec<String>,
     pid: Pid,
     stop_signal: Number,
-    /// Keeps the network: what arrives for a replica that has ended is refused, as it is while the
-    /// pod's sandbox is still there, and not lost.
+    /// Keeps the network: connections to a replica that has ended are refused, as they are while
+    /// the pod's sandbox still exists, and packets are not lost.
     _network: Option<File>,
     exited: watch::Receiver<Option<String>>,
     output: Output,
@@ -60,19 +61,19 @@ pub(super) struct Replica {
     exec_fails: Option<String>,
 }
 
-/// Why there is no replica.
+/// Reason why a replica could not be started.
 #[derive(Debug, Error)]
 pub(super) enum StartError {
-    /// There are no more addresses.
+    /// No more addresses are available.
     #[error("more than {MOST_REPLICAS} replicas in one rehearsal")]
     TooMany,
     /// `unshare` could not be run.
     #[error("unshare (util-linux) can't be run: {0}")]
     Unshare(std::io::Error),
-    /// It ended before it was the server.
+    /// The script ended before it became the server.
     #[error("the replica could not be set up in its namespaces")]
     SetUp {
-        /// What was printed.
+        /// Output of the script.
         output: Vec<String>,
     },
 }
@@ -82,7 +83,7 @@ pub(super) enum StartError {
 struct Output(Arc<Mutex<VecDeque<String>>>);
 
 impl Replica {
-    /// Starts the server of the plan, for this way of stopping it.
+    /// Starts the server of the plan, for one way of stopping it.
     pub(super) async fn start(
         plan: &Plan,
         how: &Termination,
@@ -139,24 +140,25 @@ impl Replica {
         })
     }
 
-    /// What the hook reported in the termination message, if it did. As much is read as the kubelet reads.
+    /// Returns the hook's report in the termination message, if there is one. Reads as many bytes
+    /// as the kubelet does.
     pub(super) fn report(&self) -> Option<HookReport> {
         let mut message = [0; LONGEST_MESSAGE];
         let read = self.message.as_ref()?.read_at(&mut message, 0).ok()?;
         HookReport::of(&String::from_utf8_lossy(message.get(..read)?))
     }
 
-    /// How PID 1 ended, once it has.
+    /// Returns how PID 1 ended, if it has ended.
     pub(super) fn end(&self) -> Option<String> {
         self.exited.borrow().clone()
     }
 
-    /// What the server printed last.
+    /// Returns the last lines of the server's output.
     pub(super) fn output(&self) -> Vec<String> {
         self.output.lines()
     }
 
-    /// Asks the readiness probe once.
+    /// Runs the check of the readiness probe once.
     pub(super) async fn is_ready(&self, check: &ProbeAction, patience: Duration) -> bool {
         let asked = timeout(patience, async {
             match check {
@@ -173,7 +175,7 @@ impl Replica {
         asked.await.unwrap_or(false)
     }
 
-    /// The TCP ports that something listens on in the replica.
+    /// Returns the TCP ports in the replica on which a process listens.
     pub(super) fn listening(&self) -> Vec<u16> {
         let mut ports = Vec::new();
         for file in ["tcp", "tcp6"] {
@@ -207,8 +209,9 @@ impl Replica {
     }
 
     fn send(&self, signal: Number) {
-        // The PID can't belong to another process: `unshare` reports the end of the process before the
-        // PID is free again, and the sandbox runs nothing else. An error means that it has ended.
+        // The PID can't belong to another process: `unshare` reports the end of the process before
+        // the PID is free again, and nothing else runs in the sandbox. An error means that the
+        // process has ended.
         if !self.has_exited() {
             let _ = kill_process(self.pid, signal);
         }
@@ -228,7 +231,7 @@ impl Container for Replica {
             },
             HookAction::HttpGet { path, port } => {
                 match status_of((self.address, *port).into(), path).await {
-                    // As the kubelet's probes do: below 400 is a success.
+                    // As in the kubelet's probes, a status from 200 to 399 is a success.
                     Ok(status) if (200..400).contains(&status) => (HookResult::Done, String::new()),
                     Ok(status) => (
                         HookResult::Failed(format!("answered with status {status}")),
@@ -310,7 +313,7 @@ fn spawn(
         .spawn()
 }
 
-/// Tells how the server ended, when it has.
+/// Reports how the server ended, when it has ended.
 fn watched(mut unshare: Child) -> watch::Receiver<Option<String>> {
     let (tell, exited) = watch::channel(None);
     tokio::spawn(async move {
@@ -327,7 +330,7 @@ fn address(number: u32) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::new(10, 91, third, fourth))
 }
 
-/// `sl local_address rem_address st …`, numbers in hexadecimal; state 0A is LISTEN.
+/// Parses `sl local_address rem_address st …`, with numbers in hexadecimal; state 0A is LISTEN.
 fn listening_port(line: &str) -> Option<u16> {
     let mut words = line.split_whitespace().skip(1);
     let (local, _, state) = (words.next()?, words.next()?, words.next()?);
@@ -351,7 +354,8 @@ fn tail(text: &str, most: usize) -> &str {
     text.get(from..).unwrap_or_default()
 }
 
-/// The system's number of a signal. Names are checked when they are read; none is unknown here.
+/// Returns the system's number of a signal. Names are validated when they are parsed, so none is
+/// unknown here.
 fn number_of(name: &str) -> Number {
     match name {
         "ABRT" => Number::ABORT,

@@ -1,4 +1,4 @@
-//! A rehearsal for readers: as text, as one sentence, as [JSON](json).
+//! The result of a rehearsal for readers: as text, as one sentence, as [JSON](json).
 
 mod hooks;
 pub mod json;
@@ -15,50 +15,51 @@ use super::tally::Tally;
 /// The subject of the rehearsal, beyond its plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// `Deployment default/web`.
+    /// The workload, for example `Deployment default/web`.
     pub workload: String,
-    /// The container's name.
+    /// Name of the container.
     pub container: String,
-    /// Its image.
+    /// Image of the container.
     pub image: String,
-    /// Who says which stop signal it is.
+    /// Source of the stop signal.
     pub stop_signal_from: String,
-    /// Why the manifest as injected is the manifest as written, where it is.
+    /// Reason why the injected manifest does not differ from the original, if that is the case.
     pub unchanged: Option<String>,
     /// Notes as in reports of `inject`, and differences from Kubernetes.
     pub notes: Vec<String>,
 }
 
-/// One run and its counts.
+/// One run with its counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Played {
-    /// How it was to be.
+    /// The way of stopping replicas.
     pub how: Termination,
-    /// What happened.
+    /// The record of the run.
     pub recording: Recording,
-    /// The same, counted.
+    /// The counts of the recording.
     pub tally: Tally,
 }
 
 /// All data of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rehearsal {
-    /// What was rehearsed.
+    /// The subject of the rehearsal.
     pub subject: Subject,
-    /// How.
+    /// The plan of the rehearsal.
     pub plan: Plan,
-    /// The runs. The last one is as injected; it is the only one where nothing is injected.
+    /// The runs. The last one is as injected, unless nothing is injected: then there is only the
+    /// run as written.
     pub runs: Vec<Played>,
 }
 
 impl Rehearsal {
-    /// Requests that were dropped as injected.
+    /// Returns the number of requests that were dropped in the last run.
     #[must_use]
     pub fn dropped_as_injected(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.tally.all.dropped)
     }
 
-    /// Notes of the plan and of all runs, each once.
+    /// Returns the notes of the plan and of all runs, without duplicates.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.subject.notes.clone();
@@ -94,7 +95,7 @@ impl Rehearsal {
         once
     }
 
-    /// The report as text.
+    /// Returns the report as text.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = self.heading();
@@ -112,7 +113,7 @@ impl Rehearsal {
         text
     }
 
-    /// One sentence that says what it means.
+    /// Returns the conclusion as one sentence.
     #[must_use]
     pub fn verdict(&self) -> String {
         let (Some(first), Some(last)) = (self.runs.first(), self.runs.last()) else {
@@ -180,10 +181,10 @@ impl Rehearsal {
     }
 }
 
-/// Later than this, and the load generator has no time for its work.
+/// Lateness from which the load generator counts as overloaded.
 const LATE: Duration = Duration::from_millis(250);
 
-/// A duration with as many digits as are of use.
+/// Prints a duration with a useful number of digits.
 #[must_use]
 pub fn time(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
@@ -212,14 +213,14 @@ fn push(text: &mut String, line: &str) {
 }
 
 impl Played {
-    /// Counts a run.
+    /// Creates a run with its counts.
     #[must_use]
     pub fn new(how: Termination, recording: Recording) -> Self {
         let tally = Tally::of(&recording);
         Self { how, recording, tally }
     }
 
-    /// Which of the two it is.
+    /// Returns the variant of the manifest.
     #[must_use]
     pub const fn variant(&self) -> Variant {
         self.how.variant

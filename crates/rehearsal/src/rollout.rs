@@ -1,11 +1,11 @@
 //! The rollout: simulates the controllers of Deployments and `ReplicaSets`, and evictions.
 //!
-//! - Rolling update, `maxSurge: 1`, `maxUnavailable: 0`: a new replica, and when it is ready an old
-//!   one is deleted; terminating replicas are not awaited, as they do not count.
-//! - Scale-down: one replica too many is taken away, the newest (controllers rank those ready for
-//!   the shortest time first).
-//! - Drain: each replica is evicted, its replacement is made at once, and the next one is evicted
-//!   when that is ready (a disruption budget of one).
+//! - Rolling update, `maxSurge: 1`, `maxUnavailable: 0`: a new replica is started, and when it is
+//!   ready an old one is deleted; terminating replicas are not awaited, because they do not count.
+//! - Scale-down: one surplus replica is removed, the newest (controllers first remove those that
+//!   have been ready for the shortest time).
+//! - Drain: each replica is evicted, its replacement is created immediately, and the next one is
+//!   evicted when the replacement is ready (a disruption budget of one).
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -25,82 +25,82 @@ use super::replica::{Replica, StartError};
 /// Interval for checking replicas that should serve.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The journal of a run, reported as it is written.
+/// The journal of a run, whose events are reported as they are written.
 #[derive(Clone)]
 pub(crate) struct Journal {
-    /// When the load begins; earlier events have the time 0.
+    /// Start of the load; earlier events have the time 0.
     started: Arc<OnceLock<Instant>>,
     entries: Arc<Mutex<Entries>>,
     tell: Arc<dyn Fn(&Event) + Send + Sync>,
 }
 
-/// What is written down.
+/// Contents of a journal.
 #[derive(Default)]
 pub(crate) struct Entries {
-    /// What happened to replicas.
+    /// The events of replicas.
     pub events: Vec<Event>,
-    /// How hooks ended.
+    /// The ends of hooks.
     pub hooks: Vec<HookEnd>,
-    /// What could not be done as in Kubernetes, each once.
+    /// Differences from Kubernetes, without duplicates.
     pub notes: Vec<String>,
 }
 
-/// Why a run could not be played to its end: the server's doing.
+/// Reason why a run could not be completed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub(crate) enum RunError {
-    /// There is no process.
+    /// The process could not be started.
     #[error("replica {replica} could not be started: {cause}")]
     NotStarted {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
-        /// Why.
+        /// Reason of the failure.
         cause: String,
-        /// What was printed.
+        /// Output so far.
         output: Vec<String>,
     },
-    /// It ended by itself.
+    /// The server ended by itself.
     #[error("replica {replica} ended by itself ({status}); a server has to stay in the foreground")]
     Ended {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
-        /// How.
+        /// Exit status.
         status: String,
-        /// What it printed.
+        /// Output of the server.
         output: Vec<String>,
     },
-    /// It did not become ready in time.
+    /// The server did not become ready in time.
     #[error("replica {replica} was not ready within {}s: {failure}{}", waited.as_secs(), listening(ports))]
     NeverReady {
-        /// Which.
+        /// Number of the replica.
         replica: u32,
-        /// How long it was waited for.
+        /// Time for which it was awaited.
         waited: Duration,
-        /// What was asked in vain.
+        /// The failed check.
         failure: String,
         /// The ports on which it listens.
         ports: Vec<u16>,
-        /// What it printed.
+        /// Output of the server.
         output: Vec<String>,
     },
-    /// It is ready, but does not answer what the clients will ask.
+    /// The server is ready, but does not answer the requests that the clients will send.
     #[error(
         "a ready replica answers GET {path} with: {answer}; choose a path that works with --{option}"
     )]
     WrongAnswer {
-        /// What was asked.
+        /// Path of the request.
         path: String,
-        /// What came.
+        /// The answer.
         answer: String,
         /// The argument that sets the path.
         option: &'static str,
-        /// What it printed.
+        /// Output of the server.
         output: Vec<String>,
     },
     /// The clients can't be started.
     #[error("the load generator can't be started: {0}")]
     NoThreads(std::io::Error),
-    /// The clients ended without saying what they saw.
+    /// The clients ended without a result.
     #[error("the load generator ended too early")]
     NoAnswer,
 }
@@ -112,16 +112,16 @@ pub(crate) struct Rollout<'a> {
     service: Service,
     journal: Journal,
     live: Vec<Arc<Replica>>,
-    /// Terminations, and changes of endpoints that the load balancer has not heard of.
+    /// Terminations, and changes of endpoints that the load balancer has not learned yet.
     terminating: JoinSet<()>,
-    /// The probe that the kubelet continues.
+    /// Probes that the kubelet continues.
     probes: JoinSet<()>,
     started: u32,
     deleted: u64,
 }
 
 impl<'a> Rollout<'a> {
-    /// A run without replicas.
+    /// Creates a run without replicas.
     #[must_use]
     pub(crate) fn new(
         plan: &'a Plan,
@@ -142,14 +142,14 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    /// Starts the replicas, and asks the first one what the clients will ask.
+    /// Starts the replicas, and sends the requests of the clients to the first one.
     ///
     /// # Errors
-    /// When the server does not serve.
+    /// Returns an error if the server does not serve.
     pub(crate) async fn begin(&mut self) -> Result<(), RunError> {
         for _ in 0..self.plan.replicas {
             let replica = self.start().await?;
-            // Everybody has known these for long.
+            // All clients have known these replicas for a long time, so there is no delay.
             self.service.change(|endpoints| endpoints.add(self.endpoint(&replica)));
         }
         let Some(replica) = self.live.first() else { return Ok(()) };
@@ -164,10 +164,10 @@ impl<'a> Rollout<'a> {
         Ok(())
     }
 
-    /// Plays a phase, to the end of every termination in it.
+    /// Plays a phase, up to the end of every termination in it.
     ///
     /// # Errors
-    /// When a server does not start, or ends by itself.
+    /// Returns an error if a server does not start, or ends by itself.
     pub(crate) async fn play(&mut self, phase: Phase) -> Result<(), RunError> {
         self.journal.note(Happened::Phase(phase));
         match phase {
@@ -179,7 +179,7 @@ impl<'a> Rollout<'a> {
             }
             Phase::ScaleDown => {
                 let surplus = self.add().await?;
-                // Until it gets requests.
+                // Until the replica gets requests.
                 self.wait(self.plan.late_endpoints + Duration::from_millis(500)).await?;
                 self.delete(&surplus);
             }
@@ -194,10 +194,10 @@ impl<'a> Rollout<'a> {
         self.terminations().await
     }
 
-    /// Lets time pass.
+    /// Waits for some time.
     ///
     /// # Errors
-    /// When a server ends by itself meanwhile.
+    /// Returns an error if a server ends by itself in the meantime.
     pub(crate) async fn wait(&self, time: Duration) -> Result<(), RunError> {
         let until = Instant::now() + time;
         while Instant::now() < until {
@@ -207,10 +207,10 @@ impl<'a> Rollout<'a> {
         Ok(())
     }
 
-    /// Whether every replica that should serve still runs.
+    /// Checks that every replica that should serve still runs.
     ///
     /// # Errors
-    /// When one ended by itself.
+    /// Returns an error if one has ended by itself.
     pub(crate) fn all_are_well(&self) -> Result<(), RunError> {
         self.live.iter().try_for_each(|replica| still_runs(replica))
     }
@@ -226,7 +226,7 @@ impl<'a> Rollout<'a> {
         Ok(())
     }
 
-    /// A new replica; ready when it is returned.
+    /// Adds a new replica, which is ready when it is returned.
     async fn add(&mut self) -> Result<Arc<Replica>, RunError> {
         let replica = self.start().await?;
         let (endpoint, service) = (self.endpoint(&replica), self.service.clone());
@@ -242,7 +242,7 @@ impl<'a> Rollout<'a> {
         Ok(replica)
     }
 
-    /// A new replica that gets no requests yet; it is ready when returned.
+    /// Starts a new replica, which is ready when it is returned, but gets no requests yet.
     async fn start(&mut self) -> Result<Arc<Replica>, RunError> {
         let number = self.started;
         self.started += 1;
@@ -260,7 +260,8 @@ impl<'a> Rollout<'a> {
         Endpoint { replica: replica.number, address: (replica.address, self.plan.port).into() }
     }
 
-    /// As the kubelet does until the container has ended: hooks that count connections count these too.
+    /// Continues the probe, as the kubelet does until the container has ended: hooks that count
+    /// connections count these too.
     fn go_on_probing(&mut self, replica: &Arc<Replica>) {
         let Some(period) = self.plan.probe.afterwards else { return };
         let (replica, probe) = (Arc::clone(replica), self.plan.probe.clone());
@@ -302,8 +303,8 @@ impl<'a> Rollout<'a> {
         Ok(())
     }
 
-    /// Deletes a replica: at this instant the kubelet begins to end it, and the news begins to
-    /// spread to the proxies. Neither waits for the other.
+    /// Deletes a replica: from this moment the kubelet terminates it, and the change spreads to the
+    /// proxies. Neither waits for the other.
     fn delete(&mut self, replica: &Arc<Replica>) {
         let number = replica.number;
         self.live.retain(|live| live.number != number);
@@ -317,7 +318,7 @@ impl<'a> Rollout<'a> {
             service.change(|endpoints| endpoints.withdraw(number));
             journal.note(Happened::Withdrawn { replica: number });
             ended.exited().await;
-            // That it is gone is news too, and takes as long.
+            // The removal of the endpoint takes as long to spread.
             sleep(delay).await;
             service.change(|endpoints| endpoints.remove(number));
         });
@@ -330,19 +331,19 @@ impl<'a> Rollout<'a> {
 }
 
 impl Journal {
-    /// An empty journal; `tell` is called for every event.
+    /// Creates an empty journal; `tell` is called for every event.
     #[must_use]
     pub(crate) fn new(tell: Arc<dyn Fn(&Event) + Send + Sync>) -> Self {
         Self { started: Arc::default(), entries: Arc::default(), tell }
     }
 
-    /// From here on times count.
+    /// Starts the clock of the journal.
     #[must_use]
     pub(crate) fn start(&self) -> Instant {
         *self.started.get_or_init(Instant::now)
     }
 
-    /// Everything that was written down, in order.
+    /// Returns the contents, with the events in order.
     #[must_use]
     pub(crate) fn take(&self) -> Entries {
         let mut entries = std::mem::take(&mut *self.lock());
@@ -395,7 +396,7 @@ impl Journal {
 }
 
 impl RunError {
-    /// What the server printed.
+    /// Returns the output of the server.
     #[must_use]
     pub(crate) fn output(&self) -> &[String] {
         match self {

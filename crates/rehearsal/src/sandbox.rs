@@ -1,9 +1,9 @@
-//! The sandbox: user, network, PID, mount and IPC namespaces that `unshare` of util-linux makes, in
-//! which this program runs itself again as PID 1. When its PID 1 ends the kernel ends everything in
-//! it, and network and mounts with that.
+//! The sandbox: user, network, PID, mount and IPC namespaces created by `unshare` of util-linux, in
+//! which this program runs itself again as PID 1. When its PID 1 ends, the kernel ends all its
+//! processes, and removes its network and mounts.
 //!
-//! Nothing outlives the outer process: the inner one reads its standard input and ends with it,
-//! which also works when the outer one is killed.
+//! No process outlives the outer one: the inner process reads its standard input and ends with it,
+//! which also works if the outer process is killed.
 
 use std::io;
 use std::path::Path;
@@ -11,24 +11,24 @@ use std::process::{Output, Stdio};
 
 use thiserror::Error;
 
-/// The subcommand that runs in the sandbox; not for people.
+/// The subcommand that runs in the sandbox; not for users.
 pub const INNER_COMMAND: &str = "rehearse-sandbox";
 
-/// The requirements of a sandbox, checked before anything is started.
+/// A script that checks the requirements of a sandbox before anything is started.
 const TRIAL: &str = "ip link set lo up && ip link add prestop0 type veth peer name prestop1 && command -v nsenter >/dev/null";
 
-/// How the namespaces can be made here.
+/// Method of creating the namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// By root.
+    /// As root.
     Privileged,
-    /// By anybody, in a user namespace that has all users of `/etc/subuid`.
+    /// As any user, in a user namespace with all users of `/etc/subuid`.
     UserNamespaceWithRange,
-    /// By anybody, in a user namespace of one user.
+    /// As any user, in a user namespace with a single user.
     UserNamespace,
 }
 
-/// Why there can be no sandbox.
+/// Reason why there can be no sandbox.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SandboxError {
@@ -38,7 +38,7 @@ pub enum SandboxError {
     /// The system does not allow it.
     #[error("namespaces can't be made here: {reason}\n{ADVICE}")]
     NotAllowed {
-        /// What `unshare` or `ip` said.
+        /// Message of `unshare` or `ip`.
         reason: String,
     },
 }
@@ -50,10 +50,10 @@ Needed are util-linux (unshare, nsenter), iproute2 (ip), and either root or user
   docker run --privileged ...                                  in a container";
 
 impl Way {
-    /// The first way that works here.
+    /// Returns the first method that works on this machine.
     ///
     /// # Errors
-    /// When none does.
+    /// Returns an error if none works.
     pub fn find() -> Result<Self, SandboxError> {
         let mut reason = String::new();
         let mut ways = vec![Self::UserNamespaceWithRange, Self::UserNamespace];
@@ -71,7 +71,7 @@ impl Way {
         Err(SandboxError::NotAllowed { reason })
     }
 
-    /// The command that runs this program in a sandbox.
+    /// Returns the command that runs this program in a sandbox.
     #[must_use]
     pub fn command(self, program: &Path) -> tokio::process::Command {
         let mut command = tokio::process::Command::new("unshare");
@@ -82,7 +82,7 @@ impl Way {
             .arg(INNER_COMMAND)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C is for the outer process alone, and not for the servers.
+            // Ctrl-C is handled only by the outer process, not by the servers.
             .process_group(0)
             .kill_on_drop(true);
         command

@@ -1,5 +1,5 @@
-//! From manifests to what is rehearsed: which workload and container, with which hooks. The same decision as
-//! `inject` makes. Pure.
+//! From manifests to the subject of a rehearsal: the workload and container, and its hooks. Makes
+//! the same decision as `inject`. Pure.
 
 mod choice;
 mod words;
@@ -24,34 +24,34 @@ use crate::report::Subject;
 /// The arguments in addition to the manifest.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// The container; else the first.
+    /// Name of the container; the first one by default.
     pub container: Option<String>,
-    /// The port; else the container's first.
+    /// Port of the server; the container's first port by default.
     pub port: Option<u16>,
-    /// The stop signal; else the container's, else the image's.
+    /// The stop signal; by default the container's, else the image's.
     pub stop_signal: Option<Signal>,
-    /// Which programs the image has.
+    /// The programs of the image.
     pub programs: Programs,
-    /// The server.
+    /// Command of the server.
     pub command: Vec<String>,
     /// Number of replicas.
     pub replicas: u32,
-    /// How long a replica may take to become ready.
+    /// Time limit for a replica to become ready.
     pub ready_timeout: Duration,
-    /// How long a deleted replica is still given new connections.
+    /// Time during which a deleted replica still gets new connections.
     pub endpoint_delay: EndpointDelay,
-    /// How much later a load balancer learns of every change.
+    /// Additional time until a load balancer learns of a change.
     pub late_endpoints: Duration,
-    /// Who asks for what.
+    /// The requests of the clients.
     pub load: Load,
 }
 
-/// Which programs an image has.
+/// The programs of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Programs {
-    /// Those that the catalogue knows.
+    /// The programs according to the catalogue.
     Known,
-    /// None, whatever the catalogue knows.
+    /// No programs, regardless of the catalogue.
     None,
 }
 
@@ -59,52 +59,52 @@ pub enum Programs {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SubjectError {
-    /// Its pods are those of another object.
+    /// The pod template is in another object.
     #[error("{title}: {sentence}")]
     TemplateElsewhere {
-        /// Kind and name.
+        /// Kind and name of the workload.
         title: String,
-        /// Why.
+        /// The explanation.
         sentence: String,
     },
-    /// There is nothing to run.
+    /// The workload has no containers.
     #[error("{0} has no containers")]
     NoContainers(String),
-    /// The container is not there.
+    /// The container does not exist.
     #[error("no container {wanted}; there are {known}")]
     NoSuchContainer {
-        /// What was asked for.
+        /// The requested name.
         wanted: String,
-        /// The names that there are.
+        /// The existing names.
         known: String,
     },
-    /// It is not known where the server listens.
+    /// The port of the server is not known.
     #[error("the container has no port; set the port of the server with --port")]
     NoPort,
-    /// The container's stop signal is none.
+    /// The container's stop signal is invalid.
     #[error("lifecycle.stopSignal {written}: {error}")]
     StopSignal {
-        /// As it is written.
+        /// The value of the field.
         written: String,
-        /// Why.
+        /// Reason why it is invalid.
         error: UnknownSignal,
     },
-    /// The container has something that can't be rehearsed.
+    /// The container has a setting that can't be rehearsed.
     #[error(transparent)]
     Container(#[from] ContainerError),
 }
 
 impl Chosen<'_> {
-    /// Decides as `inject` does, and makes the plan of it.
+    /// Makes the same decision as `inject`, and creates the plan.
     ///
     /// # Errors
-    /// When the container can't be rehearsed as it is written.
+    /// Returns an error if the container can't be rehearsed as it is written.
     pub fn plan(&self, wish: &Wish, policy: &Policy) -> Result<(Subject, Plan), SubjectError> {
         Decider { chosen: self, wish, policy }.plan()
     }
 }
 
-/// What a plan is made of.
+/// The inputs of a plan.
 struct Decider<'a> {
     chosen: &'a Chosen<'a>,
     wish: &'a Wish,
@@ -156,7 +156,7 @@ impl Decider<'_> {
         Ok((subject, plan))
     }
 
-    /// As `inject` says it.
+    /// Returns the sentence for a reason, as in reports of `inject`.
     fn sentence(&self, reason: SkipReason) -> String {
         let exact = offline::sentence(reason, &self.chosen.workload);
         exact.unwrap_or_else(|| reason.explanation().sentence.to_owned())
@@ -180,7 +180,8 @@ impl Decider<'_> {
         })
     }
 
-    /// As the runtime takes it (KEP-4960): the container's own, the image's, TERM.
+    /// Returns the stop signal in the runtime's order of precedence (KEP-4960): the container's
+    /// own, the image's, TERM. The argument `--stop-signal` overrides all of them.
     fn stop_signal(
         &self,
         container: &Value,
@@ -250,7 +251,8 @@ impl Decider<'_> {
                 let action = container::action(&json!(injected.hook), container)?;
                 (Some(action), injected_words(&injected.hook))
             }
-            // An existing hook, next to containers that get one: only the grace period differs.
+            // The container keeps its hook, while other containers of the pod get one: only the
+            // grace period differs.
             _ => (own, earlier),
         };
         if hook == written.hook && after == grace {
@@ -287,7 +289,7 @@ impl Decider<'_> {
     }
 }
 
-/// Kind and name.
+/// Returns kind and name.
 fn title(workload: &Workload<'_>) -> String {
     format!("{} {}", workload.kind, workload.name)
 }

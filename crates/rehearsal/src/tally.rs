@@ -1,5 +1,5 @@
-//! Requests, counted: by ending, client, phase. Every request is in exactly one place of each
-//! count, so each adds up to what was sent.
+//! Counts of requests by ending, client and phase. Every request is counted once in each category,
+//! so each category adds up to the number of sent requests.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use hdrhistogram::Histogram;
 
 use super::recording::{Client, Ending, Happened, Phase, Recording, Sample};
 
-/// Longer than any time-out, in microseconds: an hour.
+/// Upper bound for measured times, longer than any timeout: an hour, in microseconds.
 const LONGEST_MICROS: u64 = 3_600_000_000;
 
-/// A run, counted.
+/// The counts of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
     /// All requests.
     pub all: Count,
-    /// By client, those that sent something.
+    /// By client; only clients that sent requests.
     pub clients: Vec<(Client, Count)>,
-    /// By the phase in which they ended; only those in which something ended.
+    /// By the phase in which the requests ended; only phases with requests.
     pub phases: Vec<(Phase, Count)>,
-    /// Dropped requests by how they ended, in the order of [`Ending::DROPPED`].
+    /// Dropped requests by their ending, in the order of [`Ending::DROPPED`].
     pub endings: [(Ending, u64); 5],
-    /// Of requests that were answered.
+    /// Latency of answered requests.
     pub latency: Latency,
-    /// How late the load generator itself was at most; much of it makes a run worthless.
+    /// The longest delay caused by the load generator itself; a long one makes the run useless.
     pub most_late: Duration,
 }
 
@@ -32,27 +32,27 @@ pub struct Tally {
 pub struct Count {
     /// Sent.
     pub sent: u64,
-    /// Answered as they should be.
+    /// Requests that were answered correctly.
     pub ok: u64,
     /// All others.
     pub dropped: u64,
-    /// Dropped without retries.
+    /// Requests that would have been dropped without retries.
     pub dropped_without_retry: u64,
 }
 
-/// How long answers took, from when the request was due.
+/// Duration of answers, from when the request was due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// Half of them took at most so long.
+    /// Half of the answers took at most this long.
     pub median: Duration,
-    /// 99 of 100.
+    /// 99 of 100 answers took at most this long.
     pub p99: Duration,
-    /// All of them.
+    /// The longest duration.
     pub slowest: Duration,
 }
 
 impl Tally {
-    /// Counts a run.
+    /// Counts the requests of a run.
     #[must_use]
     pub fn of(recording: &Recording) -> Self {
         let samples = &recording.samples;
@@ -100,7 +100,7 @@ impl Count {
 
 impl Latency {
     fn of(samples: &[Sample]) -> Self {
-        // Three digits; the bounds are constants that the histogram takes.
+        // With three significant digits; the bounds are constants that the histogram accepts.
         let Ok(mut histogram) = Histogram::<u64>::new_with_bounds(1, LONGEST_MICROS, 3) else {
             return Self::default();
         };
@@ -115,14 +115,14 @@ impl Latency {
 }
 
 impl Sample {
-    /// When it ended.
+    /// Returns the time at which the request ended.
     #[must_use]
     pub const fn ended_micros(&self) -> u64 {
         self.due_micros.saturating_add(self.took_micros)
     }
 }
 
-/// When each phase began, in order.
+/// Returns the time at which each phase began, in order.
 #[must_use]
 pub(crate) fn phases(recording: &Recording) -> Vec<(u64, Phase)> {
     let began = recording.events.iter().filter_map(|event| match event.happened {

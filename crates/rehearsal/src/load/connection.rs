@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::recording::Ending;
 
-/// How one attempt ended, and where.
+/// The result of one attempt, and the replica that it reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub(super) ending: Ending,
@@ -39,15 +39,15 @@ struct Counted {
     received: Arc<AtomicU64>,
 }
 
-/// Connects. Requests are for this host, or for the address.
+/// Connects. Requests use this host name, or else the address.
 pub(super) async fn open(address: SocketAddr, host: Option<&str>) -> Result<Connection, Ending> {
     let stream = TcpStream::connect(address).await.map_err(|error| not_connected(&error))?;
-    // Small requests: nothing is gained by waiting for more to send.
+    // Requests are small, so it is useless to wait for more data.
     let _ = stream.set_nodelay(true);
     let received = Arc::new(AtomicU64::new(0));
     let counted = Counted { stream, received: Arc::clone(&received) };
     let (sender, connection) = handshake(TokioIo::new(counted)).await.map_err(|_| Ending::Reset)?;
-    // An error of the connection is returned to the caller that waits for an answer.
+    // Errors of the connection are returned to the caller that waits for an answer.
     let driver = tokio::spawn(async move {
         let _ = connection.await;
     });
@@ -56,7 +56,7 @@ pub(super) async fn open(address: SocketAddr, host: Option<&str>) -> Result<Conn
 }
 
 impl Connection {
-    /// Asks for a path and reads the whole answer.
+    /// Requests a path and reads the complete answer.
     pub(super) async fn get(&mut self, path: &str) -> Ending {
         match self.status(path).await {
             Ok(status) if status < 400 => Ending::Ok,
@@ -65,7 +65,7 @@ impl Connection {
         }
     }
 
-    /// As `get`, with the status of the answer.
+    /// Like `get`, but returns the status of the answer.
     pub(super) async fn status(&mut self, path: &str) -> Result<u16, Ending> {
         let before = self.received();
         let request = Request::get(path).header("host", &self.host).header("user-agent", "prestop");
@@ -80,12 +80,12 @@ impl Connection {
         Ok(status)
     }
 
-    /// Bytes that have arrived so far.
+    /// Returns the number of bytes received so far.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Whether the next request can be sent, as far as the client can know.
+    /// Returns whether the next request can be sent, as far as the client can know.
     pub(super) async fn is_usable(&mut self) -> bool {
         !self.sender.is_closed() && self.sender.ready().await.is_ok()
     }
@@ -101,7 +101,8 @@ impl Drop for Connection {
     }
 }
 
-/// A connection that does not come about: refused by the replica, or the replica's network is gone.
+/// Returns the ending for a failed connection: the replica refused it, or its network no longer
+/// exists.
 fn not_connected(error: &io::Error) -> Ending {
     match error.kind() {
         io::ErrorKind::TimedOut => Ending::TimeOut,

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use super::connection;
 use crate::recording::Ending;
 
-/// The status with which a path is answered; the answer is read to its end.
+/// Requests a path and reads the complete answer; returns its status.
 ///
 /// # Errors
-/// How it ended if there was no whole answer. There is no time-out here.
+/// Returns how the request ended if there was no complete answer. There is no timeout here.
 pub(crate) async fn status_of(address: SocketAddr, path: &str) -> Result<u16, Ending> {
     connection::open(address, None).await?.status(path).await
 }

@@ -1,7 +1,7 @@
-//! Clients that keep connections, as Go's `http.Transport` and nginx's upstreams do: the one that
-//! was used last is used again; what is known to be closed is passed over. A request that fails on
-//! a connection that had served before, before any byte of its answer, is sent once more on a new
-//! connection: the server may have closed it just then, and a GET can be repeated
+//! Clients that keep connections, like Go's `http.Transport` and nginx's upstreams: the most
+//! recently used connection is used again, and connections known to be closed are skipped. A
+//! request that fails on a kept connection before any byte of its answer is sent once more on a new
+//! connection: the server may have closed the kept one at that moment, and a GET can be repeated
 //! (`shouldRetryRequest` in Go, RFC 9110 section 9.2.2).
 
 use std::sync::{Mutex, PoisonError};
@@ -12,22 +12,23 @@ use super::Clients;
 use super::connection::{self, Attempt, Connection};
 use crate::recording::Ending;
 
-/// So many clients, each with its own pool: with one pool all requests of a quiet service go over one
-/// connection.
+/// Number of clients, each with its own pool. With a single pool, all requests of a quiet service
+/// would use one connection.
 const CLIENTS: usize = 8;
 
 /// The idle connections of all clients.
 #[derive(Default)]
 pub(super) struct Pools([Mutex<Vec<Kept>>; CLIENTS]);
 
-/// A connection that has served before.
+/// A connection that has served a request.
 struct Kept {
     connection: Connection,
     replica: u32,
 }
 
 impl Pools {
-    /// One request; how its first attempt ended, and how the last one did, and where.
+    /// Sends one request; returns the result of its first attempt, and the result and replica of
+    /// the last one.
     pub(super) async fn request(&self, clients: &Clients, random: [u64; 2]) -> (Ending, Attempt) {
         let client = usize::try_from(random[1] >> 32).unwrap_or_default() % CLIENTS;
         let patience = clients.load.timeout;

@@ -1,5 +1,5 @@
-//! Requests to a server that runs already, for `prestop watch --url`: the clients of rehearsals,
-//! without a sandbox.
+//! Requests to a server that is already running, for `prestop watch --url`: the clients of
+//! rehearsals, without a sandbox.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,28 +14,28 @@ use crate::endpoints::Endpoint;
 use crate::plan::Load;
 use crate::recording::{Client, Ending, Sample};
 
-/// Where requests go, and how many.
+/// Target and rate of the requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// The addresses of the server. Each new connection goes to one of them, by chance.
+    /// The addresses of the server. Each new connection uses a random one.
     pub addresses: Vec<SocketAddr>,
-    /// The name that requests are for.
+    /// Host name of the requests.
     pub host: String,
     /// The path of the requests.
     pub path: String,
-    /// Requests a second: half of them with a new connection each, half on connections that are kept.
+    /// Requests per second: half of them on a new connection each, half on kept connections.
     pub rate_per_second: u32,
-    /// How long a client waits for an answer.
+    /// Maximum time to wait for an answer.
     pub timeout: Duration,
-    /// Of everything that is left to chance.
+    /// Seed of all random choices.
     pub seed: u64,
 }
 
-/// Sends requests from `started` on, until `over` says so; then waits for the last answers. `take` gets
-/// each request that has ended. Redirects are not followed.
+/// Sends requests from `started` until `over` is true; then waits for the last answers. `take`
+/// receives each request that has ended. Redirects are not followed.
 ///
 /// # Errors
-/// When there can be no thread.
+/// Returns an error if the threads can't be started.
 pub fn start(
     remote: Remote,
     started: Instant,
@@ -45,7 +45,7 @@ pub fn start(
     in_background(clients(remote, started).run(over, take))
 }
 
-/// One request with a new connection: whether the server answers at all.
+/// Sends one request on a new connection, to check whether the server answers at all.
 pub async fn check(remote: &Remote) -> Ending {
     let choice = Choice { client: Client::NewConnection, random: [0, 0] };
     let clients = clients(remote.clone(), Instant::now());
@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers each request, and closes the connection after it.
+    /// Starts a server that answers each request and then closes the connection.
     async fn server(hosts: Arc<Mutex<Vec<String>>>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

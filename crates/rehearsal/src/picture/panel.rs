@@ -1,4 +1,4 @@
-//! One run: bars, phases, rows of marks, a time axis.
+//! The panel of one run: bars, phases, rows of marks, and a time axis.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use crate::recording::{Happened, Phase};
 use crate::report::{Played, grouped};
 use crate::tally::phases;
 
-/// Measured from the top of the panel.
+/// Vertical positions from the top of the panel, in pixels.
 const PLOT_TOP: f64 = 58.0;
 const PLOT_BOTTOM: f64 = 168.0;
 const FIRST_ROW: f64 = 184.0;
-/// The same where there are no requests.
+/// Position of the first row if there are no requests.
 const FIRST_ROW_WITHOUT_PLOT: f64 = 50.0;
 const ROW: f64 = 15.0;
-/// Below the last row, and from there to the end of the panel.
+/// Distance from the last row to the axis, and from there to the end of the panel.
 const TO_AXIS: f64 = 13.0;
 const BELOW_AXIS: f64 = 38.0;
-/// In characters: the outcome is beside the title.
+/// Length limits, in characters: the outcome is next to the title.
 const LONGEST_TITLE: usize = 80;
 const LONGEST_SUBTITLE: usize = 130;
-/// So many are named where a mark is for many.
+/// Limit for the number of names that are listed for a mark of many events.
 const MOST_NAMES: usize = 10;
-/// No mark reaches into the row of others.
+/// Limit for the size of a mark, so that it does not reach into the next row.
 const LARGEST_MARK: f64 = 7.0;
-/// Few dropped requests among many have to be seen too.
+/// Minimum height of dropped requests, so that a few among many remain visible.
 const LEAST_DROPPED: f64 = 4.0;
 
-/// A name, and which events are in its row.
+/// Name of a row, and the condition for its events.
 pub(super) type Row = (&'static str, fn(&Happened) -> bool);
 
 const ROWS: [Row; 5] = [
@@ -42,48 +42,48 @@ const ROWS: [Row; 5] = [
     ("exit", |happened| matches!(happened, Happened::Exited { .. } | Happened::Killed { .. })),
 ];
 
-/// Only in pictures of hooks that report it.
+/// Row that exists only if hooks report the end of their delay.
 const DELAY_OVER: &str = "delay over";
 
-/// One run as it is drawn.
+/// One run, ready to be drawn.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Drawn {
-    /// What it is.
+    /// Title of the panel.
     pub title: String,
-    /// A line below that.
+    /// A line below the title.
     pub subtitle: String,
-    /// The outcome, and whether it is a bad one.
+    /// The outcome as text, and whether it is good.
     pub outcome: (String, Outcome),
-    /// Requests, from the start.
+    /// Bars of requests, from the start of the run.
     pub bars: Vec<Bar>,
-    /// Parts of the run with their names: from, to.
+    /// Phases of the run: beginning, end and name.
     pub phases: Vec<(u64, u64, &'static str)>,
-    /// Rows of marks with their names.
+    /// Rows of marks, with their names.
     pub rows: Vec<(&'static str, Vec<Mark>)>,
 }
 
-/// What became of it.
+/// Outcome of a run or an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Outcome {
-    /// As it should be.
+    /// The expected outcome.
     #[default]
     Good,
-    /// In red.
+    /// A bad outcome, drawn in red.
     Bad,
 }
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// When.
+    /// Time of the event, in microseconds.
     pub at_micros: u64,
-    /// What.
+    /// Name of the event.
     pub name: String,
-    /// Bad ones are larger, and red.
+    /// Outcome of the event; bad ones are larger and red.
     pub outcome: Outcome,
 }
 
-/// One run, and where it is drawn.
+/// One run, with its position in the picture.
 pub(super) struct Panel<'a> {
     pub(super) drawn: &'a Drawn,
     pub(super) scales: Scales,
@@ -93,13 +93,13 @@ pub(super) struct Panel<'a> {
 /// Requests that ended in one interval.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bar {
-    /// Answered as they should be.
+    /// Requests that were answered correctly.
     pub answered: u32,
-    /// All others.
+    /// All other requests.
     pub dropped: u32,
 }
 
-/// The rows of the panels of these runs, the same in each.
+/// Returns the rows of the panels, which are the same in each.
 pub(super) fn rows(runs: &[Played]) -> Vec<Row> {
     let has_delays = runs.iter().flat_map(|run| &run.recording.events);
     let has_delays =
@@ -107,24 +107,24 @@ pub(super) fn rows(runs: &[Played]) -> Vec<Row> {
     ROWS.into_iter().filter(|(name, _)| has_delays || *name != DELAY_OVER).collect()
 }
 
-/// Where the first row of marks is, from the top of the panel.
+/// Returns the position of the first row of marks, from the top of the panel.
 const fn first_row(drawn: &Drawn) -> f64 {
     if drawn.bars.is_empty() { FIRST_ROW_WITHOUT_PLOT } else { FIRST_ROW }
 }
 
-/// Where the time axis is, from the top of the panel.
+/// Returns the position of the time axis, from the top of the panel.
 fn axis(drawn: &Drawn) -> f64 {
     let last = u8::try_from(drawn.rows.len().saturating_sub(1)).unwrap_or(u8::MAX);
     first_row(drawn) + ROW * f64::from(last) + TO_AXIS
 }
 
-/// The height of the panel with everything around it.
+/// Returns the total height of the panel.
 pub(super) fn height(drawn: &Drawn) -> f64 {
     axis(drawn) + BELOW_AXIS
 }
 
 impl Drawn {
-    /// A run of a rehearsal, with these rows.
+    /// Creates the drawing of a rehearsal's run, with these rows.
     pub(super) fn of(run: &Played, rows: &[Row]) -> Self {
         let all = run.tally.all;
         let how = &run.how;
@@ -148,7 +148,7 @@ impl Drawn {
         }
     }
 
-    /// When the last thing happens.
+    /// Returns the time of the last event or bar.
     pub(super) fn end_micros(&self, bar_micros: u64) -> u64 {
         let bars = u64::try_from(self.bars.len()).unwrap_or(u64::MAX).saturating_mul(bar_micros);
         let marks = self.rows.iter().flat_map(|(_, marks)| marks).map(|mark| mark.at_micros);
@@ -169,7 +169,7 @@ fn marks(run: &Played, (name, is_of_row): Row) -> Vec<Mark> {
     marks.collect()
 }
 
-/// The bars of a run, from its start.
+/// Returns the bars of a run, from its start.
 pub(super) fn bars(run: &Played) -> Vec<Bar> {
     let mut bars: Vec<Bar> = Vec::new();
     for sample in &run.recording.samples {
@@ -213,7 +213,7 @@ impl Panel<'_> {
         ]
     }
 
-    /// A band behind each phase in which something happens, with its name.
+    /// Draws a band behind each phase of the rollout, with its name.
     fn phases(&self, nodes: &mut Vec<Element>) {
         for (from, to, name) in &self.drawn.phases {
             let (from, to) = (self.scales.x(*from), self.scales.x(*to));
@@ -224,7 +224,7 @@ impl Panel<'_> {
                 .set("height", axis(self.drawn) - PLOT_TOP + 16.0)
                 .set("class", "phase");
             nodes.push(band.into());
-            // The name where there is room for it.
+            // The name is drawn only if there is room for it.
             if to - from > 60.0 {
                 nodes.push(self.text(from + 4.0, PLOT_TOP - 4.0, name).into());
             }
@@ -264,7 +264,7 @@ impl Panel<'_> {
         for ((name, marks), y) in self.drawn.rows.iter().zip(places) {
             nodes.push(self.text(LEFT - 6.0, y + 4.0, name).set("text-anchor", "end").into());
             nodes.push(self.line(LEFT, RIGHT, y, "grid"));
-            // The bad ones are above the good ones.
+            // Bad marks are drawn on top of good ones.
             for outcome in [Outcome::Good, Outcome::Bad] {
                 let mut groups: BTreeMap<u128, Vec<&Mark>> = BTreeMap::new();
                 for mark in marks.iter().filter(|mark| mark.outcome == outcome) {
@@ -275,7 +275,7 @@ impl Panel<'_> {
         }
     }
 
-    /// A mark for all that happened at the same place, larger for more of them.
+    /// Returns a mark for all events at the same position; its size grows with their number.
     fn mark(&self, marks: &[&Mark], outcome: Outcome, y: f64) -> Element {
         let (radius, class) = match outcome {
             Outcome::Good => (4.0, "mark"),
@@ -337,7 +337,7 @@ fn bar_path(data: Data, left: f64, right: f64, base: f64, height: f64) -> Data {
         .close()
 }
 
-/// At most about fifteen ticks.
+/// Returns the interval of the ticks, such that there are at most about fifteen.
 fn tick_seconds(longest: Duration) -> u64 {
     let steps = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
     steps.into_iter().find(|step| longest.as_secs() / step <= 15).unwrap_or(longest.as_secs() / 15)

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-/// What a preStop hook does.
+/// The action of a preStop hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HookAction {
-    /// the native sleep action: a timer of the kubelet, nothing runs in the container.
+    /// The native sleep action: a timer of the kubelet; nothing runs in the container.
     Sleep {
-        /// How long.
+        /// Duration of the sleep.
         seconds: u64,
     },
     /// A program, run in the container without a shell.
@@ -22,54 +22,55 @@ pub enum HookAction {
     },
     /// A GET request of the kubelet.
     HttpGet {
-        /// The path.
+        /// Path of the request.
         path: String,
-        /// The port of the container.
+        /// Port of the container.
         port: u16,
     },
-    /// A hook that always fails when it is run: `tcpSocket`.
+    /// A hook that always fails: `tcpSocket`.
     Failing {
-        /// Why.
+        /// Reason of the failure.
         why: String,
     },
 }
 
-/// When a replica counts as ready.
+/// Condition for a replica to be ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// What is asked.
+    /// The check.
     pub check: ProbeAction,
-    /// How long before it is asked for the first time.
+    /// Time before the first check.
     pub initial_delay: Duration,
-    /// The time between two.
+    /// Time between two checks.
     pub period: Duration,
-    /// How long an answer may take.
+    /// Maximum duration of a check.
     pub timeout: Duration,
-    /// How often in a row the answer has to be yes.
+    /// Number of consecutive successes that are required.
     pub successes: u32,
-    /// How often it is asked from then on until the replica has ended; never without a probe.
+    /// Interval of the checks after the replica has become ready, until it has ended; `None`
+    /// without a probe.
     pub afterwards: Option<Duration>,
     /// Differences from the probe of the manifest.
     pub note: Option<String>,
 }
 
-/// What a readiness probe asks.
+/// The check of a readiness probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ProbeAction {
-    /// Whether a connection can be made.
+    /// A connection can be made.
     Connect {
-        /// To which port.
+        /// Port of the connection.
         port: u16,
     },
-    /// Whether a GET is answered with a status from 200 to 399.
+    /// A GET is answered with a status from 200 to 399.
     HttpGet {
-        /// The path.
+        /// Path of the request.
         path: String,
-        /// The port.
+        /// Port of the request.
         port: u16,
     },
-    /// Whether a program ends with 0.
+    /// A program ends with status 0.
     Exec {
         /// Program and arguments.
         command: Vec<String>,
@@ -88,35 +89,35 @@ pub enum ContainerError {
     /// A field of the hook is missing or of a wrong type.
     #[error("lifecycle.preStop.{field} can't be read: {expected}")]
     Hook {
-        /// Which.
+        /// Name of the field.
         field: &'static str,
         /// The expected content.
         expected: &'static str,
     },
-    /// Only plain HTTP is spoken in the sandbox.
+    /// The hook uses HTTPS: the sandbox supports only plain HTTP.
     #[error(
         "lifecycle.preStop.httpGet with scheme HTTPS can't be rehearsed; use HTTP for the rehearsal"
     )]
     HttpsHook,
-    /// A port by a name that no port has.
+    /// A port is given by a name that no port has.
     #[error("{place}: no port of the container is named {name:?}")]
     PortName {
-        /// The path of the name.
+        /// Path of the field with the name.
         place: &'static str,
         /// The name.
         name: String,
     },
 }
 
-/// How often a replica is asked at least; Kubernetes' own default of 10 s would only make the
-/// rehearsal longer.
+/// Upper bound for the time between two checks; Kubernetes' default of 10 s would only prolong the
+/// rehearsal.
 const LONGEST_PERIOD: Duration = Duration::from_millis(500);
 const DEFAULT_PERIOD: Duration = Duration::from_millis(100);
 
-/// The hook of a container, `None` where it has none.
+/// Returns the hook of a container; `None` if it has none.
 ///
 /// # Errors
-/// When the hook is not one that Kubernetes takes, or can't be played here.
+/// Returns an error if Kubernetes does not accept the hook, or if it can't be rehearsed.
 pub fn hook(container: &Value) -> Result<Option<HookAction>, ContainerError> {
     match container.pointer("/lifecycle/preStop") {
         None | Some(Value::Null) => Ok(None),
@@ -124,10 +125,10 @@ pub fn hook(container: &Value) -> Result<Option<HookAction>, ContainerError> {
     }
 }
 
-/// A hook by its body, the value of `preStop`.
+/// Parses a hook from the value of `preStop`.
 ///
 /// # Errors
-/// As [`hook`].
+/// Returns the errors of [`hook`].
 pub fn action(body: &Value, container: &Value) -> Result<HookAction, ContainerError> {
     let handlers = ["exec", "httpGet", "sleep", "tcpSocket"];
     let mut given = handlers.iter().filter_map(|name| {
@@ -164,21 +165,21 @@ pub fn action(body: &Value, container: &Value) -> Result<HookAction, ContainerEr
     }
 }
 
-/// The port that the container says it listens on: the first.
+/// Returns the first port that the container declares.
 #[must_use]
 pub fn first_port(container: &Value) -> Option<u16> {
     let port = container.pointer("/ports/0/containerPort")?.as_u64()?;
     u16::try_from(port).ok().filter(|port| *port > 0)
 }
 
-/// The stop signal that the container sets itself (KEP-4960), as it is written.
+/// Returns the stop signal that the container sets itself (KEP-4960), as it is written.
 #[must_use]
 pub fn stop_signal(container: &Value) -> Option<&str> {
     container.pointer("/lifecycle/stopSignal")?.as_str()
 }
 
 impl HookAction {
-    /// What it does, for people.
+    /// Describes the action for people.
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Sleep { seconds } => format!("sleep {seconds}s"),
@@ -190,7 +191,7 @@ impl HookAction {
 }
 
 impl Probe {
-    /// A TCP connection to a port, asked often.
+    /// Creates a frequent check for a TCP connection to a port.
     #[must_use]
     pub const fn connect(port: u16) -> Self {
         Self {
@@ -204,10 +205,10 @@ impl Probe {
         }
     }
 
-    /// The container's readiness probe, else a connection to the port.
+    /// Returns the container's readiness probe, else a check for a connection to the port.
     ///
     /// # Errors
-    /// When it names a port that there is not.
+    /// Returns an error if the probe names a port that does not exist.
     pub fn of(container: &Value, default_port: u16) -> Result<Self, ContainerError> {
         let Some(probe) = container.get("readinessProbe").filter(|probe| probe.is_object()) else {
             return Ok(Self::connect(default_port));
@@ -216,7 +217,7 @@ impl Probe {
         let seconds = |field: &str, default: u64| {
             Duration::from_secs(probe.get(field).and_then(Value::as_u64).unwrap_or(default))
         };
-        // 0 is the default too (`SetDefaults_Probe`).
+        // 0 stands for the default as well (`SetDefaults_Probe`).
         let period = match seconds("periodSeconds", 10) {
             Duration::ZERO => Duration::from_secs(10),
             period => period,
@@ -235,7 +236,7 @@ impl Probe {
 }
 
 impl ProbeAction {
-    /// That the answer was no, for people.
+    /// Describes a failed check for people.
     #[must_use]
     pub fn failure(&self) -> String {
         match self {
@@ -302,7 +303,7 @@ fn port(
         return Ok(u16::try_from(number).ok().filter(|port| *port > 0));
     }
     let Some(name) = port.as_str() else { return Ok(None) };
-    // The API server takes "8080" for a name, and no port has one without a letter.
+    // The API server treats "8080" as a name, and names of ports contain at least one letter.
     let ports = container.get("ports").and_then(Value::as_array).into_iter().flatten();
     let named = ports
         .filter(|port| port.get("name").and_then(Value::as_str) == Some(name))

@@ -2,11 +2,12 @@
 
 use prestop_core::catalogue::{Catalogue, ImageReference, Presence};
 
-/// Programs that come with a shell: an image without both a shell and `sleep` has none of them.
+/// Programs that images with a shell usually have: an image without both a shell and `sleep` has
+/// none of them.
 const OF_A_SHELL: &[&str] = &["cat", "curl", "echo", "env", "kill", "pkill", "true", "wget"];
 const SHELLS: &[&str] = &["ash", "bash", "busybox", "dash", "sh"];
 
-/// Why this program is not in this image, if that is known.
+/// Returns why a program is not in an image, if that is known.
 #[must_use]
 pub(crate) fn lacks_programs(image: &str, program: &str, catalogue: &Catalogue) -> Option<String> {
     let name = program.rsplit('/').next().unwrap_or(program);

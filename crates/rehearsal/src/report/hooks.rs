@@ -7,7 +7,7 @@ use super::{Played, time};
 use crate::plan::{Measured, Range, Termination};
 use crate::recording::{HookEnd, HookReport, HookResult};
 
-/// The run's hook in words, how the hooks ended, and what they saw.
+/// Describes the run's hook, the results of the hooks, and their reports.
 pub(super) fn words(run: &Played, stop_signal: &str) -> String {
     let Termination { variant, hook, grace_period_seconds, .. } = &run.how;
     let mut text = format!(
@@ -39,7 +39,8 @@ pub(super) fn words(run: &Played, stop_signal: &str) -> String {
     text
 }
 
-/// When it was quiet, what the hold waited for, and the report itself where one is asked for.
+/// Describes when traffic had stopped and what the hold waited for, and quotes the report if the
+/// pod's own hook asks for one.
 fn what_it_saw(measured: &Measured, run: &Played) -> Vec<String> {
     let hooks = &run.recording.hooks;
     let reports: Vec<_> = hooks.iter().filter_map(|hook| hook.report.as_ref()).collect();
@@ -96,7 +97,7 @@ fn hold_words(reports: &[&HookReport]) -> Option<String> {
     })
 }
 
-/// `4s`, or `4s to 6s`; nothing for no times.
+/// Prints `4s`, or `4s to 6s`; `None` without times.
 fn spread(seconds: &[u64]) -> Option<String> {
     let (least, most) = (seconds.iter().min()?, seconds.iter().max()?);
     Some(if least == most { format!("{least}s") } else { format!("{least}s to {most}s") })
@@ -142,7 +143,7 @@ mod tests {
         HookReport { delay, last, new: Some(9), quit: None, left, waited, lines }
     }
 
-    /// The words of a run with hooks that reported this.
+    /// Returns the description of a run with hooks that wrote these reports.
     fn told(reports: Vec<HookReport>, is_asked_for: bool) -> String {
         let hooks = (0..).zip(reports).map(|(replica, report)| HookEnd {
             replica,

@@ -1,4 +1,4 @@
-//! The report as JSON. New fields may come; old ones keep their meaning.
+//! The report as JSON. New fields may be added; existing ones keep their meaning.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub const API_VERSION: &str = "prestop.dev/v1alpha1";
 /// The kind of the report.
 pub const KIND: &str = "RehearsalReport";
 
-/// The report as a JSON value.
+/// Returns the report as a JSON value.
 #[must_use]
 pub fn report(rehearsal: &Rehearsal) -> Value {
     let Rehearsal { subject, plan, runs } = rehearsal;

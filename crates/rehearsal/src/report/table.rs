@@ -1,4 +1,4 @@
-//! The table: one column a run.
+//! The table: one column per run.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::{Played, time};
 use crate::recording::{Client, Phase};
 use crate::tally::Count;
 
-/// Columns are at least so wide.
+/// Minimum width of a column, in characters.
 const COLUMN: usize = 14;
 
 struct Table<'a> {
@@ -15,7 +15,7 @@ struct Table<'a> {
     rows: Vec<(String, Vec<String>)>,
 }
 
-/// The table of these runs.
+/// Returns the table of these runs.
 pub(super) fn of(runs: &[Played]) -> String {
     let mut table = Table { runs, rows: Vec::new() };
     table.row("", |run| run.variant().words().to_owned());
@@ -104,7 +104,7 @@ impl Table<'_> {
     }
 }
 
-/// `12345` as `12,345`.
+/// Prints `12345` as `12,345`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

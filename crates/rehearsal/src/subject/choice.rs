@@ -1,4 +1,4 @@
-//! Which workload of the manifests.
+//! The choice of the workload in the manifests.
 
 use prestop_core::engine::offline;
 use prestop_core::engine::settings::NamespaceSettings;
@@ -9,43 +9,43 @@ use thiserror::Error;
 
 use super::title;
 
-/// A workload, and what is said around it.
+/// A workload, with the settings of its namespace and the delay of its fronts.
 #[derive(Debug)]
 pub struct Chosen<'a> {
     pub(super) value: &'a Value,
     pub(super) workload: Workload<'a>,
     pub(super) namespace: &'a str,
     pub(super) settings: NamespaceSettings,
-    /// The delay that its fronts need, by the other objects of the documents.
+    /// The delay that its fronts need, according to the other objects of the documents.
     pub(super) behind: Option<FrontDelay>,
 }
 
-/// No workload, or not one only.
+/// Reason why no workload could be chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ChoiceError {
-    /// There is none.
+    /// There is no workload.
     #[error("it contains no workload")]
     None,
-    /// There is none of that name.
+    /// There is no workload with this name.
     #[error("no workload {wanted}; there are {known}")]
     NotThere {
-        /// The name.
+        /// The requested name.
         wanted: String,
-        /// Those that there are.
+        /// The existing names.
         known: String,
     },
-    /// There are several.
+    /// There are several workloads.
     #[error("more than one workload, choose one with --workload NAME: {0}")]
     Several(String),
 }
 
 impl<'a> Chosen<'a> {
-    /// The workload of this name among the documents, or the only one. `namespace` is for objects that
-    /// name none.
+    /// Returns the workload with this name in the documents, or the only one. `namespace` is for
+    /// objects that name none.
     ///
     /// # Errors
-    /// When there is none, or more than one.
+    /// Returns an error if there is none, or more than one.
     pub fn choose(
         documents: &'a [Value],
         more_kinds: &[KindName],
@@ -58,7 +58,7 @@ impl<'a> Chosen<'a> {
         let is_wanted = |name: &str| wanted.is_none_or(|wanted| name == wanted);
         let mut named: Vec<_> =
             found.into_iter().filter(|(_, workload)| is_wanted(workload.name)).collect();
-        // The object that has the template is chosen, if it is there.
+        // The object that contains the template is chosen, if it exists.
         if named.iter().any(|(_, workload)| !offline::has_template_elsewhere(workload)) {
             named.retain(|(_, workload)| !offline::has_template_elsewhere(workload));
         }
@@ -81,7 +81,8 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// As `inject` finds it: Services of the documents, and what sends to them.
+/// Returns the delay of the workload's fronts, as `inject` determines it: from Services in the
+/// documents and the objects that send to them.
 fn behind(
     documents: &[Value],
     workload: &Workload<'_>,

@@ -1,9 +1,9 @@
-//! The hooks of prestop, for people.
+//! Descriptions of prestop's hooks for people.
 
 use prestop_core::engine::hook::{Delay, Hook, Quit, ScriptHook, Task, Wait};
 use prestop_core::engine::status::StatusContainer;
 
-/// What a script does; `None` for hooks that say it themselves.
+/// Describes a script; `None` for hooks that need no description.
 pub(super) fn injected_words(hook: &Hook<'_>) -> Option<String> {
     let ScriptHook { delay, task, wait, report: _ } = hook.script()?;
     let delay = match delay {
@@ -25,7 +25,7 @@ pub(super) fn injected_words(hook: &Hook<'_>) -> Option<String> {
     Some(format!("{delay}{task}{wait}"))
 }
 
-/// The same for a hook that an earlier `prestop inject` wrote, by the status that it left.
+/// Describes a hook that an earlier `prestop inject` wrote, from its status annotation.
 pub(super) fn earlier_words(status: &StatusContainer<'_>) -> Option<String> {
     let StatusContainer { hook, delay, least, wait, quit_from, hold_from, .. } = status;
     if !["quit", "drain"].contains(&hook.as_ref()) {
