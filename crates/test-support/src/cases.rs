@@ -1,4 +1,4 @@
-//! The golden cases: `tests/golden.rs` says what is in their folders.
+//! The golden cases; `tests/golden.rs` describes the files in their folders.
 
 use std::fs;
 use std::io::Cursor;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::root;
 
-/// Their folders.
+/// Returns the folders of all cases, sorted.
 pub fn cases() -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join("tests/cases")).unwrap();
     let mut cases: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -17,14 +17,14 @@ pub fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// The values of a file's documents.
+/// Returns the values of a file's documents.
 pub fn documents(path: &Path) -> Vec<Value> {
     let all = Documents::new(Cursor::new(fs::read(path).unwrap()));
     let readings = all.map(|document| document.unwrap().read().unwrap());
     readings.map(|reading| reading.map(|reading| reading.value).unwrap_or_default()).collect()
 }
 
-/// The further arguments of a case, if a server can have the same.
+/// Returns the additional arguments of a case, if a server accepts the same arguments.
 pub fn arguments(case: &Path) -> Option<Vec<String>> {
     let text = fs::read_to_string(case.join("arguments")).unwrap_or_default();
     let mut lines = text.lines();
@@ -34,7 +34,7 @@ pub fn arguments(case: &Path) -> Option<Vec<String>> {
         match line.split_once('=').unwrap_or((line, "")) {
             ("--kubernetes-version", "") => version = lines.next()?,
             ("--kubernetes-version", value) => version = value,
-            // Anything else changes what is read or written, not what is decided.
+            // Other arguments affect the input or output, not the decision.
             _ => return None,
         }
     }
@@ -45,8 +45,9 @@ pub fn arguments(case: &Path) -> Option<Vec<String>> {
     Some(arguments)
 }
 
-/// Takes out of the status of an injected manifest what the webhook can't know: the text of the values
-/// that were replaced. `false` where the delay follows fronts that are manifests as well.
+/// Removes the parts of an injected manifest's status that the webhook can't know: the texts of
+/// replaced values. Returns `false` if a delay depends on fronts, which are in the manifests as
+/// well.
 pub fn is_as_by_webhook(status: &mut Value) -> bool {
     let Some(status) = status.as_object_mut() else { return true };
     status.shift_remove("text");

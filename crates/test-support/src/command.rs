@@ -1,4 +1,5 @@
-//! The program as a command that ends: its input, its output, and a folder of files for it.
+//! The program as a command that ends: its input, its output, and a temporary folder with files for
+//! it.
 
 use std::fs;
 use std::io::Write;
@@ -7,13 +8,13 @@ use std::thread;
 
 use tempfile::TempDir;
 
-/// Runs it with this on its standard input, however much that is.
+/// Runs a command with this standard input, which may be of any size.
 pub fn feed(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.as_ref().to_owned();
-    // A program that reads no input can end before all of it is written.
+    // A program that does not read its input can end before all of it is written.
     let writer = thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().unwrap();
     let _ = writer.join().unwrap();
@@ -28,7 +29,7 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A folder of the test's own with these files; names can be paths.
+/// Creates a temporary folder with these files; names can be paths.
 pub fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {

@@ -17,11 +17,11 @@ use crate::built_tools;
 use crate::process::wait_until;
 use crate::wire::trusting;
 
-/// Of somebody who may do everything.
+/// Token of a user who may do everything.
 pub const TOKEN: &str = "token-of-a-test";
 /// Timeout of webhooks: long enough for a busy machine that stalls for seconds.
 const TIMEOUT_SECONDS: u8 = 5;
-/// The longest that a creation may take that meets such a webhook, on a busy machine.
+/// Upper bound for the duration of a creation that calls such a webhook, on a busy machine.
 pub const IN_TIME: Duration = Duration::from_secs(20);
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
@@ -32,7 +32,7 @@ pub struct ControlPlane {
     folder: TempDir,
 }
 
-/// The folder with the binaries, if they are there.
+/// Returns the folder with the binaries, if it exists.
 fn binaries() -> Option<PathBuf> {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let has_all =
@@ -40,18 +40,19 @@ fn binaries() -> Option<PathBuf> {
     assets.into_iter().chain([built_tools()]).find(has_all)
 }
 
-/// A free port. If another process takes it in between, the start fails and is retried.
+/// Returns a free port. If another process takes it in the meantime, the start fails and is
+/// retried.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl ControlPlane {
-    /// Ready to be asked.
+    /// Starts a control plane; it is ready when this function returns.
     pub fn start() -> Self {
         Self::start_from(&binaries().expect("no API server: tests/tools/install builds it"))
     }
 
-    /// The same with the binaries of this folder.
+    /// Like [`start`](Self::start), with the binaries in this folder.
     pub fn start_from(binaries: &Path) -> Self {
         for _ in 0..3 {
             if let Some(started) = Self::start_once(binaries) {
@@ -109,7 +110,7 @@ impl ControlPlane {
         None
     }
 
-    /// Status and body.
+    /// Sends a request; returns status and body.
     pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let (status, text) = self.try_request(method, path, body).expect("no answer");
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -118,14 +119,15 @@ impl ControlPlane {
     fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
         let mut stream = self.connect()?;
         let body = body.map(Value::to_string).unwrap_or_default();
-        // Of version 1.0: the answer is whole, and ends with the connection.
+        // HTTP 1.0: the answer is not chunked, and ends with the connection.
         let request = format!(
             "{method} {path} HTTP/1.0\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = Vec::new();
-        // Without the end mark of TLS the length has to do.
+        // Servers may close the connection without a TLS close notification, so the content length
+        // decides.
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8(answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -137,7 +139,7 @@ impl ControlPlane {
         trusting(&authorities, "kubernetes", self.address(), Duration::from_secs(60)).ok()
     }
 
-    /// A namespace with these labels.
+    /// Creates a namespace with these labels.
     pub fn namespace(&self, name: &str, labels: &Value) {
         let namespace = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
@@ -146,28 +148,28 @@ impl ControlPlane {
         assert_eq!(status, 201, "{answer}");
     }
 
-    /// A pod: status and what came of it.
+    /// Creates a pod; returns the status and the created pod.
     pub fn pod(&self, namespace: &str, pod: &Value) -> (u16, Value) {
         self.request("POST", &format!("/api/v1/namespaces/{namespace}/pods"), Some(pod))
     }
 
-    /// An object of this path is made.
+    /// Creates an object at this path.
     pub fn create(&self, path: &str, object: &Value) {
         let (status, answer) = self.request("POST", path, Some(object));
         assert_eq!(status, 201, "{answer}");
     }
 
-    /// A webhook on the creation of pods in namespaces that are opted in.
+    /// Registers a webhook for the creation of pods in namespaces that opt in.
     pub fn webhook(&self, webhook: &Webhook<'_>) {
         self.webhook_for(webhook, &json!({"prestop.dev/inject": "enabled"}));
     }
 
-    /// A webhook on the creation of pods in namespaces with these labels.
+    /// Registers a webhook for the creation of pods in namespaces with these labels.
     pub fn webhook_for(&self, webhook: &Webhook<'_>, labels: &Value) {
         self.create(WEBHOOKS, &configuration(webhook, labels));
     }
 
-    /// The same without a CA: another component sets it.
+    /// Registers such a webhook without a CA, which another component sets.
     pub fn webhook_at(&self, name: &str, port: u16) {
         let webhook = Webhook { name, port, authority_pem: "" };
         let mut configuration = configuration(&webhook, &json!({"prestop.dev/inject": "enabled"}));
@@ -176,24 +178,25 @@ impl ControlPlane {
         self.create(WEBHOOKS, &configuration);
     }
 
-    /// What the API server says of calls that failed.
+    /// Returns the API server's log lines about failed calls of webhooks.
     pub fn failed_calls(&self) -> String {
         let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap();
         let lines: Vec<_> = log.lines().filter(|line| line.contains("calling webhook")).collect();
         lines.join("\n")
     }
 
-    /// Where the API server listens.
+    /// Returns the address on which the API server listens.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// The file with its certificate chain; the last of them signed the first.
+    /// Returns the file with the API server's certificate chain; its last certificate signed the
+    /// first one.
     pub fn certificates(&self) -> PathBuf {
         self.folder.path().join("certs/apiserver.crt")
     }
 
-    /// The API server's process.
+    /// Returns the process id of the API server.
     pub fn id(&self) -> u32 {
         self.server.id()
     }
@@ -203,14 +206,14 @@ impl ControlPlane {
         assert_eq!(status, 200, "{answer}");
     }
 
-    /// As in `v1.37.2`.
+    /// Returns the version, such as `v1.37.2`.
     pub fn version(&self) -> String {
         let (_, version) = self.request("GET", "/version", None);
         version["gitVersion"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until pods of this namespace come back with this annotation, or with a container of this
-    /// name: the API server takes about a second to see a new webhook.
+    /// Waits until `is_there` is true for a created pod of this namespace: the API server takes
+    /// about a second to use a new webhook.
     pub fn wait_for_effect(&self, namespace: &str, is_there: impl Fn(&Value) -> bool) {
         let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
         wait_until("the webhook's effect", || {
@@ -219,14 +222,15 @@ impl ControlPlane {
         });
     }
 
-    /// A kubeconfig for a service account with exactly these rights in the whole cluster.
+    /// Creates a service account with exactly these rights in the whole cluster; returns a
+    /// kubeconfig for it.
     pub fn kubeconfig(&self, account: &str, rules: &Value) -> PathBuf {
         self.add_account(account, rules);
         self.kubeconfig_of("default", account)
     }
 
-    /// What a pod of a new service account finds, which may do what the rules say: the address of the API
-    /// server and the folder with token and authority.
+    /// Creates a service account with these rights; returns the data that a pod of the account
+    /// would find: the address of the API server, and the folder with token and CA.
     pub fn service_account(&self, account: &str, rules: &Value) -> (String, PathBuf) {
         self.add_account(account, rules);
         let folder = self.folder.path().join(account);
@@ -258,7 +262,7 @@ impl ControlPlane {
         }
     }
 
-    /// A kubeconfig for a service account that is there.
+    /// Returns a kubeconfig for an existing service account.
     pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
         self.kubeconfig_with(account, &self.token(namespace, account))
     }
@@ -272,7 +276,7 @@ impl ControlPlane {
         answer["status"]["token"].clone()
     }
 
-    /// A kubeconfig for somebody who may do everything.
+    /// Returns a kubeconfig for a user who may do everything.
     pub fn administrator(&self) -> PathBuf {
         self.kubeconfig_with("administrator", &json!(TOKEN))
     }
@@ -293,7 +297,7 @@ impl ControlPlane {
         file
     }
 
-    /// A counter of the API server, summed over its series that hold these texts.
+    /// Returns a counter of the API server, summed over its series that contain these texts.
     pub fn metric(&self, name: &str, parts: &[&str]) -> u64 {
         let (status, text) = self.try_request("GET", "/metrics", None).unwrap();
         assert_eq!(status, 200);
@@ -311,7 +315,7 @@ pub struct Webhook<'a> {
 }
 
 fn configuration(webhook: &Webhook<'_>, labels: &Value) -> Value {
-    // The chart's name for prestop's entry, by which `prestop check` finds it.
+    // The name of prestop's entry in the chart, by which `prestop check` finds it.
     let entry = if webhook.name == "prestop" { "pods" } else { webhook.name };
     json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -348,7 +352,7 @@ fn marker() -> Value {
     })
 }
 
-/// Whether prestop was there.
+/// Returns whether prestop injected the pod.
 pub fn has_status(pod: &Value) -> bool {
     pod["metadata"]["annotations"].get("prestop.dev/status").is_some()
 }

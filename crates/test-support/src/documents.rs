@@ -1,4 +1,4 @@
-//! The pages of the repository: their fenced blocks and where they are.
+//! The pages of the repository: their fenced blocks, and the positions of the blocks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::root;
 
 /// A page in Markdown.
 pub struct Page {
-    /// From the repository's root on, with `/`.
+    /// Path from the repository's root, with `/`.
     pub name: String,
     pub path: PathBuf,
     pub text: String,
@@ -15,15 +15,15 @@ pub struct Page {
 
 /// A fenced block of a page.
 pub struct Block {
-    /// Of the fence, from 1.
+    /// Line of the opening fence, from 1.
     pub line: usize,
-    /// Behind the fence: `sh run`.
+    /// Text after the opening fence: `sh run`.
     pub mark: String,
-    /// Without the indentation of the fence.
+    /// Contents, without the indentation of the fence.
     pub body: String,
 }
 
-/// Every page that people read, in the order of names.
+/// Returns every page that users read, sorted by name.
 pub fn pages() -> Vec<Page> {
     let mut pages = Vec::new();
     for folder in ["", "docs", "docs/decisions", "examples", "certs"] {
@@ -38,7 +38,7 @@ pub fn pages() -> Vec<Page> {
     pages
 }
 
-/// One page.
+/// Reads a page.
 pub fn page(path: &Path) -> Page {
     let name = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
     Page { name, path: path.to_owned(), text: fs::read_to_string(path).unwrap() }
@@ -65,7 +65,7 @@ impl Page {
         blocks
     }
 
-    /// The lines outside of fenced blocks, with their numbers from 1.
+    /// Returns the lines outside of fenced blocks, with their numbers from 1.
     pub fn prose(&self) -> Vec<(usize, &str)> {
         let mut is_block = false;
         let mut prose = Vec::new();

@@ -1,5 +1,6 @@
-//! An API server of a test, in plain HTTP on loopback: lists page by page and watches, of any kind of
-//! objects. It can cut its connections, forget old versions, be away, and be slow.
+//! A fake API server in plain HTTP on the loopback interface: it serves paged lists and watches of
+//! any kind of objects. It can cut its connections, forget old versions, be unreachable, and be
+//! slow.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -11,10 +12,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// A watch that nothing happens in looks so often whether it is to end.
+/// Interval in which an idle watch checks whether it has to end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The server. It ends when it is dropped.
+/// The server. It stops when it is dropped.
 pub struct FakeApi {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -29,20 +30,20 @@ struct Shared {
 #[derive(Default)]
 struct State {
     version: u64,
-    /// By path of the collection and name.
+    /// Objects by the path of their collection and by name.
     objects: BTreeMap<String, BTreeMap<String, Value>>,
-    /// What watches see: version, collection, line.
+    /// The events of watches: version, collection, line.
     history: Vec<(u64, String, String)>,
-    /// Versions before this one are forgotten.
+    /// Versions before this one have been forgotten.
     oldest: u64,
     /// Connections of an older generation are closed.
     generation: u64,
     is_away: bool,
     is_over: bool,
-    /// How long each list takes.
+    /// Duration of each list.
     list_takes: Duration,
     refused: Vec<String>,
-    /// Methods and targets, in order.
+    /// Methods and targets of all requests, in order.
     requests: Vec<String>,
 }
 
@@ -72,7 +73,7 @@ impl FakeApi {
         Self { address, shared }
     }
 
-    /// A kubeconfig for it in this folder.
+    /// Writes a kubeconfig for the server to this folder.
     pub fn kubeconfig(&self, folder: &Path) -> PathBuf {
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "fake",
@@ -85,7 +86,7 @@ impl FakeApi {
         file
     }
 
-    /// Creates or changes an object of this collection, such as `/api/v1/namespaces/shop/pods`.
+    /// Creates or changes an object in a collection such as `/api/v1/namespaces/shop/pods`.
     pub fn apply(&self, collection: &str, mut object: Value) {
         let mut state = self.shared.state();
         state.version += 1;
@@ -98,7 +99,7 @@ impl FakeApi {
         self.shared.changed.notify_all();
     }
 
-    /// Objects that were there before anybody looked.
+    /// Adds objects without events for watches, as if they had existed from the beginning.
     pub fn fill(&self, collection: &str, objects: impl Iterator<Item = Value>) {
         let mut state = self.shared.state();
         for mut object in objects {
@@ -121,7 +122,7 @@ impl FakeApi {
         self.shared.changed.notify_all();
     }
 
-    /// Tells all watches of a collection the newest version.
+    /// Sends the newest version to all watches of a collection.
     pub fn bookmark(&self, collection: &str, kind: &str) {
         let mut state = self.shared.state();
         state.version += 1;
@@ -138,7 +139,7 @@ impl FakeApi {
         self.shared.changed.notify_all();
     }
 
-    /// Forgets all versions but the newest: watches that want to go on get 410.
+    /// Forgets all versions except the newest: watches that want to continue get status 410.
     pub fn forget(&self) {
         let mut state = self.shared.state();
         state.version += 1;
@@ -146,7 +147,7 @@ impl FakeApi {
         state.history.clear();
     }
 
-    /// Closes all connections, and each new one immediately.
+    /// Closes all connections, and every new one immediately.
     pub fn go_away(&self) {
         let mut state = self.shared.state();
         state.is_away = true;
@@ -158,17 +159,17 @@ impl FakeApi {
         self.shared.state().is_away = false;
     }
 
-    /// Each list takes so long from now on.
+    /// Sets the duration of each list from now on.
     pub fn be_slow(&self, takes: Duration) {
         self.shared.state().list_takes = takes;
     }
 
-    /// Requests for targets with this text are forbidden.
+    /// Forbids requests whose target contains this text.
     pub fn forbid(&self, part: &str) {
         self.shared.state().refused.push(part.to_owned());
     }
 
-    /// Methods and targets of all requests so far.
+    /// Returns methods and targets of all requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.shared.state().requests.clone()
     }
@@ -178,7 +179,7 @@ impl Drop for FakeApi {
     fn drop(&mut self) {
         self.shared.state().is_over = true;
         self.shared.changed.notify_all();
-        // The accepting thread looks up.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -195,7 +196,7 @@ impl Shared {
         self.state.lock().unwrap()
     }
 
-    /// One connection.
+    /// Serves one connection.
     fn serve(&self, stream: &TcpStream) {
         let generation = {
             let state = self.state();

@@ -1,5 +1,6 @@
-//! Tests that are small as they are, and run at full size where `PRESTOP_FULL_SIZE=1`: recipes of the justfile
-//! set it, with `PRESTOP_TEST_PROGRAM` naming a release build. Figures of full size go into docs/reliability.md.
+//! Tests that are small by default, and run at full size with `PRESTOP_FULL_SIZE=1`: recipes of the
+//! justfile set it, with `PRESTOP_TEST_PROGRAM` naming a release build. Figures of full size are
+//! written to docs/reliability.md.
 
 use std::fs;
 use std::process::Command;
@@ -14,25 +15,25 @@ const HEAD: &str = "| what | command | date | commit | machine | duration | figu
 
 /// A row of the table in docs/reliability.md.
 pub struct Row<'a> {
-    /// By which the row is found again.
+    /// First column, which identifies the row.
     pub what: &'a str,
-    /// What runs it again.
+    /// The command that runs the test again.
     pub command: &'a str,
     pub took: Duration,
     pub figures: String,
 }
 
-/// Whether a recipe asked for full size.
+/// Returns whether a recipe requests full size.
 pub fn is_full() -> bool {
     std::env::var_os("PRESTOP_FULL_SIZE").is_some_and(|value| value == "1")
 }
 
-/// The first for every day, the second at full size.
+/// Returns the first value by default, the second one at full size.
 pub fn sized<T>(small: T, full: T) -> T {
     if is_full() { full } else { small }
 }
 
-/// The same in seconds; this variable replaces both.
+/// Returns such a value in seconds; the environment variable overrides both.
 pub fn sized_seconds(variable: &str, small: u64, full: u64) -> Duration {
     let seconds = match std::env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text}: whole seconds")),
@@ -42,7 +43,8 @@ pub fn sized_seconds(variable: &str, small: u64, full: u64) -> Duration {
 }
 
 impl Row<'_> {
-    /// Prints it; at full size it replaces the row with the same first column in the document.
+    /// Prints the row; at full size, it replaces the row with the same first column in the
+    /// document.
     pub fn note(&self) {
         println!("{}: {} in {}", self.what, self.figures, human(self.took));
         if !is_full() {
@@ -64,7 +66,7 @@ impl Row<'_> {
     }
 }
 
-/// `90 s`, `25 min`.
+/// Prints a duration as `90 s` or `25 min`.
 fn human(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..600 => format!("{seconds} s"),
@@ -72,8 +74,8 @@ fn human(duration: Duration) -> String {
     }
 }
 
-/// What the program of the image says; otherwise the last commit that changed what is shipped, with a `+` where that
-/// has changes that are not committed.
+/// Returns the revision that the program of the image reports; otherwise the last commit that
+/// changed shipped files, with a `+` if they have uncommitted changes.
 fn commit() -> String {
     if let Ok(image) = std::env::var("PRESTOP_E2E_BINARY") {
         let version = told(&image, &["version"]);
@@ -92,7 +94,7 @@ fn told(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// The text with this row in its table, in the place of the one that began in the same way.
+/// Returns the text with this row in its table, in place of the row with the same first column.
 fn renewed(text: &str, what: &str, row: &str) -> String {
     let (before, rest) = text.split_once(BEGIN).unwrap_or_else(|| panic!("{DOCUMENT}: no {BEGIN}"));
     let (table, after) = rest.split_once(END).unwrap_or_else(|| panic!("{DOCUMENT}: no {END}"));

@@ -13,14 +13,14 @@ use crate::{built_tools, root};
 /// The namespace of the documents and of `install.yaml`.
 pub const NAMESPACE: &str = "prestop-system";
 
-/// Where helm and kubectl are, with a home folder of the test's own.
+/// The folder of helm and kubectl, with a temporary home folder.
 pub struct Tools {
     folder: PathBuf,
     home: TempDir,
 }
 
 impl Tools {
-    /// As `tests/tools/install` built them.
+    /// Returns the tools that `tests/tools/install` built.
     pub fn find() -> Self {
         let folder = built_tools();
         let has_all = ["helm", "kubectl"].iter().all(|name| folder.join(name).exists());
@@ -28,19 +28,20 @@ impl Tools {
         Self { folder, home: tempfile::tempdir().unwrap() }
     }
 
-    /// A command that can use only the given cluster.
+    /// Returns a command that can use only the given cluster.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.folder.join(program));
         command.env("HOME", self.home.path()).env_remove("KUBECONFIG").current_dir(root());
         command
     }
 
-    /// The output of `helm template` for the chart with these additional arguments.
+    /// Returns the objects that `helm template` renders from the chart with these additional
+    /// arguments.
     pub fn render(&self, arguments: &[&str]) -> Vec<Value> {
         documents(&self.template(arguments))
     }
 
-    /// The same as text.
+    /// Returns the same output as text.
     pub fn template(&self, arguments: &[&str]) -> String {
         let output = self.try_template(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
@@ -53,7 +54,8 @@ impl Tools {
         command.args(arguments).output().unwrap()
     }
 
-    /// The kinds that the chart uses and a bare API server does not know.
+    /// Returns the folder with definitions of the kinds that the chart uses and a bare API server
+    /// does not know.
     pub fn definitions(&self) -> PathBuf {
         self.folder.join("crds")
     }
@@ -63,8 +65,8 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The objects of a text; empty documents are none. A key that occurs twice is an error here, whatever
-/// `prestop inject` makes of it.
+/// Parses the objects of a text, without empty documents. A duplicate key is an error here,
+/// although `prestop inject` accepts it.
 pub fn documents(text: &str) -> Vec<Value> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
@@ -76,14 +78,14 @@ pub fn documents(text: &str) -> Vec<Value> {
     all
 }
 
-/// The object of this kind and name.
+/// Returns the object with this kind and name.
 pub fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let found =
         objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
     found.unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
-/// The files of values that the chart is tried with: those of `ci`, and those for users.
+/// Returns the files of values with which the chart is tested: those in `ci`, and those for users.
 pub fn values_files() -> Vec<String> {
     let mut files: Vec<_> = ["charts/prestop/ci", "charts/prestop"]
         .into_iter()

@@ -1,18 +1,18 @@
 //! Helpers shared by the tests of prestop.
 //!
-//! - `command`: runs that end, with their input and output
+//! - `command`: commands that end, with their input and output
 //! - `process`: `prestop serve` as a process of the test, waiting, signals
-//! - `wire`: a client for it that sees every byte
+//! - `wire`: a client for it that reads and writes single bytes
 //! - `control_plane`: etcd and kube-apiserver as processes, and a client for the API
-//! - `fake_api`: an API server that is none, for lists and watches that break
-//! - `helm`: helm and kubectl; `renderings`: what the chart makes of each value
-//! - `schemas`: those of forms that others made
+//! - `fake_api`: a fake API server, for lists and watches that break
+//! - `helm`: helm and kubectl; `renderings`: the output of the chart for each value
+//! - `schemas`: published schemas of other projects
 //! - `documents`: the pages of the repository
-//! - `screen`: what a terminal shows
+//! - `screen`: the contents of a terminal
 //! - `cases`: the golden cases of `tests/cases`
-//! - `full_size`: tests that are larger where a recipe asks for it, and the table of their figures
+//! - `full_size`: tests that are larger if a recipe requests it, and the table of their figures
 //!
-//! Everything here panics where a test has to fail.
+//! All helpers panic if the test has to fail.
 
 #![allow(
     missing_docs,
@@ -42,12 +42,13 @@ pub mod wire;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The repository.
+/// Returns the root of the repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
-/// The program, which cargo builds beside the tests that use it; `PRESTOP_TEST_PROGRAM` names another build.
+/// Returns the program, which cargo builds next to the tests that use it; `PRESTOP_TEST_PROGRAM`
+/// names another build.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("PRESTOP_TEST_PROGRAM") {
@@ -58,13 +59,13 @@ pub fn program() -> &'static Path {
 
 fn built_program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    // target/debug/deps/TEST
+    // The test is target/debug/deps/TEST.
     let program = test.ancestors().nth(2).unwrap().join("prestop");
     assert!(program.exists(), "{} is missing: cargo build", program.display());
     program
 }
 
-/// Where `tests/tools/install` puts what it builds.
+/// Returns the folder in which `tests/tools/install` puts the tools that it builds.
 pub fn built_tools() -> PathBuf {
     built_program().ancestors().nth(2).unwrap().join("tools/control-plane-1.37")
 }

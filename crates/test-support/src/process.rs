@@ -1,4 +1,4 @@
-//! The program as a process of this test: on free ports of this machine, gone when the test ends.
+//! The program as a process of the test: on free ports of this machine, stopped when the test ends.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Arguments of a replica that manages the shared CA: where it is, and who is to trust it.
+/// Arguments of a replica that manages the shared CA: the names of its Secret, webhook and Service.
 pub const SELF_MANAGED: [&str; 7] = [
     "--cluster",
     "--authority-secret",
@@ -25,29 +25,30 @@ pub const SELF_MANAGED: [&str; 7] = [
     "prestop",
 ];
 
-/// Longer than anything here takes on a busy machine.
+/// Time limit for waiting, longer than any step takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Serve {
     child: Child,
     pub address: SocketAddr,
     pub administration: SocketAddr,
-    /// Whom clients trust.
+    /// The CA that clients trust.
     pub authority: Option<CertificateDer<'static>>,
     lines: Arc<Mutex<Vec<String>>>,
     new_line: Mutex<Receiver<()>>,
-    /// While held, the log is not read.
+    /// While this is locked, the log is not read.
     reading: Arc<Mutex<()>>,
     pub folder: TempDir,
 }
 
 impl Serve {
-    /// With these further arguments. `{folder}` in them is a folder of the test's own.
+    /// Starts the server with additional arguments. `{folder}` in them stands for a temporary
+    /// folder.
     pub fn start(arguments: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), arguments)
     }
 
-    /// With a configuration that continues with this text.
+    /// Starts the server with a configuration that continues with this text.
     pub fn configured(rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("prestop.yaml"), configuration(rest)).unwrap();
@@ -58,7 +59,7 @@ impl Serve {
         Self::launch(folder, &[], arguments)
     }
 
-    /// With these variables in its environment.
+    /// Starts the server with these environment variables.
     pub fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         Self::launch(tempfile::tempdir().unwrap(), environment, arguments)
     }
@@ -69,7 +70,7 @@ impl Serve {
         Self::launch_by(command, folder, arguments)
     }
 
-    /// The program as this command starts it.
+    /// Starts the server with this command.
     pub fn launch_by(mut command: Command, folder: TempDir, arguments: &[&str]) -> Self {
         let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
         command.arg("serve");
@@ -128,7 +129,7 @@ impl Serve {
         self.child.id()
     }
 
-    /// The first log line with this message, as soon as there is one.
+    /// Waits for the first log line with this message.
     pub fn wait_for_line(&mut self, message: &str) -> Value {
         self.wait_for(message, |line| with_message(line, message))
     }
@@ -146,17 +147,18 @@ impl Serve {
         }
     }
 
-    /// The log is not read until this is dropped.
+    /// Stops reading the log until the returned guard is dropped.
     pub fn stop_reading(&self) -> MutexGuard<'_, ()> {
         self.reading.lock().unwrap()
     }
 
-    /// The first log line with this message.
+    /// Returns the first log line with this message.
     pub fn line(&self, message: &str) -> Option<Value> {
         self.lines.lock().unwrap().iter().find_map(|line| with_message(line, message))
     }
 
-    /// Forgets the log lines with this text, and says how many they were: for runs that write millions.
+    /// Removes the log lines with this text, and returns their number: for runs that write millions
+    /// of lines.
     pub fn take_lines(&self, part: &str) -> usize {
         let mut lines = self.lines.lock().unwrap();
         let before = lines.len();
@@ -168,7 +170,7 @@ impl Serve {
         self.lines.lock().unwrap().join("\n")
     }
 
-    /// A path of the administration port: status and text.
+    /// Requests a path of the administration port; returns status and text.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.administration).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -180,7 +182,7 @@ impl Serve {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    /// The value of a series, which has to be there: `prestop_panics_total`.
+    /// Returns the value of a series, which has to exist: `prestop_panics_total`.
     pub fn metric(&self, series: &str) -> u64 {
         let (_, all) = self.get("/metrics");
         let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -224,7 +226,7 @@ fn with_message(line: &str, message: &str) -> Option<Value> {
     serde_json::from_str(line).ok().filter(|line: &Value| line["message"] == message)
 }
 
-/// `name=…` of a line for people, `"name":"…"` of one for machines.
+/// Parses `name=…` in a line for people, `"name":"…"` in a JSON line.
 fn address(line: &str, name: &str) -> SocketAddr {
     let (_, rest) = line
         .split_once(&format!("{name}="))
@@ -233,7 +235,7 @@ fn address(line: &str, name: &str) -> SocketAddr {
     rest.split([' ', '"']).next().unwrap().parse().unwrap()
 }
 
-/// A configuration file with this text after its first two lines.
+/// Returns a configuration file with this text after its first two lines.
 pub fn configuration(rest: &str) -> String {
     format!("apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n{rest}")
 }
@@ -243,7 +245,7 @@ pub fn signal(id: u32, name: &str) {
     assert!(status.success(), "kill -s {name} {id}");
 }
 
-/// Asks again and again until it is so.
+/// Polls until the condition is true.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {

@@ -1,4 +1,4 @@
-//! What the chart makes of every value as null, as an empty map and as an empty list.
+//! The output of the chart for every value set to null, to an empty map and to an empty list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock};
@@ -9,17 +9,17 @@ use serde_json::{Map, Value};
 use crate::helm::{Tools, documents, text};
 use crate::root;
 
-/// With these, every object is rendered.
+/// Values that render every object.
 const EVERYTHING: &[&str] = &["--values", "charts/prestop/ci/everything-values.yaml"];
 
-/// What helm made of a value: the rendered text, or what it says.
+/// The result of helm for a value: the rendered text, or the error message.
 pub type Rendered = Result<String, String>;
 
-/// Each value of values.yaml, and each group of them, as a path.
+/// Collects the path of each value of values.yaml, and of each group of values.
 fn paths(values: &Map<String, Value>, above: &str, found: &mut Vec<String>) {
     for (key, value) in values {
         let path = format!("{above}{key}");
-        // Keys of maps that are passed on as they are stay as they are.
+        // Maps that the chart copies unchanged are not split into their keys.
         if let Some(map) = value.as_object().filter(|_| !key.contains(['.', '/'])) {
             paths(map, &format!("{path}."), found);
         }
@@ -37,14 +37,15 @@ fn all_paths() -> Vec<String> {
     found
 }
 
-/// Three ways to say nothing.
+/// Three notations of an empty value.
 const EMPTIES: [&str; 3] = ["null", "{}", "[]"];
 
-/// What is set, such as `image.tag=null`, and whether on top of everything.
+/// The setting, such as `image.tag=null`, and whether it is combined with the values that render
+/// everything.
 type Setting = (String, bool);
 
-/// What becomes of each value that is set to each of these, with the defaults and with everything on.
-/// Made once for all tests.
+/// Renders the chart with each value set to each of these, with the defaults and with everything
+/// enabled. Computed once for all tests.
 pub fn renderings(tools: &Tools) -> &'static BTreeMap<Setting, Rendered> {
     static RENDERINGS: OnceLock<BTreeMap<Setting, Rendered>> = OnceLock::new();
     RENDERINGS.get_or_init(|| render(tools))
@@ -77,7 +78,7 @@ fn render(tools: &Tools) -> BTreeMap<Setting, Rendered> {
     done.into_inner().unwrap()
 }
 
-/// The documents of these renderings, each once: most values change only one of them.
+/// Returns the distinct documents of these renderings: most values change only one of them.
 pub fn distinct<'a>(renderings: impl Iterator<Item = &'a Rendered>) -> BTreeSet<&'a str> {
     let rendered = renderings.filter_map(|rendered| rendered.as_deref().ok());
     rendered.flat_map(|text| text.split("---\n# Source: ").skip(1)).collect()

@@ -1,4 +1,4 @@
-//! Schemas of the forms that others made, fetched by `tests/tools/schemas`.
+//! Schemas published by other projects, fetched by `tests/tools/schemas`.
 
 use std::fs;
 
@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use crate::root;
 
-/// The text of one of them.
+/// Returns the text of a schema.
 pub fn schema(file: &str) -> String {
     let text = fs::read_to_string(root().join("target/tools/schemas").join(file));
     text.unwrap_or_else(|error| panic!("{file}: {error}; run tests/tools/schemas"))
 }
 
-/// SARIF's, without the pattern of a field that is not used here: it has a bracket too many.
+/// Returns SARIF's schema, without the invalid pattern of an unused field, which has a bracket too
+/// many.
 pub fn sarif() -> Value {
     let mut sarif: Value = serde_json::from_str(&schema("sarif.json")).unwrap();
     for place in ["run", "toolComponent"] {

@@ -1,24 +1,25 @@
-//! A terminal, as far as `prestop watch` uses one: lines that wrap and scroll, the cursor up, the rest cleared.
+//! A simulated terminal with the features that `prestop watch` uses: lines that wrap and scroll,
+//! moving the cursor up, clearing the rest of the screen.
 
-/// What a terminal shows.
+/// The contents of a terminal.
 #[derive(Debug)]
 pub struct Screen {
     columns: usize,
     rows: usize,
-    /// All lines, those that have scrolled away as well.
+    /// All lines, including those that have scrolled off the screen.
     lines: Vec<String>,
-    /// The line of the cursor, and its column.
+    /// Line and column of the cursor.
     at: (usize, usize),
     escape: Option<String>,
 }
 
 impl Screen {
-    /// An empty one.
+    /// Creates an empty screen.
     pub fn new(columns: usize, rows: usize) -> Self {
         Self { columns, rows, lines: vec![String::new()], at: (0, 0), escape: None }
     }
 
-    /// Shows it. Panics at what it does not know.
+    /// Prints a text. Panics at an unknown escape sequence.
     pub fn show(&mut self, text: &str) {
         for character in text.chars() {
             match self.escape.take() {
@@ -29,7 +30,8 @@ impl Screen {
         }
     }
 
-    /// Every line, those that have scrolled away as well, without spaces at their ends.
+    /// Returns all lines, including those that have scrolled off the screen, without trailing
+    /// spaces.
     pub fn lines(&self) -> Vec<&str> {
         self.lines.iter().map(|line| line.trim_end()).collect()
     }
@@ -56,7 +58,7 @@ impl Screen {
 
     fn control(&mut self, escape: &str, last: char) {
         match (escape, last) {
-            // No further than to the top of the screen.
+            // The cursor does not move beyond the top of the screen.
             ("[", 'F') => self.at = (self.at.0.saturating_sub(1).max(self.top()), 0),
             ("[", 'J') => {
                 self.lines.truncate(self.at.0 + 1);
@@ -67,7 +69,7 @@ impl Screen {
         }
     }
 
-    /// A line feed alone; the carriage stays where it is.
+    /// Moves to the next line, like a line feed without carriage return.
     fn down(&mut self) {
         self.at.0 += 1;
         if self.at.0 == self.lines.len() {

@@ -21,18 +21,18 @@ use crate::process::{PATIENCE, Serve};
 /// A connection to the TLS port.
 pub struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
-    /// What was read and not yet used.
+    /// Bytes that have been read but not used yet.
     rest: Vec<u8>,
 }
 
 pub struct Answer {
     pub status: u16,
-    /// In lower case.
+    /// The head, in lower case.
     pub head: String,
     pub body: Vec<u8>,
 }
 
-/// How a client connects.
+/// Options of a client's connection.
 pub struct ClientTerms {
     pub versions: Vec<&'static SupportedProtocolVersion>,
     pub protocols: Vec<&'static str>,
@@ -60,11 +60,12 @@ impl Connection {
             let Self { stream, .. } = &mut connection;
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        // A refusal of the client's certificate comes after the client's part of the handshake.
+        // The server rejects the client's certificate only after the client's part of the
+        // handshake.
         Ok(connection)
     }
 
-    /// Without the handshake.
+    /// Connects without the handshake.
     pub fn begin(
         address: SocketAddr,
         authority: Option<CertificateDer<'static>>,
@@ -100,19 +101,19 @@ impl Connection {
         self.stream.flush()
     }
 
-    /// What is below TLS.
+    /// Returns the TCP stream below TLS.
     pub const fn socket(&self) -> &TcpStream {
         &self.stream.sock
     }
 
-    /// A review by `POST /mutate`.
+    /// Sends a review with `POST /mutate`.
     pub fn post(&mut self, body: impl AsRef<[u8]>) -> Answer {
         let body = body.as_ref();
         self.send([&head("/mutate", body.len()).into_bytes()[..], body].concat()).unwrap();
         self.answer().unwrap()
     }
 
-    /// The next answer.
+    /// Reads the next answer.
     pub fn answer(&mut self) -> io::Result<Answer> {
         let end = loop {
             if let Some(end) = find(&self.rest, b"\r\n\r\n") {
@@ -140,7 +141,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the server closes the connection, and sends nothing more before that.
+    /// Returns whether the server closes the connection without sending anything before.
     pub fn is_closed_by_server(&mut self) -> bool {
         match self.read_more() {
             Ok(()) => false,
@@ -161,7 +162,8 @@ impl Answer {
         header(&self.head, name)
     }
 
-    /// The response of a review that allows, which is what every review says.
+    /// Returns the response of a review, after checking that it allows the request, as every
+    /// response must.
     pub fn response(&self) -> Value {
         let review = self.json();
         assert_eq!(review["kind"], "AdmissionReview");
@@ -180,7 +182,7 @@ impl Answer {
         response
     }
 
-    /// The operations; `null` where there are none.
+    /// Returns the operations; `null` if there are none.
     pub fn patch(&self) -> Value {
         match self.json()["response"]["patch"].as_str() {
             None => Value::Null,
@@ -192,10 +194,11 @@ impl Answer {
     }
 }
 
-/// A connection to the server of this name that trusts these CAs, as PEM, and no others. The handshake comes with the first byte.
+/// Connects to the server with this name, and trusts only these CAs (PEM). The handshake takes
+/// place with the first byte.
 ///
 /// # Errors
-/// When nobody listens there.
+/// Returns an error if the connection fails.
 pub fn trusting(
     authorities: &[u8],
     name: &str,
@@ -216,14 +219,14 @@ pub fn trusting(
     Ok(StreamOwned::new(connection, socket))
 }
 
-/// The head of a request with a JSON body.
+/// Returns the head of a request with a JSON body.
 pub fn head(path: &str, length: usize) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
 }
 
-/// A review that creates this pod.
+/// Returns a review for the creation of this pod.
 pub fn review(pod: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -244,7 +247,7 @@ pub fn review(pod: &Value) -> Value {
     })
 }
 
-/// A pod that gets a hook.
+/// Returns a pod that gets a hook.
 pub fn pod() -> Value {
     json!({
         "apiVersion": "v1",
@@ -258,7 +261,7 @@ pub fn pod() -> Value {
     })
 }
 
-/// The review of that pod, as it is sent.
+/// Returns the review of that pod as bytes.
 pub fn body() -> Vec<u8> {
     review(&pod()).to_string().into_bytes()
 }
@@ -271,7 +274,7 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
-/// For servers whose certificate is not what a test is about.
+/// Accepts every certificate, for tests that are not about the server's certificate.
 #[derive(Debug)]
 struct TrustsAnybody;
 
