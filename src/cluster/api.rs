@@ -162,68 +162,68 @@ pub async fn version(client: &Client) -> Result<KubernetesVersion, ClusterError>
 }
 
 impl Collection {
-    /// All namespaces.
+    /// Returns all namespaces.
     #[must_use]
     pub fn namespaces() -> Self {
         Self("/api/v1/namespaces".to_owned())
     }
 
-    /// Pods of a namespace.
+    /// Returns the pods of a namespace.
     #[must_use]
     pub fn pods(namespace: &str) -> Self {
         Self::core(namespace, "pods")
     }
 
-    /// Secrets of a namespace.
+    /// Returns the Secrets of a namespace.
     #[must_use]
     pub fn secrets(namespace: &str) -> Self {
         Self::core(namespace, "secrets")
     }
 
-    /// Services of a namespace.
+    /// Returns the Services of a namespace.
     #[must_use]
     pub fn services(namespace: &str) -> Self {
         Self::core(namespace, "services")
     }
 
-    /// Deployments of a namespace.
+    /// Returns the Deployments of a namespace.
     #[must_use]
     pub fn deployments(namespace: &str) -> Self {
         Self(format!("/apis/apps/v1/namespaces/{namespace}/deployments"))
     }
 
-    /// Objects of another kind, by group and version (`apps/v1`) and plural.
+    /// Returns the objects of another kind, by group and version (`apps/v1`) and plural.
     #[must_use]
     #[cfg(feature = "watch")]
     pub(crate) fn of(group_version: &str, namespace: &str, plural: &str) -> Self {
         Self(format!("/apis/{group_version}/namespaces/{namespace}/{plural}"))
     }
 
-    /// All mutating webhooks.
+    /// Returns all mutating webhook configurations.
     #[must_use]
     pub fn mutating_webhook_configurations() -> Self {
         Self("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations".to_owned())
     }
 
-    /// All validating webhooks.
+    /// Returns all validating webhook configurations.
     #[must_use]
     pub fn validating_webhook_configurations() -> Self {
         Self("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations".to_owned())
     }
 
-    /// The versions of an API group, by name; not of the core group.
+    /// Returns the versions of an API group, by name; not of the core group.
     #[must_use]
     pub fn versions(group: &str) -> Self {
         Self(format!("/apis/{group}"))
     }
 
-    /// Access reviews for any user.
+    /// Returns the access reviews for any user.
     #[must_use]
     pub fn subject_access_reviews() -> Self {
         Self("/apis/authorization.k8s.io/v1/subjectaccessreviews".to_owned())
     }
 
-    /// Access reviews for the current user.
+    /// Returns the access reviews for the current user.
     #[must_use]
     pub fn self_subject_access_reviews() -> Self {
         Self("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned())

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::cluster::api::objects::{Deployment, LabelSelector, MutatingWebhook, Pod};
 use crate::cluster::certificates::certificates_in;
 
-/// Certificates that expire sooner are reported.
+/// Time before its expiry from which a certificate is reported.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
 /// Maximum timeout of the webhook without a warning: while it is down, every new pod takes that
 /// much longer.

@@ -1,4 +1,5 @@
-//! `prestop config check` and `prestop config schema`.
+//! `prestop config check` and `prestop config schema`: check the configuration, or print its
+//! schema.
 
 use std::fs;
 use std::io::{self, Write};

@@ -71,7 +71,7 @@ struct Total {
     exit: Exit,
 }
 
-/// What to do with hooks.
+/// Action on hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Inject hooks.

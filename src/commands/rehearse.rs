@@ -25,7 +25,7 @@ use crate::cli::{RehearseArguments, RehearseForm};
 /// Time limit for ending the sandbox. The kernel takes milliseconds; a busy machine takes longer.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How the sandbox ended.
+/// Outcome of the sandbox.
 enum End {
     /// All runs were played.
     Played(Vec<Recording>),

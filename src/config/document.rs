@@ -45,7 +45,7 @@ pub(super) fn read(text: &str) -> Result<Node, Finding> {
     if text.len() > LONGEST_TEXT_BYTES {
         return Err(Finding::of_file("longer than 1 MiB"));
     }
-    // Duplicate keys are found by the check of the shape, which knows the place of the first one.
+    // Duplicate keys are found by the check of the shape, which has the position of the first one.
     from_str(text, DuplicateKeyPolicy::PassThrough).map_err(|error| finding(&error, None))
 }
 

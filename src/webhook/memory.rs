@@ -17,7 +17,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Returns the memory that only the start needed.
+    /// Returns memory to the system that only the start needed.
     pub(crate) fn after_start(&mut self) {
         give_back();
         self.resident_pages = resident_pages().unwrap_or_default();

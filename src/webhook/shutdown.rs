@@ -27,7 +27,7 @@ pub enum Phase {
 #[derive(Debug, Clone)]
 pub struct Shutdown(watch::Receiver<Phase>);
 
-/// How the shutdown delay ended.
+/// Outcome of the shutdown delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The drain delay is over.

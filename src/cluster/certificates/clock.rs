@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Difference(i64);
 
-/// The time by a replica's clock, and by the API server's where the two differ.
+/// The time by a replica's clock, and by the API server's if the two differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clocks {
     own: SystemTime,
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn what_an_answer_can_not_tell_apart_is_no_difference() {
         for (asked, answered, expected) in [
-            // The same clock: `Date` is cut to whole seconds, and the answer took a while.
+            // The same clock: `Date` is truncated to whole seconds, and the answer took a while.
             (10_000, 10_010, 0),
             (10_990, 10_999, 0),
             (10_999, 11_002, 0),

@@ -119,7 +119,8 @@ pub struct Looked {
     pub change: Option<Change>,
     /// The problem that was found.
     pub problem: Option<Problem>,
-    /// Whether API servers trust what this replica serves, by the configuration that was read.
+    /// Whether API servers trust the certificate of this replica, according to the configuration
+    /// that was read.
     pub is_trusted: bool,
     /// The generation of the trusted CAs.
     pub generation: u64,

@@ -96,7 +96,7 @@ impl Owners {
 
 /// The owner reference of a controller.
 struct Controller<'v> {
-    /// `Kind.group`.
+    /// The kind, as `Kind.group`.
     kind: String,
     name: &'v str,
 }

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Maximum number of restarts: a list that expires more often is never read to its end.
 const MOST_RESTARTS: usize = 10;
 
-/// A list.
+/// A list of the API.
 pub(super) struct Pages<'a> {
     pub(super) api: &'a Api,
     pub(super) path: String,

@@ -25,7 +25,7 @@ const SERVERS: [(&str, &str); 5] = [
     ("varnish", "varnishd -F -a :8080 -f default.vcl"),
 ];
 
-/// What a rehearsal needs so that requests are dropped.
+/// Conditions under which a rehearsal drops requests.
 enum Shown {
     /// Only the rollout.
     Rollout,

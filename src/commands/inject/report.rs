@@ -55,7 +55,7 @@ pub(super) struct WorkloadReport<'a> {
     namespace: &'a str,
     name: &'a str,
     changed: bool,
-    /// What was done to a changed workload.
+    /// The action on a changed workload, in the past tense.
     #[serde(skip)]
     done: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]

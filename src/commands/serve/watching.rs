@@ -29,7 +29,7 @@ const TRY_VERSION_EVERY: Duration = Duration::from_secs(10);
 /// wait long.
 const WAIT_FOR_VERSION: Duration = Duration::from_secs(3);
 
-/// The cluster that is served.
+/// The cluster in which the server runs.
 pub(super) struct Cluster {
     client: Client,
     namespaces: Arc<WatchedNamespaces>,

@@ -1,4 +1,4 @@
-//! The two text formats that scrapers ask for.
+//! The two text formats that scrapers request.
 
 use std::fmt::Write as _;
 

@@ -200,7 +200,7 @@ impl<S: AsFd> Lines<S> {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // It is consistent even after a panic.
+        // The value is consistent even after a panic.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -366,7 +366,7 @@ mod tests {
         let lines = Arc::new(lines);
         let writing = start_writing(&lines, |_| {});
         turn().await;
-        // More than the capacity of a pipe, and less than may wait.
+        // More than the capacity of a pipe, but fewer lines than are kept.
         let count = MOST_WAITING_BYTES / LINE.len() / 2;
         for _ in 0..count {
             lines.push(LINE);
