@@ -1,6 +1,6 @@
-//! Admission reviews: whatever the body is, an answer allows with the review's uid, its patch applies and
-//! touches only what prestop may touch, no grace period falls, hooks of authors are treated as they asked
-//! for, and a second pass gives no patch.
+//! Admission reviews: whatever the body is, an answer allows the review with its uid; its patch
+//! applies and changes only what prestop may change; no grace period is lowered; hooks of authors
+//! are treated as requested; and a second pass gives no patch.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::generators::{Case, Namespace, any_pod, case};
 use crate::structured::{Generator, edit, generated};
 
 const STATUS: &str = "/metadata/annotations/prestop.dev~1status";
-/// Of a pod that does not say.
+/// Grace period of a pod that sets none.
 const DEFAULT_GRACE_SECONDS: i64 = 30;
 
 thread_local! {
@@ -29,7 +29,7 @@ thread_local! {
     static POLICIES: [Policy; 4] = policies();
 }
 
-/// Every namespace has the same settings, every pod the same fronts.
+/// Surroundings in which every namespace has the same settings, and every pod the same front.
 struct Around {
     namespace: Arc<NamespaceSettings>,
     front: Option<FrontDelay>,
@@ -57,7 +57,8 @@ fn policies() -> [Policy; 4] {
     ]
 }
 
-/// The first byte chooses: the other bytes are a body, or what a pod, a namespace and a policy are made of.
+/// The first byte selects the kind of input: the other bytes are a body, or the choices for a pod,
+/// a namespace and a policy.
 pub fn target(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let front = (first & 2 != 0).then(|| FrontDelay {
@@ -90,7 +91,7 @@ fn review_of(pod: &Value) -> Value {
     })
 }
 
-/// Every promise about one body.
+/// Checks every promise for one body.
 fn holds(body: &[u8], namespace: &Namespace, around: &Around, policy: &Policy) {
     let sent: Option<Value> = serde_json::from_slice(body).ok();
     let uid = sent.as_ref().and_then(|sent| sent.pointer("/request/uid")?.as_str());
@@ -120,7 +121,7 @@ fn holds(body: &[u8], namespace: &Namespace, around: &Around, policy: &Policy) {
     assert_eq!(patch_of(&allowed(&again, uid)), None, "a second pass");
 }
 
-/// The answer, if the body has one; nothing of it was held back.
+/// Returns the answer, if the body gets one, and checks that no patch was withheld.
 fn answer(body: &[u8], around: &Around, policy: &Policy) -> Option<Vec<u8>> {
     let cluster = ClusterView { namespaces: around, fronts: around };
     let answer = review(body, cluster, policy, &mut |event| {
@@ -129,7 +130,7 @@ fn answer(body: &[u8], around: &Around, policy: &Policy) -> Option<Vec<u8>> {
     answer.ok()
 }
 
-/// The response, which allows the review of this uid.
+/// Returns the response, after checking that it allows the review with this uid.
 fn allowed(answer: &[u8], uid: &str) -> Map<String, Value> {
     let answer: Value = serde_json::from_slice(answer).unwrap();
     let response = answer["response"].as_object().unwrap();
@@ -161,8 +162,8 @@ fn hook(container: &Value) -> Option<&Value> {
     container.pointer("/lifecycle/preStop").filter(|hook| !hook.is_null())
 }
 
-/// Hooks, the grace period and the status are all that differs; the grace period is not lower, and no sleep is
-/// longer than it.
+/// Checks that only hooks, the grace period and the status differ, that the grace period is not
+/// lower, and that no sleep is longer than it.
 fn is_confined(before: &Value, after: &Value) {
     assert!(grace_seconds(after) >= grace_seconds(before), "the grace period falls");
     let mut restored = after.clone();
@@ -210,7 +211,8 @@ fn put_back(parent: &mut Map<String, Value>, key: &str, stood: Option<&Value>) {
     }
 }
 
-/// A hook of the author is the same afterwards, or its author asked for more and the status keeps it.
+/// Checks that a hook of the author is unchanged, or that its author asked for more and the status
+/// keeps it.
 fn hooks_are_as_asked_for(before: &Value, after: &Value, namespace: &Namespace, policy: &Policy) {
     let status = after.pointer(STATUS).and_then(Value::as_str);
     let status: Value = status.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -227,7 +229,7 @@ fn hooks_are_as_asked_for(before: &Value, after: &Value, namespace: &Namespace, 
     }
 }
 
-/// What the levels say about hooks of the author, the strongest first.
+/// Returns the rule for hooks of the author: that of the first level that sets one.
 fn rule(pod: &Value, container: &str, namespace: &Namespace, policy: &Policy) -> OwnHookRule {
     let annotation = |key: &str| pod.pointer("/metadata/annotations")?.get(key)?.as_str();
     let levels = [

@@ -1,6 +1,6 @@
-//! Labels and annotations of a pod and its namespace: the delay is the one that the rules say, texts of users
-//! stay out of scripts and come out printable. Lines `KEY=VALUE`, those of the namespace begin with `ns:`, labels with
-//! `label:`.
+//! Labels and annotations of a pod and its namespace: the delay follows the rules, and texts of
+//! users never get into scripts and are printed as printable characters. The input consists of
+//! lines `KEY=VALUE`; those of the namespace begin with `ns:`, labels with `label:`.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use crate::generators::Namespace;
 
 const MAXIMUM_DELAY_SECONDS: u128 = 300;
 const DEFAULT_SECONDS: i64 = 10;
-/// A hundred years.
+/// A hundred years, in seconds.
 const LONGEST_SECONDS: u128 = 100 * 366 * 86_400;
 
 thread_local! {
     static POLICY: Policy = Policy { namespaces: NamespaceRule::NotDisabled, ..Policy::built_in() };
 }
 
-/// Lines of annotations and labels.
+/// The input is lines of annotations and labels.
 pub fn target(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let mut namespace = Namespace::default();
@@ -75,7 +75,7 @@ fn holds(pod: &Value, namespace: &Namespace, policy: &Policy) {
     assert!(patch::to_json(&decide(&view, &settings, policy), "").is_none(), "a second pass");
 }
 
-/// The delay by the levels, the strongest first; nothing is in front of the pod.
+/// Returns the delay of the first level that sets one; the pod has no fronts.
 fn delay(pod: &Value, namespace: &Namespace) -> i64 {
     let annotation = |key: &str| pod["metadata"]["annotations"][key].as_str();
     let levels = [
@@ -110,7 +110,7 @@ fn delay_model(text: &str) -> Option<(u128, u128)> {
     (bounds.next().is_none() && least <= most).then_some((least, most))
 }
 
-/// Whole seconds, rounded up: `90`, or `1h30m5s250ms` with any of the four.
+/// Parses whole seconds, rounded up: `90`, or `1h30m5s250ms` with any of the four units.
 fn duration_model(text: &str) -> Option<u128> {
     let mut milliseconds = 0_u128;
     let mut rest = text;
@@ -134,7 +134,7 @@ fn duration_model(text: &str) -> Option<u128> {
     (rest.is_empty() && seconds <= LONGEST_SECONDS).then_some(seconds)
 }
 
-/// `None` for more than anything that is allowed.
+/// Converts digits to milliseconds; `None` for more than is ever allowed.
 fn milliseconds_of(digits: &str, scale: u128) -> Option<u128> {
     digits.parse::<u128>().ok()?.checked_mul(scale)
 }

@@ -1,5 +1,5 @@
-//! The audit of any objects: the same findings twice and in any order of the objects, at places that are JSON
-//! pointers.
+//! The audit of any objects: the findings are the same for a second run and for any order of the
+//! objects, and their places are JSON pointers.
 
 use prestop_core::audit::{Audit, Finding, Ignore, Setting};
 use prestop_core::engine::settings::NamespaceSettings;
@@ -19,7 +19,7 @@ thread_local! {
         Policy { namespaces: NamespaceRule::NotDisabled, ..Policy::built_in() };
 }
 
-/// The good manifest with odd fields, or with objects that may be anything.
+/// The input is the good manifest with odd fields, or arbitrary objects.
 pub fn target(bytes: &[u8]) {
     match bytes.split_first() {
         Some((first, rest)) if first % 2 == 0 => {
@@ -38,10 +38,10 @@ pub fn target(bytes: &[u8]) {
     }
 }
 
-/// The findings depend on the objects alone.
+/// Checks that the findings depend on the objects alone.
 ///
 /// # Panics
-/// When they depend on their order, or on nothing.
+/// Panics if the findings depend on the order of the objects, or differ between two runs.
 pub fn is_the_same_in_any_order(input: &Audited) {
     let (objects, shuffled) = (&input.objects, &input.shuffled());
     POLICY.with(|policy| {
@@ -54,10 +54,10 @@ pub fn is_the_same_in_any_order(input: &Audited) {
     });
 }
 
-/// Whatever the objects are, there is an answer, and it is the same twice.
+/// Checks that any objects get an answer, and the same one twice.
 ///
 /// # Panics
-/// When there is none, or another one.
+/// Panics if there is no answer, or another one.
 pub fn says_something(objects: &[Value]) {
     POLICY.with(|policy| {
         let found = findings_without(objects, policy, &[]);
@@ -65,7 +65,7 @@ pub fn says_something(objects: &[Value]) {
     });
 }
 
-/// The findings of all workloads among these objects, without what is accepted.
+/// Returns the findings of all workloads in these objects, evaluated with `ignores`.
 #[must_use]
 pub fn findings_without(around_: &[Value], policy: &Policy, ignores: &[Ignore]) -> Vec<Finding> {
     let mut around = Surroundings::new(FrontTable::built_in(), "default");

@@ -1,5 +1,6 @@
-//! Configurations: a text is refused with places in it, or gives what the schema allows and pods bear. The
-//! other half of the inputs are fields with values of all sorts, in the places where the schema has them.
+//! Configurations: a text is either refused with positions in it, or results in a configuration
+//! that the schema allows and that works for pods. Half of the inputs are texts, the others are
+//! fields of the schema with all kinds of values.
 
 use std::sync::LazyLock;
 
@@ -62,7 +63,7 @@ const SCALARS: [&str; 40] = [
     "Job",
 ];
 
-/// The first byte chooses: the other bytes are a text, or what a file is made of.
+/// The first byte selects the kind of input: the other bytes are a text, or the choices for a file.
 pub fn target(bytes: &[u8]) {
     match bytes.split_first() {
         Some((first, rest)) if first & 1 == 0 => {
@@ -87,7 +88,7 @@ fn yaml(file: Map<String, Value>) -> String {
     fields.fold(header.to_owned(), |text, (name, value)| format!("{text}{name}: {value}\n"))
 }
 
-/// Some of the fields that the schema has, with values that may fit.
+/// Returns an object with some of the schema's fields, whose values may be valid.
 fn object(schema: &Value, choices: &mut Unstructured<'_>) -> Result<Map<String, Value>> {
     let mut object = Map::new();
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
@@ -125,7 +126,7 @@ fn scalar(choices: &mut Unstructured<'_>) -> Result<Value> {
     Ok(serde_json::from_str(text).unwrap_or_else(|_| text.into()))
 }
 
-/// What holds for a text.
+/// Checks all promises for a text.
 fn holds(text: &str) {
     match Config::parse(text) {
         Err(error) => {
@@ -154,7 +155,7 @@ fn holds(text: &str) {
     }
 }
 
-/// The text as other readers of YAML 1.2 have it.
+/// Parses the text as other readers of YAML 1.2 do.
 fn value_of(text: &str) -> Option<Value> {
     let options = serde_saphyr::options! { strict_booleans: true };
     serde_saphyr::from_str_with_options(text, options).ok()
@@ -166,7 +167,8 @@ fn is_consistent(policy: &Policy) {
     assert_eq!(policy.default_delay, most, "the default is above the maximum");
 }
 
-/// A pod under this policy gets a patch that applies, and hooks within its grace period.
+/// Checks that a pod under this policy gets a patch that applies, with hooks that fit into its
+/// grace period.
 fn injects_what_fits(policy: &Policy) {
     let pod = json!({"metadata": {}, "spec": {"containers": [
         {"name": "web", "image": "nginx:1.15"}, {"name": "app", "image": "example.com/app:1"},

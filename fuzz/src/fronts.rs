@@ -1,5 +1,5 @@
-//! What is in front of pods: the order of objects does not matter, and whoever follows changes knows the same
-//! as who reads what is there in the end.
+//! The fronts of pods: the order of objects does not matter, and following the changes gives the
+//! same result as reading the final objects.
 
 use arbitrary::Unstructured;
 use prestop_core::fronts::{FrontTable, PodShape, Surroundings};
@@ -15,14 +15,14 @@ thread_local! {
     static ORDERS: Generator<Orders> = orders().boxed();
 }
 
-/// A change of one object.
+/// A change of an object.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// It is there, whatever was there before.
+    /// The object was created or replaced.
     Replaced(Value),
-    /// It is gone.
+    /// The object was deleted.
     Removed(Value),
-    /// A list without it was read.
+    /// A list without the object was read.
     Unlisted(Value),
 }
 
@@ -35,7 +35,8 @@ fn change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// As the API server has it: with a kind, a name and, but for classes, a namespace.
+/// Completes an object as the API server would have it: with a kind, a name and, except for
+/// classes, a namespace.
 fn named(mut object: Value) -> Value {
     if !object.is_object() {
         object = json!({"apiVersion": "v1"});
@@ -52,7 +53,8 @@ fn named(mut object: Value) -> Value {
     object
 }
 
-/// `apiVersion`, `kind`, namespace and name. Kinds without namespaces have none here.
+/// Returns `apiVersion`, `kind`, namespace and name. The namespace is empty for kinds without
+/// namespaces.
 fn names(object: &Value) -> (&str, &str, &str, &str) {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let kind = text("/kind");
@@ -75,7 +77,7 @@ impl Change {
             let kind = ["apiVersion", "kind"].map(|key| (key, object[key].clone()));
             edit(object, choices);
             *object = named(object.take());
-            // Whoever watches a kind gets no other.
+            // A watch of a kind gets no other kinds.
             for (key, value) in kind {
                 object[key] = value;
             }
@@ -83,12 +85,12 @@ impl Change {
     }
 }
 
-/// Changes, one after the other.
+/// Generates a sequence of changes.
 pub fn changes() -> impl Strategy<Value = Vec<Change>> {
     vec(change(), 0..16)
 }
 
-/// Objects in two orders, and a pod.
+/// Generates objects in two orders, and a pod.
 pub fn orders() -> impl Strategy<Value = Orders> {
     let objects = vec(any_object(), 0..8).prop_flat_map(|objects| {
         let order: Vec<usize> = (0..objects.len()).collect();
@@ -98,7 +100,7 @@ pub fn orders() -> impl Strategy<Value = Orders> {
     (objects, template).prop_map(|((objects, order), template)| Orders { objects, order, template })
 }
 
-/// Changes or orders.
+/// The input is changes or orders.
 pub fn target(bytes: &[u8]) {
     match bytes.split_first() {
         Some((first, rest)) if first % 2 == 0 => {
@@ -121,10 +123,10 @@ pub fn target(bytes: &[u8]) {
     }
 }
 
-/// Following changes gives the same result as reading the final objects.
+/// Checks that following changes gives the same result as reading the final objects.
 ///
 /// # Panics
-/// When that is not so.
+/// Panics if the results differ.
 pub fn are_followed(changes: &[Change]) {
     let mut followed = Surroundings::new(FrontTable::built_in(), "shop");
     let mut there: Vec<Value> = Vec::new();
@@ -148,10 +150,10 @@ pub fn are_followed(changes: &[Change]) {
     assert_eq!(followed.fronts(&pod), surroundings(&there).fronts(&pod), "{changes:?}");
 }
 
-/// The fronts of a pod do not depend on the order of objects.
+/// Checks that the fronts of a pod do not depend on the order of objects.
 ///
 /// # Panics
-/// When they do.
+/// Panics if they do.
 pub fn give_the_same(Orders { objects, order, template }: &Orders) {
     let pod = PodShape::of_value(template, "shop");
     let other: Vec<Value> = order.iter().map(|index| objects[*index].clone()).collect();
@@ -159,7 +161,7 @@ pub fn give_the_same(Orders { objects, order, template }: &Orders) {
     assert_eq!(one.fronts(&pod), other.fronts(&pod), "{objects:?} {order:?} {template}");
 }
 
-/// The pod that changes are about.
+/// The pod whose fronts the changes affect.
 fn pod() -> Value {
     json!({
         "metadata": {"labels": {"app": "web", "tier": "front"}},
@@ -169,7 +171,7 @@ fn pod() -> Value {
     })
 }
 
-/// What these objects are in front of pods of the namespace `shop`.
+/// Returns the surroundings of pods in the namespace `shop` that consist of these objects.
 #[must_use]
 pub fn surroundings(objects: &[Value]) -> Surroundings<'static> {
     let mut around = Surroundings::new(FrontTable::built_in(), "shop");

@@ -28,7 +28,7 @@ pub use self::policies::test_catalogue;
 pub use self::policies::{namespace, policy};
 pub use self::workloads::{Audited, GOOD, any_workload, audited, good};
 
-/// Names of containers; the annotations name them too.
+/// Names of containers; the annotations use them as well.
 const NAMES: [&str; 6] = [
     "web",
     "app",
@@ -38,20 +38,20 @@ const NAMES: [&str; 6] = [
     "a-name-of-sixty-three-letters-which-is-the-most-that-is-allowed",
 ];
 
-/// The name of the container that another webhook adds; none of [`NAMES`].
+/// The name of the container that another webhook adds; not one of [`NAMES`].
 const ADDED: &str = "added-by-another-webhook";
 
-/// A namespace, as far as it matters.
+/// A namespace, with the parts that matter.
 #[derive(Debug, Clone, Default)]
 pub struct Namespace {
-    /// Its labels.
+    /// Labels of the namespace.
     pub labels: BTreeMap<String, String>,
-    /// Its annotations.
+    /// Annotations of the namespace.
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Namespace {
-    /// As the engine reads it.
+    /// Returns the settings as the engine reads them.
     #[must_use]
     pub fn settings(&self) -> NamespaceSettings {
         NamespaceSettings::read(texts(&self.labels), texts(&self.annotations))
@@ -62,19 +62,19 @@ fn texts(map: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     map.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
-/// Everything that the engine is asked.
+/// The input of the engine.
 #[derive(Clone)]
 pub struct Case {
     /// The pod.
     pub pod: Value,
-    /// Its namespace.
+    /// The pod's namespace.
     pub namespace: Namespace,
     /// The policy.
     pub policy: Policy,
 }
 
 impl fmt::Debug for Case {
-    /// As short as a failure needs it: a catalogue by the number of its profiles.
+    /// Prints the case briefly for failures: the catalogue only by the number of its profiles.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let profiles = self.policy.catalogue.profiles().len();
         let policy = Policy { catalogue: Catalogue::default(), ..self.policy.clone() };
@@ -83,7 +83,7 @@ impl fmt::Debug for Case {
     }
 }
 
-/// A pod with a namespace and a policy.
+/// Generates a pod with a namespace and a policy.
 pub fn case(pods: impl Strategy<Value = Value>) -> impl Strategy<Value = Case> {
     (pods, namespace(), policy()).prop_map(|(pod, namespace, policy)| Case {
         pod,
@@ -92,31 +92,31 @@ pub fn case(pods: impl Strategy<Value = Value>) -> impl Strategy<Value = Case> {
     })
 }
 
-/// With so many, and fewer, the cases are the same every time.
+/// With at most this many cases, they are the same every time.
 const FIXED_CASES: u32 = 10_000;
 
-/// How many cases each property is tried with: 1,000, or what `PROPTEST_CASES` says: as many
-/// as you like with `just properties`.
+/// Returns the configuration of the properties. The number of cases is 1,000, or the value of
+/// `PROPTEST_CASES`, which `just properties` can set to any number.
 #[must_use]
 pub fn config() -> ProptestConfig {
     let asked: Option<u32> =
         std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     ProptestConfig {
         cases: asked.unwrap_or(1_000),
-        // The same cases every time, unless more are requested.
+        // The seed is fixed, so the cases are the same every time, unless more are requested.
         rng_seed: if asked.is_some_and(|cases| cases > FIXED_CASES) {
             RngSeed::Random
         } else {
             RngSeed::Fixed(20_261_124)
         },
-        // A case that failed becomes its own test, not an entry in a file of seeds.
+        // A case that has failed becomes a test of its own, not an entry in a file of seeds.
         failure_persistence: None,
         rng_algorithm: RngAlgorithm::XorShift,
         ..ProptestConfig::default()
     }
 }
 
-/// Pods that the API server accepts.
+/// Generates pods that the API server accepts.
 pub fn valid_pod() -> impl Strategy<Value = Value> {
     let fields = (
         object(metadata(annotations::valid(), valid_labels())),
@@ -133,7 +133,7 @@ pub fn valid_pod() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Pods that may be anything; most of them look like pods.
+/// Generates arbitrary values, most of which look like pods.
 pub fn hostile_pod() -> impl Strategy<Value = Value> {
     let container = prop_oneof![
         40 => object(hostile_container()),
@@ -171,16 +171,16 @@ pub fn hostile_pod() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Valid pods and others, half and half.
+/// Generates valid pods and others in equal numbers.
 pub fn any_pod() -> impl Strategy<Value = Value> {
     prop_oneof![valid_pod(), hostile_pod()]
 }
 
-/// A container that another webhook adds, and the place where it does.
+/// Generates a container that another webhook adds, and its position.
 pub fn added_container() -> impl Strategy<Value = (Value, prop::sample::Index)> {
     let container = object(valid_container()).prop_map(|mut container| {
         container["name"] = ADDED.into();
-        // The shortest grace period there is fits it.
+        // The sleep fits even the shortest grace period.
         if let Some(seconds) = container.pointer_mut("/lifecycle/preStop/sleep/seconds") {
             *seconds = 0.into();
         }
@@ -189,7 +189,8 @@ pub fn added_container() -> impl Strategy<Value = (Value, prop::sample::Index)> 
     (container, any::<prop::sample::Index>())
 }
 
-/// The same document with the keys of every object in another order; seed 0 leaves it as it is.
+/// Returns the same document with the keys of every object in another order; seed 0 leaves it
+/// unchanged.
 #[must_use]
 pub fn shuffled(value: &Value, seed: u64) -> Value {
     let mut state = seed;
@@ -202,7 +203,8 @@ fn shuffle(value: &Value, state: &mut u64) -> Value {
         Value::Object(entries) => {
             let mut entries: Vec<_> = entries.iter().collect();
             for last in (1..entries.len()).rev() {
-                // Xorshift: good enough to mix, and 0 stays 0, where nothing is swapped.
+                // Xorshift is good enough for mixing, and 0 stays 0, in which case nothing is
+                // swapped.
                 *state ^= *state << 13;
                 *state ^= *state >> 7;
                 *state ^= *state << 17;
@@ -220,7 +222,7 @@ fn shuffle(value: &Value, state: &mut u64) -> Value {
 
 type Field = (&'static str, BoxedStrategy<Option<Value>>);
 
-/// An object with these fields, where they are present.
+/// Generates an object with these fields, if they are present.
 fn object(fields: Vec<Field>) -> BoxedStrategy<Value> {
     let (keys, values): (Vec<&'static str>, Vec<_>) = fields.into_iter().unzip();
     values
@@ -232,10 +234,10 @@ fn object(fields: Vec<Field>) -> BoxedStrategy<Value> {
         .boxed()
 }
 
-/// One of these values in so many of a hundred objects.
+/// Generates one of these values in the given percentage of objects.
 ///
-/// One number decides: unions of strategies are slow, and there are many of these. It shrinks to
-/// the first value, then to none.
+/// A single number decides, because unions of strategies are slow, and there are many of these. It
+/// shrinks to the first value, then to none.
 fn sometimes(percent: usize, values: Vec<Value>) -> BoxedStrategy<Option<Value>> {
     let count = values.len();
     (0..100 * count)
@@ -246,7 +248,7 @@ fn sometimes(percent: usize, values: Vec<Value>) -> BoxedStrategy<Option<Value>>
         .boxed()
 }
 
-/// What a newer Kubernetes, or a mistake, could have put there.
+/// Generates a value that a newer Kubernetes, or a mistake, could have put there.
 fn unknown() -> BoxedStrategy<Option<Value>> {
     let values = vec![
         json!(null),

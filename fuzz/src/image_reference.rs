@@ -1,5 +1,5 @@
-//! Image references, patterns and ranges of tags: as regular expressions and slow searches read them. Lines:
-//! a reference, then patterns and ranges.
+//! Image references, patterns and ranges of tags: compared with regular expressions and slow
+//! searches. The input consists of lines: a reference, then patterns and ranges.
 
 use std::sync::LazyLock;
 
@@ -15,14 +15,14 @@ static REGISTRY: LazyLock<Regex> =
     LazyLock::new(|| regex(r"[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?"));
 static TAG: LazyLock<Regex> = LazyLock::new(|| regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"));
 static DIGEST: LazyLock<Regex> = LazyLock::new(|| regex(r"[A-Za-z0-9+._-]+:[0-9A-Fa-f]{32,}"));
-/// More than any registry takes.
+/// Length limit for references, longer than any registry accepts.
 const LONGEST: usize = 1024;
 
 fn regex(pattern: &str) -> Regex {
     Regex::new(&format!(r"\A(?:{pattern})\z")).unwrap()
 }
 
-/// A reference, and everything that is asked about it.
+/// The input is a reference, and patterns and ranges that are checked with it.
 pub fn target(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let mut lines = text.split('\n');
@@ -43,8 +43,8 @@ pub fn target(bytes: &[u8]) {
     is_found_as_by_a_slow_search(&of_patterns(&patterns), &image);
 }
 
-/// By the grammar of references, and the rule that a first part with a dot or a colon, or `localhost`, is a
-/// registry: <https://github.com/distribution/reference>.
+/// Parses a reference by its grammar, and by the rule that a first component with a dot or a colon,
+/// or `localhost`, is a registry: <https://github.com/distribution/reference>.
 fn reference_model(text: &str) -> Option<ImageReference<'_>> {
     let (name, digest) = text.split_once('@').map_or((text, None), |(a, b)| (a, Some(b)));
     let last = name.rfind('/').map_or(0, |slash| slash + 1);
@@ -65,7 +65,8 @@ fn reference_model(text: &str) -> Option<ImageReference<'_>> {
     is_right.then_some(ImageReference { registry, repository, tag, has_digest: digest.is_some() })
 }
 
-/// The pattern's parts against the last parts of the path, each by trying every length for a star.
+/// Compares the pattern's components with the last components of the path, and tries every length
+/// for a star.
 fn pattern_model(pattern: &str, image: &ImageReference<'_>) -> bool {
     const OF_ARCHITECTURES: [&str; 10] = [
         "amd64", "arm32v5", "arm32v6", "arm32v7", "arm64v8", "i386", "mips64le", "ppc64le",
@@ -84,7 +85,7 @@ fn pattern_model(pattern: &str, image: &ImageReference<'_>) -> bool {
     })
 }
 
-/// A table of which beginnings of the pattern match which beginnings of the text.
+/// Fills a table of the prefixes of the text that match each prefix of the pattern.
 fn matches_star(pattern: &[u8], text: &[u8]) -> bool {
     let mut row = vec![false; text.len() + 1];
     row[0] = true;
@@ -102,7 +103,8 @@ fn matches_star(pattern: &[u8], text: &[u8]) -> bool {
     row[text.len()]
 }
 
-/// A full version is never in doubt, and a range and its complement share nothing.
+/// Checks that a full version never has an unknown result, and that a range can be printed and
+/// parsed again.
 fn is_one_side_or_the_other(range: &TagRange, tag: Option<&str>) {
     let found = range.contains(tag);
     if let Some(tag) = tag {
@@ -139,7 +141,7 @@ fn is_found_as_by_a_slow_search(catalogue: &Catalogue, image: &ImageReference<'_
     assert_eq!(catalogue.programs_of_images(image), slow, "{image:?}");
 }
 
-/// A profile for each pair of patterns.
+/// Returns a catalogue with a profile for each pair of patterns.
 fn of_patterns(patterns: &[ImagePattern]) -> Catalogue {
     let like = Catalogue::built_in().by_name("nginx").unwrap();
     let pairs = patterns.chunks(2).enumerate();

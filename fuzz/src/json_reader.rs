@@ -1,5 +1,5 @@
-//! The fast JSON reader against `serde_json`: it never accepts a text that `serde_json` refuses, and never
-//! gives another value.
+//! The fast JSON reader compared with `serde_json`: it never accepts a text that `serde_json`
+//! rejects, and never returns another value.
 
 use prestop_core::engine::pod::Pod;
 use prestop_core::view::json::skip;
@@ -7,7 +7,7 @@ use prestop_core::view::{FromJson, Items, Members, Shape, Text, read, read_certa
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-/// Everything that stands in a text.
+/// The complete value of a text.
 #[derive(Debug, PartialEq)]
 pub struct Whole(Value);
 
@@ -44,10 +44,10 @@ impl<'de> FromJson<'de> for Whole {
     }
 }
 
-/// The value that was read.
+/// Returns the value that was read.
 ///
 /// # Panics
-/// Never: every kind of value is right.
+/// Never: every kind of value is accepted.
 #[must_use]
 pub fn whole(shape: Shape<Whole>) -> Value {
     match shape {
@@ -57,7 +57,8 @@ pub fn whole(shape: Shape<Whole>) -> Value {
     }
 }
 
-/// Any bytes. Only UTF-8 reaches the reader; everything is passed over without a panic.
+/// The input is arbitrary bytes. Only UTF-8 is passed to the reader; skipping must not panic on any
+/// input.
 pub fn target(bytes: &[u8]) {
     let _ = skip::value(bytes);
     if let Ok(text) = str::from_utf8(bytes) {
@@ -65,10 +66,10 @@ pub fn target(bytes: &[u8]) {
     }
 }
 
-/// Every reading of a text agrees with `serde_json`'s.
+/// Checks that every reading of a text agrees with `serde_json`.
 ///
 /// # Panics
-/// When one does not.
+/// Panics if one does not.
 pub fn agrees(text: &str) {
     let ignored = serde_json::from_str::<IgnoredAny>(text);
     let rest = skip::value(text.as_bytes());
@@ -88,7 +89,7 @@ pub fn agrees(text: &str) {
     assert_eq!(read::<Pod<'_>>(text).map_err(told), pod.map_err(told), "{text:?}");
 }
 
-/// Whether there is an escape that stands for a half of a letter (a surrogate).
+/// Returns whether the text contains an escape for half of a surrogate pair.
 fn has_half_letters(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     lower.match_indices("\\ud").any(|(place, found)| {
@@ -96,7 +97,7 @@ fn has_half_letters(text: &str) -> bool {
     })
 }
 
-/// At least as deep as the text goes.
+/// Returns an upper bound for the depth of the text.
 fn depth(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut deepest = 0;

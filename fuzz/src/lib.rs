@@ -1,9 +1,10 @@
-//! Fuzz targets: each takes any bytes and panics where a promise is broken. `cargo test -p prestop-fuzz` runs
-//! them for a bounded number of inputs, `just fuzz TARGET` with libFuzzer for as long as you like.
+//! Fuzz targets: each takes arbitrary bytes and panics if a promise is broken. `cargo test -p
+//! prestop-fuzz` runs them for a bounded number of inputs, `just fuzz TARGET` with libFuzzer for as
+//! long as you like.
 //!
-//! [`generators`] has the inputs that targets and properties share.
+//! [`generators`] contains the inputs that targets and properties share.
 
-// A target reports a fault by a panic.
+// A target reports a fault by panicking.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
-//! Manifests as text: `inject` gives the values of the input with the patches in them and changes nothing the
-//! second time, `inject --renew` finds nothing to renew, and `uninject` gives the input byte for byte, or
-//! says why not.
+//! Manifests as text: `inject` returns the values of the input with the patches applied, and
+//! changes nothing in a second pass; `inject --renew` finds nothing to renew; and `uninject`
+//! returns the input byte for byte, or reports why it can't.
 
 mod style;
 
@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use crate::generators::any_pod;
 use crate::structured::{Generator, edit, generated};
 
-/// Larger inputs take longer and show nothing new.
+/// Length limit for inputs: larger ones take longer and reveal nothing new.
 const LONGEST_TEXT: usize = 16 * 1024;
-/// What `uninject` says where a text does not come back byte for byte.
+/// Parts of the notes of `uninject` for a text that is not restored byte for byte.
 const TOLD: [&str; 4] = ["written anew", "layout", "original-not-kept", "status-not-trusted"];
 
 thread_local! {
@@ -35,7 +35,8 @@ thread_local! {
     };
 }
 
-/// The first byte chooses: the other bytes are a text, or what a pod and the style of its text are made of.
+/// The first byte selects the kind of input: the other bytes are a text, or the choices for a pod
+/// and the style of its text.
 pub fn target(bytes: &[u8]) {
     match bytes.split_first() {
         Some((first, rest)) if first & 1 == 0 => {
@@ -62,10 +63,10 @@ fn deployment(pod: &Value) -> Value {
     })
 }
 
-/// What holds for a text.
+/// Checks all promises for a text.
 ///
 /// # Panics
-/// When it does not.
+/// Panics if a promise is broken.
 pub fn holds(text: &str) {
     if text.len() > LONGEST_TEXT {
         return;
@@ -83,7 +84,8 @@ pub fn holds(text: &str) {
         if is_first_pass {
             let back = made(&injected.text, Mode::Uninject).expect("the result is understood");
             let renewed = made(&injected.text, Mode::Renew).expect("the result is understood");
-            // A renewal decides on what an uninjection gives, which may be less than what stood there.
+            // A renewal is based on the result of an uninjection, which may contain less than the
+            // original.
             if back.text == text {
                 assert_eq!(renewed.text, injected.text, "something is renewed: {text}");
             }
@@ -94,7 +96,7 @@ pub fn holds(text: &str) {
     });
 }
 
-/// The same bytes, or the same values and a word about it.
+/// Checks that the bytes are restored, or that the values are and a note reports the difference.
 fn comes_back(text: &str, back: &Rewritten) {
     if back.text != text {
         let is_told = back.notes.iter().any(|note| TOLD.iter().any(|told| note.contains(told)));
@@ -108,8 +110,9 @@ fn comes_back(text: &str, back: &Rewritten) {
     }
 }
 
-/// `null` and nothing are the same to Kubernetes; what is in lists keeps its place. A status of somebody else that is
-/// larger than 4 KiB does not come back.
+/// Removes `null` from mappings, because Kubernetes treats it as absent; items of lists keep their
+/// position. Removes the status as well, because another tool's status of more than 4 KiB is not
+/// restored.
 fn without_nothing(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -123,7 +126,7 @@ fn without_nothing(value: &Value) -> Value {
     }
 }
 
-/// The value of each document, where all are understood.
+/// Returns the value of each document, if all of them can be parsed.
 fn values(text: &str) -> Option<Vec<Value>> {
     let documents: Result<Vec<_>, _> = Documents::new(text.as_bytes()).collect();
     let readings = documents.ok()?.into_iter().map(|document| document.read());
@@ -131,7 +134,7 @@ fn values(text: &str) -> Option<Vec<Value>> {
     Some(readings.ok()?.into_iter().flatten().map(|reading| reading.value).collect())
 }
 
-/// The values of the result are those of the input with the engine's patches in them.
+/// Checks that the values of the result are those of the input with the engine's patches applied.
 fn values_are_those_of_the_patches(text: &str, injected: &str, policy: &Policy) {
     // Delays of fronts depend on other objects.
     if text.contains("auto") {
@@ -161,7 +164,8 @@ fn values_are_those_of_the_patches(text: &str, injected: &str, policy: &Policy) 
     assert_eq!(masked(after), masked(wanted), "{text}\n--- gives\n{injected}");
 }
 
-/// With a status that is the same everywhere: it keeps texts of the manifest, which patches know nothing of.
+/// Replaces every status with the same value: a status contains texts of the manifest, which
+/// patches do not know.
 fn without_status(value: &Value) -> Value {
     match value {
         Value::Object(members) => members

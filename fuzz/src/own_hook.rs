@@ -1,8 +1,8 @@
-//! Hooks of authors against a shell: what prestop understands of a script is what dash does when it runs it, and a
-//! script whose `sleep` was taken off does the rest.
+//! Hooks of authors compared with a shell: prestop's interpretation of a script matches what dash
+//! does when it runs the script, and a script whose `sleep` was removed does the rest.
 //!
-//! Only scripts of the grammar below are run, in a folder that is the whole `PATH` and has nothing but programs
-//! that write down how they were called.
+//! Only scripts of the grammar below are run, in a folder that is the whole `PATH` and contains
+//! only programs that record their calls.
 
 mod grammar;
 mod sandbox;
@@ -17,7 +17,7 @@ thread_local! {
     static SANDBOX: Sandbox = Sandbox::new();
 }
 
-/// The choices of a script.
+/// The input is the choices for a script.
 pub fn target(bytes: &[u8]) {
     if let Ok(script) = Script::of(&mut Unstructured::new(bytes)) {
         holds(&script);
@@ -29,11 +29,11 @@ fn holds(script: &Script) {
     let Some(found) = understood(&command) else { return };
     SANDBOX.with(|sandbox| {
         let whole = sandbox.run(&command);
-        // Nobody writes these, and whoever does gets an error from any shell.
+        // Such scripts are errors in any shell, so authors do not write them.
         if whole.is_syntax_error {
             return;
         }
-        // What is certain takes for granted that programs do not fail.
+        // The interpretation assumes that programs do not fail.
         if !script.may_fail {
             is_a_beginning(&found, &whole.calls, script);
         }
@@ -63,7 +63,8 @@ fn holds(script: &Script) {
     });
 }
 
-/// What is understood is what is run first, and all of it where nothing else is told.
+/// Checks that the interpreted commands are the first ones that run, and that they are all of them
+/// unless the interpretation is incomplete.
 fn is_a_beginning(found: &Understood, calls: &[Call], script: &Script) {
     let is_looked_at = |call: &&Call| call.words[0] != grammar::LOOK && call.slept() != Some(0);
     let mut calls = calls.iter().filter(is_looked_at);
@@ -75,7 +76,7 @@ fn is_a_beginning(found: &Understood, calls: &[Call], script: &Script) {
         assert_eq!(slept, *after_seconds, "{script:?}: {found:?}");
         let Some(expected) = recorded(words) else { continue };
         let call = calls.next().unwrap_or_else(|| panic!("{script:?}: not run: {words:?}"));
-        // An expansion may give no word, or many.
+        // An expansion may result in no word, or in several.
         let certain: Vec<&String> = expected.iter().map_while(Option::as_ref).collect();
         let is_all = certain.len() == expected.len();
         let is_same = call.words.iter().take(certain.len()).eq(certain)
@@ -97,7 +98,7 @@ fn sleep(call: Option<&Call>, script: &Script, found: &Understood) -> i64 {
     seconds.unwrap_or_else(|| panic!("{script:?}: {found:?}: {call:?} is no sleep"))
 }
 
-/// What the sandbox writes down of a command; `None` where it is one of the shell's own.
+/// Returns a command as the sandbox records it; `None` for a built-in command of the shell.
 fn recorded(words: &[Option<String>]) -> Option<Vec<Option<String>>> {
     let mut words = words.to_vec();
     while words.len() > 1
@@ -108,6 +109,6 @@ fn recorded(words: &[Option<String>]) -> Option<Vec<Option<String>>> {
     let program = words.first_mut()?.as_mut()?;
     let name = program.rsplit('/').next().unwrap_or_default().to_owned();
     *program = name;
-    // A `sleep` of a length that is not certain is a command like any other.
+    // A `sleep` of uncertain length is treated like any other command.
     (program == "sleep" || grammar::PROGRAMS.contains(&program.as_str())).then_some(words)
 }

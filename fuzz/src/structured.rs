@@ -1,5 +1,6 @@
-//! Structured inputs out of bytes: the first sixteen are the seed of a strategy, the others are edits of what it
-//! gives. So a fuzzer that changes a byte changes one place, and what it kept stays.
+//! Structured inputs made of bytes: the first sixteen are the seed of a strategy, the others are
+//! edits of its result. So a fuzzer that changes one byte changes one place, and keeps the rest of
+//! an interesting input.
 
 use std::thread::LocalKey;
 
@@ -8,7 +9,7 @@ use proptest::strategy::{BoxedStrategy, Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-/// A strategy that is built once for a thread; building one takes longer than drawing from it.
+/// A strategy that is built once per thread; building one takes longer than drawing from it.
 pub(crate) type Generator<T> = BoxedStrategy<T>;
 
 const SEED_BYTES: usize = 16;
@@ -32,7 +33,7 @@ const TEXTS: [&str; 16] = [
     "prestop.dev/delay",
 ];
 
-/// What the strategy makes of the seed, and the choices behind it.
+/// Returns the value that the strategy draws from the seed, and the choices after the seed.
 pub(crate) fn generated<'b, T: std::fmt::Debug>(
     generator: &'static LocalKey<Generator<T>>,
     bytes: &'b [u8],
@@ -46,7 +47,7 @@ pub(crate) fn generated<'b, T: std::fmt::Debug>(
     Some((drawn, Unstructured::new(rest)))
 }
 
-/// A few places in a value are given other values, as long as there are choices.
+/// Replaces a few places in a value, as long as there are choices.
 pub(crate) fn edit(value: &mut Value, choices: &mut Unstructured<'_>) {
     for _ in 0..MOST_EDITS {
         if choices.is_empty() || one_edit(value, choices).is_err() {

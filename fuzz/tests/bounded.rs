@@ -1,5 +1,6 @@
-//! Each target for a bounded number of inputs: its corpus, and random changes of it. The seed is fixed, so a
-//! failure comes again; `FUZZ_RUNS` and `FUZZ_SEED` choose more and others.
+//! Runs each target for a bounded number of inputs: its corpus, and random changes of it. The seed
+//! is fixed, so a failure can be reproduced; `FUZZ_RUNS` and `FUZZ_SEED` set other numbers of
+//! inputs and other seeds.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -9,19 +10,19 @@ use std::{env, fs};
 use fastrand::Rng;
 
 const SEED: u64 = 1;
-/// Bytes that mean something in the inputs.
+/// Bytes with a meaning in the inputs.
 const LIKELY: &[u8] = b"\"\\[]{},:0-1 .eE\n\t\rtfnu/\x00\x7f\x80\xff";
-/// Of choices; a pod takes about so many.
+/// Limit for the number of choices; a pod takes about this many.
 const MOST_CHOICES: usize = 4096;
 
-/// What the bytes of a target are.
+/// Meaning of a target's bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Inputs {
     /// A text.
     Texts,
-    /// Choices that something is made of.
+    /// Choices from which a structured input is made.
     Choices,
-    /// A text behind an even byte, choices behind an odd one.
+    /// A text after an even byte, choices after an odd one.
     Both,
 }
 
@@ -29,7 +30,7 @@ fn number(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().expect(name))
 }
 
-/// The corpus of a target, in the order of the names.
+/// Returns the corpus of a target, sorted by name.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let entries =
@@ -40,7 +41,8 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// One to eight changes: a byte set, removed, inserted, a part repeated or cut, another input joined.
+/// Makes one to eight changes: sets, removes or inserts a byte, repeats or cuts a part, or joins
+/// another input.
 fn mutate(random: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = corpus[random.usize(..corpus.len())].clone();
     for _ in 0..random.usize(1..=8) {
@@ -67,13 +69,13 @@ fn mutate(random: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Choices out of nothing.
+/// Returns random choices.
 fn choices(random: &mut Rng) -> Vec<u8> {
     let length = random.usize(..MOST_CHOICES);
     std::iter::once(random.u8(..) | 1).chain((0..length).map(|_| random.u8(..))).collect()
 }
 
-/// `runs` takes a few seconds in a debug build.
+/// Runs a target; `runs` inputs take a few seconds in a debug build.
 fn run(target: &str, runs: u64, inputs: Inputs, check: fn(&[u8])) {
     let corpus = corpus(target);
     for input in &corpus {

@@ -2,7 +2,7 @@
 //!
 //! - `command`: commands that end, with their input and output
 //! - `process`: `prestop serve` as a process of the test, waiting, signals
-//! - `wire`: a client for it that reads and writes single bytes
+//! - `wire`: a client for it, with access to every byte
 //! - `control_plane`: etcd and kube-apiserver as processes, and a client for the API
 //! - `fake_api`: a fake API server, for lists and watches that break
 //! - `helm`: helm and kubectl; `renderings`: the output of the chart for each value

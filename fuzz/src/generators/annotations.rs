@@ -1,5 +1,5 @@
-//! Annotations: our settings with good, bad and hostile values, for the pod, for its containers and
-//! for those that it does not have.
+//! Annotations: prestop's settings with good, bad and hostile values, for the pod, for its
+//! containers and for containers that do not exist.
 
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -58,7 +58,7 @@ const COMMANDS: [&str; 12] = [
     "null",
     r#"["nginx""#,
 ];
-/// What people and others put where a short value belongs.
+/// Texts that people and attackers put in place of a short value.
 const HOSTILE: [&str; 14] = [
     "",
     " 15 ",
@@ -78,14 +78,14 @@ const HOSTILE: [&str; 14] = [
 
 type Entry = (String, Value);
 
-/// A map of annotations as the API server accepts it: every value is a string.
+/// Generates a map of annotations that the API server accepts: every value is a string.
 pub(super) fn valid() -> BoxedStrategy<Option<Value>> {
     let entry = prop_oneof![12 => setting(), 2 => about_pod(), 1 => typo()];
     let map = vec(entry, 0..5).prop_map(map);
     weighted(0.8, prop_oneof![20 => map, 1 => Just(Value::Null)]).boxed()
 }
 
-/// A map of annotations, or something else in its place.
+/// Generates a map of annotations, or a value of another type in its place.
 pub(super) fn hostile() -> BoxedStrategy<Option<Value>> {
     let values =
         vec![json!(5), json!(true), json!(null), json!({}), json!(["5s"]), "x".repeat(5000).into()];
@@ -108,7 +108,7 @@ pub(super) fn hostile() -> BoxedStrategy<Option<Value>> {
     weighted(0.8, prop_oneof![40 => map, 1 => other]).boxed()
 }
 
-/// A namespace's annotations.
+/// Generates a namespace's annotations.
 pub(super) fn of_namespace() -> BoxedStrategy<Vec<(String, String)>> {
     let pairs =
         |keys: Vec<&'static str>, values: &[&'static str]| (select(keys), select(values.to_vec()));
@@ -140,7 +140,7 @@ fn text((key, value): (&str, &str)) -> Entry {
     (key.to_owned(), value.into())
 }
 
-/// A setting of the pod or of a container, mostly with a value that belongs to it.
+/// Generates a setting of the pod or of a container, usually with a suitable value.
 fn setting() -> BoxedStrategy<Entry> {
     let of = |setting: &'static str, values: &[&'static str]| {
         let value = prop_oneof![12 => select(values.to_vec()), 1 => select(HOSTILE.to_vec())];
@@ -176,7 +176,7 @@ fn key() -> BoxedStrategy<String> {
     (select(settings), scope()).prop_map(|(setting, scope)| scoped(setting, scope)).boxed()
 }
 
-/// Nothing for the pod, or the name of a container.
+/// Generates the scope of a setting: empty for the pod, or the name of a container.
 fn scope() -> impl Strategy<Value = &'static str> {
     let mut scopes = vec!["", "", "", ""];
     scopes.extend(NAMES);
@@ -192,7 +192,7 @@ fn scoped(setting: &str, scope: &str) -> String {
     }
 }
 
-/// What others write about a pod.
+/// Generates other annotations of a pod.
 fn about_pod() -> BoxedStrategy<Entry> {
     let default_container = (
         Just("kubectl.kubernetes.io/default-container"),

@@ -367,7 +367,7 @@ pub(super) fn hostile_labels() -> BoxedStrategy<Option<Value>> {
     prop_oneof![4 => valid_labels(), 1 => sometimes(50, labels)].boxed()
 }
 
-/// No sleep is longer than the grace period: the API server would refuse the pod.
+/// Limits every sleep to the grace period, because the API server would refuse the pod otherwise.
 pub(super) fn shorten_sleeps(spec: &mut Value) {
     let grace = spec.get("terminationGracePeriodSeconds");
     let grace = grace.and_then(Value::as_i64).unwrap_or(30);

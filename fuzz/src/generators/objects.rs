@@ -1,4 +1,5 @@
-//! Services and what may be in front of them: plausible objects, and objects that nobody would write.
+//! Services and objects that may be in front of them: plausible ones, and ones that no author would
+//! write.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -76,7 +77,7 @@ const KINDS: [(&str, &str); 12] = [
     ("", ""),
 ];
 
-/// Any value, with keys and texts of these objects in it.
+/// Generates any value, with keys and texts of these objects in it.
 pub fn odd_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -94,7 +95,7 @@ pub fn odd_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// An object of a known kind: sometimes a plausible one, sometimes anything.
+/// Generates an object of a known kind with plausible fields and an odd one.
 fn object() -> impl Strategy<Value = Value> {
     let texts = || prop::sample::select(vec!["web", "shop", "alb", "other"]);
     let plausible = (prop::sample::select(&KINDS[..]), texts(), texts(), texts(), odd_value());
@@ -114,7 +115,7 @@ fn object() -> impl Strategy<Value = Value> {
     })
 }
 
-/// An object of a known kind, or nearly one.
+/// Generates an object of a known kind: a plausible one, or one with arbitrary fields.
 pub fn any_object() -> impl Strategy<Value = Value> {
     let odd = (prop::sample::select(&KINDS[..]), odd_value()).prop_map(
         |((api_version, kind), mut odd)| {

@@ -1,4 +1,4 @@
-//! Namespaces, and policies with a catalogue that has a profile of every sort.
+//! Namespaces, and policies with a catalogue that contains a profile of every kind.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use proptest::sample::{select, subsequence};
 
 use super::{Namespace, annotations};
 
-/// Namespaces; most of them are opted in.
+/// Generates namespaces, most of which opt in.
 pub fn namespace() -> impl Strategy<Value = Namespace> {
     let enabled = select(vec!["enabled", "true", "Enabled"]);
     let other = select(vec!["disabled", "FALSE", "", "yes"]);
@@ -41,7 +41,7 @@ pub fn namespace() -> impl Strategy<Value = Namespace> {
     )
 }
 
-/// Policies as a checked configuration could make them.
+/// Generates policies that a valid configuration could produce.
 pub fn policy() -> impl Strategy<Value = Policy> {
     let seconds = (
         prop_oneof![3 => Just(600_i64), 1 => 30_i64..=3600, 1 => Just(30)],
@@ -49,7 +49,7 @@ pub fn policy() -> impl Strategy<Value = Policy> {
         prop_oneof![
             6 => Just(Some((10_i64, 10_i64))),
             2 => (0_i64..120, 0_i64..120).prop_map(Some),
-            // What the fronts need.
+            // `None` stands for `auto`.
             1 => Just(None),
         ],
         weighted(0.2, 0_i64..700),
@@ -99,7 +99,8 @@ pub fn policy() -> impl Strategy<Value = Policy> {
             catalogue,
             default_own_hook,
         ) = rules;
-        // The default is at most the maximum, the maximum below the cap.
+        // The default is at most the maximum, and the maximum is below the limit of the grace
+        // period.
         let maximum_delay_seconds = delay.min(maximum_grace_period_seconds - 1);
         Policy {
             default_delay: match default_delay {
@@ -127,8 +128,8 @@ pub fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// A profile of every sort: skipped, delay, quit by command, by signal, by both, only when
-/// needed, sidecars, delays of their own, and one without images.
+/// Returns a catalogue with a profile of every kind: skipped, delay only, quit by command, by
+/// signal, by both, only when needed, sidecars, own delays, and one without images.
 pub fn test_catalogue() -> Catalogue {
     let quit = |command: &[&str], signal: Option<&str>, when: QuitWhen| {
         ProfileHook::Quit(Quit {

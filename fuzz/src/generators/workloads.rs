@@ -1,4 +1,5 @@
-//! A workload with what is around it, for the audit: as it should be, with odd fields, and anything at all.
+//! A workload with the objects around it, for the audit: a good one, one with odd fields, and
+//! arbitrary ones.
 
 use arbitrary::Unstructured;
 use proptest::collection::vec;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::any_pod;
 use crate::structured::edit;
 
-/// Nothing is wrong with these.
+/// A manifest without findings.
 pub const GOOD: &str = "
 apiVersion: apps/v1
 kind: Deployment
@@ -38,30 +39,30 @@ spec:
 {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {a: b}}}
 ";
 
-/// The objects of [`GOOD`].
+/// Returns the objects of [`GOOD`].
 #[must_use]
 pub fn good() -> Vec<Value> {
     serde_saphyr::from_multiple(GOOD).unwrap()
 }
 
-/// Objects, and another order of them.
+/// Objects, and a second order of them.
 #[derive(Debug, Clone)]
 pub struct Audited {
     /// The objects.
     pub objects: Vec<Value>,
-    /// Their places in the other order.
+    /// The indices of the objects in the second order.
     pub order: Vec<usize>,
 }
 
 impl Audited {
-    /// The objects in the other order.
+    /// Returns the objects in the second order.
     #[must_use]
     pub fn shuffled(&self) -> Vec<Value> {
         let places = self.order.iter().filter_map(|index| self.objects.get(*index));
         places.cloned().collect()
     }
 
-    /// With a few places in the objects edited.
+    /// Edits a few places in the objects.
     pub(crate) fn edited(self, choices: &mut Unstructured<'_>) -> Self {
         let Self { mut objects, order } = self;
         for object in &mut objects {
@@ -73,7 +74,7 @@ impl Audited {
     }
 }
 
-/// The good manifest with any pod, a few odd fields, and second Services and budgets.
+/// Generates the good manifest with any pod, a few odd fields, and second Services and budgets.
 pub fn audited() -> impl Strategy<Value = Audited> {
     let order = Just((0..8_usize).collect::<Vec<_>>()).prop_shuffle();
     (any_pod(), vec(change(), 0..4), order).prop_map(|(pod, changes, order)| Audited {
@@ -82,7 +83,7 @@ pub fn audited() -> impl Strategy<Value = Audited> {
     })
 }
 
-/// The good manifest with any pod, and objects that may be anything.
+/// Generates the good manifest with any pod, and arbitrary objects.
 pub fn any_workload() -> impl Strategy<Value = Vec<Value>> {
     let kinds = vec![
         ("v1", "Service"),
@@ -105,7 +106,7 @@ pub fn any_workload() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
-/// Values that are near to what is expected, and far from it.
+/// Generates values that are close to the expected ones, and values that are not.
 fn odd() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!(null)),
@@ -122,7 +123,7 @@ fn odd() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// `(pointer, value)` of an object of the good manifest.
+/// Generates a change of an object of the good manifest: `(pointer, value)`.
 fn change() -> impl Strategy<Value = (String, Value)> {
     let places = vec![
         "/0/spec/replicas",
@@ -151,7 +152,7 @@ fn change() -> impl Strategy<Value = (String, Value)> {
     (select(places).prop_map(str::to_owned), odd())
 }
 
-/// The objects around a pod, with a few fields that are odd.
+/// Returns the objects around a pod, with a few odd fields.
 fn objects_of(pod: &Value, changes: &[(String, Value)]) -> Vec<Value> {
     let mut objects = good();
     for (key, value) in pod.as_object().into_iter().flatten() {
@@ -178,7 +179,7 @@ fn objects_of(pod: &Value, changes: &[(String, Value)]) -> Vec<Value> {
     objects
 }
 
-/// Two Services and budgets with other names, so that orders can matter at all.
+/// Adds copies of Services and budgets with other names, so that their order could matter.
 fn with_twins(mut objects: Vec<Value>) -> Vec<Value> {
     for index in [1, 2, 3] {
         let mut twin = objects[index].clone();

@@ -1,15 +1,16 @@
-//! A value as people write it in YAML: block and flow style, quotes, comments, blank lines, indentation, line
-//! breaks, document markers.
+//! Writes a value as people write YAML: with block and flow style, quotes, comments, blank lines,
+//! indentation, line breaks, and document markers.
 
 use arbitrary::Unstructured;
 use serde_json::Value;
 
-/// What stands between lines.
+/// Texts between lines.
 const BETWEEN: [&str; 6] = ["", "", "", "\n", "# a comment\n", "  # - another: one\n"];
-/// What stands behind a value.
+/// Texts after a value.
 const BEHIND: [&str; 5] = ["", "", "", " # why", "  "];
 
-/// A document with this value. When the choices are used up the rest is as plain as can be.
+/// Writes a document with this value. When no choices are left, the rest is written in the simplest
+/// style.
 pub(super) fn written(value: &Value, choices: &mut Unstructured<'_>) -> String {
     let mut writer = Writer { text: String::new(), choices };
     if writer.one_in(4) {
@@ -39,7 +40,7 @@ struct Writer<'c, 'b> {
 }
 
 impl Writer<'_, '_> {
-    /// Never, once the choices are used up.
+    /// Returns true in one of `count` cases; never when no choices are left.
     fn one_in(&mut self, count: u8) -> bool {
         !self.choices.is_empty() && self.choices.ratio(1, count).unwrap_or(false)
     }
@@ -48,7 +49,7 @@ impl Writer<'_, '_> {
         if self.choices.is_empty() { "" } else { self.choices.choose(texts).copied().unwrap_or("") }
     }
 
-    /// The lines of a mapping or a list that is not empty, from a new line on.
+    /// Writes the lines of a mapping or list that is not empty, starting on a new line.
     fn block(&mut self, value: &Value, indent: usize) {
         match value {
             Value::Object(members) => {

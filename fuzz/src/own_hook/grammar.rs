@@ -1,11 +1,11 @@
-//! Scripts as authors write them in hooks, and as nobody does: words in quotes, with expansions, redirections and
-//! assignments; lists, pipes, groups, conditions and loops that end.
+//! Scripts as authors write them in hooks, and others: words in quotes, with expansions,
+//! redirections and assignments; lists, pipes, groups, conditions and loops that end.
 
 use arbitrary::{Result, Unstructured};
 
-/// Programs that only write down how they were called.
+/// Programs that only record their calls.
 pub(super) const PROGRAMS: [&str; 4] = ["say", "nginx", "drain.sh", LOOK];
-/// The one that stands in expansions, which prestop does not look into.
+/// The program used in expansions, which prestop does not interpret.
 pub(super) const LOOK: &str = "look";
 
 /// The command of a hook.
@@ -13,9 +13,9 @@ pub(super) const LOOK: &str = "look";
 pub(super) struct Script {
     /// Program and arguments.
     pub(super) command: Vec<String>,
-    /// Something in it fails.
+    /// Whether a command in the script may fail.
     pub(super) may_fail: bool,
-    /// Something in it may run at the same time as something else.
+    /// Whether commands of the script may run at the same time.
     pub(super) has_concurrency: bool,
 }
 
@@ -155,7 +155,7 @@ impl Script {
         if choices.ratio(1, 4)? {
             text.push_str(choices.choose(&["\n", ";", " # end", "; wait", "\n\n", " &"])?);
         }
-        // `sleep 5 &`, `sleep 5 &> out`, `say a | say b`
+        // Such as `sleep 5 &`, `sleep 5 &> out`, `say a | say b`.
         let lists =
             ["&&", "||", ">&", ">|"].iter().fold(text.clone(), |text, it| text.replace(it, ""));
         script.has_concurrency |= lists.contains(['&', '|']);
@@ -174,7 +174,7 @@ impl Script {
             }
             88..=96 => choices.choose(&COMPOUND)?,
             _ => {
-                // Whatever follows may be anything.
+                // The meaning of the commands that follow is not known.
                 self.may_fail = true;
                 choices.choose(&CHANGES_MEANING)?
             }
@@ -183,7 +183,7 @@ impl Script {
     }
 }
 
-/// A program without a shell.
+/// Generates a program without a shell.
 fn program(choices: &mut Unstructured<'_>) -> Result<Vec<String>> {
     let words: &[&str] = choices.choose(&[
         &["sleep", "5"][..],
@@ -197,7 +197,7 @@ fn program(choices: &mut Unstructured<'_>) -> Result<Vec<String>> {
     Ok(words.iter().map(|&word| word.to_owned()).collect())
 }
 
-/// A call of a program, in one of its spellings.
+/// Generates a call of a program, in one of its spellings.
 fn call(choices: &mut Unstructured<'_>) -> Result<String> {
     let mut text = String::new();
     if choices.ratio(1, 12)? {

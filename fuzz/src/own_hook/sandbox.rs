@@ -1,5 +1,5 @@
-//! A folder with shells and with programs that write down how they were called. Nothing else can be run from it
-//! by name, and a run ends after a few seconds.
+//! A folder with shells and with programs that record their calls. No other program can be run from
+//! it by name, and a run ends after a few seconds.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,26 +10,27 @@ use tempfile::TempDir;
 
 use super::grammar::PROGRAMS;
 
-/// Between the calls that are written down.
+/// Separator between the recorded calls.
 const RECORD: char = '\u{1e}';
-/// Between their words.
+/// Separator between the words of a call.
 const WORD: char = '\u{1f}';
-/// Bounds of the time that a run takes, of the CPU and of the clock, and of the files that it writes.
+/// Limits of a run: CPU time, and size of the files that it writes. The limit for the elapsed time
+/// is in [`Sandbox::run`].
 const LIMITED: &str = "ulimit -t 5 -f 200; cd \"$1\"; shift; exec \"$@\"";
 
-/// Where scripts are run.
+/// The folder in which scripts run.
 pub(super) struct Sandbox {
     folder: TempDir,
 }
 
-/// What a run did.
+/// Result of a run.
 pub(super) struct Ran {
     pub(super) calls: Vec<Call>,
     pub(super) status: Option<i32>,
     pub(super) is_syntax_error: bool,
 }
 
-/// A program that was called.
+/// A recorded call of a program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Call {
     /// Program and arguments.
@@ -37,7 +38,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// How long it would have slept, rounded up for each length as prestop does; `None` for anything but `sleep`.
+    /// Returns for how many seconds the call would have slept, with each length rounded up as
+    /// prestop does; `None` for other programs than `sleep`.
     pub(super) fn slept(&self) -> Option<i64> {
         let (program, lengths) = self.words.split_first()?;
         if program != "sleep" || lengths.is_empty() {
@@ -47,7 +49,7 @@ impl Call {
     }
 }
 
-/// As coreutils reads it.
+/// Parses a length as coreutils does.
 fn seconds(text: &str) -> Option<i64> {
     let (number, factor) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
         Some(number) => (
@@ -61,7 +63,7 @@ fn seconds(text: &str) -> Option<i64> {
         ),
         None => (text, 1),
     };
-    // In tenths: the grammar has no other fractions.
+    // In tenths: the grammar has no smaller fractions.
     let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
     let tenths =
         whole.parse::<i64>().ok()? * 10 + tenth.parse::<i64>().ok().filter(|it| *it < 10)?;
@@ -99,7 +101,8 @@ impl Sandbox {
         let path = self.folder.path();
         let transcript = path.join("transcript");
         fs::write(&transcript, "").unwrap();
-        // Output goes to a pipe that everything started by the script holds, so its end is the end of all of it.
+        // Every process started by the script holds the output pipe, so the pipe is closed when all
+        // of them have ended.
         let output = Command::new("/usr/bin/timeout")
             .args(["-k", "1", "10", "/bin/dash", "-c", LIMITED, "dash"])
             .arg(path.join("work"))
