@@ -1,5 +1,5 @@
-//! All contestants do the same work: applying each contestant's patch to each request must give the
-//! same pod as prestop's patch.
+//! Checks that all contestants do the same work: each contestant's patch, applied to each request,
+//! must give the same pod as prestop's patch.
 
 use anyhow::{Context, ensure};
 use prestop_bench::naive::STATUS;
@@ -10,7 +10,7 @@ use crate::client::Request;
 use crate::contestants::Contestant;
 use crate::process::Stage;
 
-/// Starts each contestant, sends it each request, and compares what comes of the pods.
+/// Starts each contestant, sends it each request, and compares the resulting pods.
 pub(crate) fn check(stage: &Stage<'_>) -> anyhow::Result<()> {
     let wanted = pods(Contestant::Prestop, stage)?;
     for contestant in [Contestant::Naive, Contestant::NetHttp, Contestant::ControllerRuntime] {
@@ -45,7 +45,8 @@ fn pods(contestant: Contestant, stage: &Stage<'_>) -> anyhow::Result<Vec<Value>>
     Review::ALL.iter().map(pod).collect()
 }
 
-/// Without what means the same: the order of keys in the status, and what a typed pod says of nothing.
+/// Removes differences without a meaning: the order of keys in the status, and empty fields that a
+/// typed pod contains.
 fn normal(pod: &Value) -> anyhow::Result<Value> {
     let mut pod = pod.clone();
     let status = pod.pointer("/metadata/annotations").and_then(|all| all.get(STATUS));

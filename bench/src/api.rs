@@ -1,6 +1,7 @@
-//! What people feel: pods created through a real API server, by 20 clients, with prestop, with the peer
-//! in Go, with a policy inside of the API server that does the same, and with nothing. The cases take
-//! turns in small blocks, so that all see the same machine and an equally full etcd.
+//! The latency that users experience: pods created through a real API server, by 20 clients, with
+//! prestop, with the equivalent in Go, with a policy inside of the API server that does the same,
+//! and without any of them. The cases take turns in small blocks, so that all are measured with the
+//! same machine and an equally full etcd.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +26,7 @@ const CLIENTS: usize = 20;
 const REGISTRATION: &str = "/apis/admissionregistration.k8s.io/v1";
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Who changes the pods.
+/// The webhook or policy that changes the pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Case {
     Nothing,
@@ -60,7 +61,7 @@ impl Case {
     }
 }
 
-/// What was measured of one case.
+/// Measurements of one case.
 struct Outcome {
     case: Case,
     latencies: Vec<Duration>,
@@ -68,7 +69,7 @@ struct Outcome {
     webhook_cpu: Option<Duration>,
 }
 
-/// Measures and writes it.
+/// Measures all cases and writes the results.
 pub(crate) fn run(stage: &Stage<'_>, quick: bool) -> anyhow::Result<()> {
     let (blocks, block) = if quick { (2, 100) } else { (50, 100) };
     let built = stage.folder.parent().context("the folder of what is built")?;
@@ -81,7 +82,7 @@ pub(crate) fn run(stage: &Stage<'_>, quick: bool) -> anyhow::Result<()> {
         (0..CLIENTS).map(|_| control_plane.connect()).collect::<anyhow::Result<_>>()?;
     let mut outcomes = Vec::new();
     for case in Case::ALL {
-        // Once for warmth.
+        // Warm-up.
         create(&mut connections, &request(case), block)?;
         let webhook_cpu = webhooks.iter().find(|(of, _)| *of == case).map(|_| Duration::ZERO);
         outcomes.push(Outcome {
@@ -110,7 +111,7 @@ pub(crate) fn run(stage: &Stage<'_>, quick: bool) -> anyhow::Result<()> {
     page::write_part("api", &text)
 }
 
-/// Namespaces, webhooks, the policy; until all of them have an effect.
+/// Creates the namespaces, the webhooks and the policy, and waits until all of them have an effect.
 fn install(
     control_plane: &ControlPlane,
     stage: &Stage<'_>,
@@ -150,7 +151,7 @@ fn has_status(pod: &Value) -> bool {
     pod.pointer("/metadata/annotations").is_some_and(|all| all.get(STATUS).is_some())
 }
 
-/// All three make the same pod, and without them nothing happens.
+/// Checks that all three make the same pod, and that pods are not changed without them.
 fn agree(control_plane: &ControlPlane) -> anyhow::Result<()> {
     ensure!(!has_status(&dry(control_plane, Case::Nothing)?), "somebody changed a pod");
     let essence = |case| -> anyhow::Result<(Value, Value)> {
@@ -167,7 +168,7 @@ fn agree(control_plane: &ControlPlane) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// So many pods, by all clients together; how long each took.
+/// Creates this many pods, by all clients together; returns the latency of each.
 fn create(
     connections: &mut [Connection],
     request: &Request,
@@ -231,7 +232,7 @@ fn report(outcomes: &mut [Outcome], control_plane: &ControlPlane) -> anyhow::Res
     Ok(text)
 }
 
-/// What the API server itself measured of its calls.
+/// Describes the API server's own measurements of its calls.
 fn calls(metrics: &str) -> String {
     let mut text =
         "What the API server itself counts for a call, on average, the network and TLS included:"
@@ -255,7 +256,7 @@ fn calls(metrics: &str) -> String {
     text + ".\n"
 }
 
-/// The pod of the small review, as a controller sends it.
+/// Returns the pod of the small review, as a controller sends it.
 fn pod() -> Value {
     let review: Value = Review::Small
         .generate()
@@ -293,7 +294,7 @@ fn rule() -> Value {
     json!({"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]})
 }
 
-/// The same in the API server's own language.
+/// Returns a policy that does the same in the API server's own language.
 fn policy() -> Value {
     let missing = "(!has(c.lifecycle) || !has(c.lifecycle.preStop))";
     let grace = "(has(object.spec.terminationGracePeriodSeconds) ? object.spec.terminationGracePeriodSeconds : 30)";

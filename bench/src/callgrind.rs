@@ -1,5 +1,5 @@
-//! Instructions of a whole server for one request: what 600 requests take more than 100. How copies are
-//! counted decides whether runs can be compared: see [`Copies`].
+//! Instructions of a whole server for one request: the difference between 600 and 100 requests.
+//! Whether runs can be compared depends on how copies are counted: see [`Copies`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,22 +19,25 @@ pub(crate) const COUNTED: [Review; 3] = [Review::Small, Review::Large, Review::P
 const FEW: u32 = 100;
 const MANY: u32 = 600;
 
-/// What the C library copies memory with.
+/// The method by which the C library copies memory.
 ///
-/// For copies of 4 KiB and more glibc uses `rep movsb` where the processor is good at it. The processor
-/// runs that as one instruction; valgrind takes it apart and counts one for each byte.
+/// For copies of 4 KiB and more, glibc uses `rep movsb` if it is fast on the processor. The
+/// processor executes it as one instruction; valgrind splits it and counts one instruction for each
+/// byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copies {
-    /// Whatever glibc selects. A copy of 16 KiB then weighs 16,384 instructions, and whether `realloc`
-    /// has to make it depends on the neighbours of a buffer in the heap, which depend on timing: the
-    /// count for the large request differs by 5 % from run to run, and between processors by more.
+    /// The method that glibc selects. A copy of 16 KiB then counts as 16,384 instructions, and whether
+    /// `realloc` has to make it depends on the neighbours of a buffer in the heap, which depend on
+    /// timing: the count for the large request differs by 5 % from run to run, and by more between
+    /// processors.
     Selected,
-    /// Always vector registers. Runs differ by at most 1.3 %, copies with AVX2 and with SSE2 by 1.5 %.
+    /// Always vector registers. Runs differ by at most 1.3 %, and copies with AVX2 and with SSE2 by
+    /// 1.5 %.
     Vectors,
 }
 
 impl Copies {
-    /// What the words of a command begin with.
+    /// Returns the first words of the command.
     fn wrapper(self) -> &'static [&'static str] {
         match self {
             Self::Selected => &[],
@@ -45,7 +48,7 @@ impl Copies {
     }
 }
 
-/// Instructions for one request.
+/// Returns the number of instructions for one request.
 pub(crate) fn per_request(
     contestant: Contestant,
     review: Review,
@@ -61,8 +64,8 @@ pub(crate) fn per_request(
     Ok((many - few) / f64::from(MANY - FEW))
 }
 
-/// Functions, with their instructions for one request, most first; those that they call are not counted
-/// in, those that were inlined are.
+/// Returns functions with their number of instructions for one request, in descending order. Called
+/// functions are not included, inlined ones are.
 pub(crate) fn functions_per_request(
     review: Review,
     stage: &Stage<'_>,
@@ -85,7 +88,7 @@ pub(crate) fn functions_per_request(
 
 fn by_function(file: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
     let mut annotate = Command::new("callgrind_annotate");
-    // Warns of each function without lines.
+    // It prints a warning for each function without line numbers.
     annotate.args(["--threshold=100", "--auto=no"]).arg(file).stderr(Stdio::null());
     let output = annotate.output().context("callgrind_annotate")?;
     ensure!(output.status.success(), "callgrind_annotate: {}", output.status);
@@ -102,7 +105,7 @@ fn by_function(file: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
     Ok(functions)
 }
 
-/// Writes callgrind's account of a server that answered so many requests.
+/// Writes callgrind's output for a server that answers this many requests.
 fn run(
     contestant: Contestant,
     review: Review,
@@ -115,7 +118,7 @@ fn run(
     let valgrind = ["valgrind", "--tool=callgrind", "--quiet", &out];
     let valgrind: Vec<_> =
         copies.wrapper().iter().chain(&valgrind).map(ToString::to_string).collect();
-    // Nothing that depends on how long it takes.
+    // Avoids work that depends on the duration of the run.
     let seldom = ["--poll-interval", "3600"].map(str::to_owned);
     let arguments: &[_] = if contestant == Contestant::Prestop { &seldom } else { &[] };
     let server = stage.start_with(contestant, &valgrind, arguments)?;

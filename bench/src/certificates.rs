@@ -1,4 +1,4 @@
-//! One certificate for all contestants, as files, and what else they are given as files.
+//! One certificate for all contestants, and other input files for them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const QUIET: &str = "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n\
                      log: {level: error}\nmetrics: {byNamespace: false}\n";
 
-/// An authority and a certificate for `localhost`, both ECDSA P-256.
+/// A CA and a certificate for `localhost`, both ECDSA P-256.
 pub(crate) struct Certificates {
     folder: TempDir,
     authority: CertificateDer<'static>,
@@ -22,7 +22,7 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// New ones, in a folder that goes when this is dropped.
+    /// Creates both, in a folder that is removed when this is dropped.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut parameters = CertificateParams::default();
@@ -30,7 +30,7 @@ impl Certificates {
         let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        // With all that cert-manager puts into one.
+        // With the extensions that cert-manager adds.
         let mut leaf = CertificateParams::new(names)?;
         leaf.is_ca = IsCa::ExplicitNoCa;
         leaf.use_authority_key_identifier_extension = true;
@@ -43,27 +43,27 @@ impl Certificates {
         Ok(Self { folder, authority: authority.der().clone(), authority_pem: authority.pem() })
     }
 
-    /// Who signed it.
+    /// Returns the CA that signed the certificate.
     pub(crate) const fn authority(&self) -> &CertificateDer<'static> {
         &self.authority
     }
 
-    /// The same as PEM.
+    /// Returns the CA as PEM.
     pub(crate) fn authority_pem(&self) -> &str {
         &self.authority_pem
     }
 
-    /// The certificate's file.
+    /// Returns the file of the certificate.
     pub(crate) fn chain(&self) -> PathBuf {
         self.folder.path().join("tls.crt")
     }
 
-    /// Its key's.
+    /// Returns the file of the certificate's key.
     pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("tls.key")
     }
 
-    /// A configuration of prestop that writes and counts less.
+    /// Returns a configuration of prestop with less logging and fewer metrics.
     pub(crate) fn quiet_configuration(&self) -> PathBuf {
         self.folder.path().join("quiet.yaml")
     }

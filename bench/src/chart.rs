@@ -1,8 +1,9 @@
-//! Pictures as SVG: bars and lines on a logarithmic scale, readable on light and on dark pages.
+//! Charts as SVG: bars and lines on a logarithmic scale, readable on light and dark pages.
 
 use std::fmt::Write;
 
-/// Grey that can be read on white and on black; with the reader's own where that is known.
+/// A grey that is readable on white and black; replaced by the color of the reader's dark scheme,
+/// if there is one.
 const STYLE: &str = "<style>text{font:13px system-ui,sans-serif;fill:#57606a}.t{font-weight:600}.m{font-size:11px}\
 .axis{stroke:#8c959f;stroke-width:1;fill:none}.grid{stroke:#8c959f;stroke-opacity:.25;stroke-width:1}\
 .a{fill:#2f81f7}.b{fill:#d29922}.la{stroke:#2f81f7;fill:none;stroke-width:2}.lb{stroke:#d29922;fill:none;stroke-width:2}\
@@ -10,25 +11,25 @@ const STYLE: &str = "<style>text{font:13px system-ui,sans-serif;fill:#57606a}.t{
 
 /// A group of bars.
 pub(crate) struct Bars {
-    /// What they belong to.
+    /// Name of the group.
     pub(crate) name: String,
-    /// A value for each series.
+    /// One value per series.
     pub(crate) values: Vec<f64>,
 }
 
-/// Lines over the same places.
+/// Lines with a common horizontal axis.
 pub(crate) struct Lines {
-    /// Above them.
+    /// Title above the lines.
     pub(crate) title: String,
-    /// What is counted to the right.
+    /// Label of the horizontal axis.
     pub(crate) across: String,
-    /// A name and its points for each series.
+    /// Name and points of each series.
     pub(crate) series: Vec<(String, Vec<(f64, f64)>)>,
 }
 
 const CLASSES: [&str; 2] = ["a", "b"];
 
-/// Horizontal bars from `least` on, logarithmic, two series at most.
+/// Draws horizontal bars that start at `least`, on a logarithmic scale, with at most two series.
 pub(crate) fn bars(
     title: &str,
     series: &[&str],
@@ -72,7 +73,7 @@ pub(crate) fn bars(
     document(LEFT + WIDTH + 90.0, y + 4.0, title, &body)
 }
 
-/// Pictures beside each other, both scales logarithmic.
+/// Draws charts next to each other; both axes are logarithmic.
 pub(crate) fn lines(title: &str, pictures: &[Lines]) -> String {
     const SIDE: f64 = 230.0;
     let mut body = String::new();
@@ -157,7 +158,7 @@ fn document(width: f64, height: f64, title: &str, body: &str) -> String {
     )
 }
 
-/// Three digits, or what there is before the point.
+/// Prints a number with about three significant digits.
 pub(crate) fn short(value: f64) -> String {
     match value {
         value if value >= 10_000_000.0 => format!("{:.0}M", value / 1e6),

@@ -1,5 +1,5 @@
-//! A client that behaves as the API server does to a webhook: HTTP/1.1 over TLS 1.3, AES-128-GCM
-//! first, no session resumption, connections that are kept.
+//! A client that behaves like the API server towards a webhook: HTTP/1.1 over TLS 1.3, AES-128-GCM
+//! preferred, no session resumption, connections are kept.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,10 +12,10 @@ use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// More than the API server gives; measurements of what is overloaded need it.
+/// Longer than the API server's timeout, for measurements of an overloaded server.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where requests go.
+/// The server to which requests are sent.
 #[derive(Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
@@ -23,17 +23,17 @@ pub(crate) struct Target {
     config: Arc<ClientConfig>,
 }
 
-/// One connection, one request at a time.
+/// A connection with one request at a time.
 pub(crate) struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
     received: Vec<u8>,
 }
 
-/// A request as it goes over the wire.
+/// A request as bytes.
 pub(crate) struct Request(Vec<u8>);
 
 impl Request {
-    /// A review for `/mutate`.
+    /// Creates a request with a review for `/mutate`.
     pub(crate) fn mutate(body: &[u8]) -> Self {
         let head = format!(
             "POST /mutate?timeout=10s HTTP/1.1\r\nHost: localhost:10250\r\nUser-Agent: kube-apiserver-admission\r\n\
@@ -44,7 +44,7 @@ impl Request {
         Self([head.as_bytes(), body].concat())
     }
 
-    /// Any other, on a connection that stays open.
+    /// Creates any other request, for a connection that stays open.
     pub(crate) fn new(method: &str, path: &str, token: &str, body: &[u8]) -> Self {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\n\
@@ -56,7 +56,7 @@ impl Request {
 }
 
 impl Target {
-    /// A server with a certificate for this name of one of these authorities.
+    /// Creates a target whose certificate is for this name, and signed by one of these CAs.
     pub(crate) fn new(
         address: SocketAddr,
         name: &str,
@@ -67,7 +67,7 @@ impl Target {
             roots.add(authority)?;
         }
         let mut provider = default_provider();
-        // What a client written in Go prefers.
+        // The preference of clients written in Go.
         provider.cipher_suites =
             vec![cipher_suite::TLS13_AES_128_GCM_SHA256, cipher_suite::TLS13_AES_256_GCM_SHA384];
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -80,7 +80,7 @@ impl Target {
         Ok(Self { address, name, config: Arc::new(config) })
     }
 
-    /// A new connection, its handshake done.
+    /// Opens a new connection and completes its handshake.
     pub(crate) fn connect(&self) -> anyhow::Result<Connection> {
         let mut socket = TcpStream::connect(self.address)?;
         socket.set_nodelay(true)?;
@@ -94,7 +94,7 @@ impl Target {
 }
 
 impl Connection {
-    /// Sends a request and waits for its answer: status and body.
+    /// Sends a request and waits for its answer; returns status and body.
     pub(crate) fn send(&mut self, request: &Request) -> anyhow::Result<(u16, Vec<u8>)> {
         self.stream.write_all(&request.0)?;
         self.received.clear();
@@ -109,7 +109,7 @@ impl Connection {
         }
     }
 
-    /// Sends a review that must be answered with 200.
+    /// Sends a review, which must be answered with status 200.
     pub(crate) fn review(&mut self, request: &Request) -> anyhow::Result<Vec<u8>> {
         let (status, body) = self.send(request)?;
         ensure!(status == 200, "status {status}: {}", String::from_utf8_lossy(&body));
@@ -117,7 +117,7 @@ impl Connection {
     }
 }
 
-/// An answer, if all of it is there.
+/// Parses an answer, if it is complete.
 fn parse(received: &[u8]) -> anyhow::Result<Option<(u16, Vec<u8>)>> {
     let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
@@ -141,7 +141,7 @@ fn parse(received: &[u8]) -> anyhow::Result<Option<(u16, Vec<u8>)>> {
     bail!("an answer without a length: {head}")
 }
 
-/// The chunks of a body together, if all are there.
+/// Joins the chunks of a body, if all of them have arrived.
 fn joined(mut chunks: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
     let mut whole = Vec::new();
     loop {

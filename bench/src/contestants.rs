@@ -1,4 +1,4 @@
-//! Who is measured.
+//! The servers that are measured.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,16 +7,16 @@ use anyhow::ensure;
 
 use crate::certificates::Certificates;
 
-/// A webhook.
+/// A webhook server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contestant {
     /// The product's server with a constant answer.
     Floor,
-    /// The product as installed.
+    /// The product as it is installed.
     Prestop,
-    /// The product without its lines about pods, and not counting by namespace.
+    /// The product without log lines about pods, and without counters by namespace.
     Quiet,
-    /// The way of the example of kube-rs, on the product's server.
+    /// The implementation of the kube-rs example, on the product's server.
     Naive,
     /// Go's standard library.
     NetHttp,
@@ -25,7 +25,7 @@ pub(crate) enum Contestant {
 }
 
 impl Contestant {
-    /// All of them.
+    /// All contestants.
     pub(crate) const ALL: [Self; 6] = [
         Self::Floor,
         Self::Prestop,
@@ -35,11 +35,11 @@ impl Contestant {
         Self::ControllerRuntime,
     ];
 
-    /// Those that are programs of their own.
+    /// Contestants with a program of their own.
     pub(crate) const PROGRAMS: [Self; 5] =
         [Self::Floor, Self::Prestop, Self::Naive, Self::NetHttp, Self::ControllerRuntime];
 
-    /// How it is called in tables.
+    /// Returns the name in tables.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
@@ -51,7 +51,7 @@ impl Contestant {
         }
     }
 
-    /// Its program.
+    /// Returns the path of the program.
     pub(crate) fn program(self, folder: &Path) -> PathBuf {
         folder.join(match self {
             Self::Floor => "floor",
@@ -62,7 +62,7 @@ impl Contestant {
         })
     }
 
-    /// What starts it on a port of this machine, after the words of `wrapper`.
+    /// Returns the command that starts it on a port of this machine, after the words of `wrapper`.
     pub(crate) fn command(
         self,
         folder: &Path,

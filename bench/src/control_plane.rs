@@ -1,4 +1,4 @@
-//! The API server of the tests, asked by the client that measures.
+//! The API server of the tests, used by the measuring client.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use serde_json::Value;
 use crate::client::{Connection, Request, Target};
 use crate::process::cpu_of;
 
-/// Running; ends when this is dropped.
+/// A running control plane; it is stopped when this is dropped.
 pub(crate) struct ControlPlane {
     server: control_plane::ControlPlane,
     target: Target,
 }
 
 impl ControlPlane {
-    /// Starts it and waits until it is ready. `built` is where programs are built.
+    /// Starts it and waits until it is ready. `built` is the folder in which programs are built.
     pub(crate) fn start(built: &Path) -> anyhow::Result<Self> {
         let server = control_plane::ControlPlane::start_from(&binaries(built)?);
         let chain: Result<Vec<_>, _> =
@@ -28,12 +28,12 @@ impl ControlPlane {
         Ok(Self { server, target })
     }
 
-    /// A connection for requests of one's own.
+    /// Opens a connection for other requests.
     pub(crate) fn connect(&self) -> anyhow::Result<Connection> {
         self.target.connect()
     }
 
-    /// A request, by somebody who may do everything.
+    /// Creates a request of a user who may do everything.
     pub(crate) fn request(method: &str, path: &str, body: &[u8]) -> Request {
         Request::new(method, path, TOKEN, body)
     }
@@ -46,7 +46,7 @@ impl ControlPlane {
         Ok(serde_json::from_slice(&answer)?)
     }
 
-    /// The text at a path.
+    /// Returns the text at a path.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
         let (status, answer) = self.connect()?.send(&Self::request("GET", path, b""))?;
         let text = String::from_utf8(answer)?;
@@ -54,7 +54,7 @@ impl ControlPlane {
         Ok(text)
     }
 
-    /// CPU time of the API server.
+    /// Returns the CPU time of the API server.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         cpu_of(self.server.id())
     }

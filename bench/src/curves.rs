@@ -1,5 +1,5 @@
-//! How costs grow: with the containers of a pod, with the namespaces of a cluster, with the requests
-//! that were ever answered.
+//! Growth of costs: with the containers of a pod, with the namespaces of a cluster, and with the
+//! number of requests that have been answered.
 
 use std::fmt::Write;
 use std::fs;
@@ -19,14 +19,15 @@ use crate::process::{Running, Stage};
 const CONTAINERS: [u32; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
 const NAMESPACES: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 const REQUESTS: [u32; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
-/// Few, or the largest bodies wait for each other longer than the server waits for a body.
+/// Few connections; otherwise the largest bodies would wait for each other longer than the server
+/// waits for a body.
 const CONNECTIONS: usize = 2;
 const MEASURED: Duration = Duration::from_millis(600);
 
-/// One curve's points: a place, its value, and what else is told of it.
+/// Points of a curve: position and value.
 type Points = Vec<(f64, f64)>;
 
-/// Measures and writes them.
+/// Measures the curves and writes the results.
 pub(crate) fn run(stage: &Stage<'_>, quick: bool) -> anyhow::Result<()> {
     let rounds = if quick { 1 } else { 3 };
     let (table, prestop, floor) = containers(stage, rounds)?;
@@ -60,7 +61,7 @@ pub(crate) fn run(stage: &Stage<'_>, quick: bool) -> anyhow::Result<()> {
     page::write_part("curves", &text)
 }
 
-/// CPU time for a request, the smallest of some rounds.
+/// Returns the CPU time for a request, the smallest of several rounds.
 fn cpu(server: &Running, request: &Request, rounds: usize) -> anyhow::Result<f64> {
     let connect = |_| server.target.connect();
     let mut connections: Vec<Connection> =
@@ -123,7 +124,8 @@ fn namespaces(stage: &Stage<'_>, rounds: usize) -> anyhow::Result<(String, Point
     Ok((table + "\n", points))
 }
 
-/// Namespaces with settings of their own; the one of the requests is the last.
+/// Returns manifests of namespaces with their own settings; the namespace of the requests is the
+/// last one.
 fn manifests(count: u32) -> String {
     let name =
         |number| if number + 1 == count { "shop".to_owned() } else { format!("team-{number}") };

@@ -1,66 +1,66 @@
-//! What was measured: a value for each round of each figure of each contestant.
+//! The measurements: one value for each round of each figure of each contestant.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::contestants::Contestant;
 
-/// What is measured. Times are in microseconds, sizes in bytes, shares of 1.
+/// A measured figure. Times are in microseconds, sizes in bytes, shares relative to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Figure {
-    /// CPU time of the server for a request, 8 connections, closed loop.
+    /// CPU time of the server per request, with 8 connections in a closed loop.
     Cpu(&'static str),
-    /// Of that run, half of the requests are faster.
+    /// Median latency of that run.
     ClosedP50(&'static str),
-    /// Of that run, 99 of 100 are faster.
+    /// 99th percentile of the latency of that run.
     ClosedP99(&'static str),
-    /// Memory after that run, at its peak.
+    /// Peak memory of that run.
     PeakMemory(&'static str),
-    /// What others took of the server's core meanwhile.
+    /// Share of the server's core that other processes used during the run.
     Others(&'static str),
     /// CPU time as above, with wrk as the client.
     Wrk(&'static str),
-    /// 1,000 requests a second.
+    /// Median latency at 1,000 requests per second.
     OpenP50,
-    /// The same.
+    /// 99th percentile at 1,000 requests per second.
     OpenP99,
-    /// The same.
+    /// 99.9th percentile at 1,000 requests per second.
     OpenP999,
-    /// 200 concurrent requests.
+    /// Median latency of 200 concurrent requests.
     BurstP50,
-    /// The same.
+    /// 99th percentile of 200 concurrent requests.
     BurstP99,
-    /// The same.
+    /// 99.9th percentile of 200 concurrent requests.
     BurstP999,
-    /// CPU time of the server for a new connection and one request.
+    /// CPU time of the server for a new connection with one request.
     FreshConnection,
-    /// From its start to its first answer.
+    /// Time from the start of the server to its first answer.
     FirstAnswer,
     /// Memory after the first answer.
     IdleMemory,
-    /// What of it is no page of the program's file.
+    /// Part of this memory that is not mapped from a file.
     AnonymousMemory,
-    /// Memory with 1,000 connections, at its peak.
+    /// Peak memory with 1,000 connections.
     CrowdMemory,
-    /// Memory 30 s after they are gone.
+    /// Memory 30 s after these connections were closed.
     LaterMemory,
-    /// Its file.
+    /// Size of the program's file.
     Binary,
 }
 
-/// Smallest, middle and largest of some values.
+/// Smallest, middle and largest of several values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
-    /// The smallest.
+    /// The smallest value.
     pub(crate) minimum: f64,
-    /// The middle one.
+    /// The middle value.
     pub(crate) median: f64,
-    /// The largest.
+    /// The largest value.
     pub(crate) maximum: f64,
 }
 
 impl Spread {
-    /// `None` of no values.
+    /// Returns the spread; `None` without values.
     pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let middle = values.get(values.len() / 2)?;
@@ -68,17 +68,17 @@ impl Spread {
     }
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug, Default)]
 pub(crate) struct Figures(BTreeMap<(Figure, Contestant), Vec<f64>>);
 
 impl Figures {
-    /// One more round's value.
+    /// Adds the value of one round.
     pub(crate) fn add(&mut self, figure: Figure, contestant: Contestant, value: f64) {
         self.0.entry((figure, contestant)).or_default().push(value);
     }
 
-    /// Quantiles of latencies, as values of these figures.
+    /// Adds quantiles of latencies as values of these figures.
     pub(crate) fn add_latencies(
         &mut self,
         contestant: Contestant,
@@ -91,12 +91,12 @@ impl Figures {
         }
     }
 
-    /// Over all rounds.
+    /// Returns the spread over all rounds.
     pub(crate) fn spread(&self, figure: Figure, contestant: Contestant) -> Option<Spread> {
         Spread::of(self.0.get(&(figure, contestant))?.clone())
     }
 
-    /// Of all rounds, what this share of them does not exceed.
+    /// Returns the value that this share of all rounds does not exceed.
     pub(crate) fn quantile(&self, figure: Figure, contestant: Contestant, share: f64) -> f64 {
         let Some(values) = self.0.get(&(figure, contestant)) else { return f64::NAN };
         let mut values = values.clone();
@@ -104,12 +104,13 @@ impl Figures {
         place(&values, share).unwrap_or(f64::NAN)
     }
 
-    /// How many times the one is the other, over all rounds, each within its round.
+    /// Returns the ratio of one contestant to the other, computed for each round, as a spread over
+    /// all rounds.
     pub(crate) fn ratio(&self, figure: Figure, of: Contestant, to: Contestant) -> Option<Spread> {
         self.pairs(figure, of, to, |of, to| of / to)
     }
 
-    /// How much more the one is than the other.
+    /// Returns the difference between one contestant and the other.
     pub(crate) fn difference(
         &self,
         figure: Figure,
@@ -131,7 +132,7 @@ impl Figures {
     }
 }
 
-/// Of sorted latencies, what this share of them does not exceed.
+/// Returns the latency that this share of sorted latencies does not exceed.
 pub(crate) fn quantile(sorted: &[Duration], share: f64) -> Duration {
     place(sorted, share).unwrap_or_default()
 }
@@ -142,7 +143,7 @@ fn place<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
     sorted.get(place.saturating_sub(1)).copied()
 }
 
-/// With its fraction.
+/// Returns the duration in microseconds, with fractions.
 pub(crate) fn microseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }

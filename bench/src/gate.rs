@@ -1,5 +1,5 @@
-//! What may not get worse, compared with a committed baseline. Only figures that depend on the code and
-//! not on the machine or on timing: counted instructions, counted allocations, bytes.
+//! Figures that may not get worse, compared with a committed baseline. Only figures that depend on
+//! the code and not on the machine or on timing: counted instructions, counted allocations, bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,22 +14,23 @@ use crate::callgrind::{self, Copies};
 use crate::contestants::Contestant;
 use crate::process::Stage;
 
-/// Of its baseline, how much more a figure may be. Of what is compared only instructions vary: by 1.3 % at
-/// most between runs and by 1.5 % between processors ([`Copies::Vectors`]). Both together, and as much again as
-/// room.
+/// Allowed increase of a figure, relative to its baseline. Of the compared figures, only
+/// instructions vary: by at most 1.3 % between runs and by 1.5 % between processors
+/// ([`Copies::Vectors`]). The tolerance is the sum of both, plus the same amount as a margin.
 const TOLERANCE: f64 = 0.05;
-/// Goals that were set with [`Copies::Selected`]. Such figures depend on the processor and on timing, so they
-/// are printed beside their goals and fail nothing; the same work is compared with [`Copies::Vectors`].
+/// Goals that were set with [`Copies::Selected`]. Such figures depend on the processor and on
+/// timing, so they are printed next to their goals and never fail the gate; the same work is
+/// compared with [`Copies::Vectors`].
 const GOALS: [(&str, f64); 2] = [(GOAL_SMALL, 2.2), (GOAL_LARGE, 2.0)];
-/// Instructions for the small request, as the goal counts them.
+/// Instructions for the small request, as counted by its goal.
 pub(crate) const GOAL_SMALL: &str = "instructions over the floor's, rep movsb by bytes, small";
-/// The same for the large one.
+/// Instructions for the large request, as counted by its goal.
 pub(crate) const GOAL_LARGE: &str = "instructions over the floor's, rep movsb by bytes, large";
 
-/// A figure's name and what it is now.
+/// Names of figures with their current values.
 type Figures = BTreeMap<String, f64>;
 
-/// Measures and compares; with `update` writes the baseline again.
+/// Measures and compares; with `update`, writes the baseline instead.
 pub(crate) fn run(stage: &Stage<'_>, update: bool) -> anyhow::Result<()> {
     let figures = measure(stage)?;
     let file = baseline_file();
@@ -53,7 +54,7 @@ pub(crate) fn run(stage: &Stage<'_>, update: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the baseline is committed.
+/// Returns the file of the committed baseline.
 pub(crate) fn baseline_file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("baseline.json")
 }
@@ -92,14 +93,15 @@ fn measure(stage: &Stage<'_>) -> anyhow::Result<Figures> {
     for (name, review) in [(GOAL_SMALL, Review::Small), (GOAL_LARGE, Review::Large)] {
         figures.insert(name.to_owned(), over_the_floor(review, Copies::Selected)?);
     }
-    // As many digits as mean something.
+    // Rounded to three decimals.
     for value in figures.values_mut() {
         *value = (*value * 1000.0).round() / 1000.0;
     }
     Ok(figures)
 }
 
-/// Prints every figure beside its baseline; what is worse by more than the tolerance.
+/// Prints every figure next to its baseline; returns those that are worse by more than the
+/// tolerance.
 fn compare(figures: &Figures, baseline: &Figures) -> anyhow::Result<Vec<String>> {
     let mut worse = Vec::new();
     for (name, value) in figures {

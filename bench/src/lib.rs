@@ -1,8 +1,8 @@
-//! What the contestants written in Rust share.
+//! Code shared by the contestants written in Rust.
 //!
-//! - [`stack`]: the product's own server around another answer
-//! - [`naive`]: the answer of the example of kube-rs
-//! - [`reviews`]: the requests that everything is measured with
+//! - [`stack`]: the product's own server with another answer
+//! - [`naive`]: the answer of the kube-rs example
+//! - [`reviews`]: the requests for all measurements
 
 pub mod naive;
 pub mod reviews;

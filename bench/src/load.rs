@@ -1,8 +1,9 @@
-//! Load on a server: closed loop (as fast as it answers), open loop (requests come when they are due,
-//! whether the one before was answered or not), bursts, and connections that are recreated.
+//! Load on a server: closed loop (as fast as it answers), open loop (requests are sent when they
+//! are due, whether the previous one has been answered or not), bursts, and connections that are
+//! recreated.
 //!
-//! Connections are pooled as in the API server: the one used last is taken first, at most 25 stay idle,
-//! and one that is missing is made, with a whole handshake.
+//! Connections are pooled as in the API server: the one used last is taken first, at most 25 stay
+//! idle, and a missing one is opened with a complete handshake.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, PoisonError};
@@ -15,9 +16,10 @@ use crate::client::{Connection, Request, Target};
 
 /// Connections in the closed loop.
 pub(crate) const CONNECTIONS: usize = 8;
-/// What client-go keeps for one host.
+/// Number of idle connections that client-go keeps for one host.
 const MOST_IDLE: usize = 25;
-/// Small, or 200 of them are most of the client's memory.
+/// Stack size of a client's thread; with the default, 200 of them would take most of the client's
+/// memory.
 const STACK_BYTES: usize = 256 * 1024;
 
 struct Pool<'a> {
@@ -41,7 +43,7 @@ impl Pool<'_> {
     }
 }
 
-/// Runs the same in as many threads and collects what they measured.
+/// Runs the same function in this many threads and collects the measurements.
 fn together(
     threads: usize,
     each: impl Fn(usize) -> anyhow::Result<Vec<Duration>> + Sync,
@@ -61,7 +63,7 @@ fn together(
     })
 }
 
-/// Each connection sends a request as soon as the one before is answered, for so long.
+/// Sends a request on each connection as soon as the previous one is answered, for this duration.
 pub(crate) fn closed_loop(
     connections: &mut [Connection],
     request: &Request,
@@ -84,7 +86,7 @@ pub(crate) fn closed_loop(
     })
 }
 
-/// So many requests a second; latencies are counted from when a request was due.
+/// Sends this many requests per second; latencies are counted from when a request was due.
 pub(crate) fn open_loop(
     target: &Target,
     request: &Request,
@@ -114,7 +116,7 @@ pub(crate) fn open_loop(
     })
 }
 
-/// Bursts of this many concurrent requests, with pauses between them.
+/// Sends bursts of this many concurrent requests, with pauses between them.
 pub(crate) fn bursts(
     target: &Target,
     request: &Request,
@@ -127,7 +129,8 @@ pub(crate) fn bursts(
     let start = Instant::now() + pause;
     together(at_once, |_| {
         let mut latencies = Vec::new();
-        // A thread that failed must still reach the barrier, or the others wait for ever.
+        // A thread that failed must still reach the barrier; otherwise the others would wait
+        // forever.
         let mut result = Ok(());
         for number in 0..times {
             let due = start + pause * u32::try_from(number)?;
@@ -143,7 +146,7 @@ pub(crate) fn bursts(
     })
 }
 
-/// So many connections, one after the other, with one request each.
+/// Opens this many connections, one after another, with one request each.
 pub(crate) fn fresh_connections(
     target: &Target,
     request: &Request,
@@ -155,7 +158,7 @@ pub(crate) fn fresh_connections(
     Ok(())
 }
 
-/// So many connections that are open at the same time, each with one request.
+/// Opens this many connections and keeps them open, with one request each.
 pub(crate) fn open_connections(
     target: &Target,
     request: &Request,

@@ -1,15 +1,15 @@
-//! Measures prestop beside a floor and beside what is used today: see docs/performance.md, and
-//! bench/run, which builds everything first.
+//! Measures prestop, a floor, and the usual alternatives: see docs/performance.md, and bench/run,
+//! which builds everything first.
 //!
-//! - `run`: every figure, in rounds that take turns; `figures`: what comes of it; `report`: its page
-//! - `curves`: how costs grow; `api`, `control_plane`: through a real API server
-//! - `page`, `chart`: where results are written; `wrk`: the same by another client
-//! - `gate`: what may not get worse, out of `callgrind`, exact counts and sizes
-//! - `agreement`: whether the contestants do the same
-//! - `contestants`, `process`, `certificates`: who is measured, running
+//! - `run`: every figure, in rounds that take turns; `figures`: the results; `report`: their page
+//! - `curves`: growth of costs; `api`, `control_plane`: through a real API server
+//! - `page`, `chart`: output of the results; `wrk`: the same measurement with another client
+//! - `gate`: figures that may not get worse, from `callgrind`, exact counts and sizes
+//! - `agreement`: check that the contestants do the same work
+//! - `contestants`, `process`, `certificates`: the servers that are measured
 //! - `client`, `load`: the API server's side
 
-// A benchmark is there to print.
+// A benchmark prints its results.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod agreement;
@@ -39,7 +39,7 @@ use prestop_bench::reviews::Review;
 use crate::process::{Cores, Stage};
 use crate::run::{Bench, Effort};
 
-/// Instructions of a request in one function that are worth a line.
+/// Minimum number of instructions per request for a function that is listed.
 const LEAST_OF_A_PROFILE: f64 = 20.0;
 
 /// Measures prestop beside a floor and beside what is used today.
@@ -121,7 +121,7 @@ fn measure(folder: &Path, quick: bool) -> anyhow::Result<()> {
     report::write(&figures, &effort)
 }
 
-/// Of a program that has its names.
+/// Prints the profile of a program with symbols.
 fn profile(stage: &Stage<'_>, review: Review) -> anyhow::Result<()> {
     for (instructions, function) in callgrind::functions_per_request(review, stage)? {
         if instructions >= LEAST_OF_A_PROFILE {

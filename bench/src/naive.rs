@@ -1,17 +1,17 @@
-//! The answer in the way of the example of kube-rs: a typed pod, a changed clone of it, and
-//! `json_patch::diff` of both as values. It also serves as the model of what every contestant must do.
+//! The answer as in the kube-rs example: a typed pod, a changed clone of it, and `json_patch::diff`
+//! of both as values. It is also the reference for the work of every contestant.
 
 use k8s_openapi::api::core::v1::{Lifecycle, LifecycleHandler, Pod, SleepAction};
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
 use serde_json::{Value, json};
 
-/// How long a stop is held back: prestop's default.
+/// Delay of the stop, in seconds: prestop's default.
 pub const DELAY_SECONDS: i64 = 10;
-/// What prestop writes there.
+/// prestop's status annotation.
 pub const STATUS: &str = "prestop.dev/status";
 
-/// A review, answered.
+/// Answers a review.
 #[must_use]
 pub fn answer(body: &[u8]) -> Vec<u8> {
     let review: AdmissionReview<Pod> = match serde_json::from_slice(body) {
@@ -42,8 +42,8 @@ fn written(response: AdmissionResponse) -> Vec<u8> {
     serde_json::to_vec(&review).unwrap_or_default()
 }
 
-/// A hook for each container that has none, the grace period, and the status.
-/// Whether there was anything to do.
+/// Adds a hook to each container that has none, raises the grace period, and adds the status.
+/// Returns whether anything was changed.
 pub fn mutate(pod: &mut Pod) -> bool {
     let Some(spec) = &mut pod.spec else { return false };
     let mut injected: Vec<Value> = Vec::new();

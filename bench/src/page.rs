@@ -1,5 +1,5 @@
-//! Where results are written: the parts of docs/performance.md that are made by programs, between
-//! marks, so that what people wrote around them stays; and pictures beside it.
+//! Output of results: the generated parts of docs/performance.md, between marks, so that the text
+//! around them is kept; and charts next to it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use anyhow::Context;
 
 use crate::process::version_of;
 
-/// The folder of documents.
+/// Returns the folder of the documents.
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }
 
-/// Replaces the part of this name.
+/// Replaces the part with this name.
 pub(crate) fn write_part(name: &str, text: &str) -> anyhow::Result<()> {
     let file = folder().join("performance.md");
     let page = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
@@ -25,7 +25,7 @@ pub(crate) fn write_part(name: &str, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a picture beside the page.
+/// Writes a chart next to the page.
 pub(crate) fn write_picture(name: &str, svg: &str) -> anyhow::Result<()> {
     fs::write(folder().join(name), svg)?;
     eprintln!("written: docs/{name}");
@@ -40,7 +40,7 @@ fn with_part(page: &str, name: &str, text: &str) -> Option<String> {
     Some(format!("{before}{begin}\n{}\n{end}{after}", text.trim()))
 }
 
-/// What was measured on, in a sentence.
+/// Describes the machine in a sentence.
 pub(crate) fn machine() -> String {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");

@@ -1,4 +1,4 @@
-//! Contestants that run, and what the system says of them.
+//! Running contestants, and the system's data about them.
 
 use std::fs;
 use std::io::{self, Read};
@@ -16,44 +16,44 @@ use crate::certificates::Certificates;
 use crate::client::{Connection, Target};
 use crate::contestants::Contestant;
 
-/// valgrind needs some seconds.
+/// Long enough for valgrind, which needs several seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_micros(100);
 
-/// Where programs run.
+/// Assignment of processes to cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cores {
-    /// The server on one, the client on another.
+    /// The server on one core, the client on another.
     Apart,
-    /// Everything everywhere.
+    /// All processes on all cores.
     All,
 }
 
-/// What all contestants are started with.
+/// The environment of all contestants.
 pub(crate) struct Stage<'a> {
-    /// Their programs.
+    /// The folder with their programs.
     pub(crate) folder: &'a Path,
-    /// Their certificate.
+    /// Their certificate and input files.
     pub(crate) certificates: Certificates,
-    /// Where they run: the server's core and the client's.
+    /// The server's core and the client's core, if they are separate.
     pub(crate) cores: Option<[usize; 2]>,
 }
 
-/// A server. It ends when this is dropped.
+/// A running server. It is stopped when this is dropped.
 pub(crate) struct Running {
     child: Child,
-    /// Its port.
+    /// Port of the server.
     pub(crate) port: u16,
-    /// Where it listens.
+    /// The server as a target of requests.
     pub(crate) target: Target,
-    /// Before it was started.
+    /// Time before the start of the server.
     pub(crate) began: Instant,
-    /// The connection that showed that it is there.
+    /// The connection that showed that the server is ready.
     pub(crate) first_connection: Option<Connection>,
 }
 
 impl<'a> Stage<'a> {
-    /// Takes the client's core, and as many files as the system allows.
+    /// Pins this process to the client's core, and raises its limit of open files to the maximum.
     pub(crate) fn new(folder: &'a Path, cores: Cores) -> anyhow::Result<Self> {
         let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
@@ -72,7 +72,7 @@ impl<'a> Stage<'a> {
         self.start_with(contestant, &[], &[])
     }
 
-    /// Starts a contestant inside of another program, and with more arguments.
+    /// Starts a contestant inside of another program, and with additional arguments.
     pub(crate) fn start_with(
         &self,
         contestant: Contestant,
@@ -97,21 +97,21 @@ impl<'a> Stage<'a> {
         };
         let mut child = child.with_context(|| format!("{command:?}"))?;
         drain(&mut child);
-        // Ends it, should this fail.
+        // Dropping it stops the server if the next step fails.
         let mut running = Running { child, port, target, began, first_connection: None };
         running.connect_first()?;
         Ok(running)
     }
 }
 
-/// This thread, and those and the programs that it starts from now on, run on one core.
+/// Pins this thread, and the threads and programs that it starts from now on, to one core.
 fn pin(core: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).context("pinning to a core")
 }
 
-/// The first two cores that we may use; on a machine with a single one that one twice.
+/// Returns the first two available cores; if there is only one, it is returned twice.
 fn two_cores() -> anyhow::Result<[usize; 2]> {
     let set = sched_getaffinity(None)?;
     let mut ours = (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core));
@@ -137,22 +137,23 @@ impl Running {
         }
     }
 
-    /// CPU time of all its threads.
+    /// Returns the CPU time of all threads of the server.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         cpu_of(self.child.id())
     }
 
-    /// Memory that it has now, in bytes.
+    /// Returns the current memory, in bytes.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
         self.status("VmRSS:")
     }
 
-    /// What of that is no page of a file, which the system could drop.
+    /// Returns the part of this memory that is not mapped from a file, and that the system
+    /// therefore can't drop.
     pub(crate) fn anonymous_bytes(&self) -> anyhow::Result<f64> {
         self.status("RssAnon:")
     }
 
-    /// The most that it ever had, in bytes.
+    /// Returns the peak of the memory, in bytes.
     pub(crate) fn peak_bytes(&self) -> anyhow::Result<f64> {
         self.status("VmHWM:")
     }
@@ -164,7 +165,7 @@ impl Running {
         Ok(kibibytes * 1024.0)
     }
 
-    /// Ends it as Ctrl-C does, and waits.
+    /// Interrupts the server as Ctrl-C does, and waits for its end.
     pub(crate) fn interrupt(mut self) -> anyhow::Result<()> {
         interrupt(&mut self.child)
     }
@@ -177,7 +178,7 @@ impl Drop for Running {
     }
 }
 
-/// Ends a program as Ctrl-C does, and waits.
+/// Interrupts a program as Ctrl-C does, and waits for its end.
 pub(crate) fn interrupt(child: &mut Child) -> anyhow::Result<()> {
     let id = Pid::from_raw(i32::try_from(child.id())?).context("no process")?;
     kill_process(id, Signal::INT)?;
@@ -185,30 +186,30 @@ pub(crate) fn interrupt(child: &mut Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// CPU time of all threads of a process.
+/// Returns the CPU time of all threads of a process.
 pub(crate) fn cpu_of(id: u32) -> anyhow::Result<Duration> {
     let mut nanoseconds = 0;
     for task in fs::read_dir(format!("/proc/{id}/task"))? {
-        // A thread may have ended meanwhile.
+        // A thread may have ended in the meantime.
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
         nanoseconds += text.split(' ').next().context("schedstat")?.parse::<u64>()?;
     }
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Time that a core was busy since the system started, in whole ticks.
+/// Returns the time that a core was busy since the system started, in whole ticks.
 pub(crate) fn busy(core: usize) -> anyhow::Result<Duration> {
     const TICK: Duration = Duration::from_millis(10);
     let text = fs::read_to_string("/proc/stat")?;
     let name = format!("cpu{core} ");
     let line = text.lines().find_map(|line| line.strip_prefix(&name)).context("/proc/stat")?;
     let ticks: Vec<u32> = line.split(' ').map_while(|number| number.parse().ok()).collect();
-    // Of user, nice, system, idle, iowait, irq, softirq, steal.
+    // The columns are user, nice, system, idle, iowait, irq, softirq, steal.
     let idle = [3, 4].iter().filter_map(|&place| ticks.get(place)).sum::<u32>();
     Ok(TICK * (ticks.iter().take(8).sum::<u32>() - idle))
 }
 
-/// A pipe that is read, as a container's log is.
+/// Reads the log of a program, as a container runtime does.
 fn drain(child: &mut Child) {
     let Some(mut log) = child.stderr.take() else { return };
     thread::spawn(move || {
@@ -217,12 +218,12 @@ fn drain(child: &mut Child) {
     });
 }
 
-/// A free port.
+/// Returns a free port.
 pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// The first line that a command prints, for tables.
+/// Returns the first line that a command prints, for tables.
 pub(crate) fn version_of(program: &str, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).lines().next()?.to_owned())

@@ -1,4 +1,4 @@
-//! The page of a comparison: tables, goals, a picture.
+//! The page of a comparison: tables, goals, and a chart.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use crate::load::CONNECTIONS;
 use crate::page;
 use crate::run::{BURST, CROWD, Effort, PER_SECOND};
 
-/// Prints the tables and writes them with their picture.
+/// Prints the tables and writes them with their chart.
 pub(crate) fn write(figures: &Figures, effort: &Effort) -> anyhow::Result<()> {
     let text = [
         format!("Measured on {}\n", page::machine()),
@@ -31,7 +31,7 @@ pub(crate) fn write(figures: &Figures, effort: &Effort) -> anyhow::Result<()> {
     page::write_part("run", &text)
 }
 
-/// `1.23 (1.20 to 1.31)`.
+/// Prints a spread as `1.23 (1.20 to 1.31)`.
 fn spread(value: Option<Spread>, digits: usize) -> String {
     value.map_or_else(
         || "–".to_owned(),
@@ -164,7 +164,7 @@ fn others(figures: &Figures, effort: &Effort) -> String {
     text
 }
 
-/// What is wanted, and what is.
+/// Returns the table of goals and current values.
 fn goals(figures: &Figures) -> String {
     let counted: BTreeMap<String, f64> = fs::read_to_string(gate::baseline_file())
         .ok()
@@ -253,7 +253,7 @@ fn goals(figures: &Figures) -> String {
     text
 }
 
-/// Which side of a goal is the good one.
+/// Direction of a goal.
 #[derive(Clone, Copy)]
 enum Wanted {
     AtMost,

@@ -1,8 +1,8 @@
-//! The requests that everything is measured with: reviews of pods as the API server sends them,
-//! defaults and `managedFields` included, made by this script and committed in `bodies`.
+//! The requests for all measurements: reviews of pods as the API server sends them, with defaults
+//! and `managedFields`, generated here and committed in `bodies`.
 //!
-//! The images are not in any catalogue, so that all contestants do the same work: prestop looks
-//! through all of its profiles for each and then gives the default.
+//! The images are not in any catalogue, so that all contestants do the same work: prestop searches
+//! all of its profiles for each image and then uses the default.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,15 +24,15 @@ pub enum Review {
     Large,
     /// About 250 KB.
     Huge,
-    /// The small one with everything done.
+    /// The small request with the patch already applied.
     Patched,
 }
 
 impl Review {
-    /// All of them.
+    /// All requests.
     pub const ALL: [Self; 4] = [Self::Small, Self::Large, Self::Huge, Self::Patched];
 
-    /// Its name, also that of its file.
+    /// Returns the name, which is also that of its file.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -43,26 +43,26 @@ impl Review {
         }
     }
 
-    /// Its file.
+    /// Returns the file.
     #[must_use]
     pub fn file(self) -> PathBuf {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("bodies");
         folder.join(format!("{}.json", self.name()))
     }
 
-    /// What is committed.
+    /// Returns the committed request.
     ///
     /// # Errors
-    /// When the file can't be read.
+    /// Returns an error if the file can't be read.
     pub fn committed(self) -> anyhow::Result<Vec<u8>> {
         let file = self.file();
         fs::read(&file).with_context(|| file.display().to_string())
     }
 
-    /// What should be committed.
+    /// Generates the request that should be committed.
     ///
     /// # Errors
-    /// When it can't be made as long as it has to be.
+    /// Returns an error if the request is longer than its intended length.
     pub fn generate(self) -> anyhow::Result<Vec<u8>> {
         match self {
             Self::Small => filled(pod(1, 0, 3), 5_624),
@@ -78,18 +78,18 @@ impl Review {
     }
 }
 
-/// A review of a pod with this many containers, for curves.
+/// Generates a review of a pod with this many containers, for curves.
 ///
 /// # Errors
-/// None that can be expected.
+/// None are expected.
 pub fn with_containers(containers: usize) -> anyhow::Result<Vec<u8>> {
     Ok(serde_json::to_vec(&review(pod(containers, 0, containers * 3)))?)
 }
 
-/// The patch of an answer, `None` where there is none.
+/// Returns the patch of an answer, `None` if there is none.
 ///
 /// # Errors
-/// When it is not the answer to a review that lets the pod in.
+/// Returns an error if it is not the answer to a review that admits the pod.
 pub fn patch_of(answer: &[u8]) -> anyhow::Result<Option<Patch>> {
     let answer: Value = serde_json::from_slice(answer)?;
     let response = answer.get("response").context("no response")?;
@@ -97,7 +97,7 @@ pub fn patch_of(answer: &[u8]) -> anyhow::Result<Option<Patch>> {
     let patch = match response.get("patch") {
         None => return Ok(None),
         Some(Value::String(text)) => STANDARD.decode(text)?,
-        // As kube-rs writes it: a list of numbers. The API server takes that too.
+        // kube-rs writes a list of numbers, which the API server accepts too.
         Some(numbers) => serde_json::from_value(numbers.clone())?,
     };
     Ok(Some(serde_json::from_slice(&patch)?))
@@ -106,13 +106,13 @@ pub fn patch_of(answer: &[u8]) -> anyhow::Result<Option<Patch>> {
 /// Applies a patch to the pod of a review.
 ///
 /// # Errors
-/// When there is no pod, or the patch does not fit it.
+/// Returns an error if there is no pod, or if the patch does not fit it.
 pub fn apply(patch: &Patch, review: &mut Value) -> anyhow::Result<()> {
     let pod = review.pointer_mut("/request/object").context("no object")?;
     Ok(json_patch::patch(pod, patch)?)
 }
 
-/// With a note that makes it this long.
+/// Returns the review with a note that brings it to this length.
 fn filled(pod: Value, bytes: usize) -> anyhow::Result<Vec<u8>> {
     let mut review = review(pod);
     let length = serde_json::to_vec(&review)?.len();
@@ -214,7 +214,7 @@ fn container(index: usize, variables: usize) -> Value {
     })
 }
 
-/// The token of the service account, as the API server adds it.
+/// Returns the volume with the service account's token, as the API server adds it.
 fn access_volume() -> Value {
     json!({
         "name": "kube-api-access-7xk2p",
@@ -231,7 +231,8 @@ fn access_volume() -> Value {
     })
 }
 
-/// `fieldsV1` of what a controller sets: everything but volumes and what the API server defaults.
+/// Returns `fieldsV1` for the fields that a controller sets: all except volumes and the API
+/// server's defaults.
 fn managed(pod: &Value) -> Value {
     let mut fields = Map::new();
     for part in ["metadata", "spec"] {

@@ -1,5 +1,5 @@
 //! The whole comparison: every figure of every contestant, in rounds that take turns, each with a
-//! fresh server.
+//! new server.
 
 use std::fs;
 use std::thread;
@@ -15,36 +15,36 @@ use crate::load::{self, CONNECTIONS};
 use crate::process::{Stage, busy};
 use crate::wrk;
 
-/// The largest cluster whose figures are public creates so many pods a second.
+/// Pods created per second in the largest cluster with public figures.
 pub(crate) const PER_SECOND: u32 = 1_000;
-/// Requests at once.
+/// Number of concurrent requests.
 pub(crate) const BURST: usize = 200;
-/// Open connections.
+/// Number of open connections.
 pub(crate) const CROWD: usize = 1_000;
 
-/// How long and how often.
+/// Durations and repetitions of the measurements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effort {
-    /// Rounds of what is quick.
+    /// Rounds of quick measurements.
     pub(crate) rounds: usize,
-    /// Rounds of the bodies that matter less, and of latencies.
+    /// Rounds of less important bodies, and of latencies.
     pub(crate) fewer_rounds: usize,
-    /// Of a closed loop, the part that is measured.
+    /// Measured duration of a closed loop.
     pub(crate) measured: Duration,
-    /// Of an open loop.
+    /// Duration of an open loop.
     pub(crate) open: Duration,
-    /// Bursts in a round.
+    /// Bursts per round.
     pub(crate) bursts: usize,
-    /// Fresh connections in a round.
+    /// New connections per round.
     pub(crate) fresh: usize,
-    /// Starts.
+    /// Number of starts.
     pub(crate) starts: usize,
-    /// From the end of the crowd to the last look at the memory.
+    /// Time from closing the connections to the last measurement of the memory.
     pub(crate) later: Duration,
 }
 
 impl Effort {
-    /// For the documents: about a quarter of an hour.
+    /// For the documents: takes about a quarter of an hour.
     pub(crate) const FULL: Self = Self {
         rounds: 9,
         fewer_rounds: 3,
@@ -55,7 +55,7 @@ impl Effort {
         starts: 20,
         later: Duration::from_secs(30),
     };
-    /// To try it: a minute or two. Nothing to be quoted.
+    /// For a trial: takes one or two minutes. The results are not to be quoted.
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
         fewer_rounds: 1,
@@ -68,11 +68,11 @@ impl Effort {
     };
 }
 
-/// All contestants, and how they are measured.
+/// All contestants, with the effort of the measurement.
 pub(crate) struct Bench<'a> {
-    /// What they are started with.
+    /// The environment of the contestants.
     pub(crate) stage: Stage<'a>,
-    /// How long and how often.
+    /// Durations and repetitions of the measurements.
     pub(crate) effort: Effort,
 }
 
@@ -190,7 +190,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// All of them wait at the same time.
+    /// Measures memory with many connections; all contestants wait at the same time.
     fn crowd(&self, figures: &mut Figures) -> anyhow::Result<()> {
         let request = Request::mutate(&Review::Large.committed()?);
         let mut servers = Vec::new();
@@ -209,7 +209,7 @@ impl Bench<'_> {
     }
 }
 
-/// All contestants once, then again.
+/// Measures each contestant once per round.
 fn in_turns(
     name: &str,
     rounds: usize,

@@ -1,5 +1,5 @@
-//! The product's own server (accept loop, TLS settings, HTTP, runtime, allocator) around another
-//! answer, so that contestants differ in nothing else.
+//! The product's own server (accept loop, TLS settings, HTTP, runtime, allocator) with another
+//! answer, so that contestants do not differ in anything else.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ pub struct Arguments {
 /// Serves `POST /mutate` until a signal ends it.
 ///
 /// # Errors
-/// When the certificate can't be read or the address is taken.
+/// Returns an error if the certificate can't be read or the address is in use.
 pub fn serve(answer: fn(&Bytes) -> Vec<u8>) -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let pair = read_pair(&fs::read(&arguments.tls_cert)?, &fs::read(&arguments.tls_key)?)?;
@@ -47,7 +47,7 @@ pub fn serve(answer: fn(&Bytes) -> Vec<u8>) -> anyhow::Result<()> {
     certificate.serve(pair.certified);
     let terms = Terms::new(TlsVersion::V1_3, certificate, None)?;
     let mutate = move |body: Bytes| async move { json(answer(&body)) };
-    // 7 MiB, as the product takes.
+    // 7 MiB, the limit of the product.
     let limit = axum::extract::DefaultBodyLimit::max(Limits::default().body_bytes);
     let server = Server {
         transport: Transport::Tls(Arc::new(Acceptor::new(terms))),

@@ -1,4 +1,4 @@
-//! The same closed loop by wrk, a client of others, as a check of ours.
+//! The same closed loop with wrk, an independent client, to check our own.
 
 use std::fs;
 use std::process::Command;
@@ -12,12 +12,12 @@ use crate::figures::microseconds;
 use crate::load::CONNECTIONS;
 use crate::process::Stage;
 
-/// Whether it is installed.
+/// Returns whether wrk is installed.
 pub(crate) fn is_there() -> bool {
     Command::new("wrk").arg("--version").output().is_ok()
 }
 
-/// CPU time for a request in microseconds.
+/// Returns the CPU time for a request, in microseconds.
 pub(crate) fn cpu(
     stage: &Stage<'_>,
     contestant: Contestant,
@@ -50,12 +50,12 @@ pub(crate) fn cpu(
     };
     run(1)?;
     let before = server.cpu()?;
-    // It takes whole seconds.
+    // wrk accepts only whole seconds.
     let requests = run(duration.as_secs().max(1))?;
     Ok(microseconds(server.cpu()?.saturating_sub(before)) / requests)
 }
 
-/// Of `  123 requests in 3.00s, 1.00MB read`.
+/// Parses the number in `  123 requests in 3.00s, 1.00MB read`.
 fn requests(text: &str) -> Option<f64> {
     let line = text.lines().find(|line| line.contains(" requests in "))?;
     line.split_whitespace().next()?.parse().ok()

@@ -1,5 +1,5 @@
-//! Counts the allocations of one review, exactly. A program of its own, because counting is part of
-//! its allocator. Prints JSON.
+//! Counts the allocations of one review exactly. A separate program, because its allocator does the
+//! counting. Prints JSON.
 
 #![allow(clippy::print_stdout)]
 
@@ -44,7 +44,7 @@ fn policy() -> Policy {
     }
 }
 
-/// From the pod's JSON to the patch's, into a buffer that is there.
+/// Measures from the pod's JSON to the patch's, which is written to an existing buffer.
 fn read_decide_and_patch(body: &[u8]) -> anyhow::Result<AllocationInfo> {
     let review: Value = serde_json::from_slice(body)?;
     let text = review.pointer("/request/object").context("no object")?.to_string();
@@ -57,14 +57,14 @@ fn read_decide_and_patch(body: &[u8]) -> anyhow::Result<AllocationInfo> {
         admission::patch::write(&decision, "", &mut buffer);
         Ok(())
     };
-    // What is made once is not counted.
+    // Values that are created only once are not counted.
     once()?;
     let mut result = Ok(());
     let info = measure(|| result = once());
     result.map(|()| info)
 }
 
-/// From the request's bytes to the answer's.
+/// Measures from the bytes of the request to those of the answer.
 fn whole_review(body: &[u8]) -> AllocationInfo {
     let policy = policy();
     let once = || {

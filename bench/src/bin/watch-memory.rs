@@ -1,11 +1,11 @@
-//! How much memory `prestop watch` takes beside a namespace with many pods, all of which it knows:
+//! Memory use of `prestop watch` with a namespace of many pods, all of which it keeps:
 //!
 //! ```sh
 //! cargo run --release -p prestop-bench --bin watch-memory -- PROGRAM [PODS]
 //! ```
 //!
-//! The API server is one of this program's own on loopback. PROGRAM is a release build of prestop. Prints the program's
-//! resident memory after the lists, and the most that it ever had.
+//! This program contains its own API server on the loopback interface. PROGRAM is a release build
+//! of prestop. Prints the program's resident memory after the lists, and its peak.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 
@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
-/// As many endpoints as Kubernetes puts into a slice, and as many pods of one Deployment.
+/// Number of endpoints in a slice, as in Kubernetes, and number of pods of one Deployment.
 const OF_ONE: usize = 100;
 
-/// A pod as clusters have them: about 4 KiB.
+/// Returns a realistic pod of about 4 KiB.
 fn pod(number: usize) -> Value {
     let web = number / OF_ONE;
     json!({
@@ -54,7 +54,7 @@ fn slice(number: usize) -> Value {
         "ports": [{"port": 8080}]})
 }
 
-/// In KiB.
+/// Returns a field of the process' memory status, in KiB.
 fn memory(id: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
@@ -83,7 +83,7 @@ fn main() {
             thread::sleep(Duration::from_millis(20));
         }
         let took = start.elapsed();
-        // What was read last is still to be taken.
+        // The data that was read last still has to be processed.
         thread::sleep(Duration::from_secs(2));
         let (now, most) = (memory(child.id(), "VmRSS"), memory(child.id(), "VmHWM"));
         child.kill().unwrap();
