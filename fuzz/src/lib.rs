@@ -1,6 +1,6 @@
-//! Fuzz targets: each takes arbitrary bytes and panics if a promise is broken. `cargo test -p
-//! prestop-fuzz` runs them for a bounded number of inputs, `just fuzz TARGET` with libFuzzer for as
-//! long as you like.
+//! Fuzz targets: each takes arbitrary bytes and panics if a promise is broken.
+//! `cargo test -p prestop-fuzz` runs them for a bounded number of inputs, `just fuzz TARGET` with
+//! libFuzzer for as long as you like.
 //!
 //! [`generators`] contains the inputs that targets and properties share.
 

@@ -8,7 +8,7 @@
 //! - [`patch`]: operations as a JSON patch;
 //! - `check`: a patch against its pod;
 //! - `served`: a review's pod as Services see it;
-//! - `answer`: the review that goes back;
+//! - `answer`: the review that is sent back;
 //! - `warn`: warnings shown when a workload is applied.
 
 mod answer;

@@ -126,8 +126,8 @@ impl ControlPlane {
         );
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = Vec::new();
-        // Servers may close the connection without a TLS close notification, so the content length
-        // decides.
+        // If the server omits the TLS close notification, this is an error although the answer is
+        // complete.
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8(answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;

@@ -134,8 +134,8 @@ impl Cause {
 }
 
 /// Returns the pod that a controller deleted, from its `SuccessfulDelete` event. Deployments,
-/// `DaemonSet`s and Jobs write `Deleted pod: NAME`, `StatefulSet`s write `delete Pod NAME in
-/// StatefulSet ... successful`.
+/// `DaemonSet`s and Jobs write `Deleted pod: NAME`, `StatefulSet`s write
+/// `delete Pod NAME in StatefulSet ... successful`.
 #[must_use]
 pub fn deleted_pod(message: &str) -> Option<&str> {
     let rest = message.split_once("Deleted pod: ").or_else(|| message.split_once("delete Pod "));

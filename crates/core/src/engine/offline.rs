@@ -163,8 +163,8 @@ impl fmt::Display for Note {
     }
 }
 
-/// Returns the reference to the object that contains the template of a Rollout, such as `Deployment
-/// web`.
+/// Returns the reference to the object that contains the template of a Rollout, such as
+/// `Deployment web`.
 fn template_elsewhere(workload: &Workload<'_>) -> Option<String> {
     let reference = workload.object.pointer("/spec/workloadRef")?;
     let text = |field| reference.get(field).and_then(Value::as_str);

@@ -1,7 +1,7 @@
 //! The time for which an application keeps serving after its stop signal, according to its
 //! arguments and environment. For the audit: an application that delays its own stop needs no hook.
 //!
-//! | option | unit | where it is documented |
+//! | option | unit | documentation |
 //! |---|---|---|
 //! | `--shutdown-delay-duration` of every server made with Kubernetes' API server library | `30s` | <https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/> |
 //! | `-shutdown-delay` of Grafana Mimir | `90s` | <https://grafana.com/docs/mimir/latest/configure/configuration-parameters/> |

@@ -2,8 +2,8 @@
 //! (`docs/rules.md`, section 3). Only explicit values count, not an application's default: a pod
 //! without one keeps its grace period.
 //!
-//! | option | unit | where it is documented |
 //! | option | unit | documentation |
+//! |---|---|---|
 //! | gunicorn `--graceful-timeout`, also in `GUNICORN_CMD_ARGS` | s | <https://docs.gunicorn.org/en/stable/settings.html#graceful-timeout> |
 //! | hypercorn `--graceful-timeout` | s | <https://hypercorn.readthedocs.io/en/latest/how_to_guides/configuring.html> |
 //! | uvicorn `--timeout-graceful-shutdown`, `UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN` | s | <https://www.uvicorn.org/settings/#timeouts> |
@@ -14,7 +14,7 @@
 //! | celery worker `--time-limit`: no task runs longer | s | <https://docs.celeryq.dev/en/stable/userguide/workers.html#time-limits> |
 //! | Envoy `--drain-time-s` | s | <https://www.envoyproxy.io/docs/envoy/latest/operations/cli> |
 //! | Traefik `graceTimeOut` and `requestAcceptGraceTimeout` of an entry point (argument, variable) | `30s`, s | <https://doc.traefik.io/traefik/routing/entrypoints/#lifecycle> |
-//! | nginx `worker_shutdown_timeout` behind `-g` | `30s`, s | <https://nginx.org/en/docs/ngx_core_module.html#worker_shutdown_timeout> |
+//! | nginx `worker_shutdown_timeout`, set with `-g` | `30s`, s | <https://nginx.org/en/docs/ngx_core_module.html#worker_shutdown_timeout> |
 //!
 //! Puma's `force_shutdown_after` and `HAProxy`'s `hard-stop-after` can be set only in files.
 

@@ -544,8 +544,8 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
-    /// Prints the problem: `invalid-value: pod annotation prestop.dev/delay: not a duration; write
-    /// …`
+    /// Prints the problem, for example
+    /// `invalid-value: pod annotation prestop.dev/delay: not a duration; write …`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.code(), self.place)?;
         if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
