@@ -1,6 +1,6 @@
-//! What the API server itself demands of the parts of a pod that prestop touches, as of Kubernetes
-//! 1.34 (`pkg/apis/core/validation`). A patch that breaks one of these makes the API server refuse
-//! the pod, whatever the webhook's failure policy is.
+//! The API server's own rules for the parts of a pod that prestop touches, as of Kubernetes 1.34
+//! (`pkg/apis/core/validation`). If a patch breaks one of them, the API server refuses the pod,
+//! whatever the webhook's failure policy is.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 /// `TotalAnnotationSizeLimitB`: keys and values together, in bytes.
 pub(crate) const LARGEST_ANNOTATIONS: usize = 256 * 1024;
 
-/// What is written into a pod without a grace period before it is validated.
+/// Grace period that is set in a pod without one before the pod is validated.
 const DEFAULT_GRACE_PERIOD_SECONDS: i64 = 30;
 
 const HANDLERS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "sleep"];
 
-/// Why the API server would refuse the pod; empty if it would not.
+/// Returns the reasons why the API server would refuse the pod; empty if it would not.
 pub(crate) fn violations(pod: &Value) -> Vec<String> {
     let mut found = Vec::new();
     metadata(pod, &mut found);
@@ -33,14 +33,14 @@ pub(crate) fn violations(pod: &Value) -> Vec<String> {
     found
 }
 
-/// Bytes of an annotation map, as the API server counts them.
+/// Returns the size of an annotation map in bytes, as the API server counts them.
 pub(crate) fn annotations_size(pod: &Value) -> usize {
     let annotations = pod.pointer("/metadata/annotations");
     let annotations = annotations.and_then(Value::as_object).into_iter().flatten();
     annotations.map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum()
 }
 
-/// JSON's `null` is Go's absent.
+/// JSON's `null` counts as absent, as in Go.
 fn present(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
 }
@@ -147,7 +147,7 @@ fn lifecycle(container: &Value, path: &str, grace_seconds: i64, found: &mut Vec<
 }
 
 fn handler(hook: &Map<String, Value>, path: &str, grace_seconds: i64, found: &mut Vec<String>) {
-    // Handlers that are not known are dropped before the validation, so they do not count.
+    // Unknown handlers are dropped before the validation, so they do not count.
     let given: Vec<(&str, &Value)> =
         HANDLERS.into_iter().filter_map(|kind| Some((kind, present(hook.get(kind))?))).collect();
     let (kind, action) = match given.as_slice() {
@@ -190,7 +190,7 @@ fn is_dns_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// A key of a label or an annotation: `name` or `prefix/name`.
+/// Whether this is a key of a label or an annotation: `name` or `prefix/name`.
 fn is_qualified_name(key: &str) -> bool {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),

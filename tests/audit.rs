@@ -1,4 +1,4 @@
-//! Each rule fires on one change of a manifest that is all right, and the advice fixes it.
+//! Each rule fires on one change of a good manifest, and its advice fixes it.
 
 mod corpus;
 mod formats;
@@ -21,7 +21,7 @@ use prestop_fuzz::audit::findings_without;
 use prestop_fuzz::generators::good;
 use serde_json::{Value, json};
 
-/// Paths begin with the place of the object in the good manifest.
+/// Paths begin with the index of the object in the good manifest.
 const POD: &str = "/0/spec/template/spec";
 const WEB: &str = "/0/spec/template/spec/containers/0";
 
@@ -67,7 +67,7 @@ fn script(text: &str) -> (String, Value) {
     hook(&json!({"exec": {"command": ["sh", "-c", text]}}))
 }
 
-/// The rule, what breaks the manifest, what fixes it.
+/// The rule, the changes that break the manifest, the changes that fix it.
 type Case = (Rule, Vec<(String, Value)>, Vec<(String, Value)>);
 
 fn of_hooks() -> Vec<Case> {
@@ -357,7 +357,7 @@ fn every_rule_fires_alone_and_its_advice_mends_it() {
             "{rule:?} after its advice: {found:?}"
         );
     }
-    // By the version of Kubernetes alone.
+    // Findings that depend only on the version of Kubernetes.
     let old = Policy { kubernetes_version: "1.29".parse().ok(), ..policy() };
     assert_eq!(ids(&findings(&good(), &old)), ["sleep-not-known"]);
     let new = Policy { kubernetes_version: "1.30".parse().ok(), ..policy() };
@@ -369,7 +369,7 @@ fn every_rule_fires_alone_and_its_advice_mends_it() {
     assert_eq!(ids(&findings(&objects, &frozen)), ["exec-readiness-frozen"]);
     assert_eq!(findings(&objects, &policy()), []);
     seen.insert(Rule::ExecReadinessFrozen);
-    // By running pods.
+    // Findings that depend on running pods.
     for (rule, broken, mended) in live::cases() {
         assert_eq!(ids(&live::found(&broken)), [rule.text().id]);
         assert_eq!(live::found(&mended), [], "{rule:?} after its advice");
@@ -452,7 +452,7 @@ fn a_finding_says_whether_prestop_mends_it() {
     assert_eq!(mends(&objects)[0], (Rule::StopsAtOnce, String::new()));
 }
 
-/// The namespace's label is in the input: the webhook fixes it at admission.
+/// The namespace's label is in the input, so the webhook fixes the rest at admission.
 #[test]
 fn in_an_enabled_namespace_only_remaining_findings_are_reported() {
     let mut objects = good();
@@ -478,7 +478,7 @@ fn in_an_enabled_namespace_only_remaining_findings_are_reported() {
     assert_eq!(found[0].detail, "prestop injects a delay of 10s; the fronts need 2m-3m");
 }
 
-/// The manifest of a well-known article on zero-downtime rollouts: a quit as its hook.
+/// The manifest of a well-known article on zero-downtime rollouts, with a quit as its hook.
 #[test]
 fn a_hook_that_only_quits_is_found() {
     let mut objects = good();
@@ -499,7 +499,7 @@ fn a_hook_that_only_quits_is_found() {
     assert_eq!(found, ["no-budget", "not-ready-checked", "quit-without-wait"]);
 }
 
-/// `just proof` measures again; the sentences have to follow.
+/// `just proof` measures again; the sentences must follow.
 #[test]
 fn what_was_measured_is_what_the_proof_says() {
     let proof = include_str!("../docs/proof.md");

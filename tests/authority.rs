@@ -1,6 +1,6 @@
-//! How replicas look after the shared CA where something is odd: clocks, generations, Secrets of other
-//! versions, a webhook configuration that is not there. Against an API server in memory; a real one is
-//! in `control_plane`.
+//! How replicas manage the shared CA in unusual situations: clocks, generations, Secrets of other
+//! versions, a missing webhook configuration. Against an API server in memory; `control_plane` uses
+//! a real one.
 
 mod api;
 mod rotations;
@@ -52,13 +52,13 @@ impl Replica {
         Self { runtime, server: server.clone(), store, served: ServedCertificate::none() }
     }
 
-    /// A look when it is `own` by the replica's clock and `now` by the API server's.
+    /// Polls when the replica's clock shows `own` and the API server's shows `now`.
     fn look(&mut self, own: SystemTime, now: SystemTime) -> Result<Looked, StoreError> {
         self.server.with(|cluster| cluster.now = Some(now));
         self.runtime.block_on(self.store.look(&self.served, || own))
     }
 
-    /// Looks until there is nothing more to do.
+    /// Polls until nothing is left to do.
     fn settle(&mut self, own: SystemTime, now: SystemTime) -> Looked {
         let mut looks = (0..10).map(|_| self.look(own, now).unwrap());
         looks.find(|looked| looked.is_settled).expect("there is an end to it")
@@ -74,7 +74,7 @@ fn a_replica_with_a_wrong_clock_changes_nothing_and_serves() {
     let server = ApiServer::new();
     let now = start();
     let mut right = Replica::new(&server);
-    // There is nothing yet, and the wrong clock must not begin.
+    // There is no CA yet, and the replica with the wrong clock must not create one.
     let mut wrong = Replica::new(&server);
     let own = now + DAY * 300;
     let error = wrong.look(own, now).unwrap_err();
@@ -96,7 +96,7 @@ fn a_replica_with_a_wrong_clock_changes_nothing_and_serves() {
     assert_eq!((looked.problem, looked.is_trusted), (None, true));
 }
 
-/// It is off by less than certificates are backdated: none of this concerns it.
+/// The difference is less than certificates are backdated, so none of this applies.
 #[test]
 fn a_clock_within_the_tolerance_is_as_good_as_any() {
     let server = ApiServer::new();
@@ -152,17 +152,18 @@ fn a_newer_secret_is_left_as_it_is() {
     let error = replica.look(now, now).unwrap_err();
     assert_eq!(error.problem(), Some(Problem::NewerSecret));
     assert!(error.to_string().contains("schema 2; this version of prestop supports 1"), "{error}");
-    // What is known signs on.
+    // The last known CA still signs.
     let end = replica.store.leaf_end().unwrap();
     let later = now + DAY * 5;
     assert!(replica.look(later, later).is_err());
     assert!(replica.store.leaf_end().unwrap() > end);
     assert!(replica.store.is_trusted(&replica.store.clocks(later)));
-    // The newer version publishes another CA: this replica knows that its own is not trusted.
+    // The newer version publishes another CA: this replica knows that its own certificate is not
+    // trusted.
     server.with(|cluster| cluster.overwrite("9", ""));
     assert!(replica.look(later, later).is_err());
     assert!(!replica.store.is_trusted(&replica.store.clocks(later)));
-    // One that has just started has nothing to serve.
+    // A replica that has just started has no certificate.
     let mut fresh = Replica::new(&server);
     assert!(fresh.look(later, later).is_err());
     assert_eq!(fresh.served.validity(), None);
@@ -172,7 +173,7 @@ fn a_newer_secret_is_left_as_it_is() {
     );
 }
 
-/// Another replica was first, and what it wrote can't be used: the error says what is wrong.
+/// Another replica was first and wrote an unusable state: the error states the fault.
 #[test]
 fn a_lost_race_is_reported_as_such() {
     for (other, part) in [
@@ -199,7 +200,7 @@ fn a_missing_webhook_configuration_is_reported_and_not_polled_each_second() {
     assert_eq!((looked.problem, looked.is_trusted), (Some(Problem::NoWebhook), false));
 }
 
-/// The whole program: its clock is right, and the API server's is not, or the other way round.
+/// The whole program: its clock is right and the API server's is wrong, or vice versa.
 #[test]
 fn differing_clocks_are_reported() {
     let server = ApiServer::new();
@@ -216,7 +217,7 @@ fn differing_clocks_are_reported() {
     wait_until("ready", || serve.get("/readyz").0 == 200);
     assert_eq!(serve.metric(&problem("clock")), 0);
     let before = server.with(|cluster| cluster.changes);
-    // Far enough for another authority, and for the one that there is to have ended.
+    // Far enough for another CA, and for the existing one to have expired.
     for days in [300, 4000] {
         server.with(|cluster| cluster.ahead = days * 86_400);
         serve.wait_for_metric(&problem("clock"), 1);
@@ -224,7 +225,7 @@ fn differing_clocks_are_reported() {
             "the clocks of this replica and the API server differ; the shared CA is not changed",
         );
         assert!(line["ahead_seconds"].as_i64().unwrap() < -299 * 86_400, "{line}");
-        // By the API server's clock the certificate is valid as long as its authority is.
+        // By the API server's clock, the certificate is valid as long as its CA is.
         let expected = if days == 300 { 200 } else { 503 };
         wait_until("readiness", || serve.get("/readyz").0 == expected);
     }
@@ -234,7 +235,7 @@ fn differing_clocks_are_reported() {
     serve.wait_for_line("managing the shared CA again");
     wait_until("ready again", || serve.get("/readyz").0 == 200);
     assert_eq!(serve.metric(&problem("clock")), 0);
-    // Other problems are reported too, one after the other.
+    // Other problems are reported as well, one after the other.
     let state = server.with(|cluster| cluster.state());
     server.with(|cluster| cluster.write_state(r#"{"schema":2}"#));
     serve.wait_for_metric(&problem("newer_secret"), 1);
@@ -243,7 +244,7 @@ fn differing_clocks_are_reported() {
     assert_eq!(serve.get("/readyz").0, 200);
     server.with(|cluster| cluster.write_state(&state));
     serve.wait_for_line("the shared CA can be managed again");
-    // An older Secret, and the line that docs/certificates.md promises.
+    // An older Secret, and the log line in docs/certificates.md.
     server.with(|cluster| {
         let bundle = cluster.bundle();
         cluster.overwrite("41", &bundle);

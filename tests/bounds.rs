@@ -1,6 +1,6 @@
-//! Pods that are made to cost time or memory: one request never takes long, and a pod that is larger
-//! than any real one is skipped. The time limits are a thousand times what the engine needs, and a
-//! tenth of what a cost that grows with the square of the input takes.
+//! Pods that are built to cost time or memory: no request takes long, and a pod that is larger than
+//! any real one is skipped. The time limits are a thousand times what the engine needs, and a tenth
+//! of what a cost that grows with the square of the input would take.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use prestop_core::engine::{Decision, decide};
 use prestop_core::policy::{NamespaceRule, Policy};
 use serde_json::{Map, Value, json};
 
-/// For one pod, in a debug build on a busy machine.
+/// Time limit for one pod, in a debug build on a busy machine.
 const LONG: Duration = Duration::from_secs(10);
 
 struct Everywhere(Arc<NamespaceSettings>);
@@ -37,7 +37,7 @@ fn annotated(annotations: impl IntoIterator<Item = (String, String)>, count: usi
     json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers(count)}})
 }
 
-/// The code of the pod's reason, or `injected`, with the number of problems.
+/// Returns the reason code of the pod, or `injected`, with the number of problems.
 fn decided(pod: &Value, namespace: &NamespaceSettings) -> (String, usize) {
     let text = pod.to_string();
     let began = Instant::now();
@@ -60,7 +60,7 @@ fn outcome(pod: &Value) -> (String, usize) {
     decided(pod, &NamespaceSettings::default())
 }
 
-/// The answer's `response` to the creation of a pod.
+/// Returns the `response` to the creation of a pod.
 fn answered(pod: &Value, namespace: NamespaceSettings) -> Value {
     let body = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -188,7 +188,7 @@ fn more_containers_than_any_pod_has_are_not_read() {
         outcome(&json!({"spec": {"containers": vec![1; 400_000]}})),
         ("too-large".to_owned(), 0)
     );
-    // Lists in containers take memory as well.
+    // Lists in containers use memory as well.
     let busy: Vec<_> = (0..900)
         .map(|index| json!({"name": format!("c{index}"), "command": vec![""; 1000]}))
         .collect();

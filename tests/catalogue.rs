@@ -1,5 +1,5 @@
-//! What the built-in catalogue says about images: which profile each gets, what is known about its
-//! tags, and that images that only look like an application have no quit.
+//! The built-in catalogue: the profile of each image, the facts about its tags, and that images
+//! that only resemble an application have no quit.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use prestop_core::catalogue::{
     QuitWhen, Role, Signal,
 };
 
-/// Lines of an image and a profile's name.
+/// Lines with an image and the name of its profile.
 const IMAGES: &str = include_str!("catalogue/images.txt");
 
-/// `sha256:` and 64 digits, for references that are pinned.
+/// `sha256:` and 64 digits, for pinned references.
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn table() -> Vec<(&'static str, Option<&'static str>)> {
@@ -31,7 +31,7 @@ fn profile_of(image: &str) -> Option<&'static Profile> {
     Catalogue::built_in().for_image(&image).map(|(profile, _)| profile)
 }
 
-/// What becomes of an image's container by the catalogue alone.
+/// Returns the result for an image's container according to the catalogue.
 fn recommendation(image: &str) -> &'static str {
     let reference = ImageReference::parse(image).expect(image);
     let profile = profile_of(image).expect(image);
@@ -407,7 +407,7 @@ fn programs_without_an_image_of_their_own_are_taken_by_name() {
     }
 }
 
-/// With backtracking each of these would take longer than the age of the universe.
+/// With backtracking, each of these would take longer than the age of the universe.
 #[test]
 fn hostile_names_and_patterns_are_decided() {
     let name = "a".repeat(1000);
@@ -477,7 +477,7 @@ fn the_image_is_stronger_than_the_name() {
         assert_eq!(found(name, Some("shop/web:1")), None, "{name}");
         assert_eq!(found(name, None), None, "{name}");
     }
-    // It is an image like any other where it names a registry, a tag or a digest.
+    // With a registry, a tag or a digest, it is an ordinary image.
     for image in ["auto:1", "shop/auto", "mirror.local/auto"] {
         assert!(!ImageReference::parse(image).unwrap().is_placeholder(), "{image}");
     }
@@ -535,7 +535,7 @@ fn php_fpm_is_known_under_the_names_of_distributions() {
     }
 }
 
-/// Lines of an image, its shell and its sleep.
+/// Lines with an image, its shell and its sleep.
 const PROGRAMS: &str = include_str!("catalogue/programs.txt");
 
 #[test]
@@ -570,7 +570,7 @@ fn no_fact_about_programs_is_shadowed_by_an_earlier_one() {
             });
             let tag = known.tag_patterns.first().map(ToString::to_string).or(version);
             let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
-            // Patterns with a registry have it first.
+            // In patterns with a registry, the registry comes first.
             let registry = pattern.to_string().split('/').next().unwrap().contains('.');
             let folder = if registry { "" } else { "mirror.local/" };
             let image = format!("{folder}{pattern}{tag}").replace('*', "x");

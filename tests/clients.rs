@@ -1,5 +1,5 @@
-//! prestop in the tools of others, each run for real: what `docs/tools.md` and `examples` say works. They are those of
-//! `tests/tools/clients/install`.
+//! prestop in other tools, each run for real: the claims in `docs/tools.md` and `examples` are
+//! true. The tools are installed by `tests/tools/clients/install`.
 
 mod action;
 mod rendering;
@@ -19,7 +19,7 @@ fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A folder with prestop and the tools as people have them, for `PATH`.
+/// A folder with prestop and the tools as users have them, for `PATH`.
 struct Programs {
     folder: TempDir,
 }
@@ -45,7 +45,7 @@ impl Programs {
         Self { folder }
     }
 
-    /// A program that finds the others, in a folder; its home is empty.
+    /// Returns a command for a program that finds the others, in a folder; its home is empty.
     fn command(&self, name: &str, folder: &Path) -> Command {
         let mut command = Command::new(name);
         let path = format!("{}:{}", self.folder.path().display(), std::env::var("PATH").unwrap());
@@ -58,7 +58,7 @@ impl Programs {
         self.command(words[0], folder).args(&words[1..]).output().unwrap()
     }
 
-    /// What it prints, where it has to succeed.
+    /// Returns the output of a program that must succeed.
     fn prints(&self, line: &str, folder: &Path) -> String {
         let output = self.run(line, folder);
         assert!(output.status.success(), "{line}: {}{}", stdout(&output), stderr(&output));
@@ -72,7 +72,7 @@ fn documents(text: &str) -> Vec<Value> {
     read.into_iter().filter(|document| !document.is_null()).collect()
 }
 
-/// The delay that prestop noted in the only Deployment.
+/// Returns the delay that prestop recorded in the only Deployment.
 fn delay(text: &str) -> Option<i64> {
     let documents = documents(text);
     let web = documents.iter().find(|it| it["kind"] == "Deployment").unwrap();
@@ -83,7 +83,7 @@ fn delay(text: &str) -> Option<i64> {
     status["containers"][0]["delay"].as_i64()
 }
 
-/// The blocks of a section of `docs/tools.md` in a language.
+/// Returns the blocks in a language in a section of `docs/tools.md`.
 fn blocks(section: &str, language: &str) -> Vec<String> {
     let text = fs::read_to_string(root("docs/tools.md")).unwrap();
     let (_, text) = text.split_once(&format!("\n## {section}\n")).unwrap();

@@ -1,5 +1,5 @@
-//! The configuration file: what is read, what is refused and where, and that the schema, the
-//! example and the built-in policy say the same.
+//! The configuration file: valid and invalid files with the positions of errors, and the agreement
+//! of schema, example and built-in policy.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,11 +28,11 @@ use proptest::string::string_regex;
 /// The first two lines of every file below.
 const HEADER: &str = "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n";
 
-/// Files that are refused, without the first two lines. Before each `=== LINE:COLUMN PATH: PART OF
-/// THE MESSAGE` of its only problem.
+/// Invalid files without the first two lines, each preceded by `=== LINE:COLUMN PATH: PART OF THE
+/// MESSAGE` of its only problem.
 const REFUSED: &str = include_str!("config/refused.txt");
 
-/// The same, for whole files.
+/// The same for whole files.
 const NO_CONFIGURATION: &str = include_str!("config/no-configuration.txt");
 
 fn repository(path: &str) -> PathBuf {
@@ -43,7 +43,7 @@ fn policy(text: &str) -> Policy {
     Config::parse(text).unwrap_or_else(|error| panic!("{error}")).into_policy()
 }
 
-/// The policy of a file with this text after the first two lines.
+/// Returns the policy of a file with this text after the first two lines.
 fn policy_with(rest: &str) -> Policy {
     policy(&format!("{HEADER}{rest}"))
 }
@@ -55,7 +55,7 @@ fn error_of(text: &str) -> ConfigError {
     }
 }
 
-/// `line:column path` of each problem.
+/// Returns `line:column path` of each problem.
 fn places(error: &ConfigError) -> Vec<String> {
     let problems = error.problems().iter();
     problems
@@ -187,7 +187,7 @@ defaults: {delay: *long}
     assert_eq!(derived.delay, Some(Delay::fixed(20)));
     assert_eq!(policy.default_delay, AskedDelay::Of(Delay::fixed(20)));
 
-    // Values from an alias are reported at the place of the alias.
+    // Values from an alias are reported at the position of the alias.
     let error = error_of(&format!("{HEADER}{}", text.replace("20s", "6m")));
     let expected =
         ["6:52 profiles.entries[0].delay", "7:12 profiles.entries[1].delay", "8:19 defaults.delay"];
@@ -262,7 +262,7 @@ fn bounds_themselves_are_allowed() {
         ("defaults: {delay: 5m}\n", (300, 300, 600)),
         ("defaults: {delay: 0}\nlimits: {maximumDelay: 0}\n", (0, 0, 600)),
         ("defaults: {delay: 2000ms}\n", (2, 300, 600)),
-        // The default maximum delay fits below any maximum grace period.
+        // The default maximum delay is below any maximum grace period.
         ("limits: {maximumGracePeriod: 1m}\n", (10, 30, 60)),
         ("limits: {maximumGracePeriod: 4m}\n", (10, 120, 240)),
         ("limits: {maximumGracePeriod: 30s}\n", (10, 15, 30)),
@@ -335,7 +335,7 @@ certificates: {authorityLifetime: 40s, lifetime: 10s, overlap: 1s, lookInterval:
         "server: {maximumBodyBytes: 67108864, maximumBodiesInFlightBytes: 4294967296}\n",
     );
     assert_eq!(largest.server.limits.bodies_in_flight_bytes, 4 << 30);
-    // The default of the one goes with the longest of the other.
+    // The default of one is valid with the maximum of the other.
     let limits = settings_with("server: {maximumBodyBytes: 67108864}\n").server.limits;
     assert!(limits.bodies_in_flight_bytes >= limits.body_bytes);
 }
@@ -364,7 +364,7 @@ const OWN_PROFILES: &str = "
     - {name: nginx, images: [registry.local/edge/nginx], hook: delay, delay: 20s}
 ";
 
-/// The profile's name and delay for an image.
+/// Returns the name and delay of the profile for an image.
 fn chosen(policy: &Policy, image: &str) -> Option<(String, Option<i64>)> {
     let image = ImageReference::parse(image).unwrap();
     let (profile, _) = policy.catalogue.for_image(&image)?;
@@ -378,7 +378,7 @@ fn own_profiles_extend_the_built_in_ones() {
     assert_eq!(own("registry.local/shop/web:1"), Some(("shop".into(), None)));
     assert_eq!(own("registry.local/edge/nginx:1"), Some(("nginx".into(), Some(20))));
 
-    // The own one stands in for the built-in one of its name, with its images only.
+    // The custom profile replaces the built-in one of the same name, with only its own images.
     let built_in = Catalogue::built_in().profiles();
     assert!(chosen(&Policy::built_in(), "nginx:1.27").is_some_and(|(name, _)| name == "nginx"));
     assert_eq!(policy.catalogue.by_name("nginx").unwrap().delay, Some(Delay::fixed(20)));
@@ -422,13 +422,13 @@ fn own_profiles_know_containers_by_name_and_their_role() {
     };
     let sidecar = Some(("mesh".to_owned(), None));
     assert_eq!(found("mesh-proxy", Some("shop/unknown")), sidecar);
-    // Before the built-in profile of the same container name.
+    // It precedes the built-in profile of the same container name.
     assert_eq!(found("istio-proxy", Some("auto")), sidecar);
     let backend = Some(("shop-php".to_owned(), Some(Role::Backend)));
     assert_eq!(found("app", Some("shop/php:8.2-fpm")), backend);
     assert_eq!(found("app", Some("shop/php:8.2")), None);
     let front = Some(("shop-front".to_owned(), Some(Role::Front)));
-    // A profile for the image is stronger than the name.
+    // A profile for the image takes precedence over the name.
     assert_eq!(found("mesh-proxy", Some("shop/front:1")), front);
 }
 

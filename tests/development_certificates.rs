@@ -1,4 +1,4 @@
-//! `certs/make-development-certificates`: what it makes, and that the server takes it.
+//! `certs/make-development-certificates`: its output, and that the server accepts it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

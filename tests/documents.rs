@@ -1,5 +1,5 @@
-//! Documents that are made from code, and what they promise. `UPDATE_GENERATED=1 cargo test documents`
-//! writes the generated parts again.
+//! Documents that are generated from code, and their claims. `UPDATE_GENERATED=1 cargo test
+//! documents` writes the generated parts again.
 
 mod pages;
 
@@ -22,7 +22,7 @@ fn root(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
-/// Compares the part of a file between two comment lines with what it should be.
+/// Compares the part of a file between two comment lines with the expected text.
 fn part_is_current(file: &str, name: &str, expected: &str) {
     let path = root(file);
     let text = fs::read_to_string(&path).unwrap();
@@ -158,7 +158,7 @@ fn every_annotation_has_its_row() {
     assert_eq!(found, expected);
 }
 
-/// The page of typical changes names files as they are.
+/// The page of typical changes uses the actual names of files.
 #[test]
 fn every_file_of_where_is_there() {
     let page = fs::read_to_string(root("docs/where.md")).unwrap();
@@ -167,7 +167,7 @@ fn every_file_of_where_is_there() {
         quoted.filter(|text| text.contains('/') && !text.contains([' ', ':'])).collect();
     assert!(files.len() >= 40, "only {} files were found", files.len());
     for file in files {
-        // `*` is any name.
+        // `*` stands for any name.
         let file = file.split("/*").next().unwrap_or(file);
         assert!(root(file).exists(), "docs/where.md names {file}");
     }

@@ -1,5 +1,5 @@
-//! The audit over workloads of public projects, recreated: `tests/audit/corpus`. The golden file shows
-//! what a change of a rule changes; `corpus.judged.yaml` says which findings are false.
+//! The audit of recreated workloads of public projects: `tests/audit/corpus`. The golden file shows
+//! the effect of a change of a rule; `corpus.judged.yaml` lists the findings that are false.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -53,7 +53,7 @@ fn texts(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
 }
 
-/// How many findings of each rule are false; each has to be there.
+/// Returns the number of false findings for each rule; each of them must occur.
 fn false_positives(found: &Found) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for entry in judged()["false"].as_array().unwrap() {
@@ -71,7 +71,7 @@ fn false_positives(found: &Found) -> BTreeMap<String, usize> {
     counts
 }
 
-/// The workloads of the corpus, by their comments.
+/// Returns the links to the workloads of the corpus, from their comments.
 fn links() -> Vec<String> {
     let files = fs::read_dir(root(CORPUS)).unwrap().map(|file| file.unwrap().path());
     let texts = files.map(|path| fs::read_to_string(path).unwrap());
@@ -134,7 +134,7 @@ fn table(found: &Found, counts: &Counts) -> String {
     table
 }
 
-/// The part of docs/audit.md between its marks.
+/// Compares a part with the part of docs/audit.md between its marks.
 fn is_as_in_document(part: &str) {
     let path = root("docs/audit.md");
     let document = fs::read_to_string(&path).unwrap();

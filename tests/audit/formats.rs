@@ -1,4 +1,5 @@
-//! What `prestop audit` prints in each form, held against files, and against the schemas of these forms.
+//! The output of `prestop audit` in each form, compared with files and with the schemas of these
+//! forms.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ pub(super) fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The program in the root of the repository, so that names of files are the same everywhere.
+/// Runs the program in the root of the repository, so that names of files are the same everywhere.
 pub(super) fn audit(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
     command.arg("audit").args(arguments).current_dir(root("")).output().unwrap()
@@ -69,12 +70,12 @@ fn the_json_form_is_as_its_schema_says() {
     let golden = fs::read_to_string(root(&format!("{GOLDEN}/shop.json"))).unwrap();
     let mut report: Value = serde_json::from_str(&golden).unwrap();
     assert_eq!(errors(&schema, &report), Vec::<String>::new());
-    // The schema refuses something.
+    // The schema does refuse invalid reports.
     report["items"][0]["findings"][0]["severity"] = "bad".into();
     assert_eq!(errors(&schema, &report).len(), 1);
 }
 
-/// What code scanning needs of SARIF; the whole schema is for the test below.
+/// The parts of SARIF that code scanning needs; the test below uses the whole schema.
 #[test]
 fn sarif_has_rules_places_and_fingerprints() {
     let output = audit(&["-o", "sarif", &format!("{GOLDEN}/shop.yaml")]);
@@ -138,20 +139,20 @@ fn a_code_quality_report_has_what_gitlab_needs() {
         assert_eq!(finding["location"]["path"], file);
         assert!(finding["location"]["lines"]["begin"].as_u64() > Some(1));
     }
-    // Of the same findings as the other forms, without those that somebody accepted.
+    // The same findings as in the other forms, without the ignored ones.
     let log = audit(&["-o", "json", &file]).stdout;
     let all: Value = serde_json::from_slice(&log).unwrap();
     let items = all["items"].as_array().unwrap().iter();
     let open = items.flat_map(|it| it["findings"].as_array().unwrap());
     assert_eq!(open.filter(|it| it["state"] == "open").count(), findings.len());
-    // A path is that of the repository, and nothing found is an empty list.
+    // Paths are relative to the repository, and the result without findings is an empty list.
     let here = audit(&["-o", "gitlab", &format!("./{file}")]).stdout;
     assert_eq!(serde_json::from_slice::<Vec<Value>>(&here).unwrap(), findings);
     let none = audit(&["-o", "gitlab", "examples/prestop.yaml"]).stdout;
     assert_eq!(serde_json::from_slice::<Vec<Value>>(&none).unwrap(), Vec::<Value>::new());
 }
 
-/// Columns in JSON, in a list on one line, and behind letters that are more than one byte.
+/// Columns in JSON, in a list on one line, and after characters of more than one byte.
 #[test]
 fn columns_are_those_of_the_field() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,7 +173,7 @@ fn columns_are_those_of_the_field() {
     assert!(rest.starts_with("\"terminationGracePeriodSeconds\""), "{column}: {rest}");
 }
 
-/// Against the schemas of those who made the forms.
+/// Validates with the schemas of the authors of the formats.
 #[test]
 #[ignore = "needs the schemas of tests/tools/schemas, and Python 3; run: just test-tools"]
 fn forms_of_others_are_as_their_schemas_say() {
@@ -209,7 +210,7 @@ for node in [root, *root.iter('testsuite')]:
     assert!(status.success());
 }
 
-/// The API server drops unknown fields without a word; here they are errors.
+/// Makes unknown fields errors, which the API server drops silently.
 fn close(schema: &mut Value) {
     let Value::Object(map) = schema else { return };
     let is_free = map.get("x-kubernetes-preserve-unknown-fields") == Some(&true.into());

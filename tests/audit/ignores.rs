@@ -1,4 +1,4 @@
-//! Findings that somebody accepts.
+//! Findings that are ignored by the configuration.
 
 use super::*;
 
@@ -72,7 +72,7 @@ fn entries_of_the_configuration_match_by_what_they_name() {
     }
 }
 
-/// The webhook says nothing about the annotation of another tool.
+/// The webhook does not report the annotation of another tool.
 #[test]
 fn the_annotation_is_no_unknown_key_for_the_engine() {
     use prestop_core::engine::decide;

@@ -1,4 +1,4 @@
-//! Kinds of workloads that the corpus showed to be judged wrongly.
+//! Kinds of workloads that were judged wrongly, as the corpus showed.
 
 use super::*;
 
@@ -51,7 +51,7 @@ fn what_only_monitoring_asks_by_its_image_is_only_possible() {
         ("quay.io/prometheuscommunity/postgres-exporter:v0.17.1", Certainty::Possible),
         ("registry.k8s.io/kube-state-metrics/kube-state-metrics:v2.16.0", Certainty::Possible),
         ("quay.io/brancz/kube-rbac-proxy:v0.19.1", Certainty::Possible),
-        // Applications send to this one.
+        // Applications send requests to this one.
         ("quay.io/prometheus/statsd-exporter:v0.28.0", Certainty::Certain),
     ] {
         let mut objects = good();
@@ -89,7 +89,7 @@ fn applications_that_delay_themselves_need_no_hook() {
     }
 }
 
-/// Half of what a front may need is enough in many clusters.
+/// Half of the maximum that a front may need is enough in many clusters.
 #[test]
 fn a_delay_that_is_enough_in_small_clusters_is_only_possibly_too_short() {
     for (seconds, expected) in
@@ -102,7 +102,7 @@ fn a_delay_that_is_enough_in_small_clusters_is_only_possibly_too_short() {
     }
 }
 
-/// Clients of the node's own port are not told whatever the delay is.
+/// Clients of the node's own port learn of nothing, whatever the delay is.
 #[test]
 fn where_nothing_withdraws_the_pod_no_delay_is_missing() {
     let host = at(&format!("{WEB}/ports/0/hostPort"), json!(80));
@@ -126,7 +126,7 @@ fn a_startup_probe_is_a_check_before_traffic() {
     assert_eq!(found, Vec::<&str>::new());
 }
 
-/// A hook of one container may ask another one, such as a shutdown manager.
+/// A hook of one container may call another container, such as a shutdown manager.
 #[test]
 fn a_shutdown_of_another_containers_port_closes_nothing() {
     let shutdown = |port: Value| hook(&json!({"httpGet": {"port": port, "path": "/shutdown"}}));
@@ -140,7 +140,7 @@ fn a_shutdown_of_another_containers_port_closes_nothing() {
     );
 }
 
-/// A delay would only make the gap begin later.
+/// With a delay, the gap would only begin later.
 #[test]
 fn the_only_pod_of_a_stateful_set_is_replaced_with_a_gap() {
     let lone = [
@@ -171,7 +171,7 @@ fn a_daemon_set_may_stop_everywhere_at_once() {
     );
 }
 
-/// Clients are sent to their own node's pod, and there is a gap whatever the delay is.
+/// Clients are routed to the pod on their own node, and there is a gap whatever the delay is.
 #[test]
 fn a_daemon_set_behind_a_local_policy_needs_a_surge() {
     let local = at("/1/spec/internalTrafficPolicy", json!("Local"));
@@ -187,7 +187,7 @@ fn a_daemon_set_behind_a_local_policy_needs_a_surge() {
     assert_eq!(ids_of(&[&broken[..], &[surge, delay]].concat()), Vec::<&str>::new());
 }
 
-/// A pod for debugging has a Service only for its name.
+/// A pod for debugging has a Service only because of its name.
 #[test]
 fn pods_that_only_wait_serve_nothing() {
     for command in [
@@ -202,7 +202,7 @@ fn pods_that_only_wait_serve_nothing() {
     assert_eq!(ids_of(&[no_hook(), serves]), ["stops-at-once"]);
 }
 
-/// A proxy alone in its pod is a gateway, and the application.
+/// A proxy alone in its pod is a gateway, and is the application itself.
 #[test]
 fn gateways_are_held_against_their_own_drain() {
     let gateway = |more: Value| {
@@ -225,7 +225,7 @@ fn a_wait_after_the_quit_is_no_delay() {
     assert_eq!(ids_of(&[script("sleep 60; pkill -USR1 app")]), ["hook-fills-grace"]);
 }
 
-/// The limits of those who remove nodes are in the input, or are the default.
+/// The time limits of tools that remove nodes are in the input, or are the defaults.
 #[test]
 fn who_removes_nodes_says_how_long_a_pod_may_take() {
     let autoscaler = |args: Value| {

@@ -1,4 +1,4 @@
-//! Running pods of a cluster beside their templates.
+//! Running pods of a cluster compared with their templates.
 
 use std::collections::BTreeSet;
 
@@ -9,15 +9,15 @@ use prestop_core::engine::pod::Pod;
 
 use super::*;
 
-/// A cluster: objects, and the running pods of the first of them.
+/// A cluster: objects, and the running pods of the first object.
 pub(super) struct Running {
     objects: Vec<Value>,
     pods: Vec<Value>,
-    /// May not be listed.
+    /// Topics that may not be listed.
     unread: BTreeSet<Topic>,
 }
 
-/// The findings about the first object.
+/// Returns the findings about the first object.
 pub(super) fn found(running: &Running) -> Vec<Finding> {
     let mut around = Surroundings::new(FrontTable::built_in(), "default");
     let mut setting = Setting::of_cluster();
@@ -54,7 +54,7 @@ pub(super) fn found(running: &Running) -> Vec<Finding> {
     audit.running(&workload, &namespace, &pods)
 }
 
-/// The good manifest in a namespace with the label, without the author's hook.
+/// Returns the good manifest in a namespace with the label, without the author's hook.
 fn enabled() -> Vec<Value> {
     let mut objects = good();
     let label = json!({"prestop.dev/inject": "enabled"});
@@ -65,7 +65,7 @@ fn enabled() -> Vec<Value> {
     objects
 }
 
-/// A running pod of the first object, as admission leaves it alone.
+/// Returns a running pod of the first object that admission did not change.
 fn plain(objects: &[Value], number: usize) -> Value {
     let mut pod = objects[0]["spec"]["template"].clone();
     pod["metadata"]["name"] = json!(format!("web-{number}"));
@@ -76,7 +76,7 @@ fn plain(objects: &[Value], number: usize) -> Value {
     pod
 }
 
-/// The same as prestop makes it.
+/// Returns the same pod as injected by prestop.
 fn injected(objects: &[Value], number: usize) -> Value {
     let mut pod = plain(objects, number);
     let operations = {
@@ -100,12 +100,13 @@ fn all_injected() -> Running {
     running(objects, pods)
 }
 
-/// The rule, a cluster in which it fires alone, and the same after its advice.
+/// Returns each rule with a cluster in which only it fires, and the same cluster after following
+/// the advice.
 pub(super) fn cases() -> Vec<(Rule, Running, Running)> {
     let objects = enabled();
     let old = vec![plain(&objects, 0), injected(&objects, 1), plain(&objects, 2)];
     let mut shrunk = injected(&objects, 1);
-    // As a policy that sets grace periods does.
+    // As a policy that sets grace periods would do.
     shrunk["spec"]["terminationGracePeriodSeconds"] = json!(20);
     let changed = vec![injected(&objects, 0), shrunk];
     vec![
@@ -139,7 +140,7 @@ fn pods_that_would_get_no_hook_are_as_they_should_be() {
     let pods = vec![plain(&objects, 0)];
     assert_eq!(ids(&found(&running(objects, pods))), ["stops-at-once"]);
     assert_eq!(rolled(&[("/4/metadata/labels".to_owned(), json!({}))]), ["stops-at-once"]);
-    // There are no requests.
+    // No requests are sent to the pods.
     assert!(rolled(&[("/1/spec/selector".to_owned(), json!({"app": "other"}))]).is_empty());
 }
 
@@ -173,7 +174,7 @@ fn what_changed_after_us_is_named() {
     );
 }
 
-/// The label is gone, or is on the pods: what they carry decides.
+/// The label was removed, or is on the pods: the pods' own status decides.
 #[test]
 fn pods_that_all_carry_a_true_status_are_injected() {
     let mut objects = enabled();
@@ -184,7 +185,7 @@ fn pods_that_all_carry_a_true_status_are_injected() {
     assert_eq!(ids(&found(&running(objects, one_plain))), ["stops-at-once"]);
 }
 
-/// Its configuration may say another delay than the one that is known here.
+/// The configuration of the webhook may have another delay than the one that is known here.
 #[test]
 fn the_delay_is_that_of_the_pods() {
     let mut objects = enabled();
@@ -211,7 +212,7 @@ fn the_delay_is_that_of_the_pods() {
     assert_eq!(found(&running(objects, vec![long])), []);
 }
 
-/// A sidecar that admission added, at the first place.
+/// A sidecar that was added at admission, as the first container.
 #[test]
 fn a_pod_is_judged_as_admission_made_it() {
     let objects = good();
@@ -227,7 +228,7 @@ fn a_pod_is_judged_as_admission_made_it() {
     };
     let at = "/spec/template/spec/containers".to_owned();
     assert_eq!(places(vec![with_proxy(0)]), [("sidecar-stops-first", at)]);
-    // The newest pod counts, whatever the order is.
+    // The newest pod counts, whatever the order.
     for pods in [[with_proxy(0), plain(&objects, 1)], [plain(&objects, 1), with_proxy(0)]] {
         assert_eq!(places(pods.into()), []);
     }
@@ -238,7 +239,7 @@ fn a_pod_is_judged_as_admission_made_it() {
     assert!(found.contains(&("tcp-socket-hook", place)), "{found:?}");
 }
 
-/// A `StatefulSet`'s Services for single pods select by a label that each pod has another value of.
+/// Services for single pods of a `StatefulSet` select by a label whose value differs for each pod.
 #[test]
 fn labels_of_controllers_are_those_of_the_template() {
     let mut objects = good();
@@ -291,7 +292,8 @@ fn what_may_not_be_read_lowers_certainty() {
     }
 }
 
-/// A cluster without a Service of the namespace is known to send no requests there; a manifest is not.
+/// If a cluster has no Service in the namespace, no requests are sent there; a manifest does not
+/// show that.
 #[test]
 fn in_a_cluster_no_service_means_no_requests() {
     let mut objects = good();
@@ -301,7 +303,7 @@ fn in_a_cluster_no_service_means_no_requests() {
     assert_eq!(found(&running(objects, Vec::new())), []);
 }
 
-/// Spot nodes, kubelets and the limits of node pools are read where they are, and not guessed.
+/// Spot nodes, kubelets and the limits of node pools are read if available, and not guessed.
 #[test]
 fn nodes_decide_about_nodes() {
     let node = |labels: Value, kubelet: &str| {

@@ -1,10 +1,11 @@
-//! What prestop fixes by its annotations, and what is left after them.
+//! The findings that prestop fixes by its annotations, and the remaining ones.
 
 use prestop_core::audit::Mend;
 
 use super::*;
 
-/// The annotations that the findings need, on the pod template, in a namespace with the label.
+/// Returns the findings after the needed annotations are on the pod template, in a namespace with
+/// the label.
 fn mended(objects: &[Value]) -> Vec<Finding> {
     let mut objects = objects.to_vec();
     let mut annotations = serde_json::Map::new();

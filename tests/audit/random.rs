@@ -1,4 +1,4 @@
-//! Any objects at all: no panic, and the order of documents does not matter.
+//! Arbitrary objects: no panic, and the order of documents does not matter.
 
 use prestop_fuzz::audit::{is_the_same_in_any_order, says_something};
 use prestop_fuzz::generators::{any_workload, audited};

@@ -1,5 +1,5 @@
-//! The lines that findings print, run as they are against real servers: requests are dropped, and none
-//! after the advice.
+//! The command lines in findings, run as printed against real servers: requests are dropped, and
+//! none after following the advice.
 
 use std::env;
 use std::fs;
@@ -11,10 +11,10 @@ use super::formats::{audit, text};
 use super::*;
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/audit/server.py");
-/// Less than by default, so that all of them are done in some minutes.
+/// Fewer requests than by default, so that all rehearsals finish in some minutes.
 const FEWER: &str = "rehearse -q -o json --rate 150 --requests 300";
 
-/// A Deployment of one container, behind no front that would need a longer delay.
+/// Returns a Deployment of one container, without a front that would need a longer delay.
 fn deployment(container: &Value, pod: &Value) -> Value {
     let mut whole = json!({
         "name": "web", "image": "registry.example/web:1", "ports": [{"containerPort": 8080}],
@@ -35,7 +35,7 @@ fn deployment(container: &Value, pod: &Value) -> Value {
     })
 }
 
-/// The line that the finding of this rule prints.
+/// Returns the line that the finding of this rule prints.
 fn line(rule: Rule, manifest: &Path) -> Option<String> {
     let output = audit(&["-o", "json", manifest.to_str().unwrap()]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -44,7 +44,7 @@ fn line(rule: Rule, manifest: &Path) -> Option<String> {
     Some(finding["rehearsal"].as_str().unwrap_or_else(|| panic!("{rule:?} has no line")).to_owned())
 }
 
-/// Runs a line with fewer requests: how many were dropped as written, and as injected.
+/// Runs a line with fewer requests. Returns how many were dropped as written, and as injected.
 fn dropped(line: &str) -> (u64, u64) {
     let program = Path::new(env!("CARGO_BIN_EXE_prestop")).parent().unwrap();
     let path = format!("{}:{}:/usr/sbin", program.display(), env::var("PATH").unwrap());
@@ -59,7 +59,7 @@ fn dropped(line: &str) -> (u64, u64) {
     (of("asWritten"), of("asInjected"))
 }
 
-/// The rule; container and pod with the fault; the same after the advice.
+/// The rule; container and pod with the fault; the same after following the advice.
 type Shown = (Rule, (Value, Value), (Value, Value));
 
 fn shown() -> Vec<Shown> {
@@ -76,7 +76,7 @@ fn shown() -> Vec<Shown> {
     let shell = |script: &str| json!({"image": "python:3.12", "command": ["sh", "-c", script]});
     let started = format!("python3 {SERVER} 8080 8");
     vec![
-        // The advice is the label: the second number of the same line.
+        // The advice is the label: the second number of the same run.
         (Rule::StopsAtOnce, (none(), none()), (none(), none())),
         (Rule::DelayTooShort, (sleep(1), none()), (sleep(11), none())),
         (
@@ -130,7 +130,7 @@ fn shown() -> Vec<Shown> {
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn lines_of_ten_rules_show_the_drop_and_its_absence_after_the_advice() {
     let all = shown();
-    // Most of a rehearsal is waiting, and each has networks of its own.
+    // A rehearsal mostly waits, and each has its own networks.
     for some in all.chunks(4) {
         thread::scope(|scope| {
             for shown in some {
@@ -148,7 +148,7 @@ fn shows_the_drop((rule, broken, mended): &Shown) {
     let service = json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "web", "namespace": "shop"},
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
-    // Only where the front's time is the point.
+    // Only if the time of the front is what matters.
     let service = (*rule == Rule::DelayTooShort).then(|| format!("---\n{service}\n"));
     let write = |(container, pod): &(Value, Value)| {
         let object = deployment(container, pod);
@@ -164,7 +164,8 @@ fn shows_the_drop((rule, broken, mended): &Shown) {
     assert_eq!(after, 0, "{rule:?} after its advice: {line}");
 }
 
-/// Every line is one that `prestop rehearse` takes: it fails by its placeholders, never by its options.
+/// Every line is valid for `prestop rehearse`: it fails because of its placeholders, never because
+/// of its options.
 #[test]
 fn lines_are_understood() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,7 +173,7 @@ fn lines_are_understood() {
     for (rule, (container, pod), _) in shown() {
         let mut container = container;
         if rule == Rule::DelayTooShort {
-            // Without a Service the time of the front is not known.
+            // Without a Service, the time of the front is unknown.
             continue;
         }
         container["name"] = "it's web".into();

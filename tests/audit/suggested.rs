@@ -1,4 +1,4 @@
-//! `--suggest` and `--baseline`: what is printed is applied, and the audit is run again.
+//! `--suggest` and `--baseline`: the output is applied, and the audit is run again.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use super::formats::{audit, text};
 use super::*;
 
-/// A manifest with findings that prestop fixes, by label and by annotations.
+/// Returns a manifest with findings that prestop fixes, by label and by annotations.
 fn broken() -> Vec<Value> {
     let mut objects = good();
     apply(&mut objects, &[(web("/image"), json!("nginx:1.15")), script("nginx -s quit")]);
@@ -35,7 +35,7 @@ fn merge(into: &mut Value, patch: &Value) {
     }
 }
 
-/// Merges each patch into the object that it names.
+/// Merges each patch into the object that it refers to.
 fn apply_patches(objects: &mut [Value], patches: &[Value]) {
     for patch in patches {
         let is_it = |object: &&mut Value| {
@@ -63,7 +63,7 @@ fn suggested(form: &str, objects: &[Value]) -> String {
     text(&output.stdout)
 }
 
-/// The rules that are still found.
+/// Returns the rules that still fire.
 fn left(objects: &[Value]) -> Vec<String> {
     let file = written(objects);
     let output = audit(&["-o", "json", file.path().to_str().unwrap()]);
@@ -80,7 +80,7 @@ fn left(objects: &[Value]) -> Vec<String> {
 
 const BEFORE: [&str; 5] =
     ["stops-at-once", "hard-stop-signal", "no-budget", "new-pods-too-early", "quit-without-wait"];
-/// No annotation fixes these.
+/// Findings that no annotation fixes.
 const AFTER: [&str; 2] = ["new-pods-too-early", "no-budget"];
 
 fn sorted(rules: Vec<String>) -> Vec<String> {
@@ -126,7 +126,7 @@ fn a_component_of_kustomize_mends_what_it_is_for() {
     mends_everything(&objects);
 }
 
-/// The commands are run by a shell, with a kubectl that only says what it got.
+/// A shell runs the commands, with a kubectl that only prints its arguments.
 #[test]
 fn commands_mend_what_they_are_for() {
     let mut objects = broken();
@@ -181,7 +181,7 @@ fn a_baseline_hides_old_findings_and_lists_fixed_ones() {
         "{}",
         text(&again.stdout)
     );
-    // Something new, something gone; lines and files do not matter.
+    // One finding is new, one is gone; lines and files do not matter.
     let mut changed = objects;
     apply(&mut changed, &[script("sleep 10; nginx -s quit; sleep 20")]);
     apply(&mut changed, &[("/0/spec/strategy".to_owned(), json!({"type": "Recreate"}))]);
@@ -194,7 +194,7 @@ fn a_baseline_hides_old_findings_and_lists_fixed_ones() {
     assert!(said.contains("recreate (certain") && !said.contains("stops-at-once"), "{said}");
     let gone = "gone since the baseline: quit-without-wait in Deployment shop/web, container web\n";
     assert!(said.contains(gone), "{said}");
-    // A report of -o json is a baseline as well, also one with a baseline.
+    // A report of -o json is a baseline as well, even one with a baseline.
     let report = audit(&["-o", "json", "--baseline", baseline, input]);
     fs::write(baseline, &report.stdout).unwrap();
     assert_eq!(audit(&["--baseline", baseline, input]).status.code(), Some(0));

@@ -1,5 +1,5 @@
-//! An API server as far as the shared CA asks one: a Secret, a webhook configuration, and the time. In
-//! memory, as a client of kube's or over HTTP.
+//! An API server with the parts that the shared CA needs: a Secret, a webhook configuration, and
+//! the time. In memory, as a kube client or over HTTP.
 
 use std::convert::Infallible;
 use std::fs;
@@ -24,23 +24,23 @@ const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconf
 #[derive(Clone)]
 pub(super) struct ApiServer(Arc<Mutex<Cluster>>);
 
-/// What is in the cluster.
+/// The content of the cluster.
 pub(super) struct Cluster {
     pub(super) secret: Value,
-    /// Null: there is none.
+    /// Null if there is none.
     pub(super) webhook: Value,
-    /// The API server's clock; the real time where there is none.
+    /// The API server's clock; the real time if `None`.
     pub(super) now: Option<SystemTime>,
-    /// How far its clock is ahead, in seconds.
+    /// How far the server's clock is ahead, in seconds.
     pub(super) ahead: u64,
-    /// What another replica writes into the Secret just before this one does.
+    /// A state that another replica writes into the Secret just before this one does.
     pub(super) other_writes: Option<String>,
-    /// How often the two objects were changed through the API.
+    /// Number of changes of the two objects through the API.
     pub(super) changes: u64,
 }
 
 impl ApiServer {
-    /// As the chart brings it: the Secret is empty.
+    /// Creates the cluster with the chart's objects: the Secret is empty.
     pub(super) fn new() -> Self {
         let metadata = |name: &str| json!({"name": name, "resourceVersion": "0"});
         let service = json!({"namespace": "prestop", "name": "prestop"});
@@ -57,7 +57,7 @@ impl ApiServer {
         })))
     }
 
-    /// Looks at what is in the cluster, or changes it.
+    /// Accesses or changes the content of the cluster.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Cluster) -> T) -> T {
         work(&mut self.0.lock().unwrap())
     }
@@ -79,7 +79,7 @@ impl ApiServer {
         Client::new(service, "default")
     }
 
-    /// Serves over HTTP until the test ends; a kubeconfig for it.
+    /// Serves over HTTP until the test ends. Returns a kubeconfig for the server.
     pub(super) fn kubeconfig(&self, folder: &Path) -> PathBuf {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -87,7 +87,7 @@ impl ApiServer {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let server = server.clone();
-                // A client that disconnects in the middle gets no answer.
+                // A client that disconnects early gets no answer.
                 thread::spawn(move || server.serve(&stream));
             }
         });
@@ -192,7 +192,7 @@ impl Cluster {
         self.webhook["metadata"]["annotations"]["prestop.dev/ca-generation"].as_str().unwrap()
     }
 
-    /// Somebody writes into the webhook configuration.
+    /// Overwrites the webhook configuration, as a user might.
     pub(super) fn overwrite(&mut self, generation: &str, bundle: &str) {
         self.webhook["metadata"]["annotations"] = json!({"prestop.dev/ca-generation": generation});
         self.webhook["webhooks"][0]["clientConfig"]["caBundle"] = json!(STANDARD.encode(bundle));

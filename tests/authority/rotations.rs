@@ -1,6 +1,6 @@
-//! Authorities that live for 45 s, certificates that live for 10 s, and reviews over new connections all the while:
-//! no handshake fails. `just certificates` runs 16 installations of 3 replicas until 200 authorities and 2,000
-//! certificates have changed.
+//! CAs with a lifetime of 45 s, certificates with a lifetime of 10 s, and continuous reviews over
+//! new connections: no handshake fails. `just certificates` runs 16 installations of 3 replicas
+//! until 200 CAs and 2,000 certificates have changed.
 
 use std::collections::HashSet;
 use std::fs;
@@ -21,9 +21,9 @@ const SECONDS: &str =
 server: {drainDelay: 0, workers: 1}
 ";
 const REPLICAS: usize = 3;
-/// Between two connections to one replica.
+/// Pause between two connections to one replica.
 const PAUSE: Duration = Duration::from_millis(250);
-/// An authority is followed by the next after 30 s.
+/// A CA is followed by the next one after 30 s.
 const ONE_ROTATION: Duration = Duration::from_secs(30);
 
 /// An API server, and the replicas that share its Secret.
@@ -32,7 +32,7 @@ struct Installation {
     replicas: Vec<Serve>,
 }
 
-/// What clients saw.
+/// Observations of the clients.
 #[derive(Default)]
 struct Seen {
     handshakes: AtomicUsize,
@@ -67,7 +67,8 @@ impl Installation {
     }
 }
 
-/// Reviews over new connections until it is over; what is published before each is trusted, and nothing else.
+/// Sends reviews over new connections until the end; each trusts only the CAs that are published at
+/// that moment.
 fn review_again_and_again(
     installation: &Installation,
     replica: &Serve,
@@ -84,11 +85,11 @@ fn review_again_and_again(
         seen.handshakes.fetch_add(1, Ordering::Relaxed);
         thread::sleep(PAUSE);
     }
-    // The first one has followed none.
+    // The first certificate has replaced none.
     seen.leaves.fetch_add(leaves.len() - 1, Ordering::Relaxed);
 }
 
-/// A review over a new connection that trusts these authorities: the certificate that it met.
+/// Sends a review over a new connection that trusts these CAs. Returns the server's certificate.
 fn reviewed(address: SocketAddr, bundle: &str) -> io::Result<Vec<u8>> {
     let name = "prestop.prestop.svc";
     let mut stream = trusting(bundle.as_bytes(), name, address, Duration::from_secs(10))?;
@@ -113,7 +114,7 @@ fn authorities_and_certificates_change_under_load_and_no_handshake_fails() {
                 scope.spawn(move || review_again_and_again(installation, replica, is_over, seen));
             }
         }
-        // Whatever fails, the others end.
+        // Even if something fails, the other threads end.
         let changes = changes(&installations, rotations);
         is_over.store(true, Ordering::Relaxed);
         [changes.iter().sum(), changes.into_iter().min().unwrap_or_default()]
@@ -134,7 +135,8 @@ fn authorities_and_certificates_change_under_load_and_no_handshake_fails() {
     assert!(leaves >= changed * REPLICAS * 3, "{leaves}");
 }
 
-/// How often each installation's authority has changed, when all have so often; bounded.
+/// Returns the number of changes of each installation's CA, as soon as all have changed this often;
+/// with a time limit.
 fn changes(installations: &[Installation], rotations: usize) -> Vec<usize> {
     let mut seen: Vec<_> =
         installations.iter().map(|one| HashSet::from([one.authority()])).collect();

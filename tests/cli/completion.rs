@@ -1,4 +1,4 @@
-//! Completions that shells and kubectl get while somebody types.
+//! Completions that shells and kubectl get while the user types.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -15,7 +15,7 @@ contexts:
 - {name: production, context: {cluster: c}}
 ";
 
-/// What kubectl gets for a line; a link to prestop answers.
+/// Returns kubectl's completions for a line, through a link to prestop.
 fn kubectl(home: &Path, words: &[&str]) -> Vec<String> {
     let link = home.join("kubectl_complete-prestop");
     if !link.exists() {
@@ -50,15 +50,15 @@ fn kubectl_completes_commands_options_and_values() {
         assert!(found.iter().any(|line| line.starts_with(expected)), "{words:?}: {found:?}");
         assert_eq!(found.last().map(String::as_str), Some(directive), "{words:?}");
     }
-    // There is no server: no completions, and no error.
+    // Without a server, there are no completions and no error.
     assert_eq!(kubectl(home, &["check", "--namespace", ""]), [":0"]);
     assert_eq!(kubectl(home, &["explain", "no-such-code"]), [":0"]);
-    // Once each.
+    // Each image is listed once.
     let images = kubectl(home, &["catalogue", "nginx"]);
     assert_eq!(images.iter().filter(|line| line.starts_with("nginx\t")).count(), 1, "{images:?}");
 }
 
-/// In a real bash, by the script that prestop prints.
+/// Completes in a real bash, with the script that prestop prints.
 #[test]
 fn bash_completes_by_the_script() {
     let home = folder(&[(".kube/config", KUBECONFIG)]);

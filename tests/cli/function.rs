@@ -1,4 +1,4 @@
-//! `prestop function`: a `ResourceList` in, the same with hooks and results out.
+//! `prestop function`: reads a `ResourceList`, and writes it with hooks and results.
 
 use serde_json::{Value, json};
 
@@ -44,13 +44,13 @@ fn a_list_comes_back_with_hooks_and_results() {
     let output = piped(&["function"], &input);
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     let text = stdout(&output);
-    // Comments and everything else stay.
+    // Comments and all other text are kept.
     assert!(text.contains("name: web # the shop's front"), "{text}");
     let read = value(&text);
     let mut expected = value(&input);
     assert_eq!(read["items"][0], expected["items"][0]);
     assert_eq!(read["functionConfig"], expected["functionConfig"]);
-    // As inject does it with the same configuration.
+    // The result is the same as that of inject with the same configuration.
     let pod = &read["items"][1]["spec"]["template"];
     assert!(
         pod["metadata"]["annotations"]["prestop.dev/status"]
@@ -70,7 +70,7 @@ fn a_list_comes_back_with_hooks_and_results() {
             "tags": {"code": "hook"},
         }])
     );
-    // A second pass changes nothing and keeps what others said.
+    // A second pass changes nothing and keeps the results of other functions.
     let again = stdout(&piped(&["fn"], &text));
     let again = value(&again);
     expected["items"] = read["items"].clone();

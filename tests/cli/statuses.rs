@@ -1,18 +1,18 @@
-//! Exit statuses: those of the help texts are those that happen, and the list of `prestop --help` is that of
-//! all commands together.
+//! Exit statuses: the help texts list those that occur, and `prestop --help` lists those of all
+//! commands together.
 
 use std::collections::BTreeSet;
 
 use super::{DEPLOYMENT, folder, piped, run, stderr, stdout, text};
 
-/// With findings.
+/// A manifest with findings.
 const SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/audit/golden/shop.yaml");
 
 pub(super) fn help(command: &[&str]) -> String {
     stdout(&run(&[command, &["--help"]].concat()))
 }
 
-/// The subcommands that a help text lists.
+/// Returns the subcommands that a help text lists.
 fn subcommands(help: &str) -> Vec<String> {
     let Some((_, list)) = help.split_once("\nCommands:\n") else { return Vec::new() };
     let lines = list.lines().take_while(|line| !line.is_empty());
@@ -21,7 +21,7 @@ fn subcommands(help: &str) -> Vec<String> {
     names.filter(|name| name != "help").collect()
 }
 
-/// Every command that has no subcommands.
+/// Returns every command without subcommands.
 pub(super) fn commands() -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for name in subcommands(&help(&[])) {
@@ -35,7 +35,7 @@ pub(super) fn commands() -> Vec<Vec<String>> {
     found
 }
 
-/// The numbers of `Exit status: 0 done, 1 …`.
+/// Returns the numbers in `Exit status: 0 done, 1 …`.
 fn statuses(help: &str) -> BTreeSet<i32> {
     let Some((_, list)) = help.split_once("Exit status: ") else { return BTreeSet::new() };
     let mut words = list.split_whitespace();
@@ -115,7 +115,7 @@ fn each_status_that_happens_is_in_the_help_of_its_command() {
     }
 }
 
-/// Once, whatever is printed.
+/// Once, in any form of output.
 #[test]
 fn the_summary_of_inject_is_reported_once() {
     let folder = folder(&[("web.yaml", DEPLOYMENT)]);

@@ -1,4 +1,4 @@
-//! `prestop version`, alone and with replicas behind an API server that this test plays.
+//! `prestop version`, alone and with replicas behind an API server that is simulated by this test.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use super::*;
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const PODS: &str = "/api/v1/namespaces/prestop-system/pods";
 
-/// What the cluster answers to a path.
+/// Returns the cluster's answer for a path.
 fn answer(path: &str) -> (u16, Value) {
     let pod = |name: &str, tag: &str, port: &str| {
         json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "prestop",
@@ -85,7 +85,7 @@ fn serve(mut client: TcpStream) {
     }
 }
 
-/// The program with a kubeconfig of that server.
+/// Runs the program with a kubeconfig for that server.
 fn asked(arguments: &[&str], port: u16) -> Output {
     let kubeconfig = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: here\n\

@@ -1,4 +1,5 @@
-//! The language of printed texts: phrases that CONTRIBUTING.md replaces with plain ones do not come back.
+//! The language of printed texts: phrases that CONTRIBUTING.md replaces by plain ones must not
+//! return.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Wrong usages: options and commands of other tools, missing files, clusters that can't be reached. Each has
-//! its exit status, and a message that names the fix.
+//! Wrong usages: options and commands of other tools, missing files, unreachable clusters. Each has
+//! its exit status, and a message with the fix.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use super::{DEPLOYMENT, folder, run, stderr, stdout, text};
 const USAGE: i32 = 2;
 const INPUT: i32 = 3;
 
-/// Runs of a person whose home has no kubeconfig.
+/// Runs the program for a user whose home has no kubeconfig.
 fn from_home(home: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
     command.args(arguments).current_dir(home.path()).env("HOME", home.path());
@@ -41,7 +41,7 @@ fn refused(
     assert!(!said.contains("as a value, use '--"), "{arguments:?}: {said}");
 }
 
-/// Arguments, status, and a part of what is printed.
+/// Arguments, status, and a part of the output.
 const WRONG: &[(&str, i32, &str)] = &[
     ("audit", USAGE, "FILE|FOLDER|-"),
     ("audit", USAGE, "name files or folders, - for standard input, or use --cluster"),
@@ -241,7 +241,7 @@ fn a_rehearsal_says_where_manifest_and_command_go() {
     }
 }
 
-/// A kubeconfig for a server at this address.
+/// Returns a kubeconfig for a server at this address.
 fn kubeconfig(server: &str, more: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: here\n\
@@ -254,7 +254,7 @@ fn kubeconfig(server: &str, more: &str) -> String {
 
 #[test]
 fn an_unreachable_cluster_is_named_with_its_context() {
-    // A port without a listener, once this one is dropped.
+    // The port has no listener after this one is dropped.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = format!("https://127.0.0.1:{port}");
     let home = folder(&[
@@ -271,7 +271,7 @@ fn an_unreachable_cluster_is_named_with_its_context() {
     for command in [&["check"][..], &["certificates", "status"]] {
         refused(&home, command, &[], INPUT, &down);
         refused(&home, command, &[], INPUT, "; check that the cluster is running");
-        // As with kubectl, this machine is not behind a proxy.
+        // As with kubectl, requests to this machine do not use a proxy.
         refused(&home, command, &[("HTTPS_PROXY", "http://127.0.0.1:1")], INPUT, &down);
         let with = |more: &[&'static str]| [command, more].concat();
         let plugin =
@@ -295,7 +295,7 @@ fn an_unreachable_cluster_is_named_with_its_context() {
         );
         refused(&home, command, &[("KUBECONFIG", "broken")], INPUT, "kubeconfig broken: ");
         refused(&home, command, &[("KUBECONFIG", "proxied")], INPUT, "write http://HOST:PORT");
-        // Like kubectl, passes over files that are not there.
+        // Missing files are skipped, as kubectl does.
         let path = format!("none:{}", home.path().join(".kube/config").display());
         refused(&home, command, &[("KUBECONFIG", &path)], INPUT, &down);
     }
@@ -303,7 +303,7 @@ fn an_unreachable_cluster_is_named_with_its_context() {
     assert!(!said.contains("client error") && said.lines().count() == 1, "{said}");
 }
 
-/// A proxy that plays the API server itself: an empty cluster.
+/// A proxy that acts as the API server itself, with an empty cluster.
 #[test]
 fn a_cluster_is_reached_through_the_proxy() {
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -357,7 +357,7 @@ fn a_cluster_is_reached_through_the_proxy() {
         assert!(said.contains("no webhook configuration has the entry pods.prestop.dev"), "{said}");
     }
     assert_eq!(answering.join().unwrap(), ["CONNECT api.example.invalid:6443 HTTP/1.1"; 2]);
-    // A proxy that is down is named.
+    // The error names a proxy that is down.
     let variables = [("KUBECONFIG", "plain"), ("HTTP_PROXY", url.as_str())];
     let part = format!("(context here, by way of the proxy {url})");
     refused(&home, &["check"], &variables, INPUT, &part);
@@ -431,7 +431,7 @@ fn advice_names_the_namespace_and_the_container() {
         .unwrap();
     let said = stdout(&run(&["inject", "--only-enabled", "-o", "report", text(&file)]));
     assert!(said.contains("kubectl label namespace shop prestop.dev/inject=enabled"), "{said}");
-    // What is no name is not written into a command.
+    // Text that is not a name is not written into a command.
     fs::write(&file, DEPLOYMENT.replace("  name: web #", "  namespace: 'a; b'\n  name: web #"))
         .unwrap();
     let said = stdout(&run(&["inject", "--only-enabled", "-o", "report", text(&file)]));

@@ -1,4 +1,4 @@
-//! The action for GitHub: its file, a workflow with it, and its steps as a runner would run them.
+//! The GitHub action: its file, a workflow that uses it, and its steps as a runner would run them.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,13 +17,13 @@ fn action() -> Value {
     documents(&fs::read_to_string(root("action.yaml")).unwrap()).remove(0)
 }
 
-/// The step's script in bash, as runners run it.
+/// Adds the script of a step in bash, as runners run it.
 fn step(command: &mut Command, index: usize) -> &mut Command {
     let script = action()["runs"]["steps"][index]["run"].as_str().unwrap().to_owned();
     command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &script])
 }
 
-/// With findings, and with a workload that lacks its hook.
+/// Returns a folder with findings, and with a workload without its hook.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let shop = fs::read_to_string(root("tests/audit/golden/shop.yaml")).unwrap();
@@ -57,7 +57,7 @@ fn the_action_and_a_workflow_with_it_are_as_github_reads_them() {
         folder.path(),
     );
     let workflow = blocks("GitHub Actions", "yaml").remove(0);
-    // actionlint looks into actions of the same repository.
+    // actionlint checks actions of the same repository.
     let owner = env!("CARGO_PKG_REPOSITORY").trim_start_matches("https://github.com/");
     let uses = format!("uses: {owner}@");
     let lines = workflow.lines().map(|line| match line.split_once(&uses) {
@@ -108,7 +108,7 @@ fn the_steps_audit_and_check() {
     assert_eq!(run(&programs, folder.path(), ["lint", ".", ""]).status.code(), Some(2));
 }
 
-/// From a server that has a release.
+/// Installs from a server that has a release.
 #[test]
 #[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn the_step_that_installs_verifies_the_checksum_of_a_release() {
@@ -148,7 +148,7 @@ fn the_step_that_installs_verifies_the_checksum_of_a_release() {
     assert!(!output.status.success() && path.is_empty(), "{}", stdout(&output));
 }
 
-/// Files of a folder, by the last part of the path; `latest` leads to the release.
+/// Serves the files of a folder, by the last part of the path; `latest` redirects to the release.
 fn serve(folder: &Path) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

@@ -17,7 +17,7 @@ fn chart() -> TempDir {
     folder
 }
 
-/// The files of the section: a kustomization with a transformer.
+/// Returns the files of the section: a kustomization with a transformer.
 fn kustomization() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("web.yaml"), &example());
@@ -43,7 +43,7 @@ fn helm_3_injects_by_its_post_renderer() {
     let mut expected = programs.command("prestop", chart.path());
     let expected = stdout(&feed(expected.args(["inject", "-"]), &plain));
     assert_eq!(documents(&injected), documents(&expected));
-    // A failure of prestop is one of Helm.
+    // If prestop fails, Helm fails.
     let failed = format!("{line} --post-renderer-args --config=missing.yaml");
     assert!(!programs.run(&failed, chart.path()).status.success());
 }
@@ -55,9 +55,9 @@ fn kustomize_runs_prestop_as_a_transformer() {
     let build = format!("kustomize build {ALLOWED} .");
     let injected = programs.prints(&build, folder.path());
     assert_eq!(delay(&injected), Some(15));
-    // kustomize's own notes are gone.
+    // kustomize's internal annotations are removed.
     assert!(!injected.contains("config.kubernetes.io"), "{injected}");
-    // A mistake in the configuration fails the build and names the field.
+    // An error in the configuration fails the build, and the message names the field.
     let path = folder.path().join("prestop.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
     write(&path, &text.replace("delay: 15s", "dealy: 15s"));
@@ -65,7 +65,7 @@ fn kustomize_runs_prestop_as_a_transformer() {
     assert!(!failed.status.success());
     let said = stderr(&failed);
     assert!(said.contains("functionConfig: defaults.dealy: unknown field"), "{said}");
-    // The example is the same, with a check behind it.
+    // The example is the same, followed by a check.
     let example = format!("kustomize build {ALLOWED} --load-restrictor LoadRestrictionsNone .");
     let example = programs.prints(&example, &root("examples/kustomize-function"));
     assert_eq!(documents(&example), documents(&injected));
@@ -98,7 +98,7 @@ fn kustomize_fails_where_a_check_finds_something() {
     }
 }
 
-/// As Argo CD's server runs it: in the application's folder, with its variables.
+/// Runs like Argo CD's server: in the folder of the application, with its variables.
 #[test]
 #[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn the_plugin_of_argo_cd_renders_and_injects() {
@@ -132,13 +132,13 @@ fn the_plugin_of_argo_cd_renders_and_injects() {
         assert_eq!(delay(&stdout(&output)), Some(10));
         assert_eq!(documents(&stdout(&output))[0]["metadata"]["name"], name);
     }
-    // What does not render is an error, and nothing is printed.
+    // If rendering fails, that is an error, and nothing is printed.
     write(&chart.path().join("templates/web.yaml"), "{{ fail \"no\" }}");
     let output = run(chart.path());
     assert!(!output.status.success() && output.stdout.is_empty());
 }
 
-/// The patches that Flux applies with kustomize, its own library.
+/// Flux applies patches with its own copy of kustomize.
 #[test]
 #[ignore = "needs the programs of tests/tools/clients/install; run: just test-tools"]
 fn patches_for_flux_give_what_inject_gives() {

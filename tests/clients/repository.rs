@@ -17,7 +17,7 @@ fn pre_commit_runs_the_hooks() {
         assert!(output.status.success(), "{line}: {}", stderr(&output));
         stdout(&output).trim().to_owned()
     };
-    // The repository that the hooks are taken from.
+    // The repository that provides the hooks.
     let hooks = std::fs::read_to_string(root(".pre-commit-hooks.yaml")).unwrap();
     write(&folder.path().join("hooks/.pre-commit-hooks.yaml"), &hooks);
     git("hooks", "init -q");
@@ -28,7 +28,7 @@ fn pre_commit_runs_the_hooks() {
         "pre-commit validate-manifest .pre-commit-hooks.yaml",
         &folder.path().join("hooks"),
     );
-    // The one that they are used in.
+    // The repository that uses them.
     let config = blocks("pre-commit", "yaml").remove(0);
     let hooks_of = format!("file://{}", folder.path().join("hooks").display());
     let config = config.replace(env!("CARGO_PKG_REPOSITORY"), &hooks_of);
@@ -76,7 +76,7 @@ fn the_pipeline_for_gitlab_is_as_gitlab_reads_it() {
     programs.prints(check, folder.path());
     write(&folder.path().join(".gitlab-ci.yml"), &pipeline.replace("codequality:", "quality: "));
     assert!(!programs.run(check, folder.path()).status.success());
-    // Its script does what it says.
+    // The script works as described.
     write(&folder.path().join("manifests/web.yaml"), &example());
     let script = pipeline.lines().find_map(|line| line.trim().strip_prefix("- ")).unwrap();
     let output = programs.command("sh", folder.path()).args(["-c", script]).output().unwrap();

@@ -1,4 +1,4 @@
-//! The schema, the example and the reference page say the same as the built-in policy.
+//! The schema, the example and the reference page agree with the built-in policy.
 
 use std::{env, fs};
 
@@ -21,7 +21,7 @@ fn the_schema_has_the_bounds_of_the_numbers() {
             (field["minimum"].as_i64().unwrap(), field["maximum"].as_i64().unwrap());
         let path = format!("server.{name}");
         let is_refused = |number: i64| {
-            // The shortest body, so that any number of bytes in flight goes with it.
+            // The shortest body, so that any number of bytes in flight is valid with it.
             let body = if name == "maximumBodyBytes" { "" } else { "maximumBodyBytes: 65536, " };
             let text = format!("{HEADER}server: {{{body}{name}: {number}}}\n");
             let error = Config::parse(&text).err();
@@ -93,7 +93,7 @@ fn the_reference_page_names_every_field_and_its_examples_are_read() {
     }
 }
 
-/// The path of each field that is not a section: `limits.maximumDelay`.
+/// Returns the path of each field that is not a section, such as `limits.maximumDelay`.
 fn fields(schema: &Value, path: &str) -> Vec<String> {
     let Some(properties) = schema["properties"].as_object() else {
         return match schema["items"].as_object() {
@@ -110,7 +110,7 @@ fn fields(schema: &Value, path: &str) -> Vec<String> {
     properties.iter().flat_map(|(name, schema)| fields(schema, &join(name))).collect()
 }
 
-/// The defaults that a schema names, in the shape of a file.
+/// Returns the defaults in a schema, in the shape of a file.
 fn defaults(schema: &mut Value) -> Value {
     let Some(properties) = schema["properties"].as_object_mut() else {
         return schema["default"].take();

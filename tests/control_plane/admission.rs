@@ -1,4 +1,4 @@
-//! Pods created for real, with prestop serving.
+//! Pods created through a real API server, with prestop serving.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use prestop_test_support::cases::{cases, is_as_by_webhook};
 use prestop_test_support::control_plane::{ControlPlane, Webhook, has_status};
 use prestop_test_support::process::{Serve, wait_until};
 
-/// prestop behind the webhook `prestop`, in effect for the namespace `enabled`.
+/// Starts prestop behind the webhook `prestop`, in effect for the namespace `enabled`.
 pub(super) fn prestop(control_plane: &ControlPlane) -> Serve {
     let serve = Serve::start(&["--kubernetes-version", "1.37"]);
     let authority = fs::read_to_string(serve.folder.path().join("ca.crt")).unwrap();
@@ -27,7 +27,8 @@ pub(super) fn prestop(control_plane: &ControlPlane) -> Serve {
     serve
 }
 
-/// This server behind a webhook for one new namespace, both of this name; in effect.
+/// Puts this server behind a webhook for one new namespace; both have this name, and the webhook is
+/// in effect.
 fn prestop_in(control_plane: &ControlPlane, serve: &Serve, namespace: &str) {
     let authority = fs::read_to_string(serve.folder.path().join("ca.crt")).unwrap();
     control_plane.namespace(namespace, &json!({"prestop.dev/inject": "enabled"}));
@@ -46,7 +47,7 @@ fn failed_open(control_plane: &ControlPlane) -> u64 {
     control_plane.metric("apiserver_admission_webhook_fail_open_count", &[".prestop.dev"])
 }
 
-/// A pod as a controller makes it of a template.
+/// Returns a pod as a controller creates it from a template.
 pub(super) fn pod_of(template: &Value, name: &str, owner: Option<&str>) -> Value {
     let mut pod = template.clone();
     pod["apiVersion"] = json!("v1");
@@ -70,7 +71,8 @@ pub(super) fn pod_of(template: &Value, name: &str, owner: Option<&str>) -> Value
     pod
 }
 
-/// With the status as a value. The API server sorts keys, so problems come in another order.
+/// Returns the annotations with the status as a value. The API server sorts keys, so problems are
+/// in another order.
 fn annotations(pod: &Value) -> Value {
     let mut annotations = pod["metadata"]["annotations"].clone();
     if let Some(text) = annotations.get("prestop.dev/status").and_then(Value::as_str)
@@ -84,14 +86,14 @@ fn annotations(pod: &Value) -> Value {
     annotations
 }
 
-/// A golden pod: what `prestop inject` was given and what came of it.
+/// A golden pod: the input of `prestop inject` and its result.
 struct GoldenPod {
     case: PathBuf,
     before: Value,
     after: Value,
 }
 
-/// The golden pods that somebody can create, by the arguments of the server that they are for.
+/// Returns the golden pods that can be created, by the arguments of the server that they need.
 fn golden_pods() -> BTreeMap<Vec<String>, Vec<GoldenPod>> {
     let mut pods: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for case in cases() {
@@ -103,14 +105,14 @@ fn golden_pods() -> BTreeMap<Vec<String>, Vec<GoldenPod>> {
         }
         let Some(arguments) = cases::arguments(&case) else { continue };
         let (input, expected) = (cases::documents(&input), cases::documents(&expected));
-        // Those pods belong to namespaces with settings.
+        // The pods of these cases belong to namespaces with settings.
         if input.iter().any(|document| !template::namespaces(document).is_empty()) {
             continue;
         }
         let group = pods.entry(arguments).or_default();
         for (before, after) in input.iter().zip(&expected) {
             let workloads = template::workloads(before, &[]);
-            // What inject leaves aside is nothing that the API server would send.
+            // The API server would not send objects that inject skips.
             for workload in workloads.into_iter().filter(|workload| workload.aside.is_none()) {
                 let place = format!("{}{}", workload.pointer, workload.template);
                 let (Some(template), Some(result)) =
@@ -131,8 +133,8 @@ fn golden_pods() -> BTreeMap<Vec<String>, Vec<GoldenPod>> {
     pods
 }
 
-/// A pod can't be created while it is being deleted, and a grace period below 0 is set to 1 before
-/// webhooks are called.
+/// Whether a pod can be created. It can't while it is being deleted, and a grace period below 0 is
+/// set to 1 before webhooks are called.
 pub(super) fn can_be_created(template: &Value) -> bool {
     let grace = template["spec"]["terminationGracePeriodSeconds"].as_i64();
     template["spec"].is_object()
@@ -141,8 +143,9 @@ pub(super) fn can_be_created(template: &Value) -> bool {
         && grace.is_none_or(|seconds| seconds >= 0)
 }
 
-/// The API server writes its default into each pod before webhooks are asked, so that to them every grace
-/// period is stated; and it drops annotations that are empty.
+/// Removes `stated` and `emptyAnnotations` from the status. The API server sets its default in each
+/// pod before webhooks are called, so they see a grace period in every pod; and it drops empty
+/// annotations.
 fn without_stated(mut annotations: Value) -> Value {
     for (place, field) in [("/grace", "stated"), ("", "emptyAnnotations")] {
         let status = annotations.pointer_mut(&format!("/prestop.dev~1status{place}"));
@@ -153,8 +156,8 @@ fn without_stated(mut annotations: Value) -> Value {
     annotations
 }
 
-/// Every golden pod: created through prestop it is what the golden result is when that is created
-/// where prestop is not asked.
+/// Every golden pod: if it is created through prestop, it equals the golden result that is created
+/// without prestop.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn golden_pods_are_accepted_and_equal_their_results() {
@@ -190,7 +193,7 @@ fn golden_pods_are_accepted_and_equal_their_results() {
             assert_eq!(without_stated(annotations(&pod)), expected, "{}", case.display());
         }
         assert_eq!(serve.metric("prestop_selfcheck_failures_total"), 0);
-        // Its server ends now.
+        // The server of this namespace ends now.
         control_plane.delete_webhook(&namespace);
     }
     let version = control_plane.version();
@@ -229,22 +232,22 @@ fn only_pods_that_ask_for_it_reach_prestop() {
     mirror["spec"]["nodeName"] = json!("node");
     let (status, created) = control_plane.pod("enabled", &mirror);
     assert!(status == 201 && !has_status(&created), "{created}");
-    // As the controller of a ReplicaSet makes them.
+    // As the controller of a `ReplicaSet` creates them.
     let mut generated = pod_of(&pod("x"), "x", Some("ReplicaSet"));
     generated["metadata"].as_object_mut().unwrap().shift_remove("name");
     generated["metadata"]["generateName"] = json!("web-7c5ddbdf54-");
     let (status, created) = control_plane.pod("enabled", &generated);
     assert_eq!(status, 201, "{created}");
     assert!(has_status(&created) && created["spec"]["terminationGracePeriodSeconds"] == 40);
-    // Lines are written after the answer.
+    // Log lines are written after the answer.
     wait_until("the pod's line", || serve.log().contains("enabled/web-7c5ddbdf54-"));
-    // A dry run is answered like any other, and nothing is there afterwards.
+    // A dry run is answered like any other request, and creates nothing.
     let path = "/api/v1/namespaces/enabled/pods";
     let (status, dry) =
         control_plane.request("POST", &format!("{path}?dryRun=All"), Some(&pod("dry")));
     assert!(status == 201 && has_status(&dry));
     assert_eq!(control_plane.request("GET", &format!("{path}/dry"), None).0, 404);
-    // What is read back is what was answered.
+    // The stored pod equals the answer.
     let (_, read) = control_plane.request("GET", &format!("{path}/mirror"), None);
     assert!(!has_status(&read));
     assert_eq!(failed_open(&control_plane), 0);

@@ -1,6 +1,6 @@
 //! `prestop audit --cluster`, `prestop fronts --cluster` and `prestop inject --fronts-from-cluster`
-//! with a real API server: what is found, with which rights, over several pages, with and without
-//! custom resources.
+//! with a real API server: results, necessary rights, several pages, with and without custom
+//! resources.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,14 +13,14 @@ use prestop_test_support::control_plane::ControlPlane;
 use prestop_test_support::process::wait_until;
 use prestop_test_support::schemas;
 
-/// What a command did.
+/// Result of a command.
 struct Ran {
     code: i32,
     out: String,
     told: String,
 }
 
-/// prestop with a kubeconfig.
+/// Runs prestop with a kubeconfig.
 fn prestop(kubeconfig: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
         .args(arguments)
@@ -33,7 +33,7 @@ fn prestop(kubeconfig: &Path, arguments: &[&str]) -> Ran {
     Ran { code: status.code().unwrap(), out: text(stdout), told: text(stderr) }
 }
 
-/// The findings as `rule Kind/name certainty`, sorted; and what else was said.
+/// Returns the findings as `rule Kind/name certainty`, sorted, and the rest of the output.
 fn audit(kubeconfig: &Path, arguments: &[&str]) -> (Ran, Vec<String>) {
     let ran = prestop(kubeconfig, &[&["audit", "--cluster", "-o", "json"], arguments].concat());
     let mut found = Vec::new();
@@ -51,7 +51,7 @@ fn audit(kubeconfig: &Path, arguments: &[&str]) -> (Ran, Vec<String>) {
     (ran, found)
 }
 
-/// The rules of the `ClusterRole` in docs/audit.md.
+/// Returns the rules of the `ClusterRole` in docs/audit.md.
 fn documented_role() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit.md");
     let document = fs::read_to_string(path).unwrap();
@@ -93,7 +93,7 @@ fn budget(name: &str) -> Value {
         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": name}}}})
 }
 
-/// Creates an object, and returns what the API server made of it.
+/// Creates an object, and returns it as the API server stored it.
 fn create(control_plane: &ControlPlane, path: &str, object: &Value) -> Value {
     let (status, answer) = control_plane.request("POST", path, Some(object));
     assert_eq!(status, 201, "{answer}");
@@ -107,7 +107,8 @@ fn of(group: &str, namespace: &str, plural: &str) -> String {
     }
 }
 
-/// A Deployment with a `ReplicaSet` and a running pod, as the controllers make them; there are none here.
+/// Creates a Deployment with a `ReplicaSet` and a running pod like the controllers, which do not
+/// run here.
 fn rolled_out(control_plane: &ControlPlane, namespace: &str, name: &str, template: &Value) {
     let deployment = workload("Deployment", name, template);
     let deployment = create(control_plane, &of("apps/v1", namespace, "deployments"), &deployment);
@@ -126,7 +127,7 @@ fn rolled_out(control_plane: &ControlPlane, namespace: &str, name: &str, templat
     create(control_plane, &of("policy/v1", namespace, "poddisruptionbudgets"), &budget(name));
 }
 
-/// The namespace `shop` with workloads of each kind that have a fault each.
+/// Creates the namespace `shop` with workloads of each kind, each with a fault.
 fn shop(control_plane: &ControlPlane) {
     control_plane.namespace("shop", &json!({}));
     let none = json!({});
@@ -140,7 +141,7 @@ fn shop(control_plane: &ControlPlane) {
         create(control_plane, &of("apps/v1", "shop", &plural), &object);
         create(control_plane, &of("", "shop", "services"), &service(name));
     }
-    // Nobody's; one that has ended, and one of a Job.
+    // A pod without an owner; a pod that has ended, and one of a Job.
     let mut pod = template("nginx:1.15", &sleep);
     pod["metadata"] = json!({"name": "lonely", "labels": {"app": "bare"}});
     create(control_plane, &of("", "shop", "pods"), &pod);
@@ -182,9 +183,9 @@ fn the_documented_role_is_enough_to_find_everything() {
         let left = "note: 1 pod of Cluster.postgresql.cnpg.io skipped: the pod template of that kind is not known; add --kind if it is at spec.template\n";
         assert_eq!(ran.told, left, "{arguments:?}");
     }
-    // Over pages of two objects.
+    // With pages of two objects.
     assert_eq!(audit(&reader, &["-A", "--page-size", "2"]).1, FOUND);
-    // By labels of workloads; their pods have others.
+    // Selected by labels of workloads; their pods have other labels.
     let only = |selector: &str| audit(&reader, &["-n", "shop", "-l", selector]).1;
     assert_eq!(only("tier=bare"), ["stops-at-once Deployment/bare certain"]);
     assert_eq!(only("tier in (good)"), Vec::<String>::new());
@@ -198,7 +199,8 @@ fn the_documented_role_is_enough_to_find_everything() {
         "{}",
         ran.out
     );
-    // Without a namespace: that of the context, which is not there in this kubeconfig.
+    // Without a namespace option: the namespace of the context, which this kubeconfig does not
+    // have.
     let (ran, found) = audit(&reader, &[]);
     assert_eq!((ran.code, found.len()), (0, 0), "{}", ran.told);
     let (ran, _) = audit(&reader, &["-n", "nowhere"]);
@@ -210,7 +212,7 @@ fn the_documented_role_is_enough_to_find_everything() {
     );
 }
 
-/// All of the forms, against each other.
+/// All forms, compared with each other.
 #[test]
 #[ignore = "needs an API server and the schemas of tests/tools/schemas; run: just control-plane"]
 fn every_form_names_the_object_and_no_file() {
@@ -272,7 +274,7 @@ fn every_form_names_the_object_and_no_file() {
     assert_eq!(audit(&reader, &["-n", "shop", "--baseline", &baseline]).0.code, 0);
 }
 
-/// The documented role without some of its kinds.
+/// Returns the documented role without some of its kinds.
 fn role_without(kinds: &[&str]) -> Value {
     let mut rules = documented_role();
     for rule in rules.as_array_mut().unwrap() {
@@ -312,11 +314,11 @@ fn what_may_not_be_listed_lowers_certainty_and_is_said_once() {
         assert_eq!(ran.told.matches(&said).count(), 1, "{kind}: {}", ran.told);
     }
     assert_eq!(ran.told.lines().count(), kinds.len(), "{}", ran.told);
-    // Pods find their Deployments by labels.
+    // Pods are matched with their Deployments by labels.
     let reader = control_plane.kubeconfig("no-sets", &role_without(&["replicasets"]));
     let (ran, found) = audit(&reader, &["-n", "shop"]);
     assert_eq!(found, FOUND, "{}", ran.told);
-    // Without any kind of workloads there is nothing to audit.
+    // Without any kind of workload, there is nothing to audit.
     for (account, rules) in [
         ("nobody", json!([])),
         (
@@ -340,25 +342,25 @@ fn what_may_not_be_listed_lowers_certainty_and_is_said_once() {
             );
         }
     }
-    // As somebody else.
+    // As another user.
     let administrator = control_plane.administrator();
     let somebody = "system:serviceaccount:default:nobody";
     assert_eq!(audit(&administrator, &["-n", "shop", "--as", somebody]).0.code, 3);
     assert_eq!(audit(&administrator, &["-n", "shop"]).0.code, 1);
 }
 
-/// Pods of a labelled namespace: as they were admitted.
+/// Pods in a labelled namespace, as they were admitted.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn running_pods_are_held_against_their_templates() {
     let control_plane = ControlPlane::start();
-    // From before prestop was there.
+    // Pods that are older than prestop.
     control_plane.namespace("old", &json!({"prestop.dev/inject": "enabled"}));
     let none = template("example.com/app:1", &json!({}));
     rolled_out(&control_plane, "old", "web", &none);
     let _serve = super::admission::prestop(&control_plane);
     rolled_out(&control_plane, "enabled", "web", &none);
-    // Admitted, and changed afterwards.
+    // Pods that were admitted, and changed afterwards.
     rolled_out(&control_plane, "enabled", "changed", &none);
     let path = "/api/v1/namespaces/enabled/pods/changed-5d4f-x";
     let (_, mut pod) = control_plane.request("GET", path, None);
@@ -411,7 +413,7 @@ fn custom(control_plane: &ControlPlane, group: &str, version: &str, kind: &str, 
     });
 }
 
-/// Rollouts, routes and Gateways are found once their kinds are there.
+/// Rollouts, routes and Gateways are found once their kinds exist.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn custom_resources_are_read_where_their_kinds_are() {
@@ -459,7 +461,7 @@ fn custom_resources_are_read_where_their_kinds_are() {
     let more =
         audit(&control_plane.administrator(), &["-n", "shop", "--kind", "Widget.example.com"]).1;
     assert!(more.contains(&"stops-at-once Widget/web certain".to_owned()), "{more:?}");
-    // The same fronts by the other commands.
+    // The other commands find the same fronts.
     let fronts = prestop(&reader, &["fronts", "--cluster", "-n", "shop"]);
     let way = "Gateway infra/edge > HTTPRoute shop/web > Service shop/web";
     assert!(fronts.out.contains(way) && fronts.code == 0, "{}{}", fronts.out, fronts.told);
@@ -488,7 +490,8 @@ fn inject_uses_the_fronts_of_the_cluster(control_plane: &ControlPlane) {
     assert_eq!(delay(&[]).0, 10);
     let (seconds, _) = delay(&["--fronts-from-cluster", "--context", "test"]);
     assert!(seconds > 10, "{seconds}");
-    // The input's own Service counts more than that of the cluster: nothing selects these pods now.
+    // The input's own Service takes precedence over that of the cluster: no Service selects these
+    // pods now.
     let mut other = service("web");
     other["apiVersion"] = json!("v1");
     other["kind"] = json!("Service");
@@ -498,7 +501,7 @@ fn inject_uses_the_fronts_of_the_cluster(control_plane: &ControlPlane) {
     fs::write(&file, list.to_string()).unwrap();
     let ran = prestop(&reader, &["inject", &file, "--fronts-from-cluster", "-o", "json-patch"]);
     assert!(ran.out.contains(r#""sleep":{"seconds":10}"#), "{}{}", ran.out, ran.told);
-    // Nobody asks for it; nobody may be asked.
+    // No delay depends on fronts, so the cluster is not needed.
     fs::write(&file, workload("Deployment", "web", &template("a", &json!({}))).to_string())
         .unwrap();
     let ran = prestop(&reader, &["inject", &file, "--fronts-from-cluster"]);
@@ -516,7 +519,7 @@ fn inject_uses_the_fronts_of_the_cluster(control_plane: &ControlPlane) {
     );
 }
 
-/// A kubeconfig with two contexts: the server of the first is not there.
+/// Returns a kubeconfig with two contexts: the server of the first one does not exist.
 fn two_contexts(control_plane: &ControlPlane) -> (tempfile::TempDir, PathBuf) {
     let text = fs::read_to_string(control_plane.administrator()).unwrap();
     let mut kubeconfig: Value = serde_json::from_str(&text).unwrap();

@@ -1,5 +1,5 @@
-//! What `prestop audit` prints for others, given to them: its components to kustomize, its reports to an API server
-//! that knows their kinds.
+//! The output of `prestop audit` in other tools: its components in kustomize, its reports in an API
+//! server that has their kinds.
 
 use std::fs;
 use std::process::Command;
@@ -10,13 +10,14 @@ use prestop_test_support::helm::{Tools, text};
 use prestop_test_support::root;
 use serde_json::Value;
 
-/// The API server's URL without a host, and the file with the kind's definition in `target/tools/schemas`.
+/// The path in the API server, and the file with the definition of the kind in
+/// `target/tools/schemas`.
 const FORMS: [(&str, &str, &str); 2] = [
     ("policyreport", "wgpolicyk8s.io/v1alpha2/namespaces/shop/policyreports", "policyreports.yaml"),
     ("openreports", "openreports.io/v1alpha1/namespaces/shop/reports", "reports.yaml"),
 ];
 
-/// A quit as the only hook of nginx, and an application without a hook behind an NLB.
+/// An nginx with a quit as its only hook, and an application without a hook behind an NLB.
 const MANIFESTS: &str = "
 {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
 ---
@@ -71,7 +72,7 @@ fn audit(arguments: &[&str], input: &str) -> String {
     text(&output.stdout)
 }
 
-/// Rules that prestop fixes, and those that it does not.
+/// Returns the rules that prestop fixes, and those that it does not.
 fn rules(manifests: &str) -> (Vec<String>, Vec<String>) {
     let report: Value = serde_json::from_str(&audit(&["-o", "json"], manifests)).unwrap();
     let items = report["items"].as_array().unwrap().iter();
@@ -138,7 +139,7 @@ fn an_api_server_takes_the_reports_as_they_are() {
         kubectl(&["apply", "--server-side", "--filename", definition], "");
         kubectl(&["wait", "--for=condition=Established", "crd", "--all"], "");
         let report = audit(&["-o", form], MANIFESTS);
-        // Strict: a field that the kind does not know is an error.
+        // Strict: an unknown field of the kind is an error.
         kubectl(&["apply", "--validate=strict", "--filename", "-"], &report);
         let (status, stored) =
             control_plane.request("GET", &format!("/apis/{place}/prestop-audit"), None);

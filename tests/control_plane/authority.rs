@@ -1,5 +1,5 @@
-//! The shared CA in a real cluster: replicas of a test look at the same Secret and webhook
-//! configuration, with the rights that an installation has and no others.
+//! The shared CA in a real cluster: the replicas of a test use the same Secret and webhook
+//! configuration, with only the rights of an installation.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ const LIFETIMES: Lifetimes = Lifetimes {
     overlap: Duration::from_secs(600),
 };
 
-/// All that an installation may do.
+/// Returns all rights of an installation.
 fn rules() -> Value {
     json!([
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["prestop-authority"],
@@ -48,7 +48,7 @@ struct Installation {
     control_plane: ControlPlane,
     runtime: Runtime,
     client: Client,
-    /// The API server's clock, as replicas see it.
+    /// The API server's clock, as the replicas see it.
     clock: Arc<Mutex<SystemTime>>,
 }
 
@@ -58,7 +58,7 @@ struct Replica {
 }
 
 impl Installation {
-    /// An empty Secret and a webhook configuration without `caBundle`, as the chart brings them.
+    /// Creates an empty Secret and a webhook configuration without `caBundle`, as in the chart.
     fn start() -> Self {
         let control_plane = ControlPlane::start();
         control_plane.namespace("prestop", &json!({}));
@@ -97,7 +97,7 @@ impl Installation {
             webhook: "prestop".to_owned(),
             warnings: None,
         };
-        // The client's own work needs the runtime.
+        // The client's background work needs the runtime.
         let _guard = self.runtime.enter();
         let store = Store::new(self.client.clone(), names, LIFETIMES);
         Replica { store, served: ServedCertificate::none() }
@@ -107,7 +107,7 @@ impl Installation {
         self.look_at(replica, now, now)
     }
 
-    /// A look when it is `own` by the replica's clock and `now` by the API server's.
+    /// Polls when the replica's clock shows `own` and the API server's shows `now`.
     fn look_at(
         &self,
         replica: &mut Replica,
@@ -118,7 +118,7 @@ impl Installation {
         self.runtime.block_on(replica.store.look(&replica.served, || own))
     }
 
-    /// Looks until there is nothing more to do.
+    /// Polls until nothing is left to do.
     fn settle(&self, replica: &mut Replica, now: SystemTime) -> Looked {
         for _ in 0..10 {
             let looked = self.look(replica, now).unwrap();
@@ -136,7 +136,7 @@ impl Installation {
         String::from_utf8(STANDARD.decode(text).unwrap()).unwrap()
     }
 
-    /// As the chart brings them, again.
+    /// Resets both objects to those of the chart.
     fn empty(&self) {
         self.set(SECRET, |secret| {
             secret.as_object_mut().unwrap().shift_remove("data");
@@ -148,7 +148,8 @@ impl Installation {
         });
     }
 
-    /// The Secret has what is published, and of the configuration nothing else was touched.
+    /// Checks that the Secret has the published CAs, and that the rest of the configuration is
+    /// unchanged.
     fn is_whole(&self) {
         let (_, secret) = self.control_plane.request("GET", SECRET, None);
         assert_eq!(secret["data"]["ca.crt"], json!(STANDARD.encode(self.bundle())));
@@ -167,7 +168,7 @@ impl Installation {
         assert_eq!(status, 200, "{answer}");
     }
 
-    /// Whether the API server would trust what a replica serves now.
+    /// Whether the API server would trust the certificate of a replica now.
     fn trusts(&self, replica: &Replica, now: SystemTime) -> bool {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(self.bundle().as_bytes()) {
@@ -201,7 +202,8 @@ fn configuration() -> Value {
     })
 }
 
-/// All start at once, again and again, at an empty Secret; `just certificates` has 200, a hundred times.
+/// Many replicas start at the same time at an empty Secret, repeatedly; `just certificates` has
+/// 200, a hundred times.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn many_replicas_that_start_at_once_agree() {
@@ -240,8 +242,8 @@ fn many_replicas_that_start_at_once_agree() {
     .note();
 }
 
-/// Two months in virtual time, against the real API: the authority changes without a gap, although two
-/// of the clocks are two hours off.
+/// Two months in virtual time against the real API: the CA changes without a gap, although two of
+/// the clocks are two hours off.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn the_authority_changes_without_a_gap() {
@@ -272,7 +274,8 @@ fn the_authority_changes_without_a_gap() {
     assert!(!last.contains(first.trim_end()), "the first authority is still published");
 }
 
-/// The whole of it: two replicas of the program, an API server that trusts what they published.
+/// End to end: two replicas of the program, and an API server that trusts the CAs that they
+/// published.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn pods_reach_replicas_that_keep_their_own_certificates() {
@@ -296,7 +299,7 @@ fn pods_reach_replicas_that_keep_their_own_certificates() {
                 > 0
         );
     }
-    // A Service would be a cluster's; the URL stands for it. The authority stays as it was published.
+    // A Service would need a cluster; a URL replaces it. The CA stays as published.
     control_plane.namespace("enabled", &json!({"prestop.dev/inject": "enabled"}));
     for serve in &replicas {
         installation.set(WEBHOOK, |configuration| {
@@ -333,7 +336,8 @@ fn what_others_break_heals() {
         assert_eq!(installation.bundle(), bundle);
         assert!(installation.trusts(&replica, now));
     }
-    // The Secret emptied, and filled with garbage: a new authority, and nothing falls.
+    // The Secret is emptied, and filled with garbage: a new CA is created, and the generation never
+    // decreases.
     let mut generation = before;
     for data in [json!({}), json!({"state.json": STANDARD.encode("garbage")})] {
         installation.set(SECRET, |secret| secret["data"] = data);
@@ -347,11 +351,11 @@ fn what_others_break_heals() {
     assert!(!installation.trusts(&replica, now));
     installation.settle(&mut replica, now);
     assert!(installation.trusts(&replica, now));
-    // The Secret gone: told, and what is served stays.
+    // The Secret is deleted: that is reported, and the certificate in use is kept.
     assert_eq!(installation.control_plane.request("DELETE", SECRET, None).0, 200);
     assert!(matches!(installation.look(&mut replica, now), Err(StoreError::NoSecret(_))));
     assert!(installation.trusts(&replica, now));
-    // A certificate that is due only when the asking has failed is renewed all the same.
+    // A certificate that becomes due while a poll fails is renewed nevertheless.
     let end = replica.store.leaf_end().unwrap();
     let clock = Cell::new(now);
     let later = || clock.replace(end - Duration::from_secs(1));
@@ -360,7 +364,7 @@ fn what_others_break_heals() {
     assert!(replica.store.leaf_end().unwrap() > end);
 }
 
-/// Where the real API server has a say: its `Date`, resource versions and patches.
+/// Cases that depend on the real API server: its `Date`, resource versions and patches.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn what_is_not_to_be_changed_stays() {
@@ -391,7 +395,7 @@ fn what_is_not_to_be_changed_stays() {
         let looked = installation.settle(&mut replica, now);
         assert!(looked.is_trusted && installation.trusts(&replica, now), "{annotation}");
     }
-    // A newer version's Secret.
+    // The Secret of a newer version.
     installation.set(SECRET, |secret| {
         secret["data"] = json!({"state.json": STANDARD.encode(r#"{"schema":2,"generation":99}"#)});
     });
@@ -404,7 +408,7 @@ fn what_is_not_to_be_changed_stays() {
     assert!(installation.trusts(&replica, now));
 }
 
-/// The API server's own `Date`, which no test has written.
+/// The API server's real `Date`, which no test has set.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn the_real_date_is_understood() {
@@ -420,7 +424,7 @@ fn the_real_date_is_understood() {
     assert!(apart < Duration::from_secs(60), "{apart:?}");
 }
 
-/// The API server stalls for a while: requests time out, and the next request is answered.
+/// The API server stalls for a while: requests time out, and the next one is answered.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn an_api_server_that_stands_still_is_not_waited_for() {

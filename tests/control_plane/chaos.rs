@@ -1,5 +1,5 @@
-//! Two thousand pods while replicas of prestop are killed and drained: all pods can be created, and a
-//! drained replica causes no missing hook.
+//! Two thousand pods while replicas of prestop are killed and drained: all pods can be created, and
+//! a drained replica causes no missing hook.
 
 use std::fs;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ use prestop_test_support::process::{Serve, configuration, wait_until};
 const CLIENTS: usize = 20;
 const PODS: usize = 2_000;
 const REPLICAS: usize = 3;
-/// So that not everything there is belongs to replicas that end.
+/// Pause between drains, so that some requests reach replicas that are not ending.
 const BETWEEN_DRAINS: Duration = Duration::from_millis(200);
 
 /// Replicas behind a proxy, all with the same certificate.
@@ -25,7 +25,7 @@ struct Fleet {
     proxy: Proxy,
     certificate: TempDir,
     replicas: Vec<Serve>,
-    /// Those that were told to end, until they have.
+    /// Replicas that were asked to end, until they have.
     draining: Vec<Serve>,
 }
 
@@ -69,7 +69,8 @@ impl Fleet {
         self.replicas.push(replica);
     }
 
-    /// As a rolling update does it: a new one first, then the oldest gets its stop signal.
+    /// Replaces a replica like a rolling update: a new one starts first, then the oldest gets its
+    /// stop signal.
     fn drain_one(&mut self) {
         self.add();
         let ready = || self.proxy.ready() > REPLICAS;
@@ -80,7 +81,7 @@ impl Fleet {
         self.forget_the_ended();
     }
 
-    /// As for a node that is removed.
+    /// Kills a replica, as when a node is removed.
     fn kill_one(&mut self) {
         let mut old = self.replicas.remove(0);
         old.signal("KILL");
@@ -101,7 +102,8 @@ impl Fleet {
     }
 }
 
-/// Creates the pods while `disturb` is called; how many have no hook, and the longest that one took.
+/// Creates the pods while `disturb` is called. Returns how many have no hook, and the longest
+/// creation.
 fn create_pods(control_plane: &ControlPlane, mut disturb: impl FnMut()) -> (usize, Duration) {
     let [taken, without] = [const { AtomicUsize::new(0) }; 2];
     let slowest = Mutex::new(Duration::ZERO);
@@ -165,8 +167,9 @@ fn pods_can_be_created_while_replicas_come_and_go() {
     println!(
         "{PODS} pods, {kills} kills, {drains} drains: {without} without a hook, slowest {slowest:?}"
     );
-    // What a replica had not answered yet when it was killed, and what came before it was missed: nothing can
-    // save that. A few for each kill; on average never one for each client.
+    // Requests that a killed replica had not answered, and those that arrived before its absence
+    // was noticed, can't be saved. These are a few for each kill; on average less than one for each
+    // client.
     assert!(without < kills * CLIENTS, "{without}");
     assert!(kills >= 3 && slowest < IN_TIME, "{kills} {slowest:?}");
 }

@@ -1,5 +1,5 @@
-//! The Helm chart, without a cluster: what it renders, what it refuses, and that its documents are
-//! current. With a real API server: `installing.rs`.
+//! The Helm chart without a cluster: its output, the values that it refuses, and that its documents
+//! are current. `installing.rs` uses a real API server.
 
 mod merged;
 mod nulls;

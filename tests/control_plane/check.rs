@@ -1,4 +1,5 @@
-//! `prestop check` and `prestop certificates status` against real API servers, well and broken ones.
+//! `prestop check` and `prestop certificates status` with real API servers, working and broken
+//! ones.
 
 mod beside;
 
@@ -20,7 +21,7 @@ use prestop_test_support::process::wait_until;
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const WEBHOOK: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
 
-/// Exit status, and each check's status by its name.
+/// Returns the exit status, and each check's status by its name.
 fn check(kubeconfig: &Path, arguments: &[&str]) -> (i32, Value) {
     let (code, out, told) = run(kubeconfig, &[&["check", "--output", "json"], arguments].concat());
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{told}"));
@@ -58,7 +59,7 @@ fn a_working_installation_is_ok_and_a_broken_one_says_why() {
         "later-webhooks": "ok", "namespaces": "ok", "injection": "ok", "stop-signal": "ok",
     });
     assert_eq!(check(&kubeconfig, &[]), (0, all_ok.clone()));
-    // As the API server connects.
+    // Connects as the API server does.
     let mut connected = all_ok.clone();
     connected["connection"] = json!("ok");
     assert_eq!(check(&kubeconfig, &["--connect"]), (0, connected));
@@ -74,7 +75,7 @@ fn a_working_installation_is_ok_and_a_broken_one_says_why() {
     control_plane.namespace("other", &json!({}));
     let (code, statuses) = check(&kubeconfig, &["--namespace", "other"]);
     assert_eq!((code, &statuses["injection"]), (1, &json!("failure")));
-    // prestop away.
+    // Without prestop.
     serve.signal("KILL");
     serve.ended();
     let (code, statuses) = check(&kubeconfig, &["--connect"]);
@@ -87,14 +88,14 @@ fn a_working_installation_is_ok_and_a_broken_one_says_why() {
     webhook["webhooks"][0]["clientConfig"].as_object_mut().unwrap().shift_remove("caBundle");
     assert_eq!(control_plane.request("PUT", WEBHOOK, Some(&webhook)).0, 200);
     assert_eq!(check(&kubeconfig, &[]).1["ca-bundle"], "failure");
-    // Nobody opted in.
+    // No namespace has opted in.
     let path = "/api/v1/namespaces/enabled";
     let namespace = json!({"metadata": {"name": "enabled", "labels": {}}});
     assert_eq!(control_plane.request("PUT", path, Some(&namespace)).0, 200);
     wait_until("nobody opted in", || check(&kubeconfig, &[]).1["namespaces"] == "warning");
 }
 
-/// With few rights: what can't be seen is a warning.
+/// With few rights, unreadable objects are warnings.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn what_one_may_not_see_is_a_warning() {
@@ -103,7 +104,7 @@ fn what_one_may_not_see_is_a_warning() {
     let nothing = control_plane.kubeconfig("nobody", &json!([]));
     let (code, statuses) = check(&nothing, &[]);
     assert_eq!((code, &statuses["webhook-configuration"]), (0, &json!("warning")));
-    // What `helm test` has.
+    // The rights of `helm test`.
     let rules = json!([{"apiGroups": ["admissionregistration.k8s.io"], "verbs": ["get"],
         "resources": ["mutatingwebhookconfigurations"], "resourceNames": ["prestop"]}]);
     let helm_test = control_plane.kubeconfig("helm-test", &rules);
@@ -114,7 +115,8 @@ fn what_one_may_not_see_is_a_warning() {
     );
 }
 
-/// Passes connections on to whatever is asked for, which is always the port given here; what was asked for.
+/// Starts a proxy that passes every connection to this port. Returns its port, and the requested
+/// addresses.
 fn proxy_to(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own_port = listener.local_addr().unwrap().port();
@@ -171,7 +173,7 @@ fn a_cluster_behind_a_proxy_is_checked() {
     assert_eq!(run(&["check"]), (Some(0), String::new()));
     assert_eq!(run(&["certificates", "status"]), (Some(0), String::new()));
     assert!(!asked.lock().unwrap().is_empty());
-    // The kubeconfig's own comes first.
+    // The proxy in the kubeconfig takes precedence.
     kubeconfig["clusters"][0]["cluster"]["proxy-url"] = json!("http://127.0.0.1:1");
     std::fs::write(&away, kubeconfig.to_string()).unwrap();
     let (code, told) = run(&["check"]);
@@ -255,12 +257,12 @@ fn before_an_installation_rights_and_others_are_judged() {
         "not-installed": "ok", "other-webhooks": "ok", "other-hooks": "ok",
     });
     assert_eq!(check(&kubeconfig, &["--pre"]), (0, all_ok.clone()));
-    // Somebody who may do nothing: by their own credentials, and as the administrator sees it.
+    // A user without rights: by their own credentials, and impersonated by the administrator.
     let nobody = control_plane.kubeconfig("nobody", &json!([]));
     let (code, statuses) = check(&nobody, &["--pre"]);
     assert_eq!((code, &statuses["installer-rights"]), (1, &json!("failure")));
     assert_eq!(statuses["other-webhooks"], "warning");
-    // Warnings are not needed.
+    // Warnings are optional.
     assert_eq!(statuses["warnings-rights"], "warning");
     let (code, statuses) = check(&kubeconfig, &["--pre", "--as", "jane"]);
     assert_eq!((code, &statuses["installer-rights"]), (1, &json!("failure")));
@@ -270,7 +272,7 @@ fn before_an_installation_rights_and_others_are_judged() {
     assert!(out.contains("create clusterroles") && out.contains("patch mutating"), "{out}");
     let warnings = "(warnings.enabled: true): create validatingwebhookconfigurations, get validatingwebhookconfigurations/prestop, patch validatingwebhookconfigurations/prestop";
     assert!(out.contains(warnings), "{out}");
-    // Installed already.
+    // prestop is already installed.
     let _serve = prestop(&control_plane);
     let (code, statuses) = check(&kubeconfig, &["--pre"]);
     assert_eq!((code, &statuses["not-installed"]), (0, &json!("warning")));

@@ -1,5 +1,5 @@
-//! `prestop serve --cluster`: what it learns of the cluster, with the rights that it needs and no
-//! others.
+//! `prestop serve --cluster`: the data that it reads from the cluster, with only the rights that it
+//! needs.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use prestop_test_support::control_plane::ControlPlane;
 use prestop_test_support::process::{Serve, wait_until};
 use prestop_test_support::wire::{Connection, pod, review};
 
-/// All that is needed.
+/// Returns all necessary rights.
 fn rules() -> Value {
     json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}])
 }
@@ -17,7 +17,7 @@ fn start(control_plane: &ControlPlane, account: &str, rules: &Value) -> Serve {
     Serve::start_with(&[("KUBECONFIG", kubeconfig.to_str().unwrap())], &["--cluster"])
 }
 
-/// The hook that a pod of this namespace gets.
+/// Returns the hook that a pod in this namespace gets.
 fn hook(serve: &Serve, namespace: &str) -> Value {
     let mut review = review(&pod());
     review["request"]["namespace"] = json!(namespace);
@@ -58,7 +58,8 @@ fn namespaces_and_version_are_those_of_the_cluster() {
     assert_eq!(serve.metric("prestop_namespaces_failing_since_timestamp_seconds"), 0);
 }
 
-/// The API server is away: the last known state is used, nobody waits, and it is reported.
+/// While the API server is unavailable, the last known state is used, nothing waits, and it is
+/// reported.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn the_last_known_state_is_used_while_the_api_server_is_away() {
@@ -76,7 +77,7 @@ fn the_last_known_state_is_used_while_the_api_server_is_away() {
     wait_until("its line", || serve.log().contains("keeping the last known state"));
 }
 
-/// Without the right to read namespaces the defaults apply, and that is reported.
+/// Without the right to read namespaces, the defaults apply, and that is reported.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn without_the_right_the_defaults_hold() {
@@ -105,14 +106,14 @@ fn without_a_cluster_the_program_says_so() {
     assert!(told.contains("--cluster: no cluster to connect to"), "{told}");
 }
 
-/// Resident memory size in KiB.
+/// Returns the resident memory size in KiB.
 fn resident(serve: &Serve) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", serve.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Ten thousand namespaces, each of which says something, beside a server that knows of none.
+/// Ten thousand namespaces with settings, compared with a server without namespaces.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn ten_thousand_namespaces_cost_little_memory() {

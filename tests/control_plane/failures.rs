@@ -1,4 +1,4 @@
-//! `failurePolicy: Ignore`: whatever prestop does or does not do, pods are created, in time.
+//! `failurePolicy: Ignore`: whatever prestop does, pods are created in time.
 
 use std::net::TcpListener;
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! `prestop serve --cluster --watch-fronts`: delays that follow what is in front of pods, with the rights that
-//! it needs, with fewer, and while kinds come and go.
+//! `prestop serve --cluster --watch-fronts`: delays that follow the fronts of pods, with the
+//! necessary rights, with fewer, and while kinds are added and removed.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use prestop_test_support::wire::{Connection, pod, review};
 
 const FAILING: &str = "prestop_fronts_failing_since_timestamp_seconds";
 
-/// What the chart's role has for it.
+/// Returns the rights in the chart's role.
 fn rules() -> Value {
     json!([
         {"apiGroups": [""], "resources": ["namespaces", "services"], "verbs": ["list", "watch"]},
@@ -44,7 +44,7 @@ fn is_synced(serve: &Serve) -> bool {
     serve.get("/readyz?verbose").1.contains("[+]fronts ok")
 }
 
-/// The front that is named in the status of a new pod of the namespace `default`; `None` without one.
+/// Returns the front in the status of a new pod in the namespace `default`; `None` without one.
 fn front(serve: &Serve) -> Option<String> {
     let mut pod = pod();
     pod["metadata"]["labels"] = json!({"app": "web"});
@@ -110,7 +110,7 @@ fn the_delay_follows_services_ingresses_and_their_classes() {
     assert_eq!(serve.metric(FAILING), 0);
 }
 
-/// The `CustomResourceDefinition` of a kind, with any fields.
+/// Returns the `CustomResourceDefinition` of a kind, with arbitrary fields.
 pub(super) fn definition(group: &str, kind: &str, plural: &str, version: &str) -> Value {
     let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
     let version = json!({"name": version, "served": true, "storage": true, "schema": schema});
@@ -133,7 +133,7 @@ fn a_kind_that_comes_and_goes_is_followed() {
     plain["spec"]["type"] = json!("ClusterIP");
     control_plane.create(SERVICES, &plain);
     let serve = start(&control_plane, "prestop", &rules());
-    // Without any CRD all is known.
+    // Without any CRD, all kinds are read.
     wait_until("the fronts", || is_synced(&serve));
     assert_eq!((front(&serve).as_deref(), serve.metric(FAILING)), (Some("cluster-ip"), 0));
     let bindings =
@@ -184,15 +184,16 @@ fn fronts_are_as_last_seen_while_the_api_server_is_away() {
     assert_eq!(serve.get("/readyz").0, 200);
 }
 
-/// The memory of a server's own data in KiB. The pages of a program for tests, which is not optimised, would
-/// count for more.
+/// Returns the size of a server's own data in KiB. The pages of a test program, which is not
+/// optimised, would count for more.
 fn data(serve: &Serve) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", serve.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Ten thousand Services and two thousand Ingresses, beside a server that does not watch them.
+/// Ten thousand Services and two thousand Ingresses, compared with a server that does not watch
+/// them.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn ten_thousand_services_cost_little_memory() {

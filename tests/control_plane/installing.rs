@@ -1,6 +1,7 @@
-//! The chart in a real cluster: each of its objects is accepted as it is, and installing, upgrading,
-//! rolling back and uninstalling keeps what prestop wrote, and leaves nothing. The program runs with
-//! the rights of the chart's own service account and the arguments of its Deployment.
+//! The chart in a real cluster: each of its objects is accepted unchanged; installing, upgrading,
+//! rolling back and uninstalling keeps the data that prestop wrote, and leaves nothing behind. The
+//! program runs with the rights of the chart's own service account and the arguments of its
+//! Deployment.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +21,7 @@ pub(super) const WEBHOOK: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/prestop";
 pub(super) const SECRET: &str = "/api/v1/namespaces/prestop-system/secrets/prestop-authority";
 
-/// An API server, and helm and kubectl as its administrator.
+/// An API server, with helm and kubectl as its administrator.
 pub(super) struct Cluster {
     pub(super) control_plane: ControlPlane,
     tools: Tools,
@@ -41,7 +42,7 @@ impl Cluster {
         told
     }
 
-    /// Whether it was done, and what helm says.
+    /// Runs helm. Returns whether it succeeded, and its message.
     fn try_helm(&self, arguments: &[&str]) -> (bool, String) {
         let output = self
             .tools
@@ -53,7 +54,7 @@ impl Cluster {
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     }
 
-    /// The kinds that the chart uses and a bare API server does not know.
+    /// Defines the kinds that the chart uses and a bare API server does not have.
     fn define_kinds(&self) {
         let definitions = self.tools.definitions();
         let applied = self
@@ -71,7 +72,7 @@ impl Cluster {
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     }
 
-    /// What it says, whatever its exit status is.
+    /// Runs prestop. Returns its output, whatever its exit status.
     fn prestop(&self, arguments: &[&str]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_prestop"))
             .args(arguments)
@@ -91,7 +92,7 @@ impl Cluster {
         self.get(WEBHOOK)["webhooks"][0]["clientConfig"]["caBundle"].clone()
     }
 
-    /// What the chart's pods would run, with the rights that they have.
+    /// Runs the program of the chart's pods, with their rights.
     fn serve(&self) -> Serve {
         let (kubeconfig, arguments) = self.pod();
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -100,7 +101,7 @@ impl Cluster {
         Serve::start_with(&environment, &arguments)
     }
 
-    /// The rights of the chart's pods as a kubeconfig, and the arguments of their program.
+    /// Returns the rights of the chart's pods as a kubeconfig, and the arguments of their program.
     pub(super) fn pod(&self) -> (PathBuf, Vec<String>) {
         let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/prestop");
         let spec = self.get(&path)["spec"]["template"]["spec"].clone();
@@ -109,7 +110,7 @@ impl Cluster {
         let arguments: Vec<String> =
             serde_json::from_value(spec["containers"][0]["args"].clone()).unwrap();
         assert_eq!(arguments[0], "serve");
-        // Addresses and the mounted file are the test's.
+        // The addresses and the mounted file are replaced by the test's.
         let of_pod = ["serve", "--listen", "--admin-listen", "--config"];
         let mut own = Vec::new();
         for argument in &arguments {
@@ -122,7 +123,8 @@ impl Cluster {
         (kubeconfig, own)
     }
 
-    /// Every object of the cluster that could be the chart's: kind, namespace and name.
+    /// Returns every object of the cluster that could belong to the chart: kind, namespace and
+    /// name.
     fn objects(&self) -> BTreeSet<String> {
         let (_, kinds) = self.kubectl(&["api-resources", "--verbs=list", "--output=name"], "");
         let kinds: Vec<_> = kinds.lines().filter(|kind| !is_made_by_the_server(kind)).collect();
@@ -142,7 +144,7 @@ impl Cluster {
     }
 }
 
-/// Kinds of which the server makes objects whenever it likes.
+/// Whether the server creates objects of this kind at any time.
 fn is_made_by_the_server(kind: &str) -> bool {
     ["events", "leases", "componentstatuses", "endpoints", "ipaddresses", "apiservices"]
         .iter()
@@ -151,7 +153,8 @@ fn is_made_by_the_server(kind: &str) -> bool {
 
 const DRY_RUN: [&str; 4] = ["apply", "--server-side", "--dry-run=server", "--validate=strict"];
 
-/// The same for every value that is set to null, an empty map or an empty list, where the chart takes it.
+/// The same for every value that is set to null, an empty map or an empty list, if the chart
+/// accepts it.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn objects_of_empty_values_are_accepted() {
@@ -163,7 +166,7 @@ fn objects_of_empty_values_are_accepted() {
     let sandbox = json!({"metadata": {"name": "gvisor"}, "handler": "runsc"});
     cluster.control_plane.create("/apis/node.k8s.io/v1/runtimeclasses", &sandbox);
     let renderings = renderings::renderings(&cluster.tools).iter();
-    // Its mounts would be left without a volume.
+    // Its mounts would have no volume.
     let usable = renderings.filter(|((set, _), _)| !set.starts_with("extraVolumes="));
     let all = renderings::distinct(usable.map(|(_, rendered)| rendered));
     assert!(all.len() > 60, "{}", all.len());
@@ -179,7 +182,7 @@ fn every_object_is_accepted_as_it_is() {
     let cluster = Cluster::start();
     cluster.define_kinds();
     cluster.control_plane.namespace(NAMESPACE, &json!({}));
-    // What the test's objects name.
+    // The objects to which the test's objects refer.
     let path = "/apis/scheduling.k8s.io/v1/priorityclasses/system-cluster-critical";
     wait_until("the priority class", || cluster.control_plane.request("GET", path, None).0 == 200);
     let sandbox = json!({"metadata": {"name": "gvisor"}, "handler": "runsc"});
@@ -197,12 +200,12 @@ fn every_object_is_accepted_as_it_is() {
         count += lines;
     }
     assert!(count > 80, "{count}");
-    // Strict means strict.
+    // The strict validation is in effect.
     let wrong = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x", "namespace": "default"},
         "spec": {"portz": [], "ports": [{"port": 1}]}});
     let arguments = [&dry_run[..], &["--filename", "-"]].concat();
     assert!(!cluster.kubectl(&arguments, &wrong.to_string()).0);
-    // The same for those without Helm.
+    // The same for users without Helm.
     for arguments in [["--filename", "charts/manifests"], ["--kustomize", "examples/kustomize"]] {
         let is_kustomize = arguments[0] == "--kustomize";
         let file = root().join(arguments[1]);
@@ -213,7 +216,7 @@ fn every_object_is_accepted_as_it_is() {
     }
 }
 
-/// The life of an installation. What the replicas wrote stays while Helm changes the rest.
+/// The life of an installation. Data of the replicas are kept while Helm changes the rest.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn an_installation_lives_and_leaves_nothing() {
@@ -261,7 +264,7 @@ fn an_installation_lives_and_leaves_nothing() {
     let told = cluster.helm(&["uninstall", "prestop"]);
     assert!(told.contains("uninstalled"), "{told}");
     let after = cluster.objects();
-    // Endpoints of Services go with a controller, which is not here.
+    // The endpoints of Services are removed by a controller, which does not run here.
     let left: Vec<_> = after.difference(&before).collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -282,7 +285,8 @@ fn status_is_reported(cluster: &Cluster) {
     assert!(checks.contains("‼ no namespace is opted in"), "{checks}");
 }
 
-/// Exactly these rights: one missing, and prestop would not become ready; one more would show here.
+/// Exactly these rights: with one less, prestop would not become ready; one more would be found
+/// here.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn the_service_account_may_do_its_work_and_nothing_else() {
@@ -305,7 +309,7 @@ fn the_service_account_may_do_its_work_and_nothing_else() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let review: Value = serde_json::from_slice(&output.stdout).unwrap();
         let rules = review["status"]["resourceRules"].as_array().unwrap().clone();
-        // Everybody may ask what they may do, and whom the cluster trusts.
+        // Every user may query their own rights, and the CAs of the cluster.
         let of_everybody = ["authorization.k8s.io", "authentication.k8s.io", "certificates.k8s.io"];
         let mut own = rules;
         own.retain(|rule| {
@@ -335,7 +339,7 @@ fn the_service_account_may_do_its_work_and_nothing_else() {
         let are_there = expected.iter().all(|rule| found.contains(rule));
         assert!(are_there && found.len() == expected.len(), "{namespace}: {found:?}");
     }
-    // The same in words, where a mistake would hurt.
+    // The same, written out for rights with serious consequences.
     for (verb, what, namespace) in [
         ("list", "secrets", NAMESPACE),
         ("watch", "secrets", NAMESPACE),
@@ -364,8 +368,8 @@ fn the_service_account_may_do_its_work_and_nothing_else() {
     }
 }
 
-/// Through the API server with the chart's own webhook configuration; a URL replaces the Service, which
-/// needs a kube-proxy.
+/// Through the API server with the chart's own webhook configuration; a URL replaces the Service,
+/// which needs a kube-proxy.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn pods_are_injected_through_the_charts_webhook() {
@@ -390,7 +394,7 @@ fn pods_are_injected_through_the_charts_webhook() {
     );
     assert_eq!(cluster.control_plane.request("PUT", WEBHOOK, Some(&webhook)).0, 200);
     cluster.control_plane.wait_for_effect("enabled", has_status);
-    // The namespace excluded by name, even when it is labelled.
+    // A namespace that is excluded by name, even if it is labelled.
     let labelled = json!({"metadata": {"labels": {"prestop.dev/inject": "enabled"}}});
     let (is_labelled, told) =
         cluster.kubectl(&["patch", "namespace", NAMESPACE, "--patch", &labelled.to_string()], "");
@@ -420,9 +424,9 @@ fn pods_are_injected_through_the_charts_webhook() {
     assert!(fs::metadata(&cluster.kubeconfig).is_ok());
 }
 
-/// AKS has a controller and a webhook, the admissions enforcer, that add conditions to the selectors of
-/// webhook configurations, unless these carry an annotation. Helm 4 uses server-side apply, which does
-/// not allow changes of fields that belong to another manager.
+/// Simulates AKS, whose controller and webhook, the admissions enforcer, add conditions to the
+/// selectors of webhook configurations, unless these have an annotation. Helm 4 uses server-side
+/// apply, which does not allow changes of fields that belong to another manager.
 fn enforce_admissions(cluster: &Cluster) {
     let webhook = cluster.get(WEBHOOK);
     if webhook["metadata"]["annotations"]["admissions.enforcer/disabled"] == "true" {
@@ -462,7 +466,7 @@ fn upgrades_succeed_beside_the_admissions_enforcer_of_aks() {
     let with = |more: &[&'static str]| [&upgrade[..], more].concat();
     cluster.helm(&with(&["--set", "webhook.timeoutSeconds=3"]));
     assert_eq!(selector(), own);
-    // Without the annotation: the case that it is for.
+    // Without the annotation: the case that it prevents.
     cluster.helm(&with(&["--set", "webhook.disableAdmissionsEnforcer=false"]));
     enforce_admissions(&cluster);
     assert_ne!(selector(), own);
@@ -471,7 +475,7 @@ fn upgrades_succeed_beside_the_admissions_enforcer_of_aks() {
     assert!(!is_done && told.contains("conflict"), "{told}");
     assert!(told.contains("admissionsenforcer"), "{told}");
     assert!(told.contains("namespaceSelector"), "{told}");
-    // The way out of an installation that has it already, as docs/install.md gives it.
+    // The fix for an installation that already has the conditions, as in docs/install.md.
     let row = fs::read_to_string(root().join("docs/install.md")).unwrap();
     assert!(row.contains("--force-conflicts") && row.contains("admissions.enforcer/disabled"));
     cluster.helm(&with(&["--set", "webhook.disableAdmissionsEnforcer=true", "--force-conflicts"]));
@@ -481,8 +485,8 @@ fn upgrades_succeed_beside_the_admissions_enforcer_of_aks() {
     assert_eq!(cluster.get(WEBHOOK)["webhooks"][0]["timeoutSeconds"], 4);
 }
 
-/// The chart's own webhook of the warnings with a self-managed certificate, through a real API server to a real
-/// kubectl; and with what rights.
+/// The chart's own webhook for warnings with a self-managed certificate, through a real API server
+/// to a real kubectl; and its rights.
 #[test]
 #[ignore = "needs an API server, helm and kubectl; run: just control-plane"]
 fn kubectl_prints_what_is_wrong_with_a_workload() {
@@ -535,14 +539,14 @@ fn kubectl_prints_what_is_wrong_with_a_workload() {
     assert_eq!(warnings.len(), 3, "{told}");
     assert!(told.contains("Warning: prestop: stops-at-once: shop: "), "{told}");
     assert!(told.contains("Warning: prestop: not-ready-checked: "), "{told}");
-    // Nothing of the spec changes.
+    // The spec does not change.
     let (is_done, told) =
         cluster.kubectl(&["annotate", "deployment", "web", "--namespace=default", "a=b"], "");
     assert!(is_done && !told.contains("Warning"), "{told}");
     let told = apply(&workload("StatefulSet", "  serviceName: web\n"), &[]);
     assert!(told.contains("not-ready-checked") && !told.contains("recreate"), "{told}");
     assert!(serve.metric("prestop_workload_reviews_total{result=\"warned\"}") > 0);
-    // It may change this one configuration and no other.
+    // It may change only this configuration.
     for (verb, what, expected) in [
         ("patch", "validatingwebhookconfigurations/prestop", true),
         ("get", "validatingwebhookconfigurations/prestop", true),
@@ -557,7 +561,7 @@ fn kubectl_prints_what_is_wrong_with_a_workload() {
         let (is_allowed, _) = cluster.kubectl(&["auth", "can-i", verb, what, "--as", &account], "");
         assert_eq!(is_allowed, expected, "{verb} {what}");
     }
-    // Whoever takes this right away reads so.
+    // The message if this right is removed.
     let has_rights = "√ the service account prestop has all necessary rights";
     let checks = cluster.prestop(&["check"]);
     assert!(checks.contains(has_rights), "{checks}");

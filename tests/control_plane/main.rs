@@ -1,17 +1,18 @@
-//! prestop behind a real API server, and its Helm chart: etcd, kube-apiserver, helm and kubectl on this
-//! machine, nothing else. No kubelet is needed to create pods and to see what became of them.
+//! prestop behind a real API server, and its Helm chart: etcd, kube-apiserver, helm and kubectl on
+//! this machine, nothing else. No kubelet is needed to create pods and to read them back.
 //!
-//! `tests/tools/install` builds these programs; `KUBEBUILDER_ASSETS` names the folder of another etcd and
-//! kube-apiserver. `just control-plane` does both and runs the tests, which are ignored otherwise.
+//! `tests/tools/install` builds these programs; `KUBEBUILDER_ASSETS` names the folder of another
+//! etcd and kube-apiserver. `just control-plane` does both and runs the tests, which are ignored
+//! otherwise.
 
-// Helper functions of tests assert by panicking too; clippy's own exception is for `#[test]` only.
+// Helper functions of tests also assert by panicking; clippy's own exception covers only `#[test]`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    // Texts are put together where it reads best.
+    // Texts are assembled where it is most readable.
     clippy::format_push_string,
     clippy::format_collect,
     clippy::type_complexity,

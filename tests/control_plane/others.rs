@@ -1,4 +1,4 @@
-//! Other webhooks beside prestop, made of the library's own server.
+//! Other webhooks besides prestop, built with the library's own server.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use super::admission::prestop;
 use prestop_test_support::control_plane::{ControlPlane, Webhook};
 
-/// A webhook inside of the test.
+/// A webhook inside the test.
 pub(super) struct Other {
     pub(super) port: u16,
     pub(super) authority_pem: String,
@@ -28,7 +28,7 @@ pub(super) struct Other {
 }
 
 impl Other {
-    /// Answers each request with what `answer` makes of its body.
+    /// Starts a webhook that answers each request with the result of `answer` for its body.
     pub(super) fn start(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -72,7 +72,7 @@ impl Drop for Other {
     }
 }
 
-/// An answer that allows, with this patch.
+/// Returns an answer that allows the request, with this patch.
 pub(super) fn allowed(body: &[u8], patch: &Value) -> Vec<u8> {
     let review: Value = serde_json::from_slice(body).unwrap();
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
@@ -85,8 +85,8 @@ pub(super) fn allowed(body: &[u8], patch: &Value) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A webhook that comes after prestop adds a container: prestop is asked again, gives it its delay,
-/// and does nothing twice.
+/// A later webhook adds a container: prestop is called again, adds the delay, and does nothing
+/// twice.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn a_container_that_another_webhook_adds_gets_its_delay() {
@@ -133,7 +133,7 @@ fn a_container_that_another_webhook_adds_gets_its_delay() {
     assert_eq!(serve.metric("prestop_selfcheck_failures_total"), 0);
 }
 
-/// The example has what a real API server sends, field by field.
+/// The example has the fields that a real API server sends.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn the_example_review_is_like_a_real_one() {
@@ -170,7 +170,7 @@ fn the_example_review_is_like_a_real_one() {
     let (mut expected, mut shown) = (Vec::new(), Vec::new());
     keys(&real, "", &mut expected);
     keys(&example, "", &mut shown);
-    // Who creates pods differs, and so does what it manages.
+    // The creator of pods differs, and so do its managed fields.
     let counts = |key: &String| !key.contains("/userInfo/") && !key.contains("/fieldsV1/");
     expected.retain(counts);
     shown.retain(counts);
@@ -179,7 +179,8 @@ fn the_example_review_is_like_a_real_one() {
     assert!(missing.is_empty() && more.is_empty(), "missing {missing:?}, not sent {more:?}");
 }
 
-/// The path of each field; items of lists are alike. Older servers write some fields without a value.
+/// Adds the path of each field; items of lists are treated alike. Older servers write some fields
+/// without a value.
 fn keys(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {

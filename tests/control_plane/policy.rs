@@ -1,5 +1,5 @@
-//! The policies of `prestop policy` in a real API server: golden pods get what the engine gives them, or are on
-//! the list of differences.
+//! The policies of `prestop policy` in a real API server: golden pods get the engine's result, or
+//! are on the list of differences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -25,10 +25,10 @@ use prestop_test_support::process::wait_until;
 use super::admission::{can_be_created, pod_of};
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
-/// Case, number of the pod in it, and why policy and engine differ.
+/// Case, number of the pod in it, and the reason why policy and engine differ.
 const DIFFERENCES: &str = "tests/control_plane/policy-differences.txt";
 
-/// The documents that `prestop policy` writes.
+/// Returns the documents that `prestop policy` writes.
 fn policies(arguments: &[&str]) -> Vec<Value> {
     let output =
         Command::new(env!("CARGO_BIN_EXE_prestop")).arg("policy").args(arguments).output().unwrap();
@@ -62,13 +62,13 @@ fn delete(control_plane: &ControlPlane, documents: &[Value]) {
     }
 }
 
-/// What would become of a pod.
+/// Returns the pod as it would be created.
 fn dry_run(control_plane: &ControlPlane, namespace: &str, pod: &Value) -> (u16, Value) {
     let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
     control_plane.request("POST", &path, Some(pod))
 }
 
-/// A pod that gets a hook under every configuration.
+/// Returns a pod that gets a hook under every configuration.
 fn marker() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -77,7 +77,7 @@ fn marker() -> Value {
     })
 }
 
-/// The API server takes a moment to see policies.
+/// Waits until the policies are in effect, which takes the API server a moment.
 fn wait_for(control_plane: &ControlPlane, is_in_effect: bool) {
     wait_until("the policy's effect", || {
         let (_, pod) = dry_run(control_plane, "enabled", &marker());
@@ -99,7 +99,8 @@ struct GoldenPod {
     namespace: Value,
 }
 
-/// Those that a server of 1.37 could be sent, by the configuration that they are for.
+/// Returns the golden pods that a server of version 1.37 could receive, by the configuration that
+/// they need.
 fn golden_pods() -> BTreeMap<Option<PathBuf>, Vec<GoldenPod>> {
     let mut pods: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for case in cases() {
@@ -146,7 +147,7 @@ fn golden_pods() -> BTreeMap<Option<PathBuf>, Vec<GoldenPod>> {
     pods
 }
 
-/// The hooks of all containers and the grace period.
+/// Returns the hooks of all containers and the grace period.
 fn outcome(pod: &Value) -> Value {
     let containers = pod["spec"]["containers"].as_array().unwrap().iter();
     let hooks: Vec<_> =
@@ -154,7 +155,8 @@ fn outcome(pod: &Value) -> Value {
     json!({"hooks": hooks, "grace": pod["spec"]["terminationGracePeriodSeconds"]})
 }
 
-/// A pod as the API server asks about it. Without its feature gate a stop signal is dropped after that.
+/// Returns a pod as it is at admission. Without its feature gate, a stop signal is dropped after
+/// that.
 fn as_at_admission(created: &Value, written: &Value) -> Value {
     let mut pod = created.clone();
     for (index, container) in written["spec"]["containers"].as_array().unwrap().iter().enumerate() {
@@ -166,7 +168,7 @@ fn as_at_admission(created: &Value, written: &Value) -> Value {
     pod
 }
 
-/// For people.
+/// Formats an outcome for people.
 fn without_scripts(outcome: &Value) -> String {
     let scripts = [(hook::script(), "QUIT"), (hook::drain_script(), "DRAIN")];
     scripts.iter().fold(outcome.to_string(), |text, (script, name)| {
@@ -174,7 +176,7 @@ fn without_scripts(outcome: &Value) -> String {
     })
 }
 
-/// What the engine makes of a pod.
+/// Returns the pod's outcome according to the engine.
 fn by_engine(pod: &Value, namespace: &Value, policy: &Policy) -> Value {
     let pairs = |field: &str| -> Vec<(String, String)> {
         let entries = namespace[field].as_object().cloned().unwrap_or_default();
@@ -223,7 +225,8 @@ fn engine_policy(config: Option<&Path>) -> Policy {
     Policy { kubernetes_version: Some(KubernetesVersion::NEWEST), ..policy }
 }
 
-/// Names that no profile has are refused, and a configuration may have none with a quit.
+/// Returns the arguments: unknown profile names are refused, and a configuration may have no
+/// profile with a quit.
 fn arguments(config: Option<&Path>, policy: &Policy) -> Vec<String> {
     let mut arguments = Vec::new();
     if let Some(config) = config {
@@ -284,14 +287,15 @@ fn golden_pods_get_what_the_engine_gives_them_or_are_on_the_list() {
     assert!(equal >= 200, "only {equal} pods are equal");
 }
 
-/// The slowest expressions: images that many patterns look at, settings for each container.
+/// Returns a pod with the slowest expressions: images that many patterns are compared with,
+/// settings for each container.
 fn large_pod(containers: usize) -> Value {
     let (mut annotations, mut list) = (json!({}), Vec::new());
     for number in 0..containers {
         annotations[format!("delay.prestop.dev/c{number}")] = json!("1m30s");
         annotations[format!("quit-timeout.prestop.dev/c{number}")] = json!("1m30s500ms");
         annotations[format!("shell.prestop.dev/c{number}")] = json!("present");
-        // As long as a repository's name may be.
+        // The maximum length of a repository's name.
         let image = format!("registry.example.com/{}/ubi8/nginx-116:1.18-x", "a".repeat(225));
         list.push(json!({"name": format!("c{number}"), "image": image}));
     }
@@ -315,7 +319,7 @@ fn a_pod_of_fifty_containers_keeps_the_limits_of_cel() {
     for hook in outcome["hooks"].as_array().unwrap() {
         assert_eq!(hook["exec"]["command"][4], "90", "{hook}");
     }
-    // Beyond the limits the policy fails, and the pod is created as it is.
+    // Beyond the limits, the policy fails, and the pod is created unchanged.
     let errors = |control_plane: &ControlPlane| {
         let name = "apiserver_mutating_admission_policy_check_total";
         control_plane.metric(name, &["policy=\"prestop.dev\""])

@@ -1,5 +1,5 @@
-//! Stands for the Service: takes connections and passes them on to replicas that are ready, one after
-//! the other. As with kube-proxy, connections that are open stay where they are.
+//! A replacement for the Service: accepts connections and passes them to ready replicas in turn. As
+//! with kube-proxy, open connections stay with their replica.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use prestop_test_support::process::{Serve, wait_until};
 
-/// How often replicas are asked whether they are ready.
+/// Interval for checking whether replicas are ready.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
 pub(super) struct Proxy {
@@ -20,12 +20,12 @@ pub(super) struct Proxy {
 
 #[derive(Default)]
 struct State {
-    /// Where replicas serve reviews, and where they say whether they are ready.
+    /// Addresses of the replicas for reviews and for readiness.
     replicas: Mutex<Vec<(SocketAddr, SocketAddr)>>,
     ready: Mutex<Vec<SocketAddr>>,
     turn: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
-    /// Directions of connections that are open.
+    /// Number of directions of open connections.
     passing: AtomicUsize,
     is_over: AtomicBool,
 }
@@ -43,7 +43,7 @@ impl Proxy {
                         return;
                     }
                     let (Ok(client), Some(replica)) = (client, state.next()) else { continue };
-                    // There is no server: the client's connection is closed.
+                    // Without a server, the client's connection is closed.
                     if let Ok(replica) = TcpStream::connect(replica) {
                         state.join(&client, &replica);
                     }
@@ -77,8 +77,8 @@ impl Proxy {
         self.state.ready.lock().unwrap().len()
     }
 
-    /// Ends every connection, and waits until both sides know. The caller sees to it that no request is
-    /// under way.
+    /// Ends every connection, and waits until both sides have noticed. The caller ensures that no
+    /// request is in flight.
     pub(super) fn cut(&self) {
         wait_until("the end of the connections", || {
             self.state.close();
@@ -94,7 +94,7 @@ impl State {
         (!ready.is_empty()).then(|| ready[turn % ready.len()])
     }
 
-    /// Says goodbye on every connection; they end when the other sides have said it too.
+    /// Shuts down every connection; it ends when the other side has done so too.
     fn close(&self) {
         for connection in self.open.lock().unwrap().drain(..) {
             let _ = connection.shutdown(Shutdown::Write);
@@ -122,7 +122,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
             break;
         }
     }
-    // If one ends, the other one is closed.
+    // If one direction ends, the other one is closed.
     let _ = to.shutdown(Shutdown::Write);
 }
 

@@ -1,6 +1,6 @@
-//! Authorities that live for seconds: the one that signs changes again and again while pods are created
-//! over new connections. No call fails, every pod has its hook, and at no moment does a replica serve what the
-//! API server would not trust.
+//! CAs with a lifetime of seconds: the signing CA changes again and again while pods are created
+//! over new connections. No call fails, every pod has its hook, and at no moment does a replica
+//! serve a certificate that the API server would not trust.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -25,18 +25,19 @@ const SECONDS: &str =
     "certificates: {authorityLifetime: 60s, lifetime: 15s, overlap: 3s, lookInterval: 1s}
 server: {drainDelay: 0}
 ";
-/// For clients that must survive an absence of the API server, on a machine that stalls at times.
+/// Lifetimes for clients that must survive an unavailable API server, on a machine that stalls at
+/// times.
 const LONGER: &str =
     "certificates: {authorityLifetime: 90s, lifetime: 15s, overlap: 2s, lookInterval: 1s}
 server: {drainDelay: 0}
 ";
 const REPLICAS: usize = 3;
-/// For what is to be noticed without looking.
+/// A long interval, for changes that must be noticed without polling.
 const SELDOM: &str = "certificates: {lookInterval: 10m}\nserver: {drainDelay: 0}\n";
-/// Each is four changes of the Secret: prepare, seen, switch, retire.
+/// Number of rotations. Each consists of four changes of the Secret: prepare, seen, switch, retire.
 const ROTATIONS: u64 = 2;
 
-/// What the chart brings, and replicas with its rights behind a proxy.
+/// The objects of the chart, and replicas with its rights behind a proxy.
 struct Installation {
     control_plane: ControlPlane,
     proxy: Proxy,
@@ -88,8 +89,8 @@ impl Installation {
         self.replicas.iter().map(of).max().unwrap()
     }
 
-    /// Whether what this replica serves now is trusted by what is published now. What is published may
-    /// change in between, once.
+    /// Whether the certificate of this replica is trusted by the published CAs. They may change in
+    /// between, once.
     fn is_trusted(&self, address: SocketAddr) -> bool {
         (0..2).any(|_| is_verified(address, &self.bundle()))
     }
@@ -99,7 +100,7 @@ impl Installation {
     }
 }
 
-/// A handshake that trusts these authorities and no others.
+/// Whether a handshake that trusts only these CAs succeeds.
 fn is_verified(address: SocketAddr, bundle: &str) -> bool {
     let name = format!("prestop.{NAMESPACE}.svc");
     let Ok(mut stream) = trusting(bundle.as_bytes(), &name, address, Duration::from_secs(10))
@@ -117,7 +118,8 @@ fn authorities_change_under_load_and_no_call_fails() {
     let installation = Installation::start(SECONDS);
     let before = installation.failed_open();
     let first = installation.generation();
-    // Held by code that creates a pod; the exclusive holder can cut connections without affecting a request.
+    // Held by code that creates a pod; the exclusive holder can cut connections without affecting a
+    // request.
     let under_way = RwLock::new(());
     let is_over = AtomicBool::new(false);
     let [created, without, dials, untrusted] = [const { AtomicUsize::new(0) }; 4];
@@ -146,7 +148,7 @@ fn authorities_change_under_load_and_no_call_fails() {
             }
         });
         let until = Instant::now() + Duration::from_secs(300);
-        // Generations grow with prepare, switch and retire.
+        // Generations increase with prepare, switch and retire.
         while installation.generation() < first + 3 * ROTATIONS && Instant::now() < until {
             thread::sleep(Duration::from_millis(200));
             let _alone = under_way.write().unwrap();
@@ -168,8 +170,8 @@ fn authorities_change_under_load_and_no_call_fails() {
     assert_eq!(installation.failed_open(), before);
 }
 
-/// The API server stalls for longer than the lifetime of a certificate: replicas renew theirs with the
-/// last known CA, and continue when it is back.
+/// The API server stalls for longer than the lifetime of a certificate: replicas renew theirs with
+/// the last known CA, and continue when it is back.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn certificates_are_renewed_while_the_api_server_is_away() {
@@ -177,7 +179,7 @@ fn certificates_are_renewed_while_the_api_server_is_away() {
     let bundle = installation.bundle();
     signal(installation.control_plane.id(), "STOP");
     let began = Instant::now();
-    // Each certificate lives for fifteen seconds, the authority for ninety.
+    // Each certificate has a lifetime of 15 s, the CA of 90 s.
     while began.elapsed() < Duration::from_secs(35) {
         for replica in &installation.replicas {
             assert!(is_verified(replica.address, &bundle), "after {:?}", began.elapsed());
@@ -186,7 +188,7 @@ fn certificates_are_renewed_while_the_api_server_is_away() {
     }
     thread::sleep(Duration::from_secs(75).saturating_sub(began.elapsed()));
     signal(installation.control_plane.id(), "CONT");
-    // By now the authority may have ended: a new one is published and served.
+    // By now the CA may have expired: a new one is published and used.
     for replica in &mut installation.replicas {
         replica.wait_for_line("cannot update the shared CA; keeping the current certificate");
     }
@@ -196,7 +198,7 @@ fn certificates_are_renewed_while_the_api_server_is_away() {
     installation.control_plane.wait_for_effect("enabled", has_status);
 }
 
-/// Somebody overwrites what is to be trusted. The next look is minutes away, but the change is seen.
+/// The trusted CAs are overwritten. The next poll is minutes away, but the change is noticed.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn an_overwritten_bundle_is_put_right_at_once() {

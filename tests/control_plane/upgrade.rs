@@ -1,5 +1,6 @@
-//! From older versions to this one and back, while pods are created: chart, configuration, Secret and program of each.
-//! `just upgrades` builds two older versions and does it with three versions of the API server.
+//! Upgrades from older versions to this one and back, while pods are created: chart, configuration,
+//! Secret and program of each. `just upgrades` builds two older versions and tests three versions
+//! of the API server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use prestop_test_support::{program, root};
 const REPLICAS: usize = 2;
 const CLIENTS: usize = 4;
 
-/// A version of prestop: what is installed, and what runs.
+/// A version of prestop: its chart and its program.
 struct Version {
     name: String,
     chart: PathBuf,
@@ -36,7 +37,7 @@ impl Version {
         Self { name: "this version".to_owned(), chart, program: program().to_owned() }
     }
 
-    /// Each folder of it is a commit, with its chart and its program.
+    /// Returns the versions in a folder, each a commit with its chart and its program.
     fn older(folder: &Path) -> Vec<Self> {
         let entries =
             fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -67,7 +68,7 @@ impl Release<'_> {
         self.cluster.helm(&[verb, &["prestop", chart]].concat());
     }
 
-    /// What the Deployment's pods would be now, one more.
+    /// Adds a replica like the Deployment's current pods.
     fn add(&mut self, version: &Version) {
         let configuration = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/prestop");
         let configuration = self.cluster.get(&configuration)["data"]["prestop.yaml"].clone();
@@ -84,7 +85,7 @@ impl Release<'_> {
         self.replicas.push(replica);
     }
 
-    /// As a Deployment does it: one more, then one is told to end.
+    /// Rolls like a Deployment: adds one replica, then asks one to end.
     fn roll(&mut self, version: &Version) {
         for _ in 0..REPLICAS {
             self.add(version);
@@ -100,7 +101,7 @@ impl Release<'_> {
         }
     }
 
-    /// What is to be trusted, and what the replicas share.
+    /// Returns the trusted CAs, and the data that the replicas share.
     fn authority(&self) -> [Value; 3] {
         let webhook = self.cluster.get(WEBHOOK);
         [
@@ -111,14 +112,14 @@ impl Release<'_> {
     }
 }
 
-/// What became of the pods.
+/// Results for the pods.
 #[derive(Default)]
 struct Pods {
     created: AtomicUsize,
     without: AtomicUsize,
 }
 
-/// Ends what goes on, whatever happens.
+/// Ends the background work, whatever happens.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -127,11 +128,12 @@ impl Drop for End<'_> {
     }
 }
 
-/// There and back: the API server's version, pods that were created, and those without a hook.
+/// Upgrades and goes back. Returns the API server's version, the number of created pods, and of
+/// those without a hook.
 fn there_and_back(old: &Version, new: &Version) -> (String, [usize; 2]) {
     let cluster = Cluster::start();
     cluster.control_plane.namespace(NAMESPACE, &json!({}));
-    // A webhook of the test stands for the Service of the chart's, which needs a kube-proxy.
+    // A webhook of the test replaces the Service of the chart's, which needs a kube-proxy.
     cluster.control_plane.namespace("shop", &json!({"through": "proxy"}));
     let proxy = Proxy::start();
     let mut release =
@@ -148,7 +150,7 @@ fn there_and_back(old: &Version, new: &Version) -> (String, [usize; 2]) {
     cluster.control_plane.webhook_for(&webhook, &json!({"through": "proxy"}));
     cluster.control_plane.wait_for_effect("shop", has_status);
     let number = AtomicUsize::new(0);
-    // API servers before 1.31 make no second name where the first one that they generate is taken.
+    // API servers before 1.31 do not generate another name if the first one is taken.
     let web = || {
         let name = format!("web-{}", number.fetch_add(1, Ordering::Relaxed));
         json!({"metadata": {"name": name},
@@ -156,7 +158,7 @@ fn there_and_back(old: &Version, new: &Version) -> (String, [usize; 2]) {
     };
     let (pods, is_over) = (Pods::default(), AtomicBool::new(false));
     thread::scope(|scope| {
-        // Also where something fails.
+        // Also if something fails.
         let end = End(&is_over);
         for _ in 0..CLIENTS {
             scope.spawn(|| {
@@ -175,7 +177,7 @@ fn there_and_back(old: &Version, new: &Version) -> (String, [usize; 2]) {
                 cluster.helm(&["rollback", "prestop", "1"]);
             }
             release.roll(version);
-            // Neither makes another authority, and each uses what the other has written.
+            // Neither version creates another CA, and each uses the data of the other.
             assert_eq!(release.authority(), before, "{verb}");
         }
         drop(end);

@@ -1,5 +1,5 @@
-//! `prestop watch` with a real API server, and with the rights that docs/watch.md has and no others.
-//! The tests write the status of pods as a kubelet does.
+//! `prestop watch` with a real API server, and with only the rights in docs/watch.md. The tests
+//! write the status of pods like a kubelet.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ const PODS: &str = "/api/v1/namespaces/shop/pods";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/shop/deployments";
 
-/// The rules in docs/watch.md.
+/// Returns the rules in docs/watch.md.
 fn rules() -> Value {
     let text = fs::read_to_string(root().join("docs/watch.md")).unwrap();
     let (_, yaml) = text.split_once("<!-- begin rights -->\n```yaml\n").unwrap();
@@ -54,7 +54,7 @@ impl Watch {
         fs::read_to_string(&self.out).unwrap()
     }
 
-    /// The first line with all of these parts.
+    /// Waits for the first line with all of these parts.
     fn wait_for(&self, parts: &[&str]) -> String {
         let mut found = None;
         wait_until(&format!("a line with {parts:?}"), || {
@@ -68,7 +68,7 @@ impl Watch {
         found.unwrap()
     }
 
-    /// It watches as soon as it sees a pod that comes and goes.
+    /// Waits until the watch reports a pod that is created and deleted.
     fn wait_until_it_watches(&self, control_plane: &ControlPlane) {
         let mut number = 0;
         wait_until("the watch", || {
@@ -102,7 +102,7 @@ impl Drop for Watch {
     }
 }
 
-/// A running pod on a node.
+/// Creates a running pod on a node.
 fn create(control_plane: &ControlPlane, name: &str) {
     let pod = json!({"metadata": {"name": name, "labels": {"app": "web"}}, "spec": {
         "nodeName": "n1", "terminationGracePeriodSeconds": 30,
@@ -113,7 +113,7 @@ fn create(control_plane: &ControlPlane, name: &str) {
     set_state(control_plane, name, &json!({"running": {"startedAt": null}}));
 }
 
-/// The state of its container, as a kubelet writes it.
+/// Sets the state of the pod's container like a kubelet.
 fn set_state(control_plane: &ControlPlane, name: &str, state: &Value) {
     let path = format!("{PODS}/{name}");
     let (_, mut pod) = control_plane.request("GET", &path, None);
@@ -129,7 +129,7 @@ fn delete(control_plane: &ControlPlane, name: &str, grace_seconds: u32) {
     assert_eq!(control_plane.request("DELETE", &path, None).0, 200);
 }
 
-/// Its container ends so many seconds after the deletion, and the pod is removed.
+/// Ends the container this many seconds after the deletion, and removes the pod.
 fn end(control_plane: &ControlPlane, name: &str, code: i32, after: i64) {
     let (_, pod) = control_plane.request("GET", &format!("{PODS}/{name}"), None);
     let grace_end = pod["metadata"]["deletionTimestamp"].as_str().unwrap();
@@ -140,7 +140,7 @@ fn end(control_plane: &ControlPlane, name: &str, code: i32, after: i64) {
     delete(control_plane, name, 0);
 }
 
-/// For each of them, eight at a time: each request has a connection of its own.
+/// Runs a task for each name, eight at a time: each request has its own connection.
 fn for_each(names: &[String], task: impl Fn(&str) + Sync) {
     thread::scope(|scope| {
         for part in names.chunks(names.len().div_ceil(8)) {
@@ -190,7 +190,7 @@ fn the_rights_of_the_documentation_suffice() {
     let (status, text) = watch.interrupt();
     assert_eq!(status, 1, "{text}");
 
-    // And each of them is needed.
+    // Each right is necessary.
     for (account, resource) in [("no-pods", "pods"), ("no-slices", "endpointslices")] {
         let mut fewer = rules();
         let all = fewer.as_array_mut().unwrap();
@@ -231,7 +231,7 @@ fn a_rollout_is_waited_for_with_the_rights_of_the_documentation() {
     assert!(text.contains("shop/old web") && text.contains("[ended-by-itself]"), "{text}");
 }
 
-/// It stalls for 20 s, with all its connections.
+/// The API server stalls for 20 s, with all its connections.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn an_api_server_that_stands_still_is_a_gap_in_which_nothing_is_missed() {

@@ -1,4 +1,4 @@
-//! Every page: its links, its commands, its place in the index. Nothing here needs a network.
+//! Every page: its links, its commands, its place in the index. No test needs a network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,11 +8,11 @@ use prestop_test_support::documents::{Page, page, pages};
 
 use super::{part_is_current, root};
 
-/// The anchor of a heading, as GitHub and mdBook make it.
+/// Returns the anchor of a heading, as GitHub and mdBook create it.
 fn anchor(heading: &str) -> String {
     let mut text = String::new();
     let mut rest = heading;
-    // Of a link only its text counts.
+    // Only the text of a link is used.
     while let Some((before, link)) = rest.split_once('[') {
         let (shown, behind) = link.split_once("](").unwrap_or((link, ""));
         text.push_str(before);
@@ -45,7 +45,7 @@ fn anchors(page: &Page) -> BTreeSet<String> {
         .collect()
 }
 
-/// Link targets outside of code.
+/// Returns the link targets outside of code.
 fn links(page: &Page) -> Vec<(usize, String)> {
     let mut links = Vec::new();
     for (number, line) in page.prose() {
@@ -88,11 +88,12 @@ fn has_anchor(target: &Path, fragment: &str) -> bool {
     anchors(&page(&target.canonicalize().unwrap())).contains(fragment)
 }
 
-/// How a block of commands is marked. `.ci/documents` runs `run`, `tests/e2e/documents.rs` runs `cluster`; a number is the exit
-/// status. `elsewhere`: another step of CI runs it, or it needs what CI has not.
+/// The marks of a block of commands. `.ci/documents` runs `run`, `tests/e2e/documents.rs` runs
+/// `cluster`; a number is the exit status. `elsewhere`: another step of CI runs it, or it needs
+/// something that CI does not have.
 const MARKS: [&str; 3] = ["run", "cluster", "elsewhere"];
 
-/// What is shown and not run.
+/// Languages that are shown and not run.
 const SHOWN: [&str; 9] =
     ["console", "diff", "json", "mermaid", "python", "rust", "text", "toml", "yaml"];
 
@@ -129,7 +130,7 @@ fn every_block_of_commands_is_run_or_marked() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Lines that Markdown shows as code because of four spaces.
+/// Returns the lines that Markdown shows as code because of four spaces.
 fn indented(page: &Page) -> impl Iterator<Item = usize> {
     let mut is_in_list = false;
     let mut was_empty = true;
@@ -197,7 +198,8 @@ fn the_readme_is_short() {
     assert!(lines <= 150, "README.md has {lines} lines; move something into docs");
 }
 
-/// Cells of a row of a measured table, by its part of the page and its first cell or cells.
+/// Returns the cells of a row in a measured table, by the part of the page and the first cell or
+/// cells.
 fn measured(file: &str, part: &str, first: &[&str]) -> Vec<String> {
     let text = fs::read_to_string(root(file)).unwrap();
     let text = match text.split_once(&format!("<!-- begin {part} -->")) {
@@ -212,7 +214,7 @@ fn measured(file: &str, part: &str, first: &[&str]) -> Vec<String> {
         .unwrap_or_else(|| panic!("{file} has no row {first:?}"))
 }
 
-/// `22059` as `22,059`.
+/// Formats `22059` as `22,059`.
 fn grouped(number: &str) -> String {
     let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
     let mut text = String::new();
@@ -225,7 +227,7 @@ fn grouped(number: &str) -> String {
     text
 }
 
-/// The figures of the README are those of the measured pages.
+/// The figures in the README are those of the measured pages.
 #[test]
 fn the_figures_of_the_readme_are_current() {
     let mut rows = Vec::new();
@@ -244,7 +246,7 @@ fn the_figures_of_the_readme_are_current() {
         row("[a Service](docs/real-cluster.md)", hook, &cells[1], &cells[2], cluster);
     }
     let late = "[a load balancer that is 20 s late](docs/drain.md#measured)";
-    // The cluster has no row without a hook here; the rehearsal has.
+    // The cluster has no row without a hook here; the rehearsal has one.
     let cells = measured("docs/proof.md", "-", &["nginx, load balancer 20 s late"]);
     let (dropped, requests) = cells[4].split_once(" of ").unwrap();
     row("[the same, rehearsed](docs/proof.md)", "none", requests, dropped, "`just proof`");

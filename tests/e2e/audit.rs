@@ -1,4 +1,5 @@
-//! `prestop audit --cluster` in a real cluster: known faults, all of them found and nothing else.
+//! `prestop audit --cluster` in a real cluster: all of the known faults are found, and nothing
+//! else.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -16,11 +17,11 @@ struct Fault {
     template: Value,
     /// Fields of the workload's spec.
     spec: Value,
-    /// The spec of its budget, but for the selector; null is none.
+    /// The spec of its disruption budget, except for the selector; null if there is none.
     budget: Value,
 }
 
-/// Workload and rule of the findings that are no mere information.
+/// Returns workload and rule of the findings, except those of the severity `info`.
 fn found(namespace: &str) -> BTreeSet<(String, String)> {
     let arguments = ["audit", "--cluster", "--namespace", namespace, "--output", "json"];
     let output = Command::new(env!("CARGO_BIN_EXE_prestop")).args(arguments).output().unwrap();
@@ -77,7 +78,7 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// The workload, its Service and its budget.
+/// Returns the workload, its Service and its disruption budget.
 fn objects(fault: &Fault, namespace: &str) -> Vec<Value> {
     let name = fault.rule;
     let metadata = json!({"name": name, "namespace": namespace});
@@ -105,7 +106,7 @@ fn objects(fault: &Fault, namespace: &str) -> Vec<Value> {
     objects
 }
 
-/// All pods of a namespace are as their controllers want them.
+/// Waits until all pods of a namespace are as their controllers want them.
 fn settled(cluster: &Cluster, namespace: &str, count: usize) {
     wait_until("the pods", || {
         let pods = cluster.list(&["pods", "--namespace", namespace]);
@@ -122,7 +123,7 @@ fn ten_known_faults_are_found_and_nothing_else() {
     let faults = faults();
     let items: Vec<_> = faults.iter().flat_map(|fault| objects(fault, &shop.name)).collect();
     cluster.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
-    // Two each, one of the single one, one on each node.
+    // Two pods each, one of the workload with a single replica, one on each node.
     settled(&cluster, &shop.name, 8 * 2 + 1 + cluster.schedulable_nodes());
     let name = |rule: &str| (rule.to_owned(), rule.to_owned());
     let expected: BTreeSet<_> = faults.iter().map(|fault| name(fault.rule)).collect();

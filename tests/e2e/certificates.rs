@@ -1,5 +1,5 @@
-//! Certificates that the replicas manage themselves, in a live cluster: authorities that change every
-//! few seconds, a Secret that is deleted, a bundle that somebody overwrites.
+//! Certificates that the replicas manage themselves, in a live cluster: CAs that change every few
+//! seconds, a deleted Secret, an overwritten bundle.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -15,7 +15,7 @@ use super::figures::{Figures, seconds};
 use super::installation::{self, NAMESPACE};
 
 const WEBHOOK: [&str; 2] = ["mutatingwebhookconfiguration", "prestop"];
-/// An authority is followed by the next after 30 seconds.
+/// A CA is followed by the next one after 30 seconds.
 const SHORT_LIVES: [&str; 4] = [
     "config.certificates.authorityLifetime=45s",
     "config.certificates.lifetime=10s",
@@ -39,7 +39,7 @@ pub(crate) fn generation(cluster: &Cluster) -> u64 {
 #[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn authorities_that_live_for_seconds_cost_no_hook() {
     let cluster = Cluster::connect();
-    // Lifetimes hold for what is made from then on: without an authority from before.
+    // Lifetimes apply only to new certificates, so no CA may be left from before.
     installation::remove(&cluster);
     installation::ensure(&cluster, &SHORT_LIVES);
     let shop = cluster.enabled_namespace("rotation");
@@ -47,11 +47,11 @@ fn authorities_that_live_for_seconds_cost_no_hook() {
     let (start, first) = (Instant::now(), generation(&cluster));
     let mut bundles = BTreeSet::new();
     let mut restarts = 0;
-    // The first authority; it and the second; the second; it and the third; the third.
+    // The first CA; it and the second; the second; it and the third; the third.
     while bundles.len() < 5 {
         assert!(start.elapsed() < Duration::from_secs(300), "it does not go on: {bundles:?}");
         bundles.insert(bundle(&cluster));
-        // And with replicas that come and go.
+        // Also with replicas that are restarted.
         if start.elapsed().as_secs() / 30 > restarts {
             cluster.kubectl(&[
                 "rollout",
@@ -84,7 +84,8 @@ fn authorities_that_live_for_seconds_cost_no_hook() {
 #[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn what_others_break_is_healed() {
     let cluster = Cluster::connect();
-    // An authority from before may live for seconds only, and then what is right changes meanwhile.
+    // A CA from before may have a lifetime of seconds, and then the expected state changes
+    // meanwhile.
     installation::remove(&cluster);
     installation::ensure(&cluster, &[]);
     let shop = cluster.enabled_namespace("healed");
@@ -121,10 +122,10 @@ fn what_others_break_is_healed() {
     ]);
     let took = wait_at_most(Duration::from_secs(60), "the bundle", || bundle(&cluster) == good);
     row("`caBundle` overwritten with another authority", took, stream.finish(50));
-    // Seen by the watch, not by the next look.
+    // Noticed by the watch, not by the next poll.
     assert!(took < Duration::from_secs(15), "{took:?}");
 
-    // The replicas may not create a Secret: that right can't be bound to one name.
+    // The replicas may not create a Secret: that right can't be limited to one name.
     let stream = Stream::start(&shop.name, 10);
     let secret = ["secret", "prestop-authority", "--namespace", NAMESPACE];
     cluster.kubectl(&[&["delete"][..], &secret].concat());
@@ -163,7 +164,7 @@ fn replaced(bundle: &str) -> Value {
     json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle}])
 }
 
-/// Somebody else's, as base64 of PEM.
+/// Returns a foreign CA, as base64 of PEM.
 fn foreign_authority() -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();

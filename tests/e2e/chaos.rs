@@ -1,5 +1,5 @@
-//! Everything goes wrong, one thing after another and some at once, while pods are created through the API server:
-//! nobody is kept from creating a pod. `just chaos` does it for 30 minutes.
+//! Many faults, one after the other and some at the same time, while pods are created through the
+//! API server: every pod can be created. `just chaos` does it for 30 minutes.
 
 mod creations;
 mod delay;
@@ -20,10 +20,10 @@ use super::cluster::Cluster;
 use super::figures::Figures;
 use super::installation;
 
-/// More than 100,000 in half an hour.
+/// Pods per second: more than 100,000 in half an hour.
 const PER_SECOND: u32 = 65;
 const KILL_EVERY: Duration = Duration::from_secs(20);
-/// An authority is followed by the next after 45 s; a leaf lives for 15 s.
+/// A CA is followed by the next one after 45 s; a certificate has a lifetime of 15 s.
 const VALUES: [&str; 5] = [
     "replicaCount=3",
     "config.certificates.authorityLifetime=68s",
@@ -31,7 +31,7 @@ const VALUES: [&str; 5] = [
     "config.certificates.overlap=5s",
     "config.certificates.lookInterval=1s",
 ];
-/// Clocks of the one replica, by libfaketime, one after the other.
+/// Clock differences of the one replica, by libfaketime, one after the other.
 const CLOCKS: [&str; 4] = ["+5h", "-7h", "+300d", "+0"];
 
 #[test]
@@ -56,7 +56,7 @@ fn nobody_is_kept_from_creating_pods_whatever_breaks() {
     let began = Instant::now();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Also where a fault fails to come.
+        // Also if a fault can't be caused.
         let end = End(&is_over);
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
@@ -84,7 +84,7 @@ fn nobody_is_kept_from_creating_pods_whatever_breaks() {
     report(&faults, &creations, steps, took);
 }
 
-/// Each fault once, as long as there is time: about three minutes.
+/// Causes each fault once, as long as there is time: about three minutes.
 fn one_round(faults: &Faults<'_>, clock: Option<&str>, has_time: impl Fn() -> bool) {
     let restart_api_server = || faults.restart_api_server();
     let garbage = || faults.garble_the_configuration();
@@ -107,12 +107,12 @@ fn one_round(faults: &Faults<'_>, clock: Option<&str>, has_time: impl Fn() -> bo
             return;
         }
         fault();
-        // What it leaves behind is over before the next one.
+        // The effects of a fault are over before the next one.
         thread::sleep(Duration::from_secs(9));
     }
 }
 
-/// Ends what goes on, whatever happens.
+/// Ends the background work, whatever happens.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -128,7 +128,7 @@ fn rest(time: Duration, is_over: &AtomicBool) {
     }
 }
 
-/// Of what was created while a fault was there.
+/// Share of the pods that were created during a fault.
 #[derive(Default)]
 struct Share {
     created: usize,
@@ -215,7 +215,7 @@ fn report(faults: &Faults<'_>, creations: &Creations, steps: u64, took: Duration
     assert!(refused.is_empty(), "{} refused: {:?}", refused.len(), refused[0]);
     assert!(blocked.is_empty(), "{} blocked: {:?}", blocked.len(), blocked[0]);
     let calm = shares.get(NONE).map_or(0, |share| share.without_hook);
-    // A machine that is busy with other things stands still at times.
+    // A machine that is busy with other work stalls at times.
     assert!(calm * 200 <= all.created, "{calm} without a hook, and nothing was broken");
     let least = u64::from(PER_SECOND) * took.as_secs() / 2;
     assert!(all.created as u64 >= least, "{} of {least}", all.created);

@@ -9,18 +9,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use prestop_test_support::command::feed;
 use serde_json::{Value, json};
 
-/// For what a cluster does by itself. Long: a busy machine is not a fault of prestop.
+/// Time limit for operations of the cluster. It is long: a busy machine is not a fault of prestop.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// One test at a time has it.
+/// The cluster, which one test uses at a time.
 pub(crate) struct Cluster {
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
-    /// The cluster of the current kubeconfig, if somebody said that it may be used.
+    /// Returns the cluster of the current kubeconfig, if its use was allowed.
     pub(crate) fn connect() -> Self {
         let is_allowed = std::env::var_os("PRESTOP_E2E").is_some_and(|value| value == "1");
         assert!(
@@ -32,7 +32,7 @@ impl Cluster {
         Self { _turn: turn }
     }
 
-    /// What kubectl prints; it has to succeed.
+    /// Runs kubectl, which must succeed. Returns its output.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         let (is_done, told) = self.try_kubectl(arguments);
         assert!(is_done, "kubectl {arguments:?}: {told}");
@@ -43,7 +43,7 @@ impl Cluster {
         told(Command::new("kubectl").args(arguments).output().unwrap())
     }
 
-    /// A kubectl that goes on, such as a watch.
+    /// Starts a kubectl that continues to run, such as a watch.
     pub(crate) fn start_kubectl(&self, arguments: &[&str], out: &Path) -> Child {
         let out = std::fs::File::create(out).unwrap();
         Command::new("kubectl").args(arguments).stdout(out).stderr(Stdio::null()).spawn().unwrap()
@@ -57,18 +57,19 @@ impl Cluster {
         told
     }
 
-    /// The program itself, with the administrator's rights: status, output.
+    /// Runs the program with the administrator's rights. Returns whether it succeeded, and its
+    /// output.
     pub(crate) fn prestop(&self, arguments: &[&str]) -> (bool, String) {
         told(Command::new(env!("CARGO_BIN_EXE_prestop")).args(arguments).output().unwrap())
     }
 
-    /// Objects as JSON: `get(&["pods", "--namespace", "x"])`.
+    /// Returns objects as JSON: `get(&["pods", "--namespace", "x"])`.
     pub(crate) fn get(&self, arguments: &[&str]) -> Value {
         let text = self.kubectl(&[&["get", "--output", "json"], arguments].concat());
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The objects of a list.
+    /// Returns the objects of a list.
     pub(crate) fn list(&self, arguments: &[&str]) -> Vec<Value> {
         self.get(arguments)["items"].as_array().unwrap().clone()
     }
@@ -79,12 +80,12 @@ impl Cluster {
         assert!(is_done, "{told}");
     }
 
-    /// kubectl with one object on its standard input.
+    /// Runs kubectl with one object on its standard input.
     pub(crate) fn feed_kubectl(&self, arguments: &[&str], object: &Value) -> (bool, String) {
         told(fed(arguments, object))
     }
 
-    /// The warnings that people get who apply this object; it is not created.
+    /// Returns the warnings that users get when they apply this object, which is not created.
     pub(crate) fn warnings(&self, object: &Value) -> String {
         let output = fed(&["apply", "--dry-run=server", "--filename=-"], object);
         let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -92,7 +93,7 @@ impl Cluster {
         warnings
     }
 
-    /// A namespace of the test's own, which goes when it is dropped.
+    /// Creates a namespace for the test, which is deleted on drop.
     pub(crate) fn namespace(&self, name: &str, labels: &Value) -> Namespace {
         let unique = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() % 10_000_000;
         let name = format!("e2e-{name}-{unique}");
@@ -104,12 +105,12 @@ impl Cluster {
         Namespace { name }
     }
 
-    /// A namespace that asks for hooks.
+    /// Creates a namespace that has opted in.
     pub(crate) fn enabled_namespace(&self, name: &str) -> Namespace {
         self.namespace(name, &json!({"prestop.dev/inject": "enabled"}))
     }
 
-    /// How many nodes pods can go to.
+    /// Returns the number of nodes on which pods can run.
     pub(crate) fn schedulable_nodes(&self) -> usize {
         let is_free = |node: &&Value| {
             let taints = node["spec"]["taints"].as_array();
@@ -119,7 +120,7 @@ impl Cluster {
     }
 }
 
-/// Goes with all that is in it; nobody waits for that.
+/// A namespace that is deleted with its objects on drop, without waiting.
 pub(crate) struct Namespace {
     pub(crate) name: String,
 }

@@ -1,4 +1,4 @@
-//! A steady stream of pods that are created and never run: what becomes of each.
+//! A steady stream of pods that are created and never run, with the result for each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,21 +15,21 @@ use tokio::time::MissedTickBehavior;
 use super::cluster::wait_at_most;
 
 const STATUS: &str = "prestop.dev/status";
-/// Requests under way at a time; beyond that the stream waits.
+/// Maximum number of requests in flight; beyond that the stream waits.
 const MOST_UNDER_WAY: usize = 200;
 
-/// What became of the pods.
+/// Results for the pods.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) created: usize,
     pub(crate) without_hook: usize,
-    /// What the API server said of those that it refused.
+    /// Messages of the API server for refused pods.
     pub(crate) refused: Vec<String>,
     took: Vec<Duration>,
 }
 
 impl Outcome {
-    /// The time that all but one of a hundred creations took at most.
+    /// Returns the maximum duration of 99 of 100 creations.
     pub(crate) fn p99(&self) -> Duration {
         self.took[self.took.len() * 99 / 100]
     }
@@ -38,7 +38,7 @@ impl Outcome {
         *self.took.last().unwrap()
     }
 
-    /// What became of further pods.
+    /// Adds the results for further pods.
     pub(crate) fn append(&mut self, other: Self) {
         self.created += other.created;
         self.without_hook += other.without_hook;
@@ -47,7 +47,7 @@ impl Outcome {
         self.took.sort();
     }
 
-    /// Nobody was refused, and each has its hook.
+    /// Asserts that no pod was refused, and that each has its hook.
     pub(crate) fn assert_whole(&self, at_least: usize) {
         assert!(self.created >= at_least, "only {} pods", self.created);
         assert!(self.refused.is_empty(), "{} refused: {}", self.refused.len(), self.refused[0]);
@@ -63,7 +63,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// In this namespace, so many a second. No scheduler takes them.
+    /// Starts to create this many pods per second in a namespace. No scheduler assigns them.
     pub(crate) fn start(namespace: &str, per_second: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let created = Arc::new(AtomicUsize::new(0));
@@ -77,7 +77,7 @@ impl Stream {
         Self { stop, created, thread }
     }
 
-    /// Waits until so many were created, stops, and tells what became of all of them.
+    /// Waits until this many were created, stops, and returns the results for all.
     pub(crate) fn finish(self, at_least: usize) -> Outcome {
         wait_at_most(Duration::from_secs(600), "pods to be created", || {
             self.created() >= at_least || self.thread.is_finished()
@@ -91,7 +91,7 @@ impl Stream {
     }
 }
 
-/// So many pods one after another.
+/// Creates this many pods one after the other.
 pub(crate) fn some(namespace: &str, count: usize) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -133,7 +133,7 @@ async fn run(
     outcome
 }
 
-/// Whether it has its hook, or why it was refused; and how long that took.
+/// Whether the pod has its hook, or why it was refused; and the duration.
 type Creation = (Result<bool, String>, Duration);
 
 async fn create(api: &Api<Pod>) -> Creation {

@@ -1,4 +1,5 @@
-//! The commands of the documents that need a cluster, as they are written: each block that is marked `sh cluster`.
+//! The commands in the documents that need a cluster, unchanged: each block that is marked `sh
+//! cluster`.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,7 @@ use super::cluster::{Cluster, PATIENCE, wait_at_most};
 use super::installation;
 use super::workloads::{self, Server};
 
-/// In this order, and whether the page is about an installation that is there.
+/// The pages in this order, and whether the page needs an existing installation.
 const PAGES: [(&str, bool); 12] = [
     ("README.md", false),
     ("docs/install.md", false),
@@ -53,7 +54,7 @@ fn the_commands_of_the_documents_run_as_they_are_written() {
     cluster.kubectl(&["delete", "namespace", "shop", "--wait=false"]);
 }
 
-/// A block that nobody runs is a mistake of this list.
+/// A block that is not run is an error in this list.
 fn every_page_is_listed() {
     for page in prestop_test_support::documents::pages() {
         let is_listed = PAGES.iter().any(|(name, _)| *name == page.name);
@@ -61,7 +62,7 @@ fn every_page_is_listed() {
     }
 }
 
-/// Those for a cluster, with the exit status that they have to end with.
+/// Returns the blocks for a cluster, with their expected exit status.
 fn blocks(page: &Page) -> Vec<(Block, i32)> {
     let status = |block: &Block| {
         let status = block.mark.strip_prefix("sh cluster")?.trim();
@@ -73,7 +74,7 @@ fn blocks(page: &Page) -> Vec<(Block, i32)> {
         .collect()
 }
 
-/// The namespace that the documents use, with a Deployment `web` behind a Service.
+/// Creates the namespace of the documents, with a Deployment `web` behind a Service.
 fn shop(cluster: &Cluster) {
     cluster.kubectl(&["delete", "namespace", "shop", "--ignore-not-found", "--timeout=120s"]);
     cluster.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
@@ -91,7 +92,8 @@ fn shop(cluster: &Cluster) {
     settled(cluster);
 }
 
-/// The rollout of the block before is over: its old pods had no hook, and a watch would report that.
+/// Waits for the end of the rollout of the previous block: its old pods had no hook, and a watch
+/// would report that.
 fn settled(cluster: &Cluster) {
     cluster.kubectl(&["--namespace=shop", "rollout", "status", "deployment/web", "--timeout=180s"]);
     wait_at_most(PATIENCE, "the end of old pods", || {
@@ -100,7 +102,7 @@ fn settled(cluster: &Cluster) {
     });
 }
 
-/// No installation, and no label on the namespace.
+/// Removes the installation, and the label of the namespace.
 fn away(cluster: &Cluster) {
     installation::remove(cluster);
     cluster.kubectl(&["delete", "namespace", installation::NAMESPACE, "--ignore-not-found"]);
@@ -110,7 +112,7 @@ fn away(cluster: &Cluster) {
 fn run(page: &Page, block: &Block, status: i32) {
     println!("{}:{}\n{}", page.name, block.line, block.body);
     let folder = tempfile::tempdir().unwrap();
-    // Paths in the documents are those of the repository or of the fixture.
+    // Paths in the documents are relative to the repository or the fixture.
     for entry in fs::read_dir(root().join("tests/documents/fixture")).unwrap() {
         let path = entry.unwrap().path();
         std::os::unix::fs::symlink(&path, folder.path().join(path.file_name().unwrap())).unwrap();

@@ -1,4 +1,4 @@
-//! The figures that tests leave: as JSON and Markdown in `target/e2e/figures`, and, with
+//! The figures of the tests: as JSON and Markdown in `target/e2e/figures` and, with
 //! `UPDATE_GENERATED=1`, between the marks in the documents.
 
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// A table of one test.
+/// The table of one test.
 pub(crate) struct Figures {
     name: String,
     columns: Vec<&'static str>,
@@ -16,7 +16,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// `name` is the file's, and that of the marked part of the document.
+    /// `name` is the name of the file, and of the marked part of the document.
     pub(crate) fn new(name: &str, columns: &[&'static str]) -> Self {
         Self { name: name.to_owned(), columns: columns.to_vec(), rows: Vec::new() }
     }
@@ -27,7 +27,7 @@ impl Figures {
         self.rows.push(row.to_vec());
     }
 
-    /// A row of two columns.
+    /// Adds a row of two columns.
     pub(crate) fn note(&mut self, what: &str, figure: impl ToString) {
         self.add(&[what.to_owned(), figure.to_string()]);
     }
@@ -53,19 +53,19 @@ impl Figures {
     }
 }
 
-/// Where results go: beside the program that is tested.
+/// Returns the folder for results, next to the tested program.
 pub(crate) fn folder() -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_prestop")).ancestors().nth(2).unwrap();
     target.join("e2e/figures")
 }
 
-/// Raw results, for whoever wants to look closer.
+/// Saves raw results, for a closer look.
 pub(crate) fn save_raw(name: &str, value: &Value) {
     fs::create_dir_all(folder()).unwrap();
     fs::write(folder().join(format!("{name}.raw.json")), format!("{value:#}\n")).unwrap();
 }
 
-/// The documents that have tables of these tests in them.
+/// The documents that contain tables of these tests.
 const DOCUMENTS: [&str; 4] =
     ["docs/real-cluster.md", "docs/drain.md", "docs/own-hooks.md", "docs/reliability.md"];
 
@@ -83,7 +83,7 @@ fn replace_part(name: &str, part: &str) {
     fs::write(&path, format!("{}\n{part}\n{}", &text[..start], &text[stop..])).unwrap();
 }
 
-/// `12.3 s`.
+/// Formats a duration as `12.3 s`.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }

@@ -1,5 +1,6 @@
-//! The chart's defaults behind a load balancer that is slower than any default: a Service that is annotated as an
-//! AWS Network Load Balancer whose targets are pods, served by one that hears of endpoints 45 s late.
+//! The chart's defaults behind a load balancer that is slower than any default: a Service that is
+//! annotated as an AWS Network Load Balancer whose targets are pods, with a load balancer that
+//! learns of endpoints 45 s late.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -43,7 +44,7 @@ fn the_default_delay_outlasts_the_load_balancer_in_front() {
     assert!(with == 0 && without > 0, "{with} dropped with fronts, {without} without");
 }
 
-/// What the client counted while all pods were replaced.
+/// Returns the client's counts while all pods were replaced.
 fn rollout(cluster: &Cluster, front: Option<&str>) -> Value {
     let shop = cluster.enabled_namespace("nlb");
     let clients = cluster.namespace("nlb-clients", &json!({}));
@@ -80,7 +81,7 @@ fn rollout(cluster: &Cluster, front: Option<&str>) -> Value {
     let start = Instant::now();
     cluster.kubectl(&["rollout", "restart", "deployment", "--namespace", &shop.name]);
     settled(cluster, &shop, &old);
-    // Until there are enough requests to say something.
+    // Until there are enough requests for a result.
     let least = f64::from(u32::try_from(LEAST_REQUESTS).unwrap()) * 1.05 / RATES.per_second();
     thread::sleep(Duration::from_secs_f64(least).saturating_sub(start.elapsed()));
     load.stop();
@@ -95,14 +96,14 @@ fn name(pod: &Value) -> String {
     pod["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
-/// The front that the pod's status names.
+/// Returns the front in the pod's status.
 fn front_of(pod: &Value) -> Option<String> {
     let status = pod["metadata"]["annotations"]["prestop.dev/status"].as_str()?;
     let status: Value = serde_json::from_str(status).unwrap();
     status["containers"][0]["front"].as_str().map(str::to_owned)
 }
 
-/// As many pods as there should be, all ready, none of the old ones.
+/// Waits until all pods are ready and none of the old ones is left.
 fn settled(cluster: &Cluster, shop: &Namespace, old: &BTreeSet<String>) {
     wait_at_most(UNTIL_OLD_PODS_ARE_GONE, "the end of all old pods", || {
         let pods = pods(cluster, shop);
@@ -110,7 +111,7 @@ fn settled(cluster: &Cluster, shop: &Namespace, old: &BTreeSet<String>) {
             && pods.iter().all(is_ready)
             && pods.iter().all(|pod| !old.contains(&name(pod)));
         if !is_so {
-            // Listing all pods costs the machine time that the client needs.
+            // Listing all pods takes processor time that the client needs.
             thread::sleep(Duration::from_millis(800));
         }
         is_so

@@ -1,5 +1,6 @@
-//! The reports of hooks, in termination messages of a real kubelet: on read-only root file systems, as any user, in
-//! any file. The pods get no requests, so their hooks end at the lower bound.
+//! The reports of hooks in termination messages of a real kubelet: with read-only root file
+//! systems, any user, and any file. The pods get no requests, so their hooks end at the lower
+//! bound.
 
 use serde_json::{Map, Value, json};
 
@@ -9,16 +10,16 @@ use super::installation::{self, is_ready};
 use super::traffic::seen::{Ended, Watch};
 use super::workloads::{Server, WITH_SHELL};
 
-/// The lower bound.
+/// The lower bound of the delay, in seconds.
 const DELAY: u64 = 10;
-/// Seconds by which a single hook may be late on a machine that is busy with other things.
+/// Seconds by which a single hook may be late on a machine that is busy with other work.
 const SLOW: u64 = 4;
 const LONGEST: usize = 512;
 const HOLD: &str = "`hold: connections`";
-/// What the kubelet reads of a termination message.
+/// Maximum size of a termination message that the kubelet reads, in bytes.
 const KUBELET_READS: usize = 4096;
 
-/// The fields of all lines of a hook's report.
+/// Returns the fields of all lines of a hook's report.
 pub(crate) fn read(message: &str) -> Value {
     let mut fields = Map::new();
     for line in lines(message) {
@@ -28,7 +29,7 @@ pub(crate) fn read(message: &str) -> Value {
     Value::Object(fields)
 }
 
-/// The lines of a termination message that are the hook's.
+/// Returns the lines of a termination message that the hook wrote.
 fn lines(message: &str) -> impl Iterator<Item = &str> {
     message.lines().filter(|line| line.starts_with("{\"prestop\":"))
 }
@@ -36,8 +37,9 @@ fn lines(message: &str) -> impl Iterator<Item = &str> {
 struct Case {
     what: &'static str,
     container: Value,
-    /// What the hook reports besides its delay, and the value where it is certain. A quit that ends the application
-    /// ends the hook with it, so nothing is there. None: there is no room for a report.
+    /// The hook's reported fields other than its delay, with the value if it is certain. A quit
+    /// that ends the application ends the hook with it, so it reports nothing. `None`: there is no
+    /// room for a report.
     reported: Option<&'static [(&'static str, Option<u64>)]>,
 }
 
@@ -86,7 +88,7 @@ fn assert_report(case: &Case, pod: &Ended) {
     let what = case.what;
     assert_eq!(pod.how, "Completed (0)", "{what}");
     assert!(bytes(&pod.message) <= LONGEST, "{what}: {pod:#?}");
-    // A kubelet that counts whole seconds, on a machine that is busy with other things.
+    // The kubelet counts whole seconds, on a machine that is busy with other work.
     let seconds = u64::try_from(pod.seconds.unwrap()).unwrap();
     assert!((DELAY - 1..DELAY + 3 * SLOW).contains(&seconds), "{what}: {pod:#?}");
     let mut report = read(&pod.message);
@@ -185,7 +187,7 @@ fn cases() -> Vec<Case> {
     .into()
 }
 
-/// One object of two.
+/// Returns one object with the fields of both.
 fn with(mut object: Value, rest: Value) -> Value {
     object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
     object

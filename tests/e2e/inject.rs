@@ -1,4 +1,4 @@
-//! What pods carry after a namespace has opted in: each kind as the documents say.
+//! Hooks of pods after a namespace has opted in: each kind as documented.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ fn a_labelled_namespace_gets_hooks_and_others_do_not() {
         );
         assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 40);
         let status = status(&pod);
-        // The API server writes its default before the webhook sees the pod.
+        // The API server sets its default before the webhook sees the pod.
         assert_eq!(status["grace"], json!({"before": 30, "after": 40, "stated": true}));
         assert_eq!(
             (&status["containers"][0]["hook"], &status["containers"][0]["profile"]),
@@ -53,11 +53,11 @@ fn a_labelled_namespace_gets_hooks_and_others_do_not() {
     }
 }
 
-/// A workload, and what is said about its pods: per container its hook, and the grace period.
+/// A workload, and the expected hooks per container and grace period of its pods.
 struct Kind {
     what: &'static str,
     object: Value,
-    /// Of each regular container: the hook in short.
+    /// The hook of each regular container, in short form.
     hooks: &'static [&'static str],
     grace_period_seconds: i64,
 }
@@ -85,7 +85,7 @@ fn each_kind_of_pod_is_treated_as_documented() {
         assert_eq!(hooks, kind.hooks, "{}, number {number}: {pod:#}", kind.what);
         let grace = pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap();
         assert_eq!(grace, kind.grace_period_seconds, "{}", kind.what);
-        // Native sidecars are stopped after the application by the kubelet: untouched.
+        // Native sidecars are stopped by the kubelet after the application: not changed.
         for init in pod["spec"]["initContainers"].as_array().into_iter().flatten() {
             assert!(init["lifecycle"].is_null(), "{}", kind.what);
         }
@@ -100,7 +100,7 @@ fn label(kind: &Kind) -> String {
     kind.what.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
-/// A hook in a few words; empty where there is none.
+/// Returns a hook in a few words; empty if there is none.
 fn hook(container: &Value) -> String {
     let hook = &container["lifecycle"]["preStop"];
     if let Some(seconds) = hook["sleep"]["seconds"].as_i64() {
@@ -203,7 +203,7 @@ fn rolled(cluster: &Cluster, namespace: &str) {
     ]);
 }
 
-/// Pods that run and are not on their way out.
+/// Returns the pods that run and are not terminating.
 fn running(cluster: &Cluster, namespace: &str, selector: &str) -> Vec<Value> {
     let pods = cluster.list(&["pods", "--namespace", namespace, "--selector", selector]);
     let stays = |pod: &Value| {

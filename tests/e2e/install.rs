@@ -1,4 +1,4 @@
-//! Installing it, as the documents say: `helm install` with defaults.
+//! Installation as documented: `helm install` with defaults.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn helm_installs_it_and_everything_is_well() {
     let cluster = Cluster::connect();
     installation::remove(&cluster);
     installation::namespace(&cluster);
-    // Somebody has opted in, so that there is something to check.
+    // A namespace that has opted in, so that there is something to check.
     let shop = cluster.enabled_namespace("shop");
     let mut figures = Figures::new("install", &["what", "figure"]);
 
@@ -32,7 +32,8 @@ fn helm_installs_it_and_everything_is_well() {
     let start = Instant::now();
     let check = || cluster.prestop(&["check", "--namespace", &shop.name]);
     let (mut is_well, mut report) = check();
-    // kube-proxy writes the rules of a Service a moment after its pods are ready: until then nobody reaches it.
+    // kube-proxy writes the rules of a Service a moment after its pods are ready: until then it
+    // can't be reached.
     if !is_well {
         wait_at_most(Duration::from_secs(10), "the Service", || {
             (is_well, report) = check();
@@ -56,7 +57,8 @@ fn phase(told: &str) -> &str {
     line.unwrap_or(told).trim()
 }
 
-/// On several nodes they are on different ones; on one there is nothing to see but the wish.
+/// On several nodes, the replicas are on different ones; on a single node, only the constraint can
+/// be checked.
 fn replicas_are_spread(cluster: &Cluster) {
     let pods = installation::pods(cluster);
     let constraint = &pods[0]["spec"]["topologySpreadConstraints"][0];
@@ -67,7 +69,7 @@ fn replicas_are_spread(cluster: &Cluster) {
     }
 }
 
-/// The namespace enforces `restricted`, and that is no empty word.
+/// The namespace enforces `restricted`, and other pods are really refused.
 fn nothing_but_restricted_pods_run_there(cluster: &Cluster) {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "root", "namespace": NAMESPACE},

@@ -1,4 +1,4 @@
-//! prestop in the cluster, as Helm installs it.
+//! prestop in the cluster, installed by Helm.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::cluster::{Cluster, PATIENCE, wait_at_most, wait_until};
 
 pub(crate) const NAMESPACE: &str = "prestop-system";
 const CHART: [&str; 2] = ["prestop", "charts/prestop"];
-/// Old pods hold their stop back, drain and end within that.
+/// Time within which old pods finish their delay, drain and end.
 const UNTIL_OLD_PODS_ARE_GONE: Duration = Duration::from_secs(180);
 
-/// The namespace of the release, where nothing but restricted pods may run.
+/// Creates the namespace of the release, in which only restricted pods may run.
 pub(crate) fn namespace(cluster: &Cluster) {
     cluster.apply(&json!({
         "apiVersion": "v1", "kind": "Namespace",
@@ -19,8 +19,8 @@ pub(crate) fn namespace(cluster: &Cluster) {
     }));
 }
 
-/// Installed with these `--set` values and no others, whatever was there before; two or more replicas
-/// are ready, and pods get hooks.
+/// Installs with only these `--set` values, whatever was installed before; two or more replicas are
+/// ready, and pods get hooks.
 pub(crate) fn ensure(cluster: &Cluster, values: &[&str]) {
     namespace(cluster);
     if is_half_done(cluster) {
@@ -30,14 +30,15 @@ pub(crate) fn ensure(cluster: &Cluster, values: &[&str]) {
     settled(cluster);
 }
 
-/// What a run that was broken off leaves behind: helm takes no release further that is not deployed.
+/// Whether an interrupted run left an unfinished release: helm does not upgrade a release that is
+/// not deployed.
 fn is_half_done(cluster: &Cluster) -> bool {
     let arguments = ["list", "--output=json", "--uninstalling", "--pending", "--failed"];
     let releases = cluster.helm(&[&arguments[..], &["--namespace", NAMESPACE]].concat());
     serde_json::from_str::<Value>(&releases).unwrap() != json!([])
 }
 
-/// `helm install` or the like, with `--wait`.
+/// Runs `helm install` or a similar command, with `--wait`.
 pub(crate) fn helm(cluster: &Cluster, verb: &[&str], values: &[&str]) -> String {
     let mut arguments =
         [verb, &CHART, &["--namespace", NAMESPACE, "--wait", "--timeout=180s"]].concat();
@@ -50,7 +51,7 @@ pub(crate) fn helm(cluster: &Cluster, verb: &[&str], values: &[&str]) -> String 
     cluster.helm(&arguments)
 }
 
-/// Every replica is of the newest version; old ones may still be on their way out.
+/// Waits until every replica has the newest version; old ones may still be terminating.
 pub(crate) fn rolled_out(cluster: &Cluster) {
     cluster.kubectl(&[
         "rollout",
@@ -62,7 +63,7 @@ pub(crate) fn rolled_out(cluster: &Cluster) {
     ]);
 }
 
-/// No pod of an earlier version is left, and the API server's calls succeed.
+/// Waits until no pod of an earlier version is left, and the API server's calls succeed.
 pub(crate) fn settled(cluster: &Cluster) {
     rolled_out(cluster);
     wait_at_most(UNTIL_OLD_PODS_ARE_GONE, "the end of old replicas", || {
@@ -85,7 +86,7 @@ pub(crate) fn settled(cluster: &Cluster) {
     });
 }
 
-/// The replicas, those that are on their way out among them.
+/// Returns the replicas, including terminating ones.
 pub(crate) fn pods(cluster: &Cluster) -> Vec<Value> {
     cluster.list(&[
         "pods",
@@ -104,7 +105,7 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
         && conditions.is_some_and(|conditions| conditions.iter().any(is_ready))
 }
 
-/// Away, with its pods.
+/// Removes the installation with its pods.
 pub(crate) fn remove(cluster: &Cluster) {
     let arguments = ["uninstall", "prestop", "--ignore-not-found", "--wait", "--timeout=180s"];
     cluster.helm(&[&arguments[..], &["--namespace", NAMESPACE]].concat());

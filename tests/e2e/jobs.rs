@@ -1,4 +1,4 @@
-//! Jobs end when they would have without us.
+//! Jobs end at the same time as without prestop.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::workloads::WORKLOAD;
 
 const TIMES: u32 = 3;
 
-/// The same Job with and without us, one after another, several times.
+/// The same Job with and without prestop, one after the other, several times.
 #[test]
 #[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn jobs_end_as_fast_as_without_us() {
@@ -32,11 +32,11 @@ fn jobs_end_as_fast_as_without_us() {
         figures.note(name, format!("{:.1} s", took.as_secs_f64()));
     }
     figures.save();
-    // A hook would be ten seconds.
+    // A hook would take ten seconds.
     assert!(took[0] < took[1] + Duration::from_secs(4), "{took:?}");
 }
 
-/// How long a Job takes from its creation on.
+/// Returns the duration of a Job from its creation on.
 fn job(cluster: &Cluster, namespace: &Namespace) -> Duration {
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"generateName": "work-", "namespace": namespace.name},

@@ -1,5 +1,6 @@
-//! The kubelet's own log, beside the lines of `prestop watch`: when it heard of the deletion of a pod, ran the hooks of a
-//! container, sent the stop signal, and when the container had ended. The lines are those of
+//! The kubelet's own log, compared with the lines of `prestop watch`: the times at which it learned
+//! of the deletion of a pod, ran the hooks of a container, sent the stop signal, and saw the
+//! container end. The lines are those of
 //! [kuberuntime_container.go](https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/kubelet/kuberuntime/kuberuntime_container.go)
 //! and of its sync loop, at verbosity 3.
 
@@ -14,31 +15,32 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 
-/// The kubelet learns of ends by a poll, once a second; the machine is busy.
+/// The kubelet learns of ends by a poll once a second, and the machine is busy.
 const LATE: SignedDuration = SignedDuration::from_secs(3);
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
-/// A kubelet that logs more for as long as this lives.
+/// A kubelet with more log output, until this is dropped.
 pub(crate) struct Kubelet<'a> {
     cluster: &'a Cluster,
     node: String,
     log: PathBuf,
 }
 
-/// How it stopped a container, by its log.
+/// A container's stop, according to the kubelet's log.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     deleted: Option<Timestamp>,
     hook_began: Option<Timestamp>,
     hook_completed: Option<Timestamp>,
     hook_failed: bool,
-    /// And how many seconds of grace were left then.
+    /// Time of the stop signal, and the seconds of grace that were left.
     signalled: Option<(Timestamp, i64)>,
     ended: Option<Timestamp>,
 }
 
 impl<'a> Kubelet<'a> {
-    /// The one of the scripts' cluster; none in another cluster, whose log is not a file here.
+    /// Returns the kubelet of the scripts' cluster; `None` in another cluster, whose log is not a
+    /// local file.
     pub(crate) fn that_logs_more(cluster: &'a Cluster) -> Option<Self> {
         let log = PathBuf::from(std::env::var_os("STATE")?).join("log/kubelet.log");
         let node = cluster.list(&["nodes"])[0]["metadata"]["name"].as_str().unwrap().to_owned();
@@ -55,7 +57,7 @@ impl<'a> Kubelet<'a> {
         self.cluster.kubectl(&["replace", "--raw", &path, "--filename", file.to_str().unwrap()]);
     }
 
-    /// Of this container of a pod that has been deleted.
+    /// Returns the stop of this container, in a pod that has been deleted.
     pub(crate) fn stop(&self, namespace: &str, pod: &str, uid: &str, container: &str) -> Stop {
         let (pod, uid) = (format!("{namespace}/{pod}"), format!("podUID=\"{uid}\""));
         let container = format!("containerName=\"{container}\"");
@@ -101,7 +103,7 @@ impl Drop for Kubelet<'_> {
 }
 
 impl Stop {
-    /// Panics where this line of the watch says something else.
+    /// Panics if this line of the watch disagrees.
     pub(crate) fn agrees_with(&self, end: &Value) {
         let told = format!("{self:#?} and {end:#}");
         let deleted_at: Timestamp = end["deletedAt"].as_str().unwrap().parse().unwrap();
@@ -140,7 +142,8 @@ fn after(at: Timestamp, seconds: &Value) -> Timestamp {
     at + SignedDuration::from_secs_f64(seconds.as_f64().unwrap())
 }
 
-/// `I1128 23:33:39.123456   1234 file.go:1] ...`, in the local time of its process, without a year.
+/// Parses `I1128 23:33:39.123456   1234 file.go:1] ...`, in the local time of its process, without
+/// a year.
 fn timestamp(line: &str, offset: Offset) -> Option<Timestamp> {
     let (date, rest) = line.get(1..)?.split_once(' ')?;
     let time = rest.split(' ').next()?;
@@ -150,7 +153,7 @@ fn timestamp(line: &str, offset: Offset) -> Option<Timestamp> {
     offset.to_timestamp(text.parse::<DateTime>().ok()?).ok()
 }
 
-/// Of this machine, which the kubelet shares.
+/// Returns the UTC offset of this machine, which the kubelet shares.
 fn offset() -> Offset {
     let output = Command::new("date").arg("+%z").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -158,7 +161,7 @@ fn offset() -> Offset {
     Offset::from_seconds((minutes / 100 * 60 + minutes % 100) * 60).unwrap()
 }
 
-/// The value of `name=value` or `name="value"`.
+/// Returns the value of `name=value` or `name="value"`.
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = line.split_once(name)?;
     let rest = rest.split(' ').next()?;

@@ -1,9 +1,12 @@
-//! Ranges and holds behind a load balancer that hears of endpoints late, as those outside of a cluster do.
+//! Ranges and holds behind a load balancer that learns of endpoints late, like load balancers
+//! outside of a cluster.
 //!
-//! Each server with each treatment is a cell: a Deployment, its load balancer and its client. All cells run side by
-//! side and are restarted, drained and scaled down in step. Each sends at least 20,000 requests.
+//! Each server with each treatment is a cell: a Deployment, its load balancer and its client. All
+//! cells run side by side and are restarted, drained and scaled down in step. Each sends at least
+//! 20,000 requests.
 //!
-//! `PRESTOP_E2E_LAGS=0,20,45` are the seconds that the load balancers are late, one run each; 20 by default.
+//! `PRESTOP_E2E_LAGS=0,20,45` are the delays of the load balancers in seconds, one run each; 20 by
+//! default.
 
 pub(crate) mod cells;
 mod row;
@@ -24,7 +27,8 @@ use super::workloads::content;
 use cells::{CELLS, Cell, RATES, REPLICAS};
 use row::{COLUMNS, Row};
 
-/// All pods that end do so within: the upper bound of the range, the wait, and time for a busy machine.
+/// Time within which all terminating pods end: the upper bound of the range, the wait, and time for
+/// a busy machine.
 const UNTIL_OLD_PODS_ARE_GONE: Duration = Duration::from_secs(270);
 
 #[test]
@@ -52,7 +56,7 @@ fn lags() -> Vec<u64> {
     asked.split(',').map(|lag| lag.trim().parse().expect("PRESTOP_E2E_LAGS: seconds")).collect()
 }
 
-/// Losses where a client itself got no processor for a second say nothing: once again.
+/// Losses while a client got no processor for a second are not meaningful: measures again.
 fn measure_in_peace(cluster: &Cluster, lag: u64) -> Vec<Row> {
     let rows = measure(cluster, lag);
     if !rows.iter().any(|row| row.had_no_time() && !row.faults(lag).is_empty()) {
@@ -85,7 +89,7 @@ fn measure(cluster: &Cluster, lag: u64) -> Vec<Row> {
     restart(cluster, &shop, lag);
     drain(cluster, &shop, lag);
     scale_down(cluster, &shop, lag);
-    // Until there are enough requests to say something.
+    // Until there are enough requests for a result.
     let least = f64::from(u32::try_from(LEAST_REQUESTS).unwrap()) * 1.05 / RATES.per_second();
     thread::sleep(Duration::from_secs_f64(least).saturating_sub(start.elapsed()));
     loads.iter().for_each(Load::stop);
@@ -122,7 +126,7 @@ fn restart(cluster: &Cluster, shop: &Namespace, lag: u64) {
     heard_of(lag, start);
 }
 
-/// One pod of each cell after the other, as soon as its budget allows.
+/// Drains the pods of each cell, one after the other, as soon as the budget allows.
 fn drain(cluster: &Cluster, shop: &Namespace, lag: u64) {
     let start = Instant::now();
     let pods = pods(cluster, shop);
@@ -150,7 +154,7 @@ fn scale_down(cluster: &Cluster, shop: &Namespace, lag: u64) {
     heard_of(lag, start);
 }
 
-/// As many pods as there should be, all ready, none on its way out, none of the old ones.
+/// Waits until all pods are ready, none is terminating, and none of the old ones is left.
 fn settled(cluster: &Cluster, shop: &Namespace, replicas: u32, old: &BTreeSet<String>) {
     let wanted = CELLS.len() * replicas as usize;
     wait_at_most(UNTIL_OLD_PODS_ARE_GONE, "the end of all old pods", || {
@@ -158,15 +162,15 @@ fn settled(cluster: &Cluster, shop: &Namespace, replicas: u32, old: &BTreeSet<St
         let is_so =
             pods.len() == wanted && pods.iter().all(is_ready) && names(&pods).is_disjoint(old);
         if !is_so {
-            // Listing all pods costs the machine time that the clients need.
+            // Listing all pods takes processor time that the clients need.
             thread::sleep(Duration::from_millis(800));
         }
         is_so
     });
 }
 
-/// A pod that is deleted before the load balancers have heard of it is quiet at first, and gets its requests
-/// later. Nothing can be done about that, so it is not what is tested.
+/// Waits until the load balancers have learned of the pods. A pod that is deleted before that is
+/// quiet at first and gets its requests later. That can't be prevented, so it is not tested.
 fn heard_of(lag: u64, start: Instant) {
     thread::sleep(Duration::from_secs(lag + 5).saturating_sub(start.elapsed()));
 }

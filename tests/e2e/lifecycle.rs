@@ -1,4 +1,4 @@
-//! Upgrade, rollback, uninstall, while pods are created, and what is left afterwards.
+//! Upgrade, rollback and uninstallation while pods are created, and the objects that remain.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::traffic::load::Load;
 use super::traffic::seen::Watch;
 use super::workloads::{Server, content, deployment, service, template};
 
-/// Everything that makes new pods of the webhook, and more.
+/// Everything that causes new pods of the webhook, and more.
 const CHANGED: [&str; 6] = [
     "replicaCount=3",
     "webhook.timeoutSeconds=5",
@@ -50,7 +50,7 @@ fn upgrades_and_rollbacks_cost_no_hook() {
     outcome.assert_whole(500);
 }
 
-/// In seconds, of a pod that is created now.
+/// Returns the delay of a pod that is created now, in seconds.
 fn delay(cluster: &Cluster, namespace: &str) -> i64 {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe", "namespace": namespace},
@@ -92,7 +92,7 @@ fn uninstalling_leaves_nothing_and_hooks_go_on() {
     });
     figures.note("until no object of it is left (its own pods end gracefully)", seconds(took));
 
-    // With nobody there any more, pods with hooks end as they should.
+    // After the uninstallation, pods with hooks end as they should.
     let watch = Watch::start(&cluster, &shop.name);
     let load = Load::start(&cluster, &shop.name, Server::Nginx115);
     cluster.kubectl(&["rollout", "restart", "deployment/web", "--namespace", &shop.name]);
@@ -115,8 +115,8 @@ fn uninstalling_leaves_nothing_and_hooks_go_on() {
     );
 }
 
-/// Whatever could be the chart's: kind, namespace, name. Not what clusters make by themselves, and
-/// not what other tests leave behind for a while.
+/// Returns every object that could belong to the chart: kind, namespace, name. Without objects that
+/// clusters create by themselves, and those that other tests leave for a while.
 fn objects(cluster: &Cluster) -> BTreeSet<String> {
     let kinds = cluster.kubectl(&["api-resources", "--verbs=list", "--output=name"]);
     let by_itself =

@@ -1,20 +1,21 @@
 //! prestop in a real cluster: installing, injecting, rolling under load, breaking it, renewing its
-//! certificates, upgrading, uninstalling. Each test says what it shows and leaves a figure.
+//! certificates, upgrading, uninstalling. Each test proves one property and records a figure.
 //!
-//! Only with `PRESTOP_E2E=1`, against the cluster of the current kubeconfig, which should be one to throw
-//! away: prestop is installed, killed and removed there. `tests/e2e/run` brings up such a cluster;
-//! `docs/real-cluster.md` says how to take kind. The tests are ignored unless they are asked for.
+//! Only with `PRESTOP_E2E=1`, against the cluster of the current kubeconfig, which should be
+//! disposable: prestop is installed, killed and removed there. `tests/e2e/run` starts such a
+//! cluster; `docs/real-cluster.md` explains how to use kind. The tests are ignored unless they are
+//! requested.
 
-// Helper functions of tests assert by panicking too; clippy's own exception is for `#[test]` only.
+// Helper functions of tests also assert by panicking; clippy's own exception covers only `#[test]`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    // Whoever has a `Cluster` knows that there is one.
+    // A `Cluster` value proves that there is one.
     clippy::unused_self,
-    // Values and figures are written where they are handed over.
+    // Values and figures are written where they are passed.
     clippy::needless_pass_by_value
 )]
 

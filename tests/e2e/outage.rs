@@ -1,4 +1,5 @@
-//! The webhook is killed, frozen, gone; the node's kubelet restarts. Pods are created all the same.
+//! The webhook is killed, frozen or missing; the node's kubelet restarts. Pods are created
+//! nevertheless.
 
 mod alert;
 mod killer;
@@ -21,7 +22,7 @@ use killer::{CONTINUE, KILL, Killer, STOP};
 
 /// The chart's `webhook.timeoutSeconds`.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// For everything else that a creation needs, on a busy machine.
+/// Time for the rest of a creation, on a busy machine.
 const REST: Duration = Duration::from_secs(3);
 
 #[test]
@@ -36,12 +37,12 @@ fn killed_replicas_keep_no_pod_from_being_created() {
     while start.elapsed() < Duration::from_secs(45) {
         let pods = installation::pods(&cluster);
         let ready: Vec<_> = pods.iter().filter(|pod| is_ready(pod)).collect();
-        // One at a time: with none left there would be nothing to see but the outage of the next test.
+        // One at a time: with none left, only the outage of the next test would be measured.
         if let [victim, _, ..] = ready[..] {
             killer.signal(victim, KILL);
             kills += 1;
             let name = victim["metadata"]["name"].as_str().unwrap();
-            // A container that is killed again is started later and later; a new pod is not.
+            // A container that is killed repeatedly is restarted later and later; a new pod is not.
             cluster.kubectl(&[
                 "delete",
                 "pod",
@@ -86,7 +87,7 @@ fn without_any_replica_pods_are_created_and_the_alert_sees_it() {
         "gone",
         &["what", "pods created", "refused", "with a hook", "the slowest creation"],
     );
-    // Frozen: connections are taken by the kernel, and nobody answers.
+    // Frozen: the kernel accepts connections, and no process answers.
     let killer = Killer::start(&cluster);
     let replicas = installation::pods(&cluster);
     for replica in &replicas {

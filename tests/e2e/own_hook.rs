@@ -1,5 +1,5 @@
-//! The usual recipe for nginx, `nginx -s quit` as its author's hook: it drops requests, prestop says so, and with
-//! `own-hook: extend` on the namespace it drops none.
+//! The usual recipe for nginx, `nginx -s quit` as its author's hook: it drops requests, prestop
+//! reports that, and with `own-hook: extend` on the namespace it drops none.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use super::traffic::seen::{Seen, Watch};
 use super::traffic::{LEAST_REQUESTS, evict};
 use super::workloads::Server;
 
-/// As its author wrote it; nothing in it is for prestop.
+/// The manifest as its author wrote it, without anything for prestop.
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/own_hook/deployment.yaml");
 const REPLICAS: usize = 2;
-/// What is wrong with it.
+/// The reported problem.
 const REASON: &str = "own-hook-does-not-wait";
 
 #[test]
@@ -62,10 +62,10 @@ fn a_hook_of_the_author_drops_requests_until_it_is_extended() {
     for report in [&kept, &extended] {
         assert!(report["requests"].as_u64().unwrap() >= LEAST_REQUESTS, "{report:#}");
     }
-    // Without a loss here a 0 in the other row would say nothing.
+    // Without a loss here, a 0 in the other row would prove nothing.
     assert!(kept["failed"].as_u64().unwrap() > 0, "{kept:#}");
     assert_eq!(extended["failed"], 0, "{extended:#}");
-    // Nothing but the namespace was changed.
+    // Only the namespace was changed.
     assert_eq!(self::template(&cluster, &shop)["spec"], template["spec"]);
 }
 
@@ -94,7 +94,8 @@ fn template(cluster: &Cluster, shop: &Namespace) -> Value {
     deployment["spec"]["template"].clone()
 }
 
-/// Losses where the client itself got no processor for a second say nothing: again, at most twice.
+/// Losses while the client got no processor for a second are not meaningful: measures again, at
+/// most twice.
 fn measure_in_peace(cluster: &Cluster, shop: &Namespace) -> (Value, Seen) {
     let mut measured = measure(cluster, shop);
     for _ in 0..2 {
@@ -108,9 +109,9 @@ fn measure_in_peace(cluster: &Cluster, shop: &Namespace) -> (Value, Seen) {
     measured
 }
 
-/// A rollout, a drain, a scale-down, under load; and back.
+/// A rollout, a drain and a scale-down under load, and back.
 fn measure(cluster: &Cluster, shop: &Namespace) -> (Value, Seen) {
-    // Those of an earlier measurement.
+    // Events of an earlier measurement.
     cluster.kubectl(&["delete", "events", "--all", "--namespace", &shop.name]);
     let watch = Watch::start(cluster, &shop.name);
     let load = Load::start_with(cluster, &shop.name, Server::Nginx115, Rates::WITHOUT_DOWNLOADS);
@@ -142,7 +143,7 @@ fn pods(cluster: &Cluster, shop: &Namespace) -> Vec<Value> {
     cluster.list(&["pods", "--namespace", &shop.name, "--selector", "app=nginx"])
 }
 
-/// The rollout is over, and no old pod is left.
+/// Waits until the rollout is over, and no old pod is left.
 fn settled(cluster: &Cluster, shop: &Namespace, replicas: usize) {
     let status = ["rollout", "status", "deployment/nginx", "--timeout=180s", "--namespace"];
     cluster.kubectl(&[&status[..], &[&shop.name]].concat());

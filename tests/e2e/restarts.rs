@@ -1,4 +1,4 @@
-//! The webhook is replaced while pods are created: nobody is refused, and nobody goes without a hook.
+//! The webhook is replaced while pods are created: no pod is refused, and none lacks its hook.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn pods_that_are_created_during_its_own_rollouts_get_hooks() {
         installation::rolled_out(&cluster);
     }
     let took = start.elapsed();
-    // Until the last of the old replicas is gone: they answer to their end.
+    // Until the last of the old replicas has ended: they answer until then.
     installation::settled(&cluster);
     let outcome = stream.finish(PODS);
     let mut figures = Figures::new("restarts", &["what", "figure"]);

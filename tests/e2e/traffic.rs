@@ -1,7 +1,8 @@
-//! The seed of it all: how many requests are dropped while pods are replaced, with and without us.
+//! The central measurement: how many requests are dropped while pods are replaced, with and without
+//! prestop.
 //!
-//! Three replicas behind a Service, under four streams of requests at once, are restarted, drained and
-//! scaled down: seven pods end. Each row sends at least 20,000 requests.
+//! Three replicas behind a Service, under four streams of requests at the same time, are restarted,
+//! drained and scaled down: seven pods end. Each row sends at least 20,000 requests.
 
 pub(crate) mod load;
 pub(crate) mod seen;
@@ -21,12 +22,12 @@ use seen::Watch;
 const REPLICAS: u32 = 3;
 pub(crate) const LEAST_REQUESTS: u64 = 20_000;
 
-/// What is done about the problem.
+/// The measure against dropped requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Treatment {
     /// The namespace has not opted in.
     Nothing,
-    /// What is found on the web: `nginx -s quit` as the hook.
+    /// The usual recipe on the web: `nginx -s quit` as the hook.
     QuitByHand,
     /// The namespace has opted in.
     Prestop,
@@ -69,8 +70,8 @@ fn nginx_that_is_stopped_by_quit_drops_nothing() {
     compare("traffic-quit", Server::Nginx127, &[Treatment::Nothing, Treatment::Prestop]);
 }
 
-/// Its stop is not made any better; but no request is there any more when it comes, unless it takes
-/// longer than the delay. So the long downloads (8 s) fit into the delay (10 s).
+/// The server's stop is not improved, but no request is left when it comes, unless it takes longer
+/// than the delay. So the long downloads (8 s) fit into the delay (10 s).
 #[test]
 #[ignore = "needs a cluster to throw away; run: tests/e2e/run"]
 fn a_server_that_ends_at_once_drops_nothing() {
@@ -106,7 +107,7 @@ fn compare(name: &'static str, server: Server, treatments: &[Treatment]) {
         let requests = row.load["requests"].as_u64().unwrap();
         assert!(requests >= LEAST_REQUESTS, "{treatment:?}: only {requests} requests");
         let failed = row.load["failed"].as_u64().unwrap();
-        // Without a loss in the other rows a 0 would say nothing.
+        // Without a loss in the other rows, a 0 would prove nothing.
         assert_eq!(
             failed == 0,
             treatment == Treatment::Prestop,
@@ -117,9 +118,9 @@ fn compare(name: &'static str, server: Server, treatments: &[Treatment]) {
 }
 
 struct Row {
-    /// What the client counted.
+    /// The client's counts.
     load: Value,
-    /// What the cluster showed.
+    /// Observations in the cluster.
     seen: seen::Seen,
 }
 
@@ -145,7 +146,8 @@ impl Row {
     }
 }
 
-/// Losses where the client itself got no processor for a second say nothing: again, at most twice.
+/// Losses while the client got no processor for a second are not meaningful: measures again, at
+/// most twice.
 fn measure_in_peace(cluster: &Cluster, server: Server, treatment: Treatment) -> Row {
     let mut row = measure(cluster, server, treatment);
     for _ in 0..2 {
@@ -180,7 +182,7 @@ fn measure(cluster: &Cluster, server: Server, treatment: Treatment) -> Row {
     let replicas = format!("--replicas={}", REPLICAS - 1);
     cluster.kubectl(&["scale", "deployment/web", "--namespace", &shop.name, &replicas]);
     settled(cluster, &shop, REPLICAS - 1);
-    // Until there are enough requests to say something.
+    // Until there are enough requests for a result.
     let least = Duration::from_secs_f64(
         1.1 * f64::from(u32::try_from(LEAST_REQUESTS).unwrap()) / Rates::FULL.per_second(),
     );
@@ -189,7 +191,7 @@ fn measure(cluster: &Cluster, server: Server, treatment: Treatment) -> Row {
     Row { load, seen: watch.finish() }
 }
 
-/// Ready, and nobody else is there any more.
+/// Waits until the replicas are ready, and no other pod is left.
 fn settled(cluster: &Cluster, namespace: &Namespace, replicas: u32) {
     rolled(cluster, namespace);
     wait_until("the end of all old pods", || {
@@ -209,8 +211,8 @@ fn rolled(cluster: &Cluster, namespace: &Namespace) {
     ]);
 }
 
-/// Every pod is evicted as soon as the disruption budget allows, as `kubectl drain` does it; but pods may
-/// come back to the same node, as there may be no other.
+/// Evicts every pod as soon as the disruption budget allows, like `kubectl drain`; but pods may
+/// return to the same node, as there may be no other.
 fn drain(cluster: &Cluster, namespace: &Namespace) {
     let pods = cluster.list(&["pods", "--namespace", &namespace.name, "--selector", "app=web"]);
     let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
@@ -220,7 +222,7 @@ fn drain(cluster: &Cluster, namespace: &Namespace) {
     rolled(cluster, namespace);
 }
 
-/// As soon as the disruption budget allows.
+/// Evicts a pod as soon as the disruption budget allows.
 pub(crate) fn evict(cluster: &Cluster, namespace: &str, pod: &str) {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/eviction");
     let eviction = json!({

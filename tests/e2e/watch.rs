@@ -1,5 +1,5 @@
-//! `prestop watch` beside a real kubelet: rollouts of servers with each kind of hook, a drain, many pods that end at once,
-//! and an API server that stands still.
+//! `prestop watch` with a real kubelet: rollouts of servers with each kind of hook, a drain, many
+//! pods that end at the same time, and an API server that stalls.
 
 mod cell;
 mod counted;
@@ -53,7 +53,7 @@ impl Watch {
         wait_until(&format!("{count} ends"), || self.objects("Termination").len() >= count);
     }
 
-    /// The exit status; the output stays.
+    /// Returns the exit status; the output is kept.
     fn status(&mut self) -> i32 {
         let mut status = None;
         wait_until("the end of the watch", || {
@@ -139,10 +139,10 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
     assert_eq!(measured[0]["connectionsUntilTheEnd"], 0, "{measured:#?}");
 }
 
-/// All roll at once, these two while requests are sent to them.
+/// All workloads roll at the same time, these two while requests are sent to them.
 const LOADED: [&str; 2] = ["no-hook", "ours"];
 
-/// Their counts are those of the servers, and only the one without a hook loses requests.
+/// Their counts agree with those of the servers, and only the one without a hook loses requests.
 fn roll_under_load(cluster: &Cluster, shop: &Namespace, counted: Option<&Counted>) {
     let restart = |name: &str| {
         let workload = format!("deployment/{name}");
@@ -152,7 +152,7 @@ fn roll_under_load(cluster: &Cluster, shop: &Namespace, counted: Option<&Counted
     let path = |name: &str| format!("/?load={name}");
     let addresses = LOADED.map(|name| address(cluster, shop, name) + &path(name));
     let [mut bad, mut good] = [0, 1].map(|index| {
-        // Each rolls when its watch has begun: else it would end at once.
+        // Each rolls when its watch has begun: otherwise the watch would end immediately.
         let workload = restart(LOADED[index]);
         let url = &addresses[index];
         Watch::start(shop, &["--until-rolled", &workload, "--url", url, "--rate=200"])
@@ -171,7 +171,7 @@ fn roll_under_load(cluster: &Cluster, shop: &Namespace, counted: Option<&Counted
         let Some(counted) = counted else { continue };
         let answered = counted.answered(&path(name));
         println!("{name}: the servers answered {answered}");
-        // With the one before the watch; an answer can be lost on its way.
+        // Including the request before the watch; an answer can be lost on its way.
         assert!((sent - lost + 1..=sent + 1).contains(&answered), "{answered}");
     }
 }
@@ -183,7 +183,7 @@ fn is_as_expected(end: &Value, cell: &Cell) {
     assert!(cell.ended.contains(&after), "{end:#}");
     assert!(end["endpoint"]["withdrawnAfterSeconds"].as_f64().is_some(), "{end:#}");
     if cell.name == "ours" {
-        // The kubelet probes once a second, and the load is gone when the endpoint is.
+        // The kubelet probes once a second, and the load ends when the endpoint is removed.
         let report = &end["hook"]["report"];
         assert!(report["new"].as_u64() >= Some(3), "{end:#}");
         assert!(report["last"].as_u64().is_none_or(|last| last <= 3), "{end:#}");
@@ -201,7 +201,7 @@ fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported
     apply(&cluster, &shop, &cell, PODS, None);
     rolled(&cluster, &shop, "many");
     let mut watch = Watch::start(&shop, &[]);
-    // It watches when it sees a pod that goes.
+    // It is watching when it reports a pod that ends.
     let probe = cluster.list(&["pods", "--namespace", &shop.name])[0]["metadata"]["name"].clone();
     cluster.kubectl(&[
         "delete",
@@ -218,7 +218,7 @@ fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported
         let pods = cluster.list(&["pods", "--namespace", &shop.name]);
         pods.iter().all(|pod| !pod["metadata"]["deletionTimestamp"].is_null())
     });
-    // Where the cluster's processes are known, the API server stands still for 20 s.
+    // If the cluster's processes are known, the API server stalls for 20 s.
     let state = std::env::var_os("STATE").map(PathBuf::from);
     let server =
         state.and_then(|state| fs::read_to_string(state.join("run/kube-apiserver.pid")).ok());
@@ -233,7 +233,7 @@ fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported
     assert_eq!(watch.interrupt(), 0);
     let ends = watch.objects("Termination");
     assert_eq!(ends.len(), PODS + 1);
-    // The server ends at once on its stop signal, after its delay.
+    // The server ends immediately on its stop signal, after its delay.
     for end in &ends {
         assert!(
             ["ended-by-itself", "obeyed-stop-signal"].contains(&end["verdict"].as_str().unwrap()),

@@ -1,12 +1,13 @@
-//! What runs in the cluster: web servers of each kind, and everything that is asked of them.
+//! Workloads in the cluster: web servers of each kind, and the requests to them.
 
 use serde_json::{Value, json};
 
-/// Ours: an HTTP server that ends at once on TERM, a client for load; no shell, no libraries.
+/// The test program: an HTTP server that ends immediately on TERM, and a client for load; no shell,
+/// no libraries.
 pub(crate) const WORKLOAD: &str = "prestop-workload:1";
-/// The same beside a shell, `sleep` and `cat`, which prestop does not know of.
+/// The same with a shell, `sleep` and `cat`, of which prestop does not know.
 pub(crate) const WITH_SHELL: &str = "prestop-workload-shell:1";
-/// The same program under a name that the catalogue knows as a log shipper's.
+/// The same program under a name that the catalogue knows as a log shipper.
 pub(crate) const SIDECAR: &str = "docker.io/fluent/fluent-bit:prestop-workload";
 /// The same under a name that the catalogue knows to have no shell.
 pub(crate) const DISTROLESS: &str = "gcr.io/distroless/static-debian12:prestop-workload";
@@ -33,11 +34,11 @@ http {
 /// A web server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Server {
-    /// Stop signal TERM, on which it cuts its requests.
+    /// Stop signal TERM, on which it drops its requests.
     Nginx115,
-    /// Stop signal QUIT, on which it finishes them.
+    /// Stop signal QUIT, on which it finishes its requests.
     Nginx127,
-    /// Ends at once on TERM.
+    /// Ends immediately on TERM.
     Naive,
     /// The same, in an image that has a shell.
     NaiveWithShell,
@@ -54,7 +55,7 @@ impl Server {
         std::env::var(variable).unwrap_or_else(|_| default.to_owned())
     }
 
-    /// For readers.
+    /// Returns the name for readers.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nginx115 => "nginx:1.15 (TERM)",
@@ -63,7 +64,7 @@ impl Server {
         }
     }
 
-    /// Of the short and the long download.
+    /// Returns the paths of the short and the long download.
     pub(crate) fn paths(self) -> [&'static str; 2] {
         if self.is_nginx() { ["/short", "/long"] } else { ["/slow?s=2", "/slow?s=8"] }
     }
@@ -73,7 +74,7 @@ impl Server {
     }
 }
 
-/// nginx's configuration and what it serves.
+/// Returns nginx's configuration and the files that it serves.
 pub(crate) fn content(namespace: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "content", "namespace": namespace},
@@ -84,7 +85,7 @@ pub(crate) fn content(namespace: &str) -> Value {
     })
 }
 
-/// The template of a server's pods. `lifecycle` is the author's own; null is none.
+/// Returns the template of a server's pods. `lifecycle` is the author's own; null if there is none.
 pub(crate) fn template(server: Server, lifecycle: &Value) -> Value {
     let mut container = json!({
         "name": "web", "image": server.image(), "imagePullPolicy": "IfNotPresent",
@@ -105,7 +106,7 @@ pub(crate) fn template(server: Server, lifecycle: &Value) -> Value {
     json!({"metadata": {"labels": {"app": "web"}}, "spec": spec})
 }
 
-/// A Deployment that never has fewer ready pods than it should.
+/// Returns a Deployment that never has fewer ready pods than it should.
 pub(crate) fn deployment(namespace: &str, replicas: u32, template: &Value) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": namespace},

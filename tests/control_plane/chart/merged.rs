@@ -1,5 +1,5 @@
-//! Values that meet others of the same name: in the output no key occurs twice, and the right one wins.
-//! `documents` refuses a key that occurs twice.
+//! Values that meet others of the same name: no key occurs twice in the output, and the right one
+//! wins. `documents` refuses duplicate keys.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use prestop_test_support::helm::{Tools, object};
 
-/// Labels that the chart sets somewhere, and two that it does not.
+/// Labels that the chart sets somewhere, and two that it does not set.
 const LABELS: &[&str] = &[
     "app.kubernetes.io/name",
     "app.kubernetes.io/instance",
@@ -22,7 +22,7 @@ const LABELS: &[&str] = &[
     "release",
 ];
 
-/// Every map of labels or annotations has every one of these keys.
+/// Returns values in which every map of labels or annotations has each of these keys.
 fn everything_everywhere(from: &str) -> Value {
     LABELS.iter().map(|label| ((*label).to_owned(), json!(from))).collect()
 }
@@ -46,7 +46,7 @@ fn values() -> Value {
     })
 }
 
-/// Helm takes the last of two equal keys, kustomize and kubeconform refuse them.
+/// Helm uses the last of two equal keys; kustomize and kubeconform refuse them.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn no_key_occurs_twice_whatever_the_values() {
@@ -54,7 +54,7 @@ fn no_key_occurs_twice_whatever_the_values() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("values.json");
     let arguments = ["--values", path.to_str().unwrap()];
-    // Each of them alone, and all of them.
+    // Each of them alone, and all together.
     let all = values();
     for (key, value) in all.as_object().unwrap() {
         fs::write(&path, json!({key: value}).to_string()).unwrap();
@@ -64,7 +64,7 @@ fn no_key_occurs_twice_whatever_the_values() {
     let objects = tools.render(&arguments);
     let deployment = object(&objects, "Deployment", "prestop");
     let labels = &deployment["spec"]["template"]["metadata"]["labels"];
-    // By these the objects find the pods.
+    // The objects select the pods by these labels.
     for (label, value) in deployment["spec"]["selector"]["matchLabels"].as_object().unwrap() {
         assert_eq!(&labels[label], value, "{label}");
         assert_eq!(value, "prestop", "{label}");
@@ -100,7 +100,7 @@ fn pod_specs(objects: &[Value]) -> Vec<&Value> {
     vec![deployment, &object(objects, "Pod", "prestop-test")["spec"]]
 }
 
-/// Charts that have this one as a part set these for all of their parts.
+/// Charts with this one as a subchart set these for all subcharts.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_registry_and_the_secrets_of_all_charts_are_used() {
@@ -130,7 +130,7 @@ fn the_registry_and_the_secrets_of_all_charts_are_used() {
     }
 }
 
-/// `OpenShift` assigns users; its SCC `restricted-v2` refuses a pod that names another one.
+/// `OpenShift` assigns users; its SCC `restricted-v2` refuses a pod that sets another user.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn openshift_assigns_the_user() {
@@ -150,12 +150,12 @@ fn openshift_assigns_the_user() {
     for spec in pod_specs(&tools.render(&[])) {
         assert_eq!(spec["securityContext"]["runAsUser"], 65532);
     }
-    // Without it the kubelet takes the image's user, and accepts it as it is a number.
+    // Without it, the kubelet uses the image's user, and accepts it because it is a number.
     let image = fs::read_to_string(prestop_test_support::root().join("Dockerfile")).unwrap();
     assert!(image.contains("\nUSER 65532:65532\n"), "the image has no numeric user");
 }
 
-/// The default reaches pods of IPv4, IPv6 and dual-stack clusters.
+/// The default address reaches pods in IPv4, IPv6 and dual-stack clusters.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn pods_listen_on_ipv4_and_ipv6() {

@@ -1,5 +1,5 @@
-//! Every value as null, as an empty map and as an empty list: what is rendered is valid, and what can't
-//! be is refused with a sentence that names the value.
+//! Every value as null, as an empty map and as an empty list: the output is valid, or the value is
+//! refused with a sentence that names it.
 
 use prestop_test_support::helm::{NAMESPACE, Tools, documents, object};
 use prestop_test_support::renderings::{distinct, renderings};
@@ -31,11 +31,11 @@ const NEEDED: &[&str] = &[
     "webhook.timeoutSeconds",
 ];
 
-/// Without it, and without labels, every namespace would be selected.
+/// Without this value, and without labels, every namespace would be selected.
 const EVERY_NAMESPACE: &str = "webhook.namespaceSelector.matchExpressions";
 
-/// One of the two ways to refuse a value: the schema, and a sentence of the chart. Anything else is a
-/// fault of a template.
+/// Whether a value was refused in one of the two intended ways: by the schema, or with a sentence
+/// of the chart. Anything else is an error in a template.
 fn is_refusal(path: &str, told: &str) -> bool {
     let group = path.split('.').next().unwrap();
     let is_sentence = told.contains("Error: execution error at") && told.contains(group);
@@ -55,7 +55,7 @@ fn null_is_empty_or_off_or_refused_by_name() {
                 let sentence = format!("{path} is null, but prestop can't be installed without it");
                 assert!(told.contains(&sentence), "{set}: {told}");
             }
-            // Only together with other values.
+            // Refused only together with other values.
             Err(told) => {
                 let alone = ["podDisruptionBudget.maxUnavailable", EVERY_NAMESPACE];
                 assert!(*is_everything || alone.contains(&path), "{set}: {told}");
@@ -67,7 +67,7 @@ fn null_is_empty_or_off_or_refused_by_name() {
     }
 }
 
-/// Rendered are objects, no key of which occurs twice, and none of them is without a name.
+/// The output consists of objects with names and without duplicate keys.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn nothing_is_taken_or_refused_by_name() {
@@ -85,7 +85,7 @@ fn nothing_is_taken_or_refused_by_name() {
     }
 }
 
-/// Those that somebody would try first, and what becomes of them.
+/// The values that users would try first, and their effects.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn null_leaves_out_what_it_is_set_to() {

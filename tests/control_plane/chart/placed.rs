@@ -1,4 +1,4 @@
-//! Where the chart's objects are, and values that reach the objects that they are for.
+//! The namespaces of the chart's objects, and values that reach the objects that they are for.
 
 use serde_json::{Value, json};
 
@@ -22,14 +22,15 @@ fn another_namespace_is_that_of_every_object() {
                 assert_eq!(namespace, "elsewhere", "{}", object["kind"]);
                 placed += 1;
             }
-            // Nothing else names the release's either: subjects, names of servers, monitored namespaces.
+            // Nothing else contains the release's namespace either: subjects, server names,
+            // monitored namespaces.
             let all = object.to_string();
             assert!(!all.contains(NAMESPACE), "{all}");
         }
         assert!(placed >= 10, "{placed} objects have a namespace");
         let webhook = &object(&objects, "MutatingWebhookConfiguration", "prestop")["webhooks"][0];
         assert_eq!(webhook["clientConfig"]["service"]["namespace"], "elsewhere");
-        // Its own pods are never held up by it.
+        // The webhook never blocks its own pods.
         let expressions = &webhook["namespaceSelector"]["matchExpressions"];
         let excluded = &expressions.as_array().unwrap().last().unwrap()["values"];
         assert!(excluded.as_array().unwrap().contains(&json!("elsewhere")), "{excluded}");
@@ -73,7 +74,7 @@ fn each_value_reaches_its_object() {
             (&json!(true), &json!("https"), &json!({"insecureSkipVerify": true}))
         );
     }
-    // Nothing of it if it is not enabled.
+    // Not rendered unless it is enabled.
     let objects = tools
         .render(&["--set", "serviceMonitor.enabled=true,serviceMonitor.renderMode=alwaysRender"]);
     let endpoint = &object(&objects, "ServiceMonitor", "prestop")["spec"]["endpoints"][0];

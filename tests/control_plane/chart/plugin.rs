@@ -33,7 +33,7 @@ impl Installed {
         installed
     }
 
-    /// With prestop in the `PATH`.
+    /// Runs Helm with prestop in the `PATH`.
     fn helm(&self, arguments: &[&str]) -> Output {
         let folder = Path::new(env!("CARGO_BIN_EXE_prestop")).parent().unwrap();
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
@@ -69,7 +69,7 @@ fn helm_4_injects_by_the_plugin() {
     };
     assert!(container(&plain, "/lifecycle").is_none());
     assert!(container(&injected, "/lifecycle/preStop").is_some());
-    // Further arguments reach prestop.
+    // Further arguments are passed to prestop.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prestop.yaml");
     fs::write(
@@ -83,7 +83,7 @@ fn helm_4_injects_by_the_plugin() {
     assert!(text(&further.stdout).contains("\"delay\":17"), "{}", text(&further.stderr));
 }
 
-/// Helm shows nothing of what a plugin writes to standard error; the README says how problems are seen.
+/// Helm hides a plugin's standard error; the README explains how to see problems.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn problems_are_seen_in_a_report() {
@@ -100,7 +100,7 @@ fn problems_are_seen_in_a_report() {
     let rendered = text(&installed.template(&[]).stdout);
     let report = inject(&["--output", "report"], &rendered);
     assert!(report.contains("prestop.dev/delay: not a duration"), "{report}");
-    // Where prestop fails, so does Helm, and nothing is installed.
+    // If prestop fails, Helm fails too, and nothing is installed.
     let failed = installed.template(&[
         "--post-renderer",
         "prestop",
@@ -116,7 +116,7 @@ fn the_plugin_has_the_version_of_the_program() {
     assert_eq!(plugin[0]["version"], env!("CARGO_PKG_VERSION"));
 }
 
-/// By the names of its files, as kubectl finds it.
+/// By the names of its files, by which kubectl finds a plugin.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn kubectl_runs_prestop_as_a_plugin_and_completes_it() {

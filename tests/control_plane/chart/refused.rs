@@ -1,4 +1,4 @@
-//! Values that can't work are refused with a sentence, before anything reaches a cluster.
+//! Values that can't work are refused with a sentence, before anything is sent to a cluster.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use prestop_test_support::helm::{Tools, documents, object, text};
 use prestop_test_support::root;
 
-/// Arguments, and what helm has to say.
+/// Arguments, and Helm's expected message.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["--set", "replicaz=3"], "'replicaz' not allowed"),
     (&["--set", "replicaCount=0"], "/replicaCount"),
@@ -72,7 +72,7 @@ fn values_that_cannot_work_are_refused() {
     }
 }
 
-/// Its values are then a part of the user's, where null removes a default too.
+/// The values of a subchart are part of the user's, where null removes a default as well.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_chart_can_be_a_part_of_another_one() {

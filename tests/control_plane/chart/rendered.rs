@@ -1,4 +1,4 @@
-//! What the chart renders keeps its promises, whatever the values.
+//! The chart's output has its promised properties, whatever the values.
 
 use std::fs;
 use std::process::Command;
@@ -24,7 +24,7 @@ fn every_file_of_values_renders_without_a_warning() {
     }
 }
 
-/// Namespaces without opt-in, those of the cluster, and the release's: none of them is affected.
+/// Namespaces without opt-in, those of the cluster, and the release's are not affected.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn only_namespaces_that_opt_in_are_affected() {
@@ -74,7 +74,8 @@ fn only_namespaces_that_opt_in_are_affected() {
     assert!(selectors.contains(&opted_in), "{selectors:?}");
 }
 
-/// Off by default; on, they refuse nothing and slow nothing down, whatever the values.
+/// The warnings are off by default; if enabled, they refuse nothing and delay nothing, whatever the
+/// values.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn warnings_can_refuse_nothing() {
@@ -102,7 +103,7 @@ fn warnings_can_refuse_nothing() {
         assert_eq!(has_bundle, file.contains("secret-values"), "{file}");
         let namespaces = hooks[0]["namespaceSelector"].to_string();
         assert!(namespaces.contains(NAMESPACE) && namespaces.contains("kube-system"), "{file}");
-        // A replica that keeps the other one's certificate keeps this one's.
+        // The replica that manages the certificate of one webhook manages that of the other too.
         let name = &webhook["metadata"]["name"];
         let arguments = &deployment(&objects)["spec"]["template"]["spec"]["containers"][0]["args"];
         let argument = json!(format!("--warnings-webhook={}", name.as_str().unwrap()));
@@ -117,7 +118,8 @@ fn deployment(objects: &[Value]) -> &Value {
     objects.iter().find(|object| object["kind"] == "Deployment").unwrap()
 }
 
-/// prestop takes its own medicine: a hook, a grace period that covers it, no replica fewer.
+/// prestop follows its own advice: a hook, a grace period that covers it, and never one replica
+/// fewer.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_pods_of_prestop_carry_what_it_preaches() {
@@ -147,8 +149,7 @@ fn the_pods_of_prestop_carry_what_it_preaches() {
     }
 }
 
-/// What the Deployment says to the program is what this program understands, and the file that it
-/// mounts too.
+/// The program accepts the arguments in the Deployment, and the mounted file.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_program_accepts_the_arguments_of_the_chart() {
@@ -187,8 +188,8 @@ fn the_program_accepts_the_arguments_of_the_chart() {
     }
 }
 
-/// Without self-managed certificates and the watch of namespaces nothing in the pod can talk to the
-/// API server.
+/// Without self-managed certificates and the watch of namespaces, nothing in the pod can send
+/// requests to the API server.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn who_needs_no_rights_has_none() {
@@ -200,11 +201,11 @@ fn who_needs_no_rights_has_none() {
     assert_eq!(own.filter(|object| object["kind"].as_str().unwrap().contains("Role")).count(), 0);
     let mut kinds: Vec<_> = tools.render(&[]).iter().map(|o| o["kind"].clone()).collect();
     kinds.retain(|kind| kind.as_str().unwrap().contains("Role"));
-    // Its own four, and the four of `helm test`.
+    // Four objects of its own, and the four of `helm test`.
     assert_eq!(kinds.len(), 8, "{kinds:?}");
 }
 
-/// With the watch of fronts delays follow them, unless the configuration says otherwise.
+/// If fronts are watched, delays follow them, unless the configuration has another default.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_default_delay_follows_fronts_that_are_watched() {
@@ -233,7 +234,8 @@ fn the_default_delay_follows_fronts_that_are_watched() {
     }
 }
 
-/// Two ports in, those of the API server out, and no rule without ports: it would allow all of them.
+/// Two ports for ingress, those of the API server for egress, and no rule without ports, which
+/// would allow all ports.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn the_network_policy_allows_what_is_listed() {
@@ -256,7 +258,7 @@ fn the_network_policy_allows_what_is_listed() {
     ]);
     let to = json!([{"ipBlock": {"cidr": "10.0.0.1/32"}}]);
     assert_eq!(narrow["egress"], json!([{"ports": [tcp(json!(6443))], "to": to}]));
-    // Nothing to connect to, whatever the ports.
+    // No destinations, whatever the ports.
     let silent = policy(&[
         "--values",
         "charts/prestop/ci/cert-manager-issuer-values.yaml",
@@ -266,7 +268,7 @@ fn the_network_policy_allows_what_is_listed() {
     assert_eq!(silent["egress"], json!([]));
 }
 
-/// A rule changes while prestop runs; what needs a start begins one.
+/// A changed rule takes effect while prestop runs; a change that needs a restart causes one.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn only_settings_that_need_a_start_restart_the_pods() {
@@ -281,7 +283,7 @@ fn only_settings_that_need_a_start_restart_the_pods() {
     assert_ne!(checksum("config.server.drainDelay=16s"), before);
 }
 
-/// What `helm install` prints: the next commands, and what is risky about these values.
+/// Returns the output of `helm install`: the next commands, and risks of these values.
 fn notes(tools: &Tools, sets: &str) -> String {
     let mut command = tools.command("helm");
     command.args(["install", "prestop", "charts/prestop", "--namespace", NAMESPACE]);
@@ -327,7 +329,7 @@ fn the_notes_give_the_next_commands_and_the_warnings() {
     }
 }
 
-/// The file for those without Helm is what the chart renders.
+/// The file for users without Helm equals the chart's output.
 #[test]
 #[ignore = "needs helm and kubectl; run: just control-plane"]
 fn install_yaml_is_current() {

@@ -1,5 +1,5 @@
-//! The values, their schema and the README's table say the same. `UPDATE_GENERATED=1 cargo test chart`
-//! writes what is made of them.
+//! The values, their schema and the table in the README agree. `UPDATE_GENERATED=1 cargo test
+//! chart` writes the generated files.
 
 use std::fs;
 
@@ -20,14 +20,14 @@ fn is_update() -> bool {
     std::env::var_os("UPDATE_GENERATED").is_some()
 }
 
-/// A value that is described: its path, its default, what it is.
+/// A documented value: its path, its default, its description.
 struct Described {
     path: String,
     default: Value,
     text: String,
 }
 
-/// The values with the comments that begin with two dashes above them.
+/// Returns the values with the comments above them that begin with two dashes.
 fn described() -> Vec<Described> {
     let source = read("charts/prestop/values.yaml");
     let values = documents(&source).remove(0);
@@ -60,7 +60,7 @@ fn described() -> Vec<Described> {
     all
 }
 
-/// Each end of the values: what has no keys of its own.
+/// Adds each leaf of the values: a value without keys.
 fn ends(value: &Value, path: &str, found: &mut Vec<String>) {
     match value.as_object().filter(|map| !map.is_empty()) {
         None => found.push(path.to_owned()),
@@ -106,13 +106,13 @@ fn the_readme_lists_the_values() {
     assert_eq!(old.trim(), table.trim(), "{file}: run UPDATE_GENERATED=1 cargo test chart");
 }
 
-/// Every default fits the schema's keys, and the schema knows no other ones.
+/// Every default has keys of the schema, and the schema has no other keys.
 #[test]
 fn the_schema_and_the_values_have_the_same_keys() {
     let schema: Value = serde_json::from_str(&read("charts/prestop/values.schema.json")).unwrap();
     let values = documents(&read("charts/prestop/values.yaml")).remove(0);
     assert_eq!(schema["additionalProperties"], false);
-    // Of charts that have this one as a part.
+    // Set by charts with this one as a subchart.
     let foreign = ["enabled"];
     same_keys(&schema, &values, "", &foreign);
 }
@@ -137,7 +137,7 @@ fn same_keys(schema: &Value, values: &Value, path: &str, foreign: &[&str]) {
     }
 }
 
-/// Who reads the values only still learns of everything that the configuration has.
+/// The values alone show every field of the configuration.
 #[test]
 fn the_values_name_every_field_of_the_configuration() {
     let schema: Value = serde_json::from_str(&read("docs/prestop.schema.json")).unwrap();
@@ -156,7 +156,7 @@ fn the_values_name_every_field_of_the_configuration() {
     }
 }
 
-/// What `config` may hold is what the configuration file may hold, but for its first two lines.
+/// `config` may contain what the configuration file may contain, except for its first two lines.
 #[test]
 fn the_schema_contains_that_of_the_configuration() {
     let mut file: Value = serde_json::from_str(&read("docs/prestop.schema.json")).unwrap();

@@ -1,4 +1,4 @@
-//! What `prestop check` says of everything beside the webhook of the pods.
+//! The checks of `prestop check` for webhooks other than the one for pods.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use prestop_test_support::process::wait_until;
 const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// The first webhook of a configuration, changed.
+/// Changes the first webhook of a configuration.
 fn change(control_plane: &ControlPlane, path: &str, change: impl FnOnce(&mut Value)) {
     let (_, mut configuration) = control_plane.request("GET", path, None);
     change(&mut configuration["webhooks"][0]);
@@ -21,7 +21,7 @@ fn change(control_plane: &ControlPlane, path: &str, change: impl FnOnce(&mut Val
     assert_eq!(status, 200, "{answer}");
 }
 
-/// A check's status and message.
+/// Returns the status and message of a check.
 fn told(kubeconfig: &Path, id: &str, arguments: &[&str]) -> (String, String) {
     let (_, out, told) = run(kubeconfig, &[&["check", "--output", "json"], arguments].concat());
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{told}"));
@@ -66,7 +66,7 @@ fn a_webhook_of_the_warnings_may_refuse_nothing() {
     let (status, message) = told(&kubeconfig, "warnings", &[]);
     assert_eq!(status, "failure");
     assert!(message.contains("it calls the Service default/other:443"), "{message}");
-    // It is another installation's.
+    // It belongs to another installation.
     let mut second = pods;
     second["metadata"] = json!({"name": "second"});
     control_plane.create(WEBHOOKS, &second);
@@ -79,7 +79,7 @@ fn webhooks_that_are_called_later_are_named() {
     let control_plane = ControlPlane::start();
     let _serve = prestop(&control_plane);
     let kubeconfig = control_plane.administrator();
-    // There is no listener, and none is needed.
+    // They have no listener, and need none.
     for name in ["istio", "vault"] {
         control_plane.webhook_at(name, 1);
     }
@@ -91,7 +91,7 @@ fn webhooks_that_are_called_later_are_named() {
     assert_eq!((code, &statuses["later-webhooks"]), (0, &json!("warning")));
 }
 
-/// As the API server itself answers, whatever its version.
+/// The result is that of the API server itself, whatever its version.
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn stop_signals_are_tried() {
@@ -141,7 +141,7 @@ fn rights_to_watch_fronts_are_checked_for_the_kinds_that_there_are() {
     let (status, message) = told("all");
     assert_eq!(status, "ok");
     assert!(message.ends_with("may watch services, ingresses, ingressclasses"), "{message}");
-    // Kinds that come later need rights, too. Routes of gateways are not there.
+    // Kinds that are added later need rights, too. There are no routes of gateways.
     let gateway = "gateway.networking.k8s.io";
     for (group, kind, plural, version) in [
         (gateway, "TLSRoute", "tlsroutes", "v1alpha2"),
@@ -154,7 +154,8 @@ fn rights_to_watch_fronts_are_checked_for_the_kinds_that_there_are() {
     assert_eq!(told("all").0, "warning");
 }
 
-/// Webhook configuration, Service and Deployment of an installation of which no pod runs.
+/// Creates the webhook configuration, Service and Deployment of an installation without running
+/// pods.
 fn install(control_plane: &ControlPlane, name: &str, arguments: &[&str]) {
     let labels = json!({"app": name});
     let metadata = json!({"name": name, "labels": labels});

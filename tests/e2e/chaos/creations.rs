@@ -1,5 +1,6 @@
-//! Pods that are created all the while, each until it is: nine of ten as a dry run, which passes admission and is not
-//! stored, the tenth for good, and deleted at once. One node would not take a hundred thousand.
+//! A steady stream of pods, each retried until it is created: nine of ten as a dry run, which
+//! passes admission and is not stored; the tenth is stored, and deleted immediately. One node would
+//! not accept a hundred thousand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,25 +14,25 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 const STATUS: &str = "prestop.dev/status";
-/// Requests under way at a time; beyond that the stream waits.
+/// Maximum number of requests in flight; beyond that the stream waits.
 const MOST_UNDER_WAY: usize = 64;
-/// Every such pod is created for good.
+/// One of this many pods is stored.
 const FOR_GOOD: u32 = 10;
-/// Longer than the webhook's timeout and anything that an API server at work needs.
+/// Longer than the webhook's timeout and anything that a working API server needs.
 pub(super) const BLOCKED: Duration = Duration::from_secs(10);
-/// An API server that has just started has enough to do.
+/// Pause before a retry: an API server that has just started is busy.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What became of a pod.
+/// Result for a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     WithHook,
     WithoutHook,
-    /// By what the API server says.
+    /// The pod was refused, with the API server's message.
     Refused(String),
 }
 
-/// The attempt that decided a pod's fate.
+/// The attempt that decided the result for a pod.
 #[derive(Debug, Clone)]
 pub(super) struct Creation {
     pub(super) fate: Fate,
@@ -42,7 +43,7 @@ pub(super) struct Creation {
 #[derive(Debug, Default)]
 pub(super) struct Creations {
     pub(super) all: Vec<Creation>,
-    /// Attempts that no API server answered, or one that was not ready: when, and why.
+    /// Attempts that no API server answered, or only one that was not ready: time and reason.
     pub(super) unanswered: Vec<(Instant, String)>,
 }
 
@@ -89,7 +90,7 @@ async fn run(
             creations.add(done.unwrap());
         }
         created.store(creations.all.len(), Ordering::Relaxed);
-        // What could not be created while the API server was away is caught up with.
+        // Pods that could not be created while the API server was unavailable are created later.
         let is_due = began.elapsed() >= Duration::from_secs(1) * number / per_second;
         if is_due && under_way.len() < MOST_UNDER_WAY {
             number += 1;
@@ -111,13 +112,13 @@ impl Creations {
     }
 }
 
-/// Tries until an API server that is at work has answered.
+/// Retries until a working API server has answered.
 async fn create(api: Api<Pod>, number: u32) -> (Creation, Vec<(Instant, String)>) {
     let is_dry = !number.is_multiple_of(FOR_GOOD);
     let parameters = PostParams { dry_run: is_dry, ..PostParams::default() };
     let mut unanswered = Vec::new();
     loop {
-        // Of its own name: an attempt whose answer was lost may have created it.
+        // A new name for each attempt: an attempt whose answer was lost may have created the pod.
         let name = format!("web-{number}-{}", unanswered.len());
         let began = Instant::now();
         let answer = tokio::time::timeout(2 * BLOCKED, api.create(&parameters, &pod(&name))).await;
@@ -140,7 +141,7 @@ async fn create(api: Api<Pod>, number: u32) -> (Creation, Vec<(Instant, String)>
     }
 }
 
-/// What is left after some attempts goes with the namespace.
+/// Pods that are left after some attempts are deleted with the namespace.
 async fn delete(api: &Api<Pod>, name: &str) {
     let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     for _ in 0..3 {
@@ -167,7 +168,7 @@ fn has_status(pod: &Pod) -> bool {
     annotations.is_some_and(|annotations| annotations.contains_key(STATUS))
 }
 
-/// The API server or its etcd is not at work, and no webhook has a part in it.
+/// Whether the API server or its etcd does not work; no webhook is involved.
 fn is_away(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return true };
     let message = status.message.as_str();

@@ -1,5 +1,6 @@
-//! The network between the API server and the webhook, on this node: cut by a rule of iptables, or slow. Not every
-//! kernel has netem, so what is slow goes through a relay of this process, which passes each piece on later.
+//! Faults of the network between the API server and the webhook, on this node: cut by a rule of
+//! iptables, or slow. Not every kernel has netem, so slow connections go through a relay in this
+//! process, which forwards each piece later.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
@@ -12,20 +13,20 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-/// From here the relay connects, and nobody else: outside of the node's range of local ports.
+/// Source ports of the relay, which nothing else uses: outside of the node's range of local ports.
 const OWN_PORTS: std::ops::RangeInclusive<u16> = 20_000..=29_999;
 
-/// A rule of iptables, until it is dropped.
+/// A rule of iptables, which is removed on drop.
 pub(super) struct Rule(Vec<String>);
 
 impl Rule {
-    /// Packets to the webhook's pods are dropped, and so are open connections of the API server in the end.
+    /// Drops packets to the webhook's pods, so that open connections of the API server end as well.
     pub(super) fn cut(pods: &str, port: u16) -> Self {
         let port = port.to_string();
         Self::add(&["filter", "OUTPUT", "-p", "tcp", "-d", pods, "--dport", &port, "-j", "DROP"])
     }
 
-    /// New connections to the Service are those of the relay.
+    /// Redirects new connections to the Service to the relay.
     fn redirected(service: SocketAddrV4, to: u16) -> Self {
         let own = format!("{}:{}", OWN_PORTS.start(), OWN_PORTS.end());
         let (address, port) = (service.ip().to_string(), service.port().to_string());
@@ -48,7 +49,7 @@ impl Rule {
         ])
     }
 
-    /// Of a table and a chain.
+    /// Adds a rule to a table and a chain.
     fn add(rule: &[&str]) -> Self {
         let rule = Self(rule.iter().map(|&part| part.to_owned()).collect());
         assert!(rule.run("-I"), "iptables {:?}", rule.0);
@@ -68,7 +69,7 @@ impl Drop for Rule {
     }
 }
 
-/// New connections to the webhook's Service pass pieces on only after this time, until it is dropped.
+/// Delays the data of new connections to the webhook's Service by this time, until it is dropped.
 pub(super) struct Slow {
     _rule: Rule,
     is_over: Arc<AtomicBool>,
@@ -103,7 +104,7 @@ impl Drop for Slow {
     }
 }
 
-/// Requests are late, answers are not, as with a delay on one interface.
+/// Delays requests but not answers, like a delay on one interface.
 fn join(client: &TcpStream, own: u16, service: SocketAddrV4, by: Duration) {
     let Ok(server) = connected(own, service) else { return };
     let (Ok(from), Ok(to)) = (client.try_clone(), server.try_clone()) else { return };

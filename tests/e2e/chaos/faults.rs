@@ -1,4 +1,4 @@
-//! What goes wrong, each for a while and then no more; when each was.
+//! The faults, each for a while, and a log of their times.
 
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -13,10 +13,11 @@ use super::delay::{Rule, Slow};
 use crate::cluster::{Cluster, wait_at_most, wait_until};
 use crate::installation::{self, NAMESPACE, is_ready};
 
-/// What a fault may still cause after its end: watches that begin anew, probes that have to pass.
+/// Time for which a fault may have effects after its end: restarted watches, probes that have to
+/// pass.
 const AFTERMATH: Duration = Duration::from_secs(10);
 const SECURE_PORT: u16 = 10250;
-/// As much as the network between is slower.
+/// Delay of the slow network.
 const SLOWER_BY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +61,12 @@ impl Fault {
     }
 }
 
-/// When each fault was.
+/// The times of each fault.
 #[derive(Default)]
 pub(super) struct Log(Mutex<Vec<(Fault, Instant, Option<Instant>)>>);
 
 impl Log {
-    /// Runs what a fault is.
+    /// Runs a fault and logs its times.
     pub(super) fn during(&self, fault: Fault, work: impl FnOnce()) {
         let index = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +83,7 @@ impl Log {
         all.iter().filter(|(known, ..)| *known == fault).count()
     }
 
-    /// Those that can have had to do with something that took so long.
+    /// Returns the faults that may have affected an operation between these times.
     pub(super) fn at(&self, began: Instant, ended: Instant) -> Vec<Fault> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let meets = |from: Instant, until: Option<Instant>| {
@@ -92,7 +93,7 @@ impl Log {
         met.map(|(fault, ..)| *fault).collect()
     }
 
-    /// What was over last, and how long ago.
+    /// Returns the fault that ended last, and how long ago.
     pub(super) fn last_before(&self, at: Instant) -> Option<(Fault, Duration)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = all.iter().filter_map(|(fault, _, until)| Some((*fault, (*until)?)));
@@ -101,7 +102,7 @@ impl Log {
     }
 }
 
-/// What faults need of the cluster.
+/// Parameters of the faults.
 pub(super) struct Faults<'a> {
     cluster: &'a Cluster,
     /// The commands of tests/e2e/run.
@@ -123,7 +124,7 @@ impl<'a> Faults<'a> {
         assert!(output.status.success(), "{command} {argument}: {told}");
     }
 
-    /// kubectl, again and again while the API server is away.
+    /// Runs kubectl, with retries while the API server is unavailable.
     fn kubectl(&self, arguments: &[&str]) {
         let mut told = String::new();
         let is_done = || {
@@ -134,7 +135,7 @@ impl<'a> Faults<'a> {
         wait_at_most(Duration::from_secs(180), &format!("kubectl {arguments:?}"), is_done);
     }
 
-    /// The first that is ready and not the last one that is.
+    /// Kills the first ready replica, unless it is the only one.
     pub(super) fn kill_a_replica(&self) {
         let arguments = ["get", "pods", "--namespace", NAMESPACE, "--output=json", "--selector"];
         let selector = "app.kubernetes.io/name=prestop,!shifted";
@@ -146,7 +147,7 @@ impl<'a> Faults<'a> {
         let id = victim["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
         self.log.during(Fault::Killed, || {
             self.run("kill-container", id.split_once("://").unwrap().1);
-            // A container that is killed again is started later and later; a new pod is not.
+            // A container that is killed repeatedly is restarted later and later; a new pod is not.
             let name = victim["metadata"]["name"].as_str().unwrap();
             let arguments = ["delete", "pod", name, "--namespace", NAMESPACE];
             let at_once = ["--grace-period=0", "--force", "--wait=false"];
@@ -177,7 +178,7 @@ impl<'a> Faults<'a> {
         });
     }
 
-    /// After a cut: the connections from before are gone, and new ones go through the relay.
+    /// To be called after a cut: the old connections are gone, and new ones go through the relay.
     pub(super) fn slow_down(&self) {
         self.log.during(Fault::Slow, || {
             let slow = Slow::start(self.service, SLOWER_BY);
@@ -195,7 +196,8 @@ impl<'a> Faults<'a> {
         });
     }
 
-    /// The kubelet looks at a `ConfigMap` when something about a pod changes.
+    /// Writes the configuration. The kubelet reads a `ConfigMap` when something about a pod
+    /// changes.
     fn configure(&self, text: &str) {
         let patch = json!({"data": {"prestop.yaml": text}}).to_string();
         let arguments = ["patch", "configmap", "prestop", "--namespace", NAMESPACE];
@@ -203,7 +205,7 @@ impl<'a> Faults<'a> {
         let now = format!("poked={}", text.len());
         let arguments = ["annotate", "pods", "--namespace", NAMESPACE, "--overwrite"];
         let which = ["--selector=app.kubernetes.io/name=prestop", &now];
-        // A pod may have gone meanwhile.
+        // A pod may be gone in the meantime.
         let _ = self.cluster.try_kubectl(&[&arguments[..], &which].concat());
     }
 
@@ -224,8 +226,8 @@ impl<'a> Faults<'a> {
         });
     }
 
-    /// A further replica with a clock of its own (libfaketime; a static program can't be given one), in the Service
-    /// as the others are.
+    /// Adds a replica with its own clock (libfaketime; it can't change that of a static program),
+    /// in the Service like the others.
     pub(super) fn add_shifted_replica(&self) {
         let mut replica = self.cluster.get(&["deployment", "prestop", "--namespace", NAMESPACE]);
         replica["metadata"] = json!({"name": "prestop-shifted", "namespace": NAMESPACE});
@@ -239,7 +241,7 @@ impl<'a> Faults<'a> {
         container["image"] = json!("prestop-shifted:1");
         container["imagePullPolicy"] = json!("Never");
         let environment = container["env"].as_array_mut().unwrap();
-        // The clock that the kernel's timers go by stays.
+        // The monotonic clock of timers is not changed.
         for (name, value) in [
             ("LD_PRELOAD", "/libfaketime.so.1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
@@ -253,7 +255,8 @@ impl<'a> Faults<'a> {
         self.kubectl(&[&arguments[..], &["--timeout=60s"]].concat());
     }
 
-    /// As where somebody sets the clock of a node, and all that runs there starts anew.
+    /// Restarts the replica with another clock, as if a node's clock had been set and its processes
+    /// restarted.
     pub(super) fn shift_the_clock(&self, by: &str) {
         self.log.during(Fault::Clock, || {
             let arguments = ["set", "env", "deployment/prestop-shifted", "--namespace", NAMESPACE];

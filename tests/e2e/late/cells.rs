@@ -1,4 +1,4 @@
-//! Servers, treatments, and the objects of both.
+//! Servers, treatments, and their objects.
 
 use serde_json::{Value, json};
 
@@ -6,14 +6,14 @@ use crate::traffic::load::{self, Rates};
 use crate::workloads::{Server, WORKLOAD, deployment, disruption_budget, service, template};
 
 pub(crate) const REPLICAS: u32 = 2;
-/// Nine clients share the machine with everything else.
+/// Rates of requests: nine clients share the machine with everything else.
 pub(crate) const RATES: Rates =
     Rates { new: 60.0, kept_connections: 10, kept: 3.5, short: 4.0, long: 1.2 };
 
-/// How the pods are annotated.
+/// The annotations of the pods.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Treatment {
-    /// Not at all: 10 s.
+    /// No annotation: 10 s.
     Default,
     Range,
     RangeAndHold,
@@ -67,19 +67,19 @@ pub(crate) const CELLS: [Cell; 9] = [
 ];
 
 impl Cell {
-    /// Of its objects, and the label `app` of its pods.
+    /// Returns the name of its objects, and the label `app` of its pods.
     pub(crate) fn name(self) -> String {
         format!("{:?}-{:?}", self.server, self.treatment).to_lowercase()
     }
 
-    /// Deployment, Service and disruption budget.
+    /// Returns Deployment, Service and disruption budget.
     pub(crate) fn objects(self, namespace: &str) -> [Value; 3] {
         let name = self.name();
         let mut template = template(self.server, &Value::Null);
         template["metadata"]["labels"]["app"] = json!(name);
         template["metadata"]["annotations"] = self.treatment.annotations();
         if !self.server.is_nginx() {
-            // An image that prestop does not know.
+            // An image that is unknown to prestop.
             template["metadata"]["annotations"]["prestop.dev/shell"] = json!("present");
         }
         let mut deployment = deployment(namespace, REPLICAS, &template);
@@ -94,7 +94,7 @@ impl Cell {
         })
     }
 
-    /// A pod with the client, and the load balancer that it sends requests to.
+    /// Returns a pod with the client, and the load balancer to which it sends requests.
     pub(crate) fn client(self, namespace: &str, target: &str, lag: u64) -> Value {
         let name = self.name();
         json!({
@@ -115,7 +115,8 @@ impl Cell {
     }
 }
 
-/// The load balancers read endpoint slices as the clients' service account.
+/// Returns the rights of the clients' service account to read endpoint slices, which the load
+/// balancers need.
 pub(crate) fn may_read_endpoints(namespace: &str, clients: &str) -> [Value; 2] {
     let metadata = json!({"name": "balance", "namespace": namespace});
     let role = json!({

@@ -1,4 +1,4 @@
-//! What became of a cell, and whether it should have.
+//! The result of a cell, and its comparison with the expectation.
 
 use serde_json::{Value, json};
 
@@ -22,22 +22,22 @@ pub(crate) const COLUMNS: [&str; 10] = [
     "pods ended after",
 ];
 
-/// The pods that end: all in the rollout, all in the drain, one in the scale-down.
+/// Number of pods that end: all in the rollout, all in the drain, one in the scale-down.
 const ENDED: usize = 2 * REPLICAS as usize + 1;
-/// The default delay, and the lower bound of the range.
+/// The default delay, and the lower bound of the range, in seconds.
 const LEAST_DELAY: u64 = 10;
 const QUIET_PERIOD: u64 = 5;
-/// Of a median, on a machine that is busy with other things.
+/// Seconds by which a median may be late on a machine that is busy with other work.
 const LATE: u64 = 4;
 /// Downloads of 8 s, longer than the quiet period.
 const LONG: &str = "long";
 
 pub(crate) struct Row {
     cell: Cell,
-    /// What the client counted.
+    /// The client's counts.
     load: Value,
     ended: Vec<Ended>,
-    /// Seconds of delay, by the hooks' own reports; in order.
+    /// Seconds of delay according to the hooks' own reports, sorted.
     delays: Vec<u64>,
 }
 
@@ -55,7 +55,7 @@ impl Row {
         json!({"cell": self.cell.name(), "load": self.load, "ended": self.ended})
     }
 
-    /// The client had to wait a second for a processor.
+    /// Whether the client had to wait a second for a processor.
     pub(crate) fn had_no_time(&self) -> bool {
         self.load["late_seconds"].as_f64().unwrap() >= 1.0
     }
@@ -89,7 +89,7 @@ impl Row {
         self.delays.get(self.delays.len() / 2).copied()
     }
 
-    /// What is not as it should be behind a load balancer that is so late.
+    /// Returns the deviations from the expectation behind a load balancer with this delay.
     pub(crate) fn faults(&self, lag: u64) -> Vec<String> {
         let mut faults = Vec::new();
         let requests = self.load["requests"].as_u64().unwrap();
@@ -117,9 +117,10 @@ impl Row {
         let all = self.load["failed"].as_u64().unwrap();
         let is_late = lag > LEAST_DELAY;
         let is_right = match self.cell.treatment {
-            // Without a loss here a 0 in the other rows would say nothing.
+            // Without a loss here, a 0 in the other rows would prove nothing.
             Treatment::Default => is_late == (all > 0),
-            // Nobody waits for a download of 8 s after a quiet period of 5 s where the server does not.
+            // A download of 8 s is not awaited after a quiet period of 5 s, unless the server does
+            // so.
             Treatment::Range if is_late && self.cell.server == Server::NaiveWithShell => {
                 all == failed(LONG)
             }
@@ -129,12 +130,13 @@ impl Row {
         (!is_right).then(|| format!("{all} dropped: {causes}: {:#}", self.load["failures"]))
     }
 
-    /// Traffic has gone before the delay ends, and the delay ends soon after that.
+    /// Checks that traffic has ended before the delay ends, and that the delay ends soon after
+    /// that.
     fn fault_of_delays(&self, lag: u64) -> Option<String> {
         if self.delays.len() != self.ended.len() {
             return Some(format!("{} of {} hooks reported", self.delays.len(), self.ended.len()));
         }
-        // A kubelet that is slow to begin makes the delay of a single pod shorter.
+        // If the kubelet starts late, the delay of a single pod is shorter.
         let least = LEAST_DELAY.max(lag);
         let most = if lag == 0 { LEAST_DELAY + 1 } else { lag + QUIET_PERIOD + LATE };
         let is_right = self.delays[0] >= LEAST_DELAY

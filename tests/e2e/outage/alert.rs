@@ -1,4 +1,4 @@
-//! What the API server's metrics say of an outage, and whether the chart's alert sees it.
+//! The API server's metrics during an outage, and whether the chart's alert fires.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 
 const SERIES: &str = "apiserver_admission_webhook_fail_open_count";
 
-/// How often the API server let a pod through because the webhook did not answer.
+/// Returns how often the API server admitted a pod because the webhook did not answer.
 pub(crate) fn fail_open_count(cluster: &Cluster) -> f64 {
     let text = cluster.kubectl(&["get", "--raw", "/metrics"]);
     let is_ours =
@@ -21,8 +21,8 @@ pub(crate) fn fail_open_count(cluster: &Cluster) -> f64 {
         .sum()
 }
 
-/// Whether `PrestopFailsOpen` fires on these samples, as if one had been scraped each half minute. Before
-/// the first of them there is nothing: an API server has the series from its first failure on.
+/// Whether `PrestopFailsOpen` fires on these samples, one scraped every half minute. Before the
+/// first sample there is none: an API server has the series from its first failure on.
 pub(crate) fn fires(samples: &[f64]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/prestop/files/alerts.yaml");

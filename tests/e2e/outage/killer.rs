@@ -1,5 +1,5 @@
-//! A pod that sends signals to the processes of other pods, as the kernel or an administrator on the
-//! node would: prestop's image has nothing in it that could.
+//! A pod that sends signals to the processes of other pods, like the kernel or an administrator on
+//! the node: prestop's image has no program that could.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub(crate) struct Killer<'a> {
 }
 
 impl<'a> Killer<'a> {
-    /// One on each node.
+    /// Starts a pod on each node.
     pub(crate) fn start(cluster: &'a Cluster) -> Self {
         let namespace = cluster.namespace("killer", &json!({}));
         cluster.apply(&json!({
@@ -54,7 +54,7 @@ impl<'a> Killer<'a> {
         self.cluster.list(&["pods", "--namespace", &self.namespace.name])
     }
 
-    /// A signal to the first container of a pod.
+    /// Sends a signal to the first container of a pod.
     pub(crate) fn signal(&self, pod: &Value, signal: &str) {
         let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
         let (_, id) = id.split_once("://").unwrap();

@@ -1,20 +1,20 @@
-//! The client, as a pod of its own in the cluster.
+//! The client, a separate pod in the cluster.
 
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Namespace, wait_until};
 use crate::workloads::{Server, WORKLOAD};
 
-/// The same times between requests in each run.
+/// Random seed: the same times between requests in each run.
 const SEED: u64 = 20_261_124;
 
-/// Requests a second.
+/// Rates of requests per second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
-    /// Each with a connection.
+    /// Requests with a new connection each.
     pub(crate) new: f64,
     pub(crate) kept_connections: u32,
-    /// On each of them.
+    /// Requests on each kept connection.
     pub(crate) kept: f64,
     /// Downloads of 2 s.
     pub(crate) short: f64,
@@ -25,7 +25,7 @@ pub(crate) struct Rates {
 impl Rates {
     pub(crate) const FULL: Self =
         Self { new: 300.0, kept_connections: 20, kept: 10.0, short: 10.0, long: 3.0 };
-    /// For servers that have only `/`.
+    /// Rates for servers that have only `/`.
     pub(crate) const WITHOUT_DOWNLOADS: Self = Self { short: 0.0, long: 0.0, ..Self::FULL };
 
     pub(crate) fn per_second(self) -> f64 {
@@ -33,7 +33,7 @@ impl Rates {
     }
 }
 
-/// The container that sends requests to this address.
+/// Returns the container that sends requests to this address.
 pub(crate) fn container(address: &str, server: Server, rates: Rates) -> Value {
     let [short, long] = server.paths();
     let Rates { new, kept_connections, kept, short: short_rate, long: long_rate } = rates;
@@ -52,12 +52,12 @@ pub(crate) struct Load<'a> {
     cluster: &'a Cluster,
     namespace: String,
     pod: String,
-    /// Goes with the client, if it has one for itself.
+    /// The client's own namespace, if it has one; deleted with the client.
     _own: Option<Namespace>,
 }
 
 impl<'a> Load<'a> {
-    /// Requests to the Service `web` of this namespace; they have begun.
+    /// Starts to send requests to the Service `web` in this namespace.
     pub(crate) fn start(cluster: &'a Cluster, target: &str, server: Server) -> Self {
         Self::start_with(cluster, target, server, Rates::FULL)
     }
@@ -68,7 +68,7 @@ impl<'a> Load<'a> {
         server: Server,
         rates: Rates,
     ) -> Self {
-        // It has not opted in: the client gets no hook.
+        // The namespace has not opted in: the client gets no hook.
         let namespace = cluster.namespace("client", &json!({}));
         let service = cluster.get(&["service", "web", "--namespace", target]);
         let address = format!("{}:80", service["spec"]["clusterIP"].as_str().unwrap());
@@ -82,23 +82,23 @@ impl<'a> Load<'a> {
         load
     }
 
-    /// A pod that is there already, with a container `load`.
+    /// Uses an existing pod with a container `load`.
     pub(crate) fn of_pod(cluster: &'a Cluster, namespace: &str, pod: &str) -> Self {
         Self { cluster, namespace: namespace.to_owned(), pod: pod.to_owned(), _own: None }
     }
 
-    /// Until requests have begun.
+    /// Waits until requests have begun.
     pub(crate) fn wait(&self) {
         wait_until("the first answers", || self.told().contains("begun"));
     }
 
-    /// No more requests; what became of all of them.
+    /// Stops sending. Returns the results for all requests.
     pub(crate) fn finish(self) -> Value {
         self.stop();
         self.report()
     }
 
-    /// No more requests; those under way are finished.
+    /// Stops sending; requests in flight are finished.
     pub(crate) fn stop(&self) {
         let stop = ["--container=load", "--", "/workload", "stop"];
         self.cluster.kubectl(
@@ -107,7 +107,7 @@ impl<'a> Load<'a> {
         );
     }
 
-    /// What became of all requests, after `stop`.
+    /// Returns the results for all requests, after `stop`.
     pub(crate) fn report(self) -> Value {
         wait_until("the client's report", || {
             self.cluster.get(&["pod", &self.pod, "--namespace", &self.namespace])["status"]["phase"]
@@ -124,7 +124,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Why requests were dropped, most frequent first.
+/// Returns the causes of dropped requests, the most frequent first.
 pub(crate) fn causes(report: &Value) -> String {
     let mut causes: Vec<(String, u64)> = Vec::new();
     for stream in report["streams"].as_object().unwrap().values() {

@@ -1,4 +1,4 @@
-//! What people see of pods that end: how containers ended, how long it took, events.
+//! Visible effects of pods that end: the end of containers, its duration, events.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +11,11 @@ use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 
-/// Warnings that have nothing to do with the end of a pod: a cluster without DNS, and readiness probes
+/// Warnings that are unrelated to the end of a pod: a cluster without DNS, and readiness probes
 /// before a container listens or after it has stopped.
 const OF_OTHER_THINGS: [&str; 2] = ["MissingClusterDNS", "Unhealthy"];
 
-/// kubectl, watching the pods of a namespace.
+/// A kubectl that watches the pods of a namespace.
 pub(crate) struct Watch<'a> {
     cluster: &'a Cluster,
     namespace: String,
@@ -25,9 +25,9 @@ pub(crate) struct Watch<'a> {
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Seen {
-    /// Pods that ended.
+    /// Number of pods that ended.
     ended: usize,
-    /// How their containers ended: reason and exit status.
+    /// Ends of their containers: reason and exit status.
     statuses: BTreeMap<String, usize>,
     /// The longest time from the deletion to the end of the containers.
     longest_seconds: i64,
@@ -38,12 +38,12 @@ pub(crate) struct Seen {
 /// A pod that ended, by its first container.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ended {
-    /// Its label `app`.
+    /// The label `app`.
     pub(crate) app: String,
     pub(crate) pod: String,
     /// Reason and exit status.
     pub(crate) how: String,
-    /// From the deletion to the end of the container, give or take one.
+    /// Seconds from the deletion to the end of the container, plus or minus one.
     pub(crate) seconds: Option<i64>,
     /// The termination message.
     pub(crate) message: String,
@@ -77,15 +77,15 @@ impl<'a> Watch<'a> {
         seen
     }
 
-    /// The pods that ended, without events.
+    /// Returns the pods that ended, without events.
     pub(crate) fn ended(mut self) -> Vec<Ended> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let text = fs::read_to_string(self.folder.path().join("pods.json")).unwrap();
-        // The first and the last that was seen of each after its deletion: at the end the kubelet deletes
-        // once more, with no grace period, which moves the mark.
+        // The first and the last state of each after its deletion: at the end, the kubelet deletes
+        // once more, without a grace period, which changes the timestamp.
         let mut deleted: BTreeMap<String, (Value, Value)> = BTreeMap::new();
-        // The last one may be cut off.
+        // The last event may be cut off.
         for event in
             serde_json::Deserializer::from_str(&text).into_iter::<Value>().map_while(Result::ok)
         {
@@ -108,7 +108,7 @@ impl Ended {
         };
         let metadata = &first["metadata"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        // The mark is when the grace period ends.
+        // The timestamp is the end of the grace period.
         let deadline = second(&metadata["deletionTimestamp"]);
         let grace = metadata["deletionGracePeriodSeconds"].as_i64();
         let deleted = deadline.zip(grace).map(|(deadline, grace)| deadline - grace);
@@ -139,7 +139,7 @@ impl Seen {
         entry.0 += count;
     }
 
-    /// `7 pods ended: 7 Completed (0), after 18 s at most; 7 FailedPreStopHook`.
+    /// Formats as `7 pods ended: 7 Completed (0), after 18 s at most; 7 FailedPreStopHook`.
     pub(crate) fn in_words(&self) -> String {
         let ended: Vec<_> =
             self.statuses.iter().map(|(how, count)| format!("{count} {how}")).collect();

@@ -1,4 +1,4 @@
-//! Workloads of each kind of hook, and the verdict that each gets.
+//! Workloads with each kind of hook, and their expected verdicts.
 
 use std::fs;
 
@@ -8,7 +8,8 @@ use super::super::cluster::{Cluster, Namespace};
 use super::super::workloads::{Server, WORKLOAD};
 use super::counted::Counted;
 
-/// A workload, the verdict that each of its pods gets, and from when to when its containers end.
+/// A workload, the verdict for each of its pods, and the range of times in which its containers
+/// end.
 pub(super) struct Cell {
     pub(super) name: &'static str,
     pub(super) image: String,
@@ -94,7 +95,7 @@ impl Cell {
             counted.mount(&mut spec);
         }
         let labels = json!({"app": self.name});
-        // For the one that prestop injects.
+        // For the workload that prestop injects.
         let annotations =
             json!({"prestop.dev/delay": "5s", "prestop.dev/hook-report": "termination-message"});
         vec![

@@ -1,4 +1,5 @@
-//! What servers say of how many requests they answered, beside the count of `prestop watch --url`.
+//! The number of requests that servers answered, according to their logs, compared with `prestop
+//! watch --url`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::cluster::{Cluster, Namespace};
 
-/// A line of its log for each request, in a file for each pod.
+/// Logs a line for each request, in a file for each pod.
 const NGINX: &str = "user nginx;
 worker_processes 1;
 error_log /dev/stderr notice;
@@ -24,20 +25,21 @@ http {
 }
 ";
 
-/// The logs of the servers, in a folder that the node shares with this test: that of the scripts' cluster does.
+/// The logs of the servers, in a folder that the node shares with this test, as in the scripts'
+/// cluster.
 pub(super) struct Counted {
     folder: tempfile::TempDir,
 }
 
 impl Counted {
-    /// With the configuration of the servers; nothing in another cluster.
+    /// Creates the configuration of the servers; `None` in another cluster.
     pub(super) fn new(cluster: &Cluster, namespace: &Namespace) -> Option<Self> {
         std::env::var_os("STATE")?;
         cluster.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "counted", "namespace": namespace.name},
             "data": {"nginx.conf": NGINX}}));
         let folder = tempfile::tempdir().unwrap();
-        // The servers are another user's.
+        // The servers run as another user.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         Some(Self { folder })
     }
@@ -53,7 +55,7 @@ impl Counted {
         ]);
     }
 
-    /// Requests with this path that were answered with 200.
+    /// Returns the number of requests with this path that were answered with 200.
     pub(super) fn answered(&self, path: &str) -> u64 {
         let line = format!("{path} 200");
         let files = fs::read_dir(self.folder.path()).unwrap();
