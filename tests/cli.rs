@@ -1,4 +1,4 @@
-//! The program as people run it: arguments, files, pipes, exit codes.
+//! The program as its users run it: arguments, files, pipes, exit codes.
 
 mod audit;
 mod completion;

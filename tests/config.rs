@@ -32,7 +32,7 @@ const HEADER: &str = "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n";
 /// MESSAGE` of its only problem.
 const REFUSED: &str = include_str!("config/refused.txt");
 
-/// The same for whole files.
+/// Invalid whole files, in the same format.
 const NO_CONFIGURATION: &str = include_str!("config/no-configuration.txt");
 
 fn repository(path: &str) -> PathBuf {
@@ -422,7 +422,7 @@ fn own_profiles_know_containers_by_name_and_their_role() {
     };
     let sidecar = Some(("mesh".to_owned(), None));
     assert_eq!(found("mesh-proxy", Some("shop/unknown")), sidecar);
-    // It precedes the built-in profile of the same container name.
+    // The configured profile precedes the built-in one of the same container name.
     assert_eq!(found("istio-proxy", Some("auto")), sidecar);
     let backend = Some(("shop-php".to_owned(), Some(Role::Backend)));
     assert_eq!(found("app", Some("shop/php:8.2-fpm")), backend);

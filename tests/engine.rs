@@ -1,5 +1,5 @@
-//! The engine's rules one by one (`docs/rules.md`), on small pods. The properties show that nothing
-//! goes wrong for any pod; these tests show the right result for realistic pods.
+//! Rules of the engine (`docs/rules.md`) one by one, on small pods. The property tests show that
+//! nothing goes wrong for any pod; these tests show the right result for realistic pods.
 
 mod containers;
 mod patch;
@@ -14,12 +14,12 @@ use prestop_core::engine::{Decision, Outcome, decide};
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
 
-/// A decision in words, so that a test reads as a sentence.
+/// Summary of a decision as text, which makes the expected results readable.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     /// Reason code, or `injected BEFORE->AFTER`.
     outcome: String,
-    /// `NAME: what`.
+    /// One `NAME: RESULT` per container.
     containers: Vec<String>,
     problems: Vec<&'static str>,
 }
@@ -95,7 +95,7 @@ fn with_annotations(mut pod: Value, annotations: Value) -> Value {
     pod
 }
 
-/// Told with the built-in policy, in an opted-in namespace that sets nothing.
+/// Decides with the built-in policy, in an opted-in namespace without settings.
 fn plainly(pod: &Value) -> Told {
     told(pod, &NamespaceSettings::default(), &policy())
 }
@@ -283,7 +283,7 @@ fn delays_are_rounded_up_and_cut_to_the_maximum() {
     let of = |delay: &str| {
         plainly(&with_annotations(pod(json!([app()])), json!({"prestop.dev/delay": delay})))
     };
-    // Behind a network load balancer three minutes are right.
+    // Behind a network load balancer, three minutes are the right delay.
     assert_eq!(of("3m"), expect("injected 30->210", &["app: sleep 180"], &[]));
     assert_eq!(of("1500ms"), expect("injected 30->32", &["app: sleep 2"], &["rounded-up"]));
     assert_eq!(
@@ -403,7 +403,8 @@ fn the_cap_is_kept_and_reported() {
     let told_max = plainly(&pod);
     assert_eq!(told_max.outcome, format!("injected {0}->{0}", i64::MAX));
     assert_eq!(told_max.problems, Vec::<&str>::new());
-    // The author chose the maximum or more: the lost delay can't be fixed.
+    // The author chose the maximum or more, so nothing can be added for the delay: no problem is
+    // reported.
     for grace in [600, 601, 604_800] {
         pod["spec"]["terminationGracePeriodSeconds"] = json!(grace);
         let outcome = format!("injected {grace}->{grace}");
@@ -491,7 +492,7 @@ fn auto_is_what_the_fronts_need() {
         ("target-health.elbv2.k8s.aws/k8s-x", auto.clone(), "app: sleep 180"),
         ("target-health.elbv2.k8s.aws/k8s-x", own, "app: sleep 180"),
         ("cloud.google.com/load-balancer-neg-ready", auto.clone(), "app: sleep 120"),
-        // It is not known.
+        // A front that prestop does not know.
         ("example.com/ready", auto, "app: sleep 10"),
     ] {
         assert_eq!(of(gate, annotations), (expected.to_owned(), String::new()), "{gate}");

@@ -1,4 +1,4 @@
-//! Each front is recognised, and by nothing else than what it says.
+//! Each front is recognised by its own conditions and by nothing else.
 
 mod kinds;
 mod lookups;
@@ -11,7 +11,7 @@ use serde_json::Value;
 const YAML: &str = include_str!("../crates/core/src/fronts/fronts.yaml");
 const JSON: &str = include_str!("../crates/core/src/fronts/fronts.json");
 
-/// The pod that all cases are about.
+/// Pod of all cases.
 const POD: &str = "
 metadata: {labels: {app: web, tier: front}}
 spec:
@@ -26,7 +26,7 @@ fn the_json_is_made_of_the_yaml() {
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/core/src/fronts/fronts.json");
         std::fs::write(path, &json).unwrap();
-        // The test still has the old one.
+        // `JSON` is still the old text, which was compiled in.
         return;
     }
     let advice = "run UPDATE_GENERATED=1 cargo test the_json_is_made_of_the_yaml";
@@ -41,7 +41,7 @@ fn pod(yaml: &str) -> PodShape {
     PodShape::of_value(&documents(yaml)[0], "shop")
 }
 
-/// Fronts as lines: name, delay, way.
+/// Formats each front as a line: name, delay, path.
 fn lines(found: &[Front<'_>]) -> Vec<String> {
     let line = |front: &Front<'_>| {
         let way: Vec<_> = front.path.iter().map(ToString::to_string).collect();
@@ -50,7 +50,7 @@ fn lines(found: &[Front<'_>]) -> Vec<String> {
     found.iter().map(line).collect()
 }
 
-/// The fronts of the pod among objects.
+/// Returns the fronts of `POD` among the objects in the YAML documents, as lines.
 fn found(yaml: &str) -> Vec<String> {
     lines(&surroundings(&documents(yaml)).fronts(&pod(POD)))
 }

@@ -1,5 +1,5 @@
-//! The generators are worth nothing if they never get past the first rule: each rule of the model
-//! has to be met, and valid pods have to be valid.
+//! The generators are useful only if their pods get past the first rule: each rule of the model has
+//! to apply to some sample, and valid pods have to be valid.
 
 use std::collections::BTreeMap;
 

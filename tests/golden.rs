@@ -1,13 +1,16 @@
-//! Golden cases: each folder of `tests/cases` is one input with what has to come of it.
+//! Golden cases: each folder of `tests/cases` has an input and the expected output.
 //!
 //! - `input.yaml` or `input.json`; `config.yaml` if the case has a configuration; `arguments` with
-//!   one further argument of `prestop inject` per line, if it has any.
-//! - `expected.yaml` (or `.json`): the manifests; `report.txt`: the report; `stderr.txt`: what is said on
-//!   standard error, if anything but the summary; `exit` the exit status, if it is not 0.
-//! - `output` names one more form of output (`diff`, `json-patch`, `json`), which is in `expected.txt`.
+//!   further arguments of `prestop inject`, one per line, if there are any.
+//! - `expected.yaml` (or `.json`): the manifests; `report.txt`: the report; `stderr.txt`: the text
+//!   on standard error without the summary, if there is any; `exit`: the exit status, if it is not
+//!   0.
+//! - `output`: the name of one more output format (`diff`, `json-patch`, `json`); its expected
+//!   output is in `expected.txt`.
 //!
-//! `UPDATE_GENERATED=1 cargo test golden` writes what comes out; read the difference before you
-//! commit it. Whatever a case expects, injecting its result once more must change nothing.
+//! `UPDATE_GENERATED=1 cargo test golden` writes the actual output to these files; read the
+//! difference before you commit it. In every case, injecting the result once more must not change
+//! it.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +30,8 @@ fn inject(case: &Path, input: &str, more: &[&str]) -> Output {
     command.arg(input).output().unwrap()
 }
 
-/// Compares, or writes where that is asked for. An empty text is no file.
+/// Compares the file with the actual output, or writes the file with `UPDATE_GENERATED`. A missing
+/// file stands for an empty output.
 fn agrees(path: &Path, actual: &[u8]) -> Result<(), String> {
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         if actual.is_empty() {

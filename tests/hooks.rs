@@ -1,9 +1,8 @@
-//! The hook that is put into pods, run for real: its script under the shells that images have, and
-//! real servers as PID 1 of their own PID namespace, taken through the kubelet's termination with
-//! requests in flight.
+//! The injected hook, run for real: its script in the shells that images have, and real servers as
+//! PID 1 of their own PID namespace, terminated as by the kubelet with requests in flight.
 //!
 //! Needs Linux, root (for `unshare`), util-linux, dash, bash, busybox, nginx, Apache httpd and
-//! `HAProxy`. So these tests are ignored unless they are asked for: `just test-tools`.
+//! `HAProxy`. Therefore the tests are ignored unless they are requested: `just test-tools`.
 
 mod container;
 mod download;
@@ -26,12 +25,12 @@ use std::time::{Duration, Instant};
 
 use prestop_core::engine::hook::{Delay, Hook, Quit, ScriptHook, Task, Wait};
 
-/// How long something that happens in milliseconds may take on a busy machine.
+/// Time limit for something that takes milliseconds, with room for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The command of the preStop `exec` action, as the engine makes it: delay and wait in seconds (or
-/// `none`), the fallback signal (or nothing), accepted names of PID 1 with commas between (or
-/// nothing), the quit command (or nothing).
+/// Returns the command of the preStop `exec` action as the engine builds it from: delay and wait in
+/// seconds (or `none`), the fallback signal (or empty), accepted names of PID 1, separated by
+/// commas (or empty), the quit command (or empty).
 fn hook_arguments(
     delay: u32,
     wait: &str,
@@ -58,7 +57,7 @@ fn hook_arguments(
     serde_json::from_value(body["exec"]["command"].clone()).unwrap()
 }
 
-/// Fails where one of these programs is missing or PID namespaces can't be made.
+/// Panics if one of the programs is missing or PID namespaces can't be created.
 fn need_containers(programs: &[&str]) {
     static NAMESPACES: OnceLock<Result<(), String>> = OnceLock::new();
     for name in ["unshare", "nsenter"].iter().chain(programs) {
@@ -79,7 +78,8 @@ fn try_namespaces() -> Result<(), String> {
     Err(format!("no PID namespace: {}", stderr.trim()))
 }
 
-/// Where a program is: on `PATH`, or where servers live even if `PATH` leaves that out.
+/// Returns the path of a program: on `PATH`, or in the folders of servers even if `PATH` lacks
+/// them.
 fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -88,12 +88,12 @@ fn program(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// The text of a path; those of temporary folders and programs are UTF-8.
+/// Returns a path as text; those of temporary folders and programs are UTF-8.
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Asks until there is an answer.
+/// Repeats the question until it gives an answer; panics after [`PATIENCE`].
 fn eventually<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
     let asked = Instant::now();
     loop {

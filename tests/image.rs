@@ -1,5 +1,5 @@
-//! The image that `.ci/oci-archive` makes without a container engine: what the Dockerfile's last stage
-//! says, nothing else, the same bytes each time, and taken by containerd.
+//! The image that `.ci/oci-archive` builds without a container engine: it is exactly the
+//! Dockerfile's last stage, has the same bytes each time, and can be imported by containerd.
 
 mod containerd;
 
@@ -20,7 +20,7 @@ struct Archive {
     file: PathBuf,
 }
 
-/// An image with this program in the place of prestop.
+/// Builds an image with a small script in place of prestop.
 fn archive(name: &str) -> Archive {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("prestop");
@@ -73,7 +73,7 @@ fn read(file: &Path) -> Value {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
-/// What a digest or a name in the archive leads to; sizes and digests have to be true.
+/// Returns the path of the blob of a descriptor, after checking its size and digest.
 fn blob(folder: &Path, descriptor: &Value) -> PathBuf {
     let digest = descriptor["digest"].as_str().unwrap().replace(':', "/");
     let file = folder.join("blobs").join(digest);
@@ -120,7 +120,7 @@ fn its_configuration_is_what_the_dockerfile_says() {
         })
     );
     assert_eq!(image["os"], "linux");
-    // The layers: one file each, of root, with the right mode and content.
+    // One file per layer, owned by root, with the right mode and content.
     let layers: Vec<_> =
         manifest["layers"].as_array().unwrap().iter().map(|layer| blob(&folder, layer)).collect();
     let listed: Vec<_> =
@@ -139,7 +139,8 @@ fn its_configuration_is_what_the_dockerfile_says() {
         "{listed:?}"
     );
     assert_eq!(tar(&["-xOf", layers[2].to_str().unwrap()]).as_bytes(), PROGRAM);
-    // Compressed, as registries and scanners expect it; the configuration has the digests of what is in them.
+    // Compressed, as registries and scanners expect; the configuration has the digests of the
+    // uncompressed layers.
     let digests: Vec<_> = layers.iter().map(|layer| digest_of_content(layer)).collect();
     assert_eq!(image["rootfs"]["diff_ids"], json!(digests));
     for layer in manifest["layers"].as_array().unwrap() {
@@ -148,7 +149,7 @@ fn its_configuration_is_what_the_dockerfile_says() {
     let annotations = &manifest["annotations"];
     assert_eq!(annotations["org.opencontainers.image.description"], description);
     assert_eq!(annotations["org.opencontainers.image.created"], "1970-01-01T00:00:00Z");
-    // What `docker load` reads.
+    // The manifest for `docker load`.
     let docker = &read(&folder.join("manifest.json"))[0];
     assert_eq!(docker["RepoTags"], json!([NAME]));
     assert_eq!(read(&folder.join(docker["Config"].as_str().unwrap())), image);
@@ -157,7 +158,7 @@ fn its_configuration_is_what_the_dockerfile_says() {
     }
 }
 
-/// `sha256:` and that of the uncompressed file.
+/// Returns the digest of the uncompressed content, with `sha256:`.
 fn digest_of_content(compressed: &Path) -> String {
     let script = format!("gzip -dc '{}' | sha256sum", compressed.display());
     let sum = Command::new("sh").args(["-c", &script]).output().unwrap();

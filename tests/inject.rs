@@ -1,5 +1,5 @@
-//! `prestop inject` on files, folders and lists as people have them: what is printed reads as what
-//! was read, diffs apply, and nothing is left behind.
+//! `prestop inject` on realistic files, folders and lists: the output parses to the same objects,
+//! diffs apply, and no temporary files remain.
 
 mod diffs;
 mod folders;
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use prestop_test_support::command::{feed, folder, stderr, stdout};
 
-/// A whole Deployment of this name.
+/// Returns a complete Deployment with this name.
 fn deployment(name: &str) -> String {
     format!(
         "\

@@ -1,12 +1,12 @@
 //! Checks the parts of ARCHITECTURE.md that the compiler does not. Crates separate the large parts;
-//! this test checks in the sources the boundaries inside a crate, and names that a pure module must not
-//! use.
+//! this test reads the sources and checks the boundaries inside a crate, and that pure modules
+//! don't use certain names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A module, and which modules of its crate its `crate::…` paths may name. Modules that are not listed are
-/// free.
+/// Each module with the modules of its crate that its `crate::…` paths may name. Modules that are
+/// not listed are not restricted.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core/view", &[]),
     ("core/duration", &[]),
@@ -23,7 +23,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("prestop/cluster", &[]),
 ];
 
-/// What pure modules must not even name: no clock, files, network, environment, threads or logging.
+/// Names that pure modules must not contain: no clock, files, network, environment, threads or
+/// logging.
 const SHELL: &[&str] = &[
     "std::fs",
     "std::env",
@@ -58,7 +59,7 @@ fn each_module_imports_only_what_is_below_it() {
     }
 }
 
-/// The compiler does not notice a file that no module declares.
+/// The compiler ignores a file that no module declares.
 #[test]
 fn every_file_is_a_module() {
     for (_, root) in roots() {
@@ -102,7 +103,7 @@ fn pure_modules_do_not_touch_the_world() {
     }
 }
 
-/// A file without its tests.
+/// A source file without its tests.
 struct Source {
     /// Crate and top module: `core/engine`.
     module: String,
@@ -110,7 +111,7 @@ struct Source {
     code: String,
 }
 
-/// The crates, each with the folder of its sources.
+/// Returns the crates, each with the folder of its sources.
 fn roots() -> Vec<(String, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = vec![("prestop".to_owned(), root.join("src"))];
@@ -150,7 +151,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The first name behind each `crate::` outside of comments.
+/// Returns the first name after each `crate::` outside of comments.
 fn crate_paths(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let mut names = Vec::new();

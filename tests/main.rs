@@ -1,13 +1,15 @@
-//! Tests of prestop as a whole; one binary, to link once. Each module says what it proves.
+//! Tests of prestop as a whole, in one binary, so that only one is linked. The comment of each
+//! module describes its tests.
 
-// Helper functions of tests assert by panicking too; clippy's own exception is for `#[test]` only.
+// Helper functions of tests assert by panicking too; clippy's own exception covers `#[test]`
+// functions only.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    // Texts are put together where it reads best.
+    // Texts are built in the most readable way.
     clippy::format_push_string,
     clippy::format_collect,
     clippy::type_complexity,

@@ -1,5 +1,5 @@
-//! Manifests as text: streams are cut without loss, bad input is reported where and why, and patches
-//! change only the lines that they are about.
+//! Manifests as text: streams are split without loss, errors have a position and a reason, and
+//! patches change only the necessary lines.
 
 mod bad_input;
 mod editing;
@@ -12,12 +12,13 @@ use std::io::BufReader;
 use prestop_manifest::{Document, Documents, ManifestError};
 use serde_json::Value;
 
-/// The documents of a text. Small reads, so that nothing relies on a buffer's borders.
+/// Reads the documents of a text, in small pieces, so that nothing depends on the boundaries of a
+/// buffer.
 fn documents(text: &[u8]) -> Vec<Result<Document, ManifestError>> {
     Documents::new(BufReader::with_capacity(7, text)).collect()
 }
 
-/// The only document of a text.
+/// Reads the only document of a text.
 fn document(text: &str) -> Document {
     let mut all = documents(text.as_bytes());
     assert_eq!(all.len(), 1, "{text:?}");

@@ -1,4 +1,5 @@
-//! What is counted, and that the reference and Prometheus agree with it.
+//! The metrics: events are counted correctly, and the reference and Prometheus agree with the
+//! output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,7 +29,7 @@ fn metrics() -> Metrics {
     Metrics::new(ByNamespace::Counted, ["nginx"].into_iter())
 }
 
-/// A review that creates a pod with these containers.
+/// Returns a review that creates a pod with these containers.
 fn review(containers: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -47,7 +48,7 @@ fn review(containers: &Value) -> Value {
     })
 }
 
-/// Answers and counts as the server does.
+/// Answers a review and counts it, as the server does.
 fn answer(review: &Value, metrics: &Metrics) {
     let policy = Policy {
         kubernetes_version: Some(KubernetesVersion::NEWEST),
@@ -62,7 +63,7 @@ fn answer(review: &Value, metrics: &Metrics) {
     .unwrap();
 }
 
-/// The value of each series.
+/// Returns the value of each series.
 fn values(metrics: &Metrics) -> BTreeMap<String, String> {
     let all = metrics.encode(Format::Prometheus);
     let samples = all.lines().filter(|line| !line.starts_with('#'));
@@ -75,7 +76,8 @@ fn values(metrics: &Metrics) -> BTreeMap<String, String> {
     values
 }
 
-/// The series that are not zero, without those of the histogram's buckets.
+/// Returns the series that are not zero, without the buckets of the histogram, build information,
+/// process metrics and reloads.
 fn counted(metrics: &Metrics) -> Vec<String> {
     let is_shown = |(series, value): &(String, String)| {
         !matches!(value.as_str(), "0" | "0.0")
@@ -262,7 +264,7 @@ fn namespaces_are_bounded_also_when_they_come_at_once() {
     assert_eq!(total, 2_000);
 }
 
-/// Each has at least one series.
+/// Returns metrics in which each family has at least one series.
 fn with_every_family() -> Metrics {
     let metrics = metrics();
     for which in Certificate::ALL {
@@ -272,7 +274,7 @@ fn with_every_family() -> Metrics {
     metrics
 }
 
-/// Name, type and labels of each family.
+/// Returns name, type and labels of each family.
 fn exported() -> BTreeMap<String, (String, String)> {
     let mut families = BTreeMap::new();
     for line in with_every_family().encode(Format::Prometheus).lines() {
@@ -300,7 +302,7 @@ fn reference() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap()
 }
 
-/// The names that dashboards for any program know.
+/// The names are those that dashboards for any program use.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_process_is_measured_when_it_is_asked_for() {
@@ -308,7 +310,7 @@ fn the_process_is_measured_when_it_is_asked_for() {
     let read = |name: &str| values(&metrics)[name].parse::<f64>().unwrap();
     let before = read("process_open_fds");
     let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null").unwrap()).collect();
-    // Other tests of this process open and close some too.
+    // Other tests of this process open and close files too.
     assert!(read("process_open_fds") > before + 10.0);
     drop(files);
     let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
@@ -352,7 +354,7 @@ fn the_reference_names_each_value_of_its_labels() {
     }
 }
 
-/// What promtool says to this.
+/// Runs promtool and returns its messages.
 fn promtool(arguments: &[&str], input: &str) -> String {
     let output = feed(Command::new("promtool").args(arguments), input);
     let told = stderr(&output);
@@ -381,7 +383,7 @@ fn scrapers_get_the_format_that_they_ask_for() {
     assert!(!text.contains("# EOF"));
     assert!(text.contains("\n# TYPE prestop_shed_total counter\n"));
     let samples = |text: &str| -> Vec<String> {
-        // Those of the process change meanwhile.
+        // Those of the process change in the meantime.
         let is_kept = |line: &&str| !line.starts_with('#') && !line.starts_with("process_");
         text.lines().filter(is_kept).map(str::to_owned).collect()
     };

@@ -1,5 +1,5 @@
-//! The reference model: `docs/rules.md` a second time, the naive way. It works on the whole pod as
-//! plain JSON and writes the whole pod again; the properties compare it with the engine.
+//! The reference model: a second, naive implementation of `docs/rules.md`. It works on the whole
+//! pod as plain JSON and writes the whole pod again; the property tests compare it with the engine.
 
 mod examples;
 mod extend;
@@ -29,53 +29,53 @@ use self::settings::{Delayed, Settings, Source, Switch, image};
 use self::status::{Earlier, believed_status, rewritten};
 use crate::api_rules::{LARGEST_ANNOTATIONS, annotations_size};
 
-/// Stands for the script of the hook, whose text is not the model's business.
+/// Placeholder for the script of the hook, whose text is not part of the model.
 pub(crate) const SCRIPT: &str = "SCRIPT";
-/// The same for the long script.
+/// Placeholder for the long script.
 pub(crate) const DRAIN: &str = "DRAIN";
 
 pub(crate) const STATUS: &str = "prestop.dev/status";
 pub(crate) const INJECTED: &str = "injected";
 
-/// Grace of a pod that does not say.
+/// Grace period of a pod that doesn't set one.
 const DEFAULT_GRACE_SECONDS: i64 = 30;
 
-/// Codes of problems; each at most once.
+/// Codes of problems, each at most once.
 type Problems = BTreeSet<&'static str>;
 
-/// What becomes of a pod.
+/// Result for a pod.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
-    /// The pod after; its status annotation is the model's own.
+    /// The pod afterwards; its status annotation has the model's own format.
     pub(crate) result: Value,
     /// Why the pod is skipped, if it is.
     pub(crate) reason: Option<&'static str>,
-    /// Codes, sorted, each once.
+    /// Codes of the problems, sorted, each once.
     pub(crate) problems: Vec<&'static str>,
-    /// One for each regular container; empty where the first seven rules decide.
+    /// One per regular container; empty if one of the first seven rules decides.
     pub(crate) containers: Vec<ContainerOutcome>,
-    /// A hook of the author is completed.
+    /// Whether a hook of the author is completed.
     extends: bool,
 }
 
-/// What becomes of a container.
+/// Result for a container.
 #[derive(Debug, Clone)]
 pub(crate) struct ContainerOutcome {
-    /// [`INJECTED`], or why it is skipped.
+    /// [`INJECTED`], or the reason for skipping the container.
     pub(crate) code: &'static str,
     pub(crate) delay_seconds: i64,
-    /// `None` where the hook does not wait.
+    /// `None` if the hook does not wait.
     pub(crate) wait_seconds: Option<i64>,
-    /// What the application is to have after the delay: max(G, W).
+    /// Time that the application should have after the delay: max(G, W).
     pub(crate) application_seconds: i64,
-    /// How much of the delay is for the drain of others.
+    /// Part of the delay that waits for the drain of other containers.
     pub(crate) drain_seconds: i64,
-    /// The delay before any maximum.
+    /// The delay before it is cut to fit the maximum grace period.
     pub(crate) asked_seconds: i64,
 }
 
 impl ContainerOutcome {
-    /// The delay without what is for others, as far as it was there at all.
+    /// Returns the uncut delay without the part for other containers.
     pub(crate) const fn own_delay_seconds(&self) -> i64 {
         self.asked_seconds.saturating_sub(self.drain_seconds)
     }
@@ -90,38 +90,38 @@ struct Quit {
     waits: bool,
 }
 
-/// What is known about a container while the pod is decided on.
+/// Intermediate results for a container while its pod is decided on.
 struct Plan<'a> {
     code: &'static str,
-    /// The profile that was chosen, else the one of image or name.
+    /// The chosen profile, or else that of the image or of the container name.
     known: Option<&'a Profile>,
     graceful: bool,
-    /// Known to drop its requests on the stop signal.
+    /// Whether it is known to drop its requests on the stop signal.
     abrupt: bool,
     programs: Programs,
-    /// Why the hook can't look at connections.
+    /// Why the hook can't check connections.
     obstacle: Option<&'static str>,
-    /// The lower bound of a watched delay; the delay itself where it is not watched.
+    /// The lower bound of a watched delay; the whole delay if it is not watched.
     least: i64,
-    /// The same as it was asked for.
+    /// The lower bound as requested.
     asked_least: i64,
-    /// What comes after the watched part.
+    /// Seconds of the delay after the watched part.
     extra: i64,
     quiet: i64,
-    /// A range that can't be watched; whether an annotation asks for it.
+    /// Set for a range that can't be watched: whether an annotation requests the range.
     unwatched: Option<bool>,
-    /// Whether an annotation asks for it, and it can be.
+    /// Set if a hold is requested: whether by an annotation, and whether it is possible.
     hold: Option<(bool, bool)>,
     report: Option<(bool, bool)>,
     /// Delay and wait from an earlier pass.
     earlier: Option<(i64, i64)>,
     quit: Option<Quit>,
-    /// The hook of its author's that is completed.
+    /// The author's hook that is completed.
     own: Option<Own>,
     delay: i64,
-    /// The same before any maximum.
+    /// The delay before it is cut to fit the maximum grace period.
     asked: i64,
-    /// How much of the delay is for the drain of others.
+    /// Part of the delay that waits for the drain of other containers.
     drain: i64,
     wait: Option<i64>,
     quit_timeout: Option<i64>,
@@ -194,7 +194,7 @@ fn inject_with(pod: &Value, namespace: &Namespace, policy: &Policy, extends: boo
     }
 }
 
-/// JSON's `null` counts as absent.
+/// Returns the value unless it is `null`, which counts as absent.
 fn present(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
 }
@@ -277,7 +277,7 @@ fn is_too_large(pod: &Value) -> bool {
         || annotations_size(pod) > LARGEST_ANNOTATIONS
 }
 
-/// The sixth and the seventh rule.
+/// Applies the sixth and the seventh rule.
 fn not_for_hooks(pod: &Value, policy: &Policy) -> Option<&'static str> {
     if Switch::of_pod(pod) != Switch::On {
         let skips =
@@ -315,7 +315,7 @@ fn grace_seconds(pod: &Value) -> i64 {
     grace.and_then(Value::as_i64).unwrap_or(DEFAULT_GRACE_SECONDS)
 }
 
-/// Kind and API group of the controlling owner.
+/// Returns kind and API group of the controlling owner.
 fn owner(pod: &Value) -> Option<(&str, &str)> {
     let owners = pod.pointer("/metadata/ownerReferences")?.as_array()?;
     let controller =
@@ -325,7 +325,7 @@ fn owner(pod: &Value) -> Option<(&str, &str)> {
     Some((controller.get("kind")?.as_str()?, group))
 }
 
-/// The eighth rule.
+/// Applies the eighth rule.
 fn nothing_left(plans: &[Plan<'_>]) -> Option<&'static str> {
     let any = |code: &str| plans.iter().any(|plan| plan.code == code);
     let mut well_formed = plans.iter().filter(|plan| plan.code != "malformed-container");
@@ -451,7 +451,8 @@ fn plans<'a>(
     plans
 }
 
-/// Why a container is skipped, as far as that is known at first.
+/// Returns why a container is skipped, as far as its fields and its profile decide that, or
+/// [`INJECTED`].
 fn code(container: &Value, profile: Option<&Profile>) -> &'static str {
     let lifecycle = present(container.get("lifecycle"));
     let nameless = settings::name(container).is_none();
@@ -466,7 +467,7 @@ fn code(container: &Value, profile: Option<&Profile>) -> &'static str {
     }
 }
 
-/// Why a hook can't look at connections.
+/// Returns why a hook can't check connections.
 fn obstacle(pod: &Value, programs: Programs, has_quit: bool) -> Option<&'static str> {
     let programs = [programs.shell, programs.sleep];
     if is_windows(pod) {
@@ -495,14 +496,14 @@ fn is_windows(pod: &Value) -> bool {
         || pod.pointer("/spec/nodeSelector/kubernetes.io~1os") == Some(&json!("windows"))
 }
 
-/// PID 1 of the container is not the application.
+/// Whether PID 1 of the container's PID namespace is not the application.
 fn shares_processes(pod: &Value) -> bool {
     ["hostPID", "shareProcessNamespace"]
         .iter()
         .any(|field| pod["spec"].get(field) == Some(&Value::Bool(true)))
 }
 
-/// A script of the generated pods that no shell leaves to its application.
+/// Whether the command is a script of the generated pods for which the shell remains PID 1.
 fn shell_is_pid_1(pod: &Value, container: &Value) -> bool {
     let command = container.get("command").and_then(Value::as_array);
     let script = command.filter(|command| command.len() == 3 && command[1] == "-c");
@@ -513,7 +514,7 @@ fn shell_is_pid_1(pod: &Value, container: &Value) -> bool {
         && script.ends_with("; true")
 }
 
-// Section 6.
+// Section 7.
 
 fn reserve(seconds: i64) -> i64 {
     (seconds / 4).clamp(1, 5)
@@ -557,7 +558,7 @@ fn grace_after(
     after
 }
 
-/// A load balancer that a readiness gate names has to have time to learn of the end.
+/// Reports a delay that is too short for the load balancers of the readiness gates.
 fn fronts(pod: &Value, plans: &[Plan<'_>], problems: &mut Problems) {
     let Some((needed, _)) = settings::needed_by_gates(pod) else { return };
     let mut held = Vec::new();

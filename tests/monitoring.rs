@@ -1,4 +1,4 @@
-//! Alerts and dashboard ask only for what the server really exports, and each alert fires when it should.
+//! Alerts and dashboard use only exported series, and each alert fires when it should.
 
 mod scraped;
 
@@ -26,7 +26,7 @@ fn rules() -> Vec<Value> {
     alerts["groups"][0]["rules"].as_array().unwrap().clone()
 }
 
-/// The names of all series, as Prometheus stores them.
+/// Returns the names of all series, as Prometheus stores them.
 fn exported() -> BTreeSet<String> {
     let metrics = Metrics::new(ByNamespace::Counted, ["nginx"].into_iter());
     metrics.certificate_expires(Certificate::Serving, std::time::UNIX_EPOCH);
@@ -37,7 +37,7 @@ fn exported() -> BTreeSet<String> {
         .filter_map(|line| line.split(['{', ' ']).next())
         .map(str::to_owned)
         .collect();
-    // Has its first series with the first pod.
+    // This family gets its first series with the first pod.
     names.insert("prestop_namespace_decisions_total".to_owned());
     assert!(names.len() > 20, "{names:?}");
     names
@@ -49,7 +49,7 @@ fn words(text: &str) -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// What the panels of the dashboard ask for; no panel is empty.
+/// Returns the queries of the dashboard's panels. Each panel has to have one.
 fn expressions() -> Vec<String> {
     let dashboard: Value =
         serde_json::from_str(&read("charts/prestop/files/dashboard.json")).unwrap();
@@ -72,9 +72,9 @@ fn alerts_and_dashboard_ask_for_what_there_is() {
     for name in alerts.iter().chain(&shown) {
         assert!(exported.contains(name), "{name} is asked for, but not exported");
     }
-    // Everything that is exported can be seen; of a histogram one series is enough.
+    // Everything that is exported is on a panel; for a histogram, one series is enough.
     for name in &exported {
-        // Each process has those, and dashboards for them.
+        // Every process exports these, and there are common dashboards for them.
         let is_of_process = name.starts_with("process_");
         let is_part = ["_sum", "_count"].iter().any(|end| name.ends_with(end));
         assert!(is_part || is_of_process || shown.contains(name), "{name} is on no panel");

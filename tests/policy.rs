@@ -1,4 +1,4 @@
-//! What `prestop policy` writes: golden files, and what is the same in all of them.
+//! Output of `prestop policy`: golden files, and rules that apply to all of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Exit status, standard output and standard error.
+/// Runs `prestop policy`. Returns exit status, standard output and standard error.
 fn policy(arguments: &[&str]) -> (i32, String, String) {
     let output =
         Command::new(env!("CARGO_BIN_EXE_prestop")).arg("policy").args(arguments).output().unwrap();

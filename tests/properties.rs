@@ -1,5 +1,5 @@
-//! Properties of every pod (the letters are those of the design): the engine against the reference
-//! model, the API server's rules, and itself.
+//! Properties of every pod: the engine compared with the reference model, with the API server's
+//! rules, and with itself.
 
 mod measure;
 
@@ -23,15 +23,15 @@ use prestop_fuzz::generators::{
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
-/// What the properties need of the engine's answer.
+/// Parts of the engine's result that the properties need.
 struct EngineOutcome {
     patch: Option<Patch>,
     reason: Option<String>,
-    /// Codes; order and repetition do not count.
+    /// Codes of the problems; order and repetition don't matter.
     problems: Vec<String>,
 }
 
-/// The one place that knows the engine.
+/// Runs the engine, which no other function here calls.
 fn engine(pod: &Value, namespace: &Namespace, policy: &Policy) -> EngineOutcome {
     let settings = namespace.settings();
     let text = pod.to_string();
@@ -70,7 +70,7 @@ impl EngineOutcome {
     }
 }
 
-/// The pod after the engine.
+/// Returns the pod as changed by the engine.
 fn after(case: &Case) -> Value {
     EngineOutcome::of(case).applied(&case.pod).unwrap()
 }
@@ -80,7 +80,7 @@ fn grace_seconds(pod: &Value) -> i64 {
     grace.and_then(Value::as_i64).unwrap_or(30)
 }
 
-/// The author's grace period, as recorded in the status.
+/// Returns the author's grace period, as recorded in the status if there is one.
 fn grace_before_seconds(result: &Value, pod: &Value) -> i64 {
     let status = result.pointer("/metadata/annotations/prestop.dev~1status");
     let status = status.and_then(|status| serde_json::from_str::<Value>(status.as_str()?).ok());
@@ -88,14 +88,15 @@ fn grace_before_seconds(result: &Value, pod: &Value) -> i64 {
     before.unwrap_or_else(|| grace_seconds(pod))
 }
 
-/// What another webhook does behind us: its own container, and sometimes more grace.
+/// Returns the pod as another webhook after us changes it: with a container of that webhook, and
+/// sometimes with a longer grace period.
 fn with_another(pod: &Value, added: &Value, place: usize, more_grace: Option<i64>) -> Value {
     let mut pod = pod.clone();
     let first = pod["spec"]["containers"][0]["name"].clone();
     let chosen =
         pod.pointer(&format!("/metadata/annotations/{}", DEFAULT_CONTAINER.replace('/', "~1")));
     let names_one = |name: &Value| containers(&pod).iter().any(|one| one["name"] == *name);
-    // A webhook that puts its container first declares the application, as Istio does.
+    // A webhook that inserts its container first names the application's container, as Istio does.
     if place == 0 && !chosen.is_some_and(names_one) {
         pod["metadata"]["annotations"][DEFAULT_CONTAINER] = first;
     }
@@ -202,9 +203,10 @@ proptest! {
             prop_assert!((0..=grace).contains(&hook.delay_seconds), "{:?} of {}", hook, grace);
             let wait = hook.wait_seconds.unwrap_or(0);
             prop_assert!(wait >= 0 && hook.delay_seconds + wait < grace, "{:?} of {}", hook, grace);
-            // What is only for the drain of others gives way.
+            // The part for the drain of others may be shortened.
             let own = model.containers[index].own_delay_seconds();
-            // At or above the maximum already, and nothing more is asked for: only the delay is lost.
+            // The grace period is at or above the maximum already, and no more is requested: only
+            // the delay is lost.
             let only_the_delay =
                 own_grace >= case.policy.maximum_grace_period_seconds && wanted == own_grace;
             all_have_their_time &= only_the_delay || grace - hook.delay_seconds.min(own) >= wanted;
@@ -279,7 +281,7 @@ proptest! {
         let expected = model::inject(&add(&expected.result), &case.namespace, &case.policy);
         let pairs = containers(&between.pod).iter().zip(containers(&second)).enumerate();
         for (index, (before, after)) in pairs {
-            // Those that were there before may be completed only now: the grace period is another one.
+            // Existing hooks may be completed only now, because the grace period has changed.
             let is_completed =
                 expected.containers.get(index).is_some_and(|outcome| outcome.code == INJECTED);
             if hook(before).is_some() && !is_completed {
@@ -307,10 +309,10 @@ proptest! {
 }
 
 proptest! {
-    // Each of these pods has a quarter of a megabyte.
+    // Each of these pods has a quarter of a megabyte of annotations.
     #![proptest_config(ProptestConfig { cases: config().cases / 50 + 1, ..config() })]
 
-    /// The status annotation hardly fits, or not at all.
+    /// The status annotation barely fits, or doesn't fit.
     #[test]
     fn full_annotations_do_not_overflow(case in case(valid_pod()), free in 0..2000_usize) {
         let mut case = case;

@@ -1,5 +1,6 @@
-//! The own reader of JSON against `serde_json`: it never accepts what `serde_json` refuses, never gives
-//! another value, and is never uncertain about ordinary JSON. Hostile texts included.
+//! prestop's own JSON reader compared with `serde_json`: it never accepts what `serde_json`
+//! refuses, never gives another value, and is never uncertain about ordinary JSON. The texts
+//! include hostile ones.
 
 use prestop_core::engine::pod::Pod;
 use prestop_core::view::json::skip;
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use prestop_fuzz::generators::{any_pod, config};
 
-/// Texts that are valid, invalid, or nearly valid; each alone, in a list and in an object.
+/// Texts that are valid, invalid, or nearly valid. Each is read alone, in a list and in an object.
 const ODD: &[&str] = &[
     "",
     " ",
@@ -127,7 +128,8 @@ fn odd_texts_are_read_as_serde_json_reads_them() {
     }
 }
 
-/// Many bytes of a long text are looked at together: every place among them.
+/// The reader checks many bytes of a long text at a time: the special characters are at every
+/// position.
 #[test]
 fn long_texts_are_read_with_any_content() {
     for length in [0, 8, 63, 64, 65, 128, 150] {
@@ -188,7 +190,7 @@ fn string() -> impl Strategy<Value = String> {
     prop::collection::vec(letter, 0..4).prop_map(|parts| format!("\"{}\"", parts.concat()))
 }
 
-/// JSON as a text, with all the freedom that its grammar gives, and a mistake here and there.
+/// Generates JSON texts with all the freedom of the grammar and occasional mistakes.
 fn json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         6 => string(),
@@ -212,7 +214,7 @@ fn json_text() -> impl Strategy<Value = String> {
     })
 }
 
-/// One byte changed, cut out or doubled, or the end cut off.
+/// Returns the text with some bytes changed, removed or inserted, or with its end cut off.
 fn damaged(text: &str, damages: &[(Index, u8, u8)]) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     for (place, byte, kind) in damages {
@@ -245,11 +247,11 @@ proptest! {
         damages in prop::collection::vec((any::<Index>(), prop_oneof![any::<u8>(), select(&b"\"\\[]{},:0-"[..])], 0..4_u8), 1..4),
     ) {
         let bytes = damaged(&text, &damages);
-        // Bodies are UTF-8, or refused before they are read.
+        // Bodies that are not UTF-8 are refused before they are read.
         if let Ok(text) = str::from_utf8(&bytes) {
             agrees(text);
         }
-        // Whatever it is, it is passed over without a panic.
+        // Any bytes are skipped without a panic.
         let _ = skip::value(&bytes);
     }
 

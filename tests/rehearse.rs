@@ -1,8 +1,8 @@
 //! `prestop rehearse` with real servers in real namespaces.
 //!
-//! Needs Linux, util-linux, iproute2, root or user namespaces, Python 3 and nginx. So these tests are
-//! ignored unless they are asked for: `just test-tools`. What needs none of it (the kubelet's rules,
-//! counting, the picture) is tested beside its code.
+//! Needs Linux, util-linux, iproute2, root or user namespaces, Python 3 and nginx. Therefore these
+//! tests are ignored unless they are requested: `just test-tools`. The parts without such needs
+//! (the kubelet's rules, counting, the picture) are tested next to their code.
 
 mod endings;
 mod measured;
@@ -28,7 +28,7 @@ struct Case {
 }
 
 impl Case {
-    /// A Deployment of one container.
+    /// A Deployment with one container.
     fn new(container: &Value, pod: &Value, server: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut spec = json!({"containers": [container]});
@@ -62,7 +62,7 @@ impl Case {
         Self { folder, arguments: owned(&arguments), server: owned(server) }
     }
 
-    /// The Python server; its behaviours are in `server.py`.
+    /// The Python server; `server.py` documents its behaviours.
     fn python(behaviour: &str, container: &Value, pod: &Value) -> Self {
         let mut whole = json!({"name": "web", "image": "registry.example/web:1",
             "ports": [{"containerPort": 8080}]});
@@ -72,7 +72,7 @@ impl Case {
         Self::new(&whole, pod, &["python3", SERVER, "8080", behaviour])
     }
 
-    /// More annotations on the pods.
+    /// Adds annotations to the pods.
     fn annotated(self, annotations: &Value) -> Self {
         let file = self.path("deployment.json");
         let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
@@ -88,7 +88,7 @@ impl Case {
         self
     }
 
-    /// Another spread of the time until endpoints are withdrawn.
+    /// Sets another range for the time until endpoints are withdrawn.
     fn withdrawn_after(mut self, spread: &str) -> Self {
         let option = self.arguments.iter().position(|argument| argument == "--endpoint-delay");
         spread.clone_into(&mut self.arguments[option.unwrap() + 1]);
@@ -110,8 +110,8 @@ impl Case {
         self.command().output().unwrap()
     }
 
-    /// The report of a rehearsal that was played to its end, with this exit status. One in which the
-    /// clients themselves were late proves nothing, and is played again.
+    /// Returns the report of a complete rehearsal, which has to exit with this status. A rehearsal
+    /// whose clients were late proves nothing and is repeated, at most twice.
     fn report(&self, status: i32) -> Value {
         let mut output = self.run();
         for _ in 0..2 {
@@ -132,7 +132,7 @@ impl Case {
         report
     }
 
-    /// What is said about a rehearsal that can't be played.
+    /// Returns the message about a rehearsal that can't be run.
     fn refusal(&self) -> String {
         let output = self.run();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -142,13 +142,13 @@ impl Case {
     }
 }
 
-/// Two at the same time would slow each other down.
+/// Waits until no other rehearsal is running: two at the same time would slow each other down.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// sent = ok + dropped, as a whole and in each count.
+/// Asserts that sent = ok + dropped, in total and in each count.
 fn assert_adds_up(run: &Value) {
     let number = |value: &Value| value.as_u64().unwrap();
     let all = &run["requests"];
@@ -169,7 +169,7 @@ fn dropped(run: &Value) -> u64 {
     run["requests"]["dropped"].as_u64().unwrap()
 }
 
-/// Fails where rehearsals can't be played with these programs.
+/// Panics if rehearsals can't be run with these programs.
 fn need_to_rehearse(programs: &[&str]) {
     static SANDBOX: OnceLock<Result<(), String>> = OnceLock::new();
     for name in ["unshare", "nsenter", "ip"].iter().chain(programs) {

@@ -1,5 +1,5 @@
-//! How releases are made: the owner, the image, the archives and what is generated for package managers. With a
-//! program that is not the real one, so that nothing has to be built; `release/try` does it with real ones.
+//! Tools for releases: the licences in NOTICES, the owner of the repository, and the workflows.
+//! Nothing has to be built for these tests; `release/try` makes a whole release.
 
 mod notices;
 mod owner;
@@ -17,12 +17,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A program of this folder.
+/// Runs a program of the folder, in the folder.
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
     Command::new(folder.join(program)).args(arguments).current_dir(folder).output().unwrap()
 }
 
-/// The same; it has to succeed.
+/// Runs a program of the folder that has to succeed. Returns its standard output.
 fn done(folder: &Path, program: &str, arguments: &[&str]) -> String {
     let output = run(folder, program, arguments);
     assert!(
@@ -40,7 +40,7 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// What git tracks here, in its own repository.
+/// Copies the files that git tracks here to a new repository.
 fn copy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in git(root(), &["ls-files", "-z"]).split('\0').filter(|file| !file.is_empty()) {

@@ -1,5 +1,5 @@
-//! Properties of every review: the answer allows the request and has its uid, and its patch is the
-//! engine's and applies. Damaged bytes are refused or answered.
+//! Properties of every review: the answer allows the request and has its UID, and its patch is that
+//! of the engine and applies. Damaged bytes are refused or answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,8 @@ fn answer(body: &[u8], namespaces: &One, policy: &Policy) -> Option<Value> {
     answer.ok().map(|bytes| serde_json::from_slice(&bytes).unwrap())
 }
 
-/// What the API server checks (`VerifyAdmissionResponse` of k8s.io/apiserver), and the promise.
+/// Asserts what the API server checks (`VerifyAdmissionResponse` of k8s.io/apiserver), and that the
+/// request is allowed, with short warnings.
 fn is_proper(answer: &Value, uid: &Value) {
     assert_eq!(answer["kind"], "AdmissionReview");
     assert!(
@@ -84,13 +85,14 @@ proptest! {
             let mut after = case.pod.clone();
             let operations: json_patch::Patch = serde_json::from_value(operations).unwrap();
             prop_assert!(json_patch::patch(&mut after, &operations).is_ok());
-            // The script, its arguments and the status, for each container; base64.
+            // Room for the script, its arguments and the status of each container, and for base64.
             let containers = case.pod["spec"]["containers"].as_array().map_or(0, Vec::len);
             prop_assert!(answer.to_string().len() <= 4096 + containers * 4096 + body.len() * 4);
         }
     }
 
-    /// Bytes changed, cut out, doubled: an answer still allows, and nothing panics.
+    /// Bytes are changed, removed or inserted, or the end is cut off: an answer still allows the
+    /// request, and nothing panics.
     #[test]
     fn damaged_reviews_are_refused_or_allowed(
         pod in any_pod(),
@@ -111,11 +113,11 @@ proptest! {
         if let Some(answer) = answer(&body, &namespaces, &policy) {
             let whole: Value = serde_json::from_slice(&body).unwrap_or_default();
             let uid = whole["request"]["uid"].clone();
-            // Parts that are passed over may be no JSON that everybody reads.
+            // Parts that the reader skips may be invalid JSON, from which `serde_json` gets no UID.
             let uid = if uid.is_string() { uid } else { answer["response"]["uid"].clone() };
             is_proper(&answer, &uid);
         }
-        // As a review of a workload: whatever the body is, it is allowed and stays as it is.
+        // As a review of a workload: whatever the body is, the request is allowed without a patch.
         if let Ok(answer) = admission::warn(&body, &namespaces, &policy, &mut |_| {}) {
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             is_proper(&answer, &answer["response"]["uid"]);
@@ -134,7 +136,8 @@ proptest! {
 proptest! {
     #![proptest_config(config())]
 
-    /// Workloads of any pod, with any kind and damage: always allowed, with at most five short warnings.
+    /// Workloads of any pod, with any kind and odd fields, are always allowed, with at most five
+    /// short warnings.
     #[test]
     fn workloads_are_always_allowed_with_few_short_warnings(
         pod in any_pod(),

@@ -1,6 +1,6 @@
-//! The shared CA over years of virtual time: replicas that look now and then, with clocks that
-//! differ, an API server that sees changes late, Secrets that are lost. At every moment each replica
-//! has to serve a certificate that the API server trusts.
+//! The shared CA over years of virtual time: replicas that poll irregularly, with different clocks,
+//! an API server that sees changes late, Secrets that are lost. At every moment, each replica has
+//! to serve a certificate that the API server trusts.
 
 use std::time::{Duration, SystemTime};
 
@@ -31,13 +31,13 @@ fn start() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-/// What is in the cluster.
+/// State of the cluster.
 struct Cluster {
-    /// The Secret's state.
+    /// Content of the Secret.
     secret: String,
     bundle: String,
     generation: u64,
-    /// The bundles that the API server uses, each with the time since which it does.
+    /// The bundles that the API server uses, each with the time from which it is used.
     seen: Vec<(SystemTime, String)>,
     changes: Vec<Change>,
 }
@@ -45,7 +45,7 @@ struct Cluster {
 #[derive(Default)]
 struct Replica {
     signed: Option<Signed>,
-    /// Ahead of true time, in seconds.
+    /// Seconds by which the replica's clock is ahead of the true time.
     skew: i64,
     sighting: Sighting,
 }
@@ -72,7 +72,7 @@ fn shifted(now: SystemTime, seconds: i64) -> SystemTime {
     if seconds < 0 { now - by } else { now + by }
 }
 
-/// How long an API server may take to see a changed webhook configuration.
+/// Time until the API server uses a changed webhook configuration.
 const SEEN_AFTER: Duration = Duration::from_secs(10);
 
 impl Cluster {
@@ -91,13 +91,13 @@ impl Cluster {
         (self.bundle, self.generation) = (bundle, generation);
     }
 
-    /// The bundle that the API server uses.
+    /// Returns the bundle that the API server uses.
     fn trusted(&self, now: SystemTime) -> &str {
         let seen = self.seen.iter().rev().find(|(from, _)| now >= *from);
         seen.map_or("", |(_, bundle)| bundle.as_str())
     }
 
-    /// One look of one replica: what is due is done, published, and signed with.
+    /// Polls for one replica: makes the change that is due, publishes the bundle, and signs.
     fn look(&mut self, replica: &mut Replica, now: SystemTime) {
         self.look_and(replica, now, Asks::Yes);
     }
@@ -105,7 +105,7 @@ impl Cluster {
     fn look_and(&mut self, replica: &mut Replica, now: SystemTime, asks: Asks) {
         let own = replica.clock(now);
         let difference = match asks {
-            // Of a `Date` there are whole seconds, and `now` has nothing else here.
+            // A `Date` has whole seconds, and so has `now` in these tests.
             Asks::Yes => Difference::measured(own, now, own),
             Asks::No => Difference::default(),
         };
@@ -129,18 +129,18 @@ impl Cluster {
         if shared.bundle() != self.bundle && shared.generation >= self.generation {
             self.publish(shared.bundle(), shared.generation, now);
         }
-        // What is signed with was published when it was last read, which is before now.
+        // Signs with a CA that was published when the bundle was last read, which is before now.
         let signed = replica.signed.as_ref();
         let new = shared.sign(signed, &published, &clocks, &LIFETIMES, &[NAME]).unwrap();
         replica.signed = new.or(replica.signed.take());
     }
 
-    /// Whether the API server trusts what a replica serves.
+    /// Whether the API server trusts the certificate that a replica serves.
     fn trusts_replica(&self, replica: &Replica, now: SystemTime) -> bool {
         replica.signed.as_ref().is_some_and(|signed| self.trusts(signed, now))
     }
 
-    /// What the API server would say to a replica's certificate.
+    /// Whether the API server would accept a replica's certificate.
     fn trusts(&self, signed: &Signed, now: SystemTime) -> bool {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(self.trusted(now).as_bytes()) {
@@ -187,12 +187,12 @@ fn every_served_certificate_is_trusted_through_years_of_rotations() {
     let count = |change| cluster.changes.iter().filter(|known| **known == change).count();
     assert_eq!(count(Change::Begin), 1);
     assert!(count(Change::Switch) >= 5, "{:?}", cluster.changes);
-    // The last one may still be published.
+    // The CA before the last switch may still be published.
     assert!(count(Change::Switch) - count(Change::Retire) <= 1, "{:?}", cluster.changes);
     assert_eq!(count(Change::Replace), 0);
 }
 
-/// Another step of the same for what went wrong: replicas are trusted again within a few looks.
+/// After the Secret was lost or broken, a new CA begins, and replicas are trusted throughout.
 #[test]
 fn a_lost_or_broken_secret_heals() {
     for broken in ["", "{}", "garbage", r#"{"schema":0,"generation":1}"#] {
@@ -209,7 +209,7 @@ fn a_lost_or_broken_secret_heals() {
         look(&mut cluster, &mut replicas, 6);
         let generation = cluster.generation;
         cluster.secret = broken.to_owned();
-        // All the while the old certificates are trusted, since the old authority stays published.
+        // The old certificates are trusted all the time, because the old CA remains published.
         for _ in 0..10 {
             let now = look(&mut cluster, &mut replicas, 1) + SEEN_AFTER;
             for replica in &replicas {
@@ -230,7 +230,7 @@ fn an_ended_authority_is_replaced() {
         now += Duration::from_secs(30);
         cluster.look(&mut replica, now);
     }
-    // There was no poll for two years.
+    // No replica polled for two years.
     now += DAY * 730;
     for _ in 0..3 {
         now += Duration::from_secs(30);
@@ -241,8 +241,9 @@ fn an_ended_authority_is_replaced() {
     assert_eq!(Shared::from_json(cluster.secret.as_bytes()).unwrap().retired, []);
 }
 
-/// The clock that wrote when the successor was published is two hours behind: for a replica whose clock
-/// is right the overlap seems to be over at once. It waits for its own.
+/// The clock of the replica that recorded the publication of the successor is two hours behind: to
+/// a replica with a correct clock, the overlap seems to be over immediately. It waits for the
+/// overlap after its own sighting.
 #[test]
 fn a_clock_that_is_behind_does_not_shorten_the_overlap() {
     let fresh = || Authority::generate(start(), LIFETIMES.authority).unwrap();
@@ -261,7 +262,7 @@ fn a_clock_that_is_behind_does_not_shorten_the_overlap() {
     let due = |at| Shared::due(Some(&shared), &published, &sighting, at, &LIFETIMES);
     assert_eq!(due(start()), None);
     assert_eq!(due(start() + LIFETIMES.overlap), Some(Change::Switch));
-    // What was seen and is gone was not seen.
+    // A successor that is no longer published counts as never seen.
     let gone = Published { bundle: "", generation: 2 };
     sighting.look(Some(&shared), &gone, start() + DAY);
     assert_eq!(sighting, Sighting::default());
@@ -304,7 +305,7 @@ fn what_is_in_the_secret_is_read_as_it_was_written() {
 
 const DAYS: i64 = 86_400;
 
-/// A cluster whose replicas serve, after some looks.
+/// Returns a cluster whose replicas serve trusted certificates after some polls, and the time.
 fn running(replicas: &mut [Replica]) -> (Cluster, SystemTime) {
     let (mut cluster, mut now) = (Cluster::new(), start());
     for _ in 0..4 {
@@ -317,8 +318,8 @@ fn running(replicas: &mut [Replica]) -> (Cluster, SystemTime) {
     (cluster, now)
 }
 
-/// One clock is off for six seconds, and a look falls into them. It is the only one that can be wrong as
-/// long as the API server says what time it is; without, the next look puts it right.
+/// One clock is wrong for six seconds, and its replica polls in this time. With the time of the API
+/// server, the replica is not misled; without it, the next poll corrects the certificate.
 #[test]
 fn a_clock_that_was_wrong_for_a_moment_costs_nothing() {
     for days in [6, -6, 300, -300, 3000] {
@@ -333,7 +334,7 @@ fn a_clock_that_was_wrong_for_a_moment_costs_nothing() {
                 cluster.look(&mut replicas[1], now);
                 assert!(cluster.trusts_replica(&replicas[1], now), "{days} days, during");
             } else {
-                // Only what is known signs while the API server is away.
+                // While the API server is unavailable, the replica only signs, with what it knows.
                 let shared = Shared::from_json(cluster.secret.as_bytes()).unwrap();
                 let published = Published { bundle: &cluster.bundle, generation: 1 };
                 let clocks = replicas[1].clock(now).into();
@@ -350,8 +351,8 @@ fn a_clock_that_was_wrong_for_a_moment_costs_nothing() {
     }
 }
 
-/// One clock is wrong for weeks: the authority is none of its business, and what it signs is valid for
-/// the API server all the same.
+/// One clock is wrong for weeks: its replica doesn't change the CA, and the certificates that it
+/// signs are still valid for the API server.
 #[test]
 fn a_wrong_clock_does_not_move_the_authority() {
     for days in [300, -300, -20_000, 400, 1] {
@@ -367,7 +368,7 @@ fn a_wrong_clock_does_not_move_the_authority() {
             }
         }
         assert_eq!(cluster.secret, before);
-        // It begins nothing either.
+        // Its replica doesn't begin a new CA either.
         cluster.secret.clear();
         cluster.look(&mut replicas[1], now);
         assert_eq!(cluster.secret, "");
@@ -376,8 +377,8 @@ fn a_wrong_clock_does_not_move_the_authority() {
     }
 }
 
-/// All clocks were wrong, the API server's too, and the authority followed them. When they are right
-/// again, what begins next year is replaced within a few looks.
+/// All clocks were wrong, including that of the API server, and the CA followed them. When they are
+/// right again, a CA that is valid only from next year is replaced within a few polls.
 #[test]
 fn an_authority_of_next_year_is_replaced() {
     let mut replicas = [Replica::new(0), Replica::new(0)];
@@ -391,7 +392,8 @@ fn an_authority_of_next_year_is_replaced() {
     assert!(cluster.changes.contains(&Change::Switch));
     let mut clocks = replicas.iter();
     assert!(!clocks.any(|replica| cluster.trusts_replica(replica, now)), "it begins next year");
-    // The API server uses what was published last, whatever its time.
+    // The API server uses the bundle that was published last, even though its time is in the
+    // future.
     cluster.seen = vec![(now, cluster.bundle.clone())];
     for _ in 0..4 {
         now += Duration::from_secs(30);
@@ -403,8 +405,8 @@ fn an_authority_of_next_year_is_replaced() {
     assert!(replicas.iter().all(|replica| cluster.trusts_replica(replica, now + SEEN_AFTER)));
 }
 
-/// As a version before this one left it behind: a wrong clock has made a successor, or moved the
-/// authority. Replicas whose clocks are right go on without a gap.
+/// The Secret as an earlier version left it: a wrong clock has prepared a successor, or switched
+/// the CA. Replicas with correct clocks continue without a gap.
 #[test]
 fn what_a_wrong_clock_left_in_the_secret_heals_without_a_gap() {
     for changes in [
@@ -422,7 +424,7 @@ fn what_a_wrong_clock_left_in_the_secret_heals_without_a_gap() {
             cluster.secret = changed.to_json();
             cluster.publish(changed.bundle(), changed.generation, now);
         }
-        // Longer than what was signed before lives.
+        // Longer than the lifetime of the certificates that were signed before.
         for _ in 0..20 {
             now += DAY / 2;
             for replica in &mut replicas {
@@ -438,9 +440,9 @@ fn what_a_wrong_clock_left_in_the_secret_heals_without_a_gap() {
     }
 }
 
-/// The annotation of the webhook configuration is ahead of the Secret: a backup brought an old one
-/// back, or somebody wrote a number. A new authority ends that, at the largest number too, and so does
-/// the Secret when it is emptied.
+/// The generation in the annotation of the webhook configuration is ahead of the Secret: a backup
+/// restored an old Secret, or the annotation was edited. A new CA resolves this, even at the
+/// largest number and if the Secret is emptied.
 #[test]
 fn a_generation_that_is_ahead_of_the_secret_is_caught_up_with() {
     for ahead in [7, u64::MAX - 1, u64::MAX] {
@@ -474,7 +476,7 @@ fn a_generation_that_is_ahead_of_the_secret_is_caught_up_with() {
     }
 }
 
-/// Numbers at their ends: the generation of the Secret itself.
+/// The generation of the Secret has its largest value.
 #[test]
 fn the_largest_generation_does_not_wrap_around() {
     let authority = || Authority::generate(start(), LIFETIMES.authority).unwrap();
@@ -494,7 +496,8 @@ fn the_largest_generation_does_not_wrap_around() {
     assert_eq!(changed.generation, u64::MAX);
 }
 
-/// Whatever else a newer version writes, its Secret is recognized and is not taken for garbage.
+/// The Secret of a newer version is recognised whatever else it contains, and is not taken for
+/// garbage.
 #[test]
 fn a_newer_secret_is_no_garbage() {
     for json in [r#"{"schema":2}"#, r#"{"generation":"seven","current":[],"schema":4294967297}"#] {
@@ -517,7 +520,8 @@ fn a_newer_secret_is_no_garbage() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// With any content of the Secret and the configuration: nothing panics, and the result is usable.
+    /// With any content of the Secret and of the configuration, nothing panics, and the result is
+    /// usable.
     #[test]
     fn any_secret_gives_an_authority(secret in prop::collection::vec(any::<u8>(), 0..200), bundle in ".*", generation: u32) {
         let shared = Shared::from_json(&secret).ok();
@@ -538,8 +542,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Clocks of replicas jump, the API server's is right: after each poll a replica serves a
-    /// certificate that the API server trusts.
+    /// The clocks of replicas jump while that of the API server is right: after each poll, a
+    /// replica serves a certificate that the API server trusts.
     #[test]
     fn clocks_that_jump_do_no_harm(
         steps in prop::collection::vec((0..2_usize, -30_000..30_000_i64, any::<bool>(), 1..200_u64), 1..40),
@@ -550,8 +554,8 @@ proptest! {
             now += Duration::from_secs(hours * 3600);
             replicas[index].skew = if is_right { 0 } else { days * DAYS + 7 };
             cluster.look(&mut replicas[index], now);
-            // The authority moves only while somebody's clock is right, and not if all have been wrong
-            // for a year.
+            // Only a replica whose clock is right renews the CA, so the CA expires if all have been
+            // wrong for a year.
             if !is_right && now >= Shared::from_json(cluster.secret.as_bytes()).unwrap().current.not_after() {
                 break;
             }

@@ -1,6 +1,6 @@
-//! `prestop serve` as others meet it: over real sockets, with the program running.
+//! `prestop serve` as its clients see it: the running program, over real sockets.
 //!
-//! The program and its clients are in `crates/test-support`.
+//! The code that runs the program and its clients is in `crates/test-support`.
 
 mod agreement;
 mod attacks;

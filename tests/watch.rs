@@ -1,6 +1,6 @@
-//! `prestop watch` as a process beside an API server that is none: what it says when pods end, and when the watch is
-//! cut. The verdicts themselves are tested in `crates/watch`; with a real API server in `tests/control_plane`, in a
-//! real cluster in `tests/e2e`.
+//! `prestop watch` as a process, with a fake API server: its output when pods end, and when the
+//! watch is cut. The verdicts themselves are tested in `crates/watch`; with a real API server in
+//! `tests/control_plane`, in a real cluster in `tests/e2e`.
 
 mod connection;
 mod ends;
@@ -26,7 +26,7 @@ const PODS: &str = "/api/v1/namespaces/shop/pods";
 const EVENTS: &str = "/api/v1/namespaces/shop/events";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
 
-/// `prestop watch`, and what it printed so far.
+/// A running `prestop watch`, with its output so far.
 struct Watch {
     child: Child,
     out: Arc<Mutex<Vec<String>>>,
@@ -34,7 +34,7 @@ struct Watch {
     folder: TempDir,
 }
 
-/// How it ended.
+/// Result of a `prestop watch` that has ended.
 struct Ended {
     status: i32,
     out: Vec<String>,
@@ -60,14 +60,14 @@ impl Watch {
         Self { child, out, told, folder }
     }
 
-    /// One that has listed everything, and watches.
+    /// Starts a watch and waits until it has listed everything.
     fn synced(api: &FakeApi, arguments: &[&str]) -> Self {
         let watch = Self::start(api, arguments);
         Self::wait_for_watches(api, 1);
         watch
     }
 
-    /// Waits until each collection was watched so often since the start of the server.
+    /// Waits until each collection was watched this many times since the start of the server.
     fn wait_for_watches(api: &FakeApi, times: usize) {
         wait_until("the watches", || {
             let requests = api.requests();
@@ -91,7 +91,7 @@ impl Watch {
         found.unwrap_or_else(|| panic!("{:?}", self.told.lock().unwrap()))
     }
 
-    /// Ctrl-C.
+    /// Interrupts it, as Ctrl-C does.
     fn interrupt(self) -> Ended {
         signal(self.child.id(), "INT");
         self.ended()
@@ -103,7 +103,7 @@ impl Watch {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
-        // The readers end with the pipes.
+        // The threads that read the output end when the pipes are closed.
         wait_until("all output", || {
             Arc::strong_count(&self.out) + Arc::strong_count(&self.told) == 2
         });
@@ -138,7 +138,7 @@ fn lines(stream: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>>
     lines
 }
 
-/// The time in so many seconds, as the API writes it.
+/// Returns the time this many seconds from now, in the API's format.
 fn time(from_now: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let at = i64::try_from(now).unwrap() + from_now;
@@ -157,21 +157,21 @@ fn pod(name: &str) -> Value {
     })
 }
 
-/// Deleted just now, with 30 s of grace.
+/// Returns the pod as deleted just now, with a grace period of 30 s.
 fn deleted(mut pod: Value) -> Value {
     pod["metadata"]["deletionTimestamp"] = json!(time(30));
     pod["metadata"]["deletionGracePeriodSeconds"] = json!(30);
     pod
 }
 
-/// Its container has ended so many seconds from now, in the clock of its node.
+/// Returns the pod after its container exited this many seconds from now, by its node's clock.
 fn exited(mut pod: Value, code: i32, from_now: i64) -> Value {
     pod["status"]["containerStatuses"][0]["state"] =
         json!({"terminated": {"exitCode": code, "finishedAt": time(from_now)}});
     pod
 }
 
-/// A slice with these pods: whether they are ready.
+/// Returns a slice with these pods; the flag is whether the pod is ready.
 fn slice(pods: &[(&str, bool)]) -> Value {
     let endpoints: Vec<_> = pods
         .iter()
@@ -183,14 +183,14 @@ fn slice(pods: &[(&str, bool)]) -> Value {
     json!({"metadata": {"name": "web-1", "namespace": "shop"}, "endpoints": endpoints, "ports": [{"port": 80}]})
 }
 
-/// An event on a pod.
+/// Returns an event about a pod.
 fn event(name: &str, pod: &str, reason: &str, container: &str) -> Value {
     json!({"metadata": {"name": name, "namespace": "shop"}, "reason": reason, "lastTimestamp": time(0),
         "involvedObject": {"kind": "Pod", "name": pod, "namespace": "shop",
             "fieldPath": format!("spec.containers{{{container}}}")}})
 }
 
-/// The pod is deleted, ends and is removed.
+/// Deletes the pod, ends its container and removes the pod.
 fn end(api: &FakeApi, name: &str, code: i32, ended_after: i64) {
     let gone = deleted(pod(name));
     api.apply(PODS, gone.clone());

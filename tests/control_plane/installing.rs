@@ -166,7 +166,7 @@ fn objects_of_empty_values_are_accepted() {
     let sandbox = json!({"metadata": {"name": "gvisor"}, "handler": "runsc"});
     cluster.control_plane.create("/apis/node.k8s.io/v1/runtimeclasses", &sandbox);
     let renderings = renderings::renderings(&cluster.tools).iter();
-    // Its mounts would have no volume.
+    // Excludes a changed `extraVolumes`: the mounts would have no volume.
     let usable = renderings.filter(|((set, _), _)| !set.starts_with("extraVolumes="));
     let all = renderings::distinct(usable.map(|(_, rendered)| rendered));
     assert!(all.len() > 60, "{}", all.len());
@@ -546,7 +546,7 @@ fn kubectl_prints_what_is_wrong_with_a_workload() {
     let told = apply(&workload("StatefulSet", "  serviceName: web\n"), &[]);
     assert!(told.contains("not-ready-checked") && !told.contains("recreate"), "{told}");
     assert!(serve.metric("prestop_workload_reviews_total{result=\"warned\"}") > 0);
-    // It may change only this configuration.
+    // The account may change only this configuration.
     for (verb, what, expected) in [
         ("patch", "validatingwebhookconfigurations/prestop", true),
         ("get", "validatingwebhookconfigurations/prestop", true),

@@ -174,7 +174,7 @@ fn a_restart_of_the_kubelet_during_a_hook_drops_nothing() {
     );
     figures.note("what people see", seen.in_words());
     figures.save();
-    // Its grace period is 40 s.
+    // The pod's grace period is 40 s.
     assert!(gone_after < Duration::from_secs(40 + 20), "{gone_after:?}");
     assert_eq!(report["failed"], 0, "{report:#}");
 }

@@ -201,7 +201,7 @@ fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported
     apply(&cluster, &shop, &cell, PODS, None);
     rolled(&cluster, &shop, "many");
     let mut watch = Watch::start(&shop, &[]);
-    // It is watching when it reports a pod that ends.
+    // The watch is established once it reports a pod that ends.
     let probe = cluster.list(&["pods", "--namespace", &shop.name])[0]["metadata"]["name"].clone();
     cluster.kubectl(&[
         "delete",

@@ -37,7 +37,7 @@ fn pid_1_of_others_is_never_signalled() {
             shared["spec"][field] = json!(true);
             shared
         };
-        // The command finds nginx by itself.
+        // `nginx -s quit` finds the nginx process itself and doesn't need PID 1.
         let command = ["web: 10, /usr/sbin/nginx -s quit, wait 25"];
         assert_eq!(plainly(&shared("nginx:1.15")), expect("injected 30->40", &command, &[]));
         let expected =
@@ -68,12 +68,12 @@ fn the_container_s_own_stop_signal_decides() {
     assert!(!waits(&hook("nginx:1.25.3", json!(null), "1.37")));
     assert!(!waits(&hook("nginx:1.15", json!("SIGQUIT"), "1.37")));
     assert!(!waits(&hook("registry.example/nginx:7", json!("SIGQUIT"), "1.37")));
-    // Older servers drop the field.
+    // Kubernetes versions before 1.33 drop the field.
     assert!(!waits(&hook("nginx:1.25.3", json!("SIGTERM"), "1.32")));
     assert!(waits(&hook("nginx:1.15", json!("SIGQUIT"), "1.32")));
     assert_eq!(hook("haproxy:2.8", json!("SIGTERM"), "1.37"), "web: 10,  or USR1, wait 25");
     assert_eq!(hook("haproxy:2.8", json!("SIGUSR1"), "1.37"), "web: sleep 10");
-    // TERM cuts the clients of a pgbouncer before 1.23 only.
+    // TERM disconnects the clients of pgbouncer only before version 1.23.
     let pgbouncer = |tag: &str| hook(&format!("edoburu/pgbouncer:{tag}"), json!("SIGTERM"), "1.37");
     assert_eq!(pgbouncer("1.24.0"), "web: sleep 10");
     assert!(waits(&pgbouncer("1.20.0")));
@@ -121,13 +121,14 @@ fn the_main_container_is_the_first_that_is_no_sidecar() {
     let told = plainly(&with_annotations(pod(json!([proxy(), app()])), quit.clone()));
     assert_eq!(told.containers, ["linkerd-proxy: sleep 40", "app: 10, bye, wait 25"]);
 
-    // A container that comes first after the first pass does not get the command as well.
+    // A container inserted in first place after the first pass does not get the quit command as
+    // well.
     let mut once = patched(&with_annotations(pod(json!([app()])), quit.clone()), &policy());
     let stranger = json!({"name": "stranger", "image": "x"});
     once["spec"]["containers"].as_array_mut().unwrap().insert(0, stranger);
     once["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = json!("stranger");
     assert_eq!(plainly(&once).containers, ["stranger: sleep 10", "app: earlier"]);
-    // The same with the status of an older version, which had no name of its own for it.
+    // The same with a status by an older version, which has no `main` field.
     let status = once["metadata"]["annotations"]["prestop.dev/status"].as_str().unwrap();
     let older = status.replace(",\"main\":\"app\"", "");
     assert_ne!(older, status);
@@ -170,7 +171,8 @@ fn a_sidecar_stays_for_the_drain_as_long_as_the_configuration_allows() {
     let long = beside(300, "nginx:1.15");
     assert_eq!(long.containers[1], format!("istio-proxy: sleep {}", longest.min(310)));
     assert_eq!(long.problems, [] as [&str; 0]);
-    // Only what is for the drain gives way to the maximum: no problem.
+    // Only the part of the delay that waits for the drain is shortened to fit the maximum, which is
+    // no problem.
     let full = beside(580, "nginx:1.15");
     assert_eq!(full.outcome, "injected 580->600");
     assert_eq!(full.problems, [] as [&str; 0]);

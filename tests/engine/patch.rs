@@ -109,7 +109,8 @@ fn a_status_that_does_not_match_is_reported_and_ignored() {
         let told = plainly(&pod);
         let believed = forged.contains("\"before\":3,");
         if believed {
-            // A lower number can't be distinguished from a true one; the grace period still never falls.
+            // A lower value can't be distinguished from the true one; but the grace period never
+            // decreases.
             assert_eq!(told.outcome, "injected 3->40", "{forged}");
         } else {
             assert_eq!(told.outcome, "injected 40->50", "{forged}");

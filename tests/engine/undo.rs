@@ -1,4 +1,4 @@
-//! Injections that are taken out again.
+//! Undoing injections.
 
 use prestop_core::engine::pod::Pod;
 use prestop_core::engine::reason::UndoReason;

@@ -1,10 +1,10 @@
-//! One case per front at least.
+//! At least one case for each front.
 
 use std::collections::BTreeSet;
 
 use super::*;
 
-/// Objects, and the name and delay of the front that they are.
+/// Objects as YAML, and the name and delay of the front that they have to give.
 type Case = (String, &'static str, &'static str);
 
 fn load_balancer(more: &str, annotations: &str) -> String {
@@ -279,7 +279,8 @@ fn every_front_of_objects_is_recognised() {
     assert_eq!(seen, all, "every front has a case here");
 }
 
-/// Each case is one front of its kind of object, beside those that come on top and the Service's own.
+/// Each case matches exactly one front for its kind of object, apart from additional ones (`adds`)
+/// and that of the Service.
 #[test]
 fn no_object_is_two_fronts() {
     for (objects, name, _) in [services(), ingresses(), gateways(), routes()].concat() {

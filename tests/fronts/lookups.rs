@@ -1,4 +1,4 @@
-//! Selectors, ports, classes, and ways through several objects.
+//! Selectors, ports, classes, and paths through several objects.
 
 use super::*;
 
@@ -133,7 +133,7 @@ fn an_ingress_without_a_class_has_the_default_one() {
     assert_eq!(found.len(), 2);
 }
 
-/// The name of a class is only a guess, which the controller overrules.
+/// The name of a class is only a guess; the controller in the class takes precedence.
 #[test]
 fn the_controller_counts_more_than_the_name_of_the_class() {
     let objects = format!(
@@ -198,7 +198,8 @@ fn nothing_sends_to_external_names() {
     assert!(found(&service(", type: ExternalName, externalName: a.example.com", "")).is_empty());
 }
 
-/// Every pod is held against the Services of one label, not against all of them.
+/// Each pod is compared only with the Services stored under one of its labels, not with all
+/// Services.
 #[test]
 fn many_services_with_a_label_in_common_are_no_burden() {
     let count = 20_000;

@@ -1,4 +1,4 @@
-//! Random objects: nothing panics, and their order does not matter.
+//! Random objects: nothing panics, and the order of the objects doesn't matter.
 
 use prestop_fuzz::fronts::{are_followed, changes, give_the_same, orders};
 use proptest::prelude::*;

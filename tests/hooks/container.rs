@@ -1,5 +1,5 @@
-//! A container as far as its end is concerned: a process that is PID 1 of a PID namespace, and the
-//! kubelet's way of ending it.
+//! A container as far as its termination is concerned: a process that is PID 1 of a PID namespace,
+//! and the kubelet's termination of it.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
@@ -11,49 +11,50 @@ use std::time::{Duration, Instant};
 
 use super::eventually;
 
-/// The time that the runtime always leaves a container after its stop signal, no matter how long the hook took.
+/// Minimum time that the runtime leaves a container after its stop signal, however long the hook
+/// took.
 const LEAST_TIME_TO_STOP: Duration = Duration::from_secs(2);
 
-/// A process in its own PID namespace, seen as PID 1 there. Ends with the value.
+/// A process in its own PID namespace, in which it is PID 1. Killed on drop.
 pub(crate) struct Container {
     unshare: Child,
-    /// PID 1, as the outer namespace numbers it.
+    /// PID 1 by its number in the outer namespace.
     pid: u32,
     log: PathBuf,
 }
 
-/// A hook that was started in a container.
+/// A hook started in a container.
 pub(crate) struct Hook {
-    /// `nsenter`, which ends as the hook in the namespace ends.
+    /// `nsenter`, which exits as the hook in the namespace exits.
     process: Child,
     stderr: File,
 }
 
-/// How a hook ended.
+/// Result of a hook.
 pub(crate) struct HookEnd {
-    /// Nothing if it was still running when the grace period was over.
+    /// None if it was still running at the end of the grace period.
     pub(crate) status: Option<ExitStatus>,
     pub(crate) stderr: String,
 }
 
-/// How a container is stopped.
+/// Stop signal and grace period of a termination.
 pub(crate) struct Termination<'a> {
     /// The image's stop signal, without `SIG`.
     pub(crate) signal: &'a str,
     pub(crate) grace_period: Duration,
 }
 
-/// How a container ended.
+/// Result of a termination.
 pub(crate) struct End {
     pub(crate) hook: Option<HookEnd>,
-    /// It took SIGKILL at the end of the grace period.
+    /// Whether it took SIGKILL at the end of the grace period.
     pub(crate) killed: bool,
-    /// From the start of the termination.
+    /// Time since the start of the termination.
     pub(crate) took: Duration,
 }
 
 impl Container {
-    /// Starts a command as PID 1; what it prints goes to a file in the folder.
+    /// Starts a command as PID 1; its output goes to a file in the folder.
     pub(crate) fn start(folder: &Path, command: &[&str]) -> Self {
         let log = folder.join("container.log");
         let output = File::create(&log).unwrap();
@@ -76,12 +77,12 @@ impl Container {
         self.unshare.try_wait().unwrap().is_none()
     }
 
-    /// What PID 1 has printed.
+    /// Returns the output of PID 1 so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The kernel's name of PID 1.
+    /// Returns the kernel's name of PID 1.
     pub(crate) fn process_name(&self) -> String {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap();
         name.trim_end_matches('\n').to_owned()
@@ -111,8 +112,8 @@ impl Container {
         Hook { process, stderr }
     }
 
-    /// What the kubelet does after it has started the hook: waits for it while the grace period
-    /// lasts, then has the container stopped in what is left of that.
+    /// Does the kubelet's part after the start of the hook: waits for the hook within the grace
+    /// period, then has the container stopped in the remaining time.
     pub(crate) fn terminate(&mut self, hook: Option<Hook>, how: &Termination<'_>) -> End {
         let started = Instant::now();
         let hook = hook.map(|hook| hook.end_within(how.grace_period));
@@ -122,7 +123,7 @@ impl Container {
         End { hook, killed, took: started.elapsed() }
     }
 
-    /// Stop signal, and after a while SIGKILL; whether that was needed.
+    /// Sends the stop signal, and SIGKILL after the given time. Returns whether SIGKILL was needed.
     fn stop(&mut self, signal: &str, time: Duration) -> bool {
         if !self.is_running() {
             return false;
@@ -152,14 +153,14 @@ impl Drop for Container {
         if matches!(self.unshare.try_wait(), Ok(None)) {
             self.signal("KILL");
         }
-        // Errors mean that it has ended already.
+        // Errors mean that the process has already exited.
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
     }
 }
 
 impl Hook {
-    /// Waits for the end of the hook.
+    /// Waits until the hook exits.
     pub(crate) fn end(self) -> HookEnd {
         self.end_within(super::PATIENCE)
     }
@@ -175,25 +176,25 @@ impl Hook {
 
 impl Drop for Hook {
     fn drop(&mut self) {
-        // Errors mean that it has ended already.
+        // Errors mean that the process has already exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
 impl HookEnd {
-    /// The exit status, if it ended by itself.
+    /// Returns the exit status, unless the hook was ended by a signal or is still running.
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.and_then(|status| status.code())
     }
 
-    /// It ended because PID 1 did.
+    /// Whether the hook ended because PID 1 did.
     pub(crate) fn ended_with_container(&self) -> bool {
         self.status.is_some_and(|status| status.signal() == Some(9))
     }
 }
 
-/// Asks until there is an answer or the time is over.
+/// Repeats the question until it gives an answer or the time is over.
 fn within<T>(time: Duration, mut question: impl FnMut() -> Option<T>) -> Option<T> {
     let asked = Instant::now();
     loop {
@@ -205,13 +206,13 @@ fn within<T>(time: Duration, mut question: impl FnMut() -> Option<T>) -> Option<
     }
 }
 
-/// The child of `unshare` once it runs its command.
+/// Returns the child of `unshare`, once it runs its command.
 fn started_child(unshare: u32) -> Option<u32> {
     fs::read_dir("/proc").unwrap().find_map(|entry| {
         let folder = entry.ok()?.path();
         let pid = folder.file_name()?.to_str()?.parse().ok()?;
         let stat = fs::read_to_string(folder.join("stat")).ok()?;
-        // `PID (NAME) STATE PARENT …`, and a name may hold anything.
+        // `PID (NAME) STATE PARENT …`, and the name can contain any character.
         let (name, rest) = stat.rsplit_once(')')?;
         let parent = rest.split_whitespace().nth(1)?;
         let started = !name.ends_with("(unshare");

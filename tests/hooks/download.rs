@@ -1,4 +1,4 @@
-//! A slow request: in flight while the server is stopped.
+//! A slow request, in flight while the server is stopped.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -7,30 +7,30 @@ use std::thread::{self, JoinHandle};
 
 use super::PATIENCE;
 
-/// The size of what is downloaded.
+/// Size of the downloaded file.
 pub(crate) const BODY_BYTES: usize = 400_000;
 
-/// A download in its own thread, somewhere between its first byte and its last.
+/// A download in its own thread, between its first byte and its last.
 pub(crate) struct Download {
     client: JoinHandle<io::Result<Vec<u8>>>,
 }
 
-/// How a download ended.
+/// Result of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The whole body, byte for byte.
     Complete,
-    /// Less than that.
+    /// The connection ended before the end of the body.
     Cut,
 }
 
-/// What is served to be downloaded.
+/// Returns the content of the downloaded file.
 pub(crate) fn body() -> Vec<u8> {
     (0..=250).cycle().take(BODY_BYTES).collect()
 }
 
 impl Download {
-    /// Asks for a file; returns when the answer has begun.
+    /// Requests a file and returns when the response has begun.
     pub(crate) fn begin(port: u16, path: &str) -> Self {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -44,7 +44,7 @@ impl Download {
             let mut body = vec![0];
             stream.read_exact(&mut body)?;
             begun.send(()).unwrap();
-            // An error is an end as good as any: what has arrived until then is the answer.
+            // An error is one way for the response to end: the bytes received so far count.
             let _ = stream.read_to_end(&mut body);
             Ok(body)
         });
@@ -52,19 +52,19 @@ impl Download {
         Self { client }
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the download.
     pub(crate) fn outcome(self) -> Outcome {
         let received = self.client.join().unwrap().unwrap();
         if received == body() { Outcome::Complete } else { Outcome::Cut }
     }
 }
 
-/// Several downloads of the same file at a time.
+/// Starts several downloads of the same file at the same time.
 pub(crate) fn begin_several(port: u16, path: &str) -> Vec<Download> {
     (0..4).map(|_| Download::begin(port, path)).collect()
 }
 
-/// The outcome of all, which must be the same.
+/// Returns the outcome of the downloads, which must be the same for all.
 pub(crate) fn outcome_of_all(downloads: Vec<Download>) -> Outcome {
     let outcomes: Vec<_> = downloads.into_iter().map(Download::outcome).collect();
     assert!(outcomes.windows(2).all(|two| two[0] == two[1]), "{outcomes:?}");

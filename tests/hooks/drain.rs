@@ -1,4 +1,4 @@
-//! The long script: what it measures, when it ends, what it reports. Each test has its own network.
+//! The long script: its measurements, its end, its report. Each test has its own network.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,11 +13,11 @@ use super::server::{Folder, path_in};
 use super::shell::Shell;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// More than any of these hooks waits for.
+/// Longer than any of these hooks waits, in seconds.
 const FOREVER: i64 = 1000;
 const OFTEN: Duration = Duration::from_millis(20);
 
-/// Quiet after 2 s, between 1 s and for ever.
+/// Delay of at least 1 s and at most 1,000 s, which ends after 2 quiet seconds.
 const WATCH: Watch = Watch {
     least_seconds: 1,
     most_seconds: FOREVER,
@@ -87,7 +87,7 @@ fn the_upper_bound_ends_the_delay_under_traffic() {
 #[test]
 #[ignore = "needs root, util-linux, iproute2 and the shells; run: just test-tools"]
 fn probes_are_no_traffic() {
-    // Four a second.
+    // Four probes a second.
     let watch = Watch { allowed_connections: 20, ..WATCH };
     in_each_network(|shell| {
         let probes = traffic(listen(), SECOND / 4);
@@ -216,7 +216,7 @@ fn a_quit_that_fails_is_the_status_of_the_hook() {
     });
 }
 
-/// What the hook reports into a file with that content, and the whole file after that.
+/// Runs a hook that reports into a file with this content. Returns the reports and the whole file.
 fn reported(
     shell: &Shell,
     content: &str,
@@ -241,7 +241,7 @@ fn reported(
 fn the_report_says_what_the_hook_saw() {
     in_each_network(|shell| {
         let server = listen();
-        // Before the hook, so they are not among the new ones.
+        // Made before the hook starts, so they are not counted as new.
         for _ in 0..3 {
             drop((connect(), server.accept().unwrap()));
         }
@@ -264,13 +264,14 @@ fn the_report_says_what_the_hook_saw() {
     });
 }
 
-/// A fixed delay of 8 s, which allows for twice the probes in 2 s, and 2 more connections.
+/// A fixed delay of 8 s that allows 10 connections in 2 quiet seconds: twice the number of probes
+/// and 2 more.
 fn measured() -> ScriptHook<'static> {
     let delay = Delay::Measured { seconds: 8, quiet_seconds: 2, allowed_connections: 10 };
     ScriptHook { delay, ..watching(WATCH) }
 }
 
-/// Two a second.
+/// Interval of the probes: two a second.
 const PROBES: Duration = Duration::from_millis(500);
 
 #[test]
@@ -285,7 +286,7 @@ fn probes_are_no_traffic_in_the_report_of_a_long_delay() {
             server = probes.stop();
             let line = &lines[0];
             assert_eq!(line["last"], serde_json::Value::Null, "{}: {line}", shell.name());
-            // All of them together would be traffic.
+            // More than the allowed number in total; but only those of 2 s are compared with it.
             assert!(line["new"].as_i64() > Some(10), "{}: {line}", shell.name());
             assert!(line["delay"].as_i64() >= Some(8), "{}: {line}", shell.name());
         }
@@ -326,7 +327,7 @@ fn a_report_stays_within_what_the_kubelet_reads() {
     });
 }
 
-/// Runs a program with a `/dev/null` of its own, whatever was done to the machine's.
+/// Script that runs a program with its own `/dev/null`, in case that of the machine was changed.
 const WITH_NULL: &str = "mount -t tmpfs -o mode=755 null /mnt && mknod -m 666 /mnt/null c 1 3 && \
      mount --bind /mnt/null /dev/null && exec \"$@\"";
 
@@ -341,7 +342,8 @@ fn what_can_not_be_written_does_no_harm() {
         for path in [read_only.as_path(), &missing, folder.path(), "/dev/null".as_ref()] {
             let hook = ScriptHook { report: path.to_str().map(Into::into), ..watching(WATCH) };
             let hook = ScriptHook { delay: Delay::Fixed { seconds: 0 }, ..hook };
-            // As anybody, where nothing can be written but `/dev/null`, as in every container.
+            // As an unprivileged user, who can write to nothing but `/dev/null`, as in every
+            // container.
             let mut words = ["unshare", "--mount", "sh", "-ec", WITH_NULL, "sh", "setpriv"]
                 .into_iter()
                 .chain(["--reuid=65534", "--regid=65534", "--clear-groups"])

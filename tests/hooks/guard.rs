@@ -1,5 +1,5 @@
-//! The script's guard and its signal, in PID namespaces: PID 1 is a shell that notes the signals
-//! that it gets, or a program under an odd name.
+//! The script's check of PID 1 and its signal, in PID namespaces: PID 1 is a shell that records its
+//! signals, or a program with an odd name.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,10 +9,11 @@ use super::server::{Folder, path_in};
 use super::shell::{Shell, in_each_shell};
 use super::{eventually, hook_arguments, need_containers, program, text};
 
-/// A PID 1 (named `sh`) that writes down its signals, and a quit command that leaves a mark.
+/// A PID 1 (named `sh`) that records its signals, with a folder in which the quit command leaves a
+/// mark.
 struct Witness {
     container: Container,
-    // After the container, which writes into it.
+    // Declared, and thus dropped, after the container, which writes into it.
     folder: Folder,
 }
 
@@ -21,7 +22,8 @@ impl Witness {
         let folder = Folder::new();
         let script = "trap 'echo QUIT >>signals' QUIT; cd \"$1\"; >ready
             while :; do sleep 0.05; done";
-        // A shell can't trap what was ignored when it started, as SIGQUIT is in the background of a script.
+        // A shell can't trap a signal that was ignored when it started; SIGQUIT is ignored in the
+        // background processes of a script.
         let default = ["env", "--default-signal=QUIT"];
         let command = [&default[..], &["sh", "-c", script, "sh", text(folder.path())]].concat();
         let container = Container::start(folder.path(), &command);
@@ -29,7 +31,7 @@ impl Witness {
         Self { container, folder }
     }
 
-    /// Runs a hook whose quit command ends with that status.
+    /// Runs a hook whose quit command exits with this status.
     fn hook(&self, shell: &Shell, signal: &str, names: &str, status: &str) -> HookEnd {
         let mark = path_in(&self.folder, "told");
         let quit = ["sh", "-c", "echo told >\"$1\"; exit $2", "sh", &mark, status];
@@ -84,7 +86,7 @@ fn no_signal_follows_a_command_that_did_it() {
         let end = witness.hook(shell, "QUIT", "sh", "0");
         assert_eq!(end.code(), Some(0), "{}: {}", shell.name(), end.stderr);
         assert!(witness.was_told_by_command(), "{}", shell.name());
-        // A later signal that has arrived shows that there was none before.
+        // Once a later signal has arrived, an earlier one would have been recorded too.
         witness.hook(shell, "QUIT", "sh", "5");
         eventually("the signal", || Some(witness.signals()).filter(|all| !all.is_empty()));
         assert_eq!(witness.signals(), "QUIT\n", "{}", shell.name());
@@ -107,7 +109,7 @@ fn a_pid_1_of_another_name_gets_no_signal() {
             );
             assert_eq!(end.stderr, message, "{case}");
         }
-        // The command needs no PID 1.
+        // The quit command runs whatever the name of PID 1 is.
         assert!(witness.was_told_by_command(), "{}", shell.name());
         let end = witness.hook(shell, "QUIT", "nginx", "0");
         assert_eq!(end.code(), Some(0), "{}: {}", shell.name(), end.stderr);
@@ -190,7 +192,7 @@ fn names_of_distributions_begin_alike() {
     }
 }
 
-/// Runs a hook with a signal that `sleep` as PID 1 does not hear.
+/// Runs a hook with a signal that doesn't affect `sleep` as PID 1.
 fn guarded(container: &Container, shell: &Shell, names: &str) -> HookEnd {
     let hook = hook_arguments(0, "0", "QUIT", names, &[]);
     container.exec(&shell.run_by(&hook)).end()

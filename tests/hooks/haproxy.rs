@@ -1,12 +1,12 @@
-//! `HAProxy` in images whose stop signal is TERM, in front of a slow backend: TERM cuts, USR1 does
-//! not.
+//! `HAProxy` in images whose stop signal is TERM, in front of a slow backend: TERM cuts requests,
+//! USR1 doesn't.
 
 use super::download::Outcome;
 use super::nginx::Nginx;
 use super::server::{Folder, Server, free_port, path_in};
 use super::{hook_arguments, need_containers, program, text};
 
-/// `HAProxy` as the official image runs it, and its backend; nothing if they are not here.
+/// Starts `HAProxy` as in the official image, and its backend. Panics if a program is missing.
 fn start() -> (Server, Server) {
     need_containers(&["haproxy", "nginx"]);
     let backend = Nginx::new().start();

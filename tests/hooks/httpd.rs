@@ -1,13 +1,13 @@
-//! Apache httpd in images whose stop signal is TERM: it cuts, the signal WINCH does not.
+//! Apache httpd in images whose stop signal is TERM: TERM cuts requests, WINCH doesn't.
 
 use super::download::{BODY_BYTES, Outcome};
 use super::server::{FILE, Folder, Server, free_port, path_in};
 use super::{hook_arguments, need_containers, program, text};
 
-/// Where Debian puts httpd's modules.
+/// Debian's folder of the httpd modules.
 const MODULES: &str = "/usr/lib/apache2/modules";
 
-/// Debian's httpd as PID 1.
+/// Starts Debian's httpd as PID 1.
 fn start() -> Server {
     need_containers(&["apache2"]);
     assert!(

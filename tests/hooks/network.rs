@@ -1,5 +1,5 @@
-//! A network namespace of its own, as a pod has it, with a server and its clients in this process: a test
-//! runs itself again in a namespace for each shell.
+//! A network namespace like that of a pod, with a server and its clients in this process: a test
+//! runs itself again in a new namespace for each shell.
 
 use std::any::type_name;
 use std::env;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use super::need_containers;
 use super::shell::{Shell, in_each_shell};
 
-/// The port of the server.
+/// Port of the server.
 const PORT: u16 = 8080;
 
-/// The shell for which this process was started in a namespace.
+/// Environment variable with the shell for which this process was started in a namespace.
 const SHELL: &str = "PRESTOP_TEST_SHELL";
 
 /// A hook that runs in a network namespace.
@@ -25,20 +25,21 @@ pub(crate) struct Running {
     started: Instant,
 }
 
-/// How a hook ended.
+/// Result of a hook.
 pub(crate) struct Ended {
     pub(crate) output: Output,
     pub(crate) took: Duration,
 }
 
-/// Clients that connect again and again until they are stopped.
+/// Clients that connect repeatedly until they are stopped.
 pub(crate) struct Traffic {
     goes_on: Arc<AtomicBool>,
     client: JoinHandle<TcpListener>,
 }
 
-/// Does the same in each shell, each time in its own network. Called with a closure in a test, by whose
-/// name the test is found again.
+/// Runs the test in each shell, each time in its own network namespace. The argument has to be a
+/// closure in the test function: the name of its type contains the name of the test, which is
+/// needed to run it again.
 pub(crate) fn in_each_network<T: Fn(&Shell) + Sync>(test: T) {
     if let Ok(wanted) = env::var(SHELL) {
         return in_each_shell(|shell| {
@@ -68,7 +69,7 @@ pub(crate) fn in_each_network<T: Fn(&Shell) + Sync>(test: T) {
     });
 }
 
-/// A server.
+/// Returns a listening server.
 pub(crate) fn listen() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).unwrap()
 }
@@ -77,7 +78,7 @@ pub(crate) fn connect() -> TcpStream {
     TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).unwrap()
 }
 
-/// A client that makes a connection to the server every so often.
+/// Starts a client that connects to the server at this interval.
 pub(crate) fn traffic(server: TcpListener, every: Duration) -> Traffic {
     let goes_on = Arc::new(AtomicBool::new(true));
     let until = Arc::clone(&goes_on);
@@ -120,7 +121,8 @@ impl Running {
         self.process.try_wait().unwrap().is_some()
     }
 
-    /// Waits until so long has passed since the start, and says that the hook still runs.
+    /// Waits until this time has passed since the start, and asserts that the hook is still
+    /// running.
     pub(crate) fn outlives(&mut self, time: Duration) {
         thread::sleep(time.saturating_sub(self.started.elapsed()));
         assert!(!self.is_over(), "over before {time:?}");
@@ -139,7 +141,7 @@ impl Ended {
 }
 
 impl Traffic {
-    /// The server is as it was.
+    /// Stops the clients. Returns the server, still listening.
     pub(crate) fn stop(self) -> TcpListener {
         self.goes_on.store(false, Ordering::Relaxed);
         self.client.join().unwrap()

@@ -9,10 +9,10 @@ use super::download::{self, BODY_BYTES, Download, Outcome};
 use super::server::{FILE, Folder, GRACE_PERIOD, Server, free_port, path_in};
 use super::{eventually, hook_arguments, need_containers, program, text};
 
-/// A file of which so little is served at a time that it outlasts every test.
+/// A file served so slowly that its download outlasts every test.
 const ENDLESS: &str = "/endless";
 
-/// nginx, ready to be started in some way.
+/// nginx, configured but not started.
 pub(crate) struct Nginx {
     folder: Folder,
     port: u16,
@@ -33,7 +33,7 @@ impl Nginx {
         }
     }
 
-    /// Starts it as PID 1.
+    /// Starts nginx as PID 1.
     pub(crate) fn start(self) -> Server {
         let command = self.command();
         let command: Vec<_> = command.iter().map(String::as_str).collect();
@@ -46,7 +46,7 @@ impl Nginx {
         arguments.map(str::to_owned).to_vec()
     }
 
-    /// Starts it below a shell, which is PID 1 and has it as its arguments.
+    /// Starts nginx under a shell, which is PID 1 and gets the nginx command as its arguments.
     fn start_under(&self, script: &str) -> Container {
         let arguments = self.command();
         let mut command = vec!["sh", "-c", script, "supervisor"];
@@ -168,7 +168,7 @@ fn a_repeated_hook_does_no_harm() {
     let (first, again) = (nginx.hook("20"), nginx.hook("20"));
     let mut server = nginx.start();
     let downloads = download::begin_several(server.port, FILE);
-    // A kubelet that restarts does not end the first one, and starts the second at any time.
+    // A kubelet that restarts doesn't end the first hook and can start the second one at any time.
     let first = server.container.exec(&first);
     eventually("the end of nginx's listener", || {
         std::net::TcpStream::connect(("127.0.0.1", server.port)).err()
@@ -198,7 +198,7 @@ fn the_wait_for_a_connection_that_never_ends_is_bounded() {
     assert_eq!(endless.outcome(), Outcome::Cut);
 }
 
-/// The command finds nginx by its pid file, and the container ends with the shell.
+/// The quit command finds nginx by its PID file; the container ends when the shell does.
 #[test]
 #[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn an_nginx_behind_a_shell_finishes_its_requests() {
@@ -232,15 +232,15 @@ fn term() -> Termination<'static> {
     Termination { signal: "TERM", grace_period: GRACE_PERIOD }
 }
 
-/// The main job, whole: the Deployment of the README goes in, and the very hook that comes out is
-/// run in an nginx that finds its configuration where the image has it.
+/// The main use case, end to end: the Deployment of the README is injected, and the resulting hook
+/// runs in an nginx whose configuration is at the same path as in the image.
 #[test]
 #[ignore = "needs root, util-linux and servers; run: just test-tools"]
 fn the_hook_that_the_example_gets_drops_nothing() {
     need_containers(&["nginx"]);
     let hook = hook_of_the_example();
     let nginx = Nginx::new();
-    // In the mount namespace of the container only.
+    // The bind mount is only in the mount namespace of the container.
     let script = "mount --bind \"$1\" /etc/nginx/nginx.conf && exec \"$2\" -e \"$3\"";
     let log = path_in(&nginx.folder, "error.log");
     let (configuration, binary) = (nginx.configuration.clone(), nginx.binary.clone());
@@ -249,8 +249,8 @@ fn the_hook_that_the_example_gets_drops_nothing() {
     server.stop_under_load(Some(&hook), "TERM").assert_graceful();
 }
 
-/// The command of the preStop hook that `prestop inject` gives `examples/nginx.yaml`, with a delay
-/// of a second.
+/// Returns the command of the preStop hook that `prestop inject` adds to `examples/nginx.yaml`,
+/// with a delay of a second.
 fn hook_of_the_example() -> Vec<String> {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nginx.yaml"));
     let delay = "metadata:\n      annotations: {prestop.dev/delay: 1s}\n      labels:";

@@ -1,5 +1,5 @@
-//! The script's branches that need no PID namespace. Signals here are names that no shell knows:
-//! PID 1 is that of the machine.
+//! The branches of the script that need no PID namespace. The signal names in these tests are
+//! unknown to every shell, because PID 1 is that of the machine.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use super::hook_arguments;
 use super::shell::{Shell, in_each_shell};
 
-/// Where the script's delay is in the hook's arguments.
+/// Index of the script's delay in the arguments of the hook.
 const DELAY: usize = 4;
 
-/// Where the signal is.
+/// Index of the signal in the arguments of the hook.
 const SIGNAL: usize = 6;
 
-/// A time that no test waits for.
+/// Longer than any test waits, in seconds.
 const FOREVER: &str = "1000";
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -162,7 +162,7 @@ fn without_a_delay_nothing_is_reported() {
     in_each_shell(|shell| {
         for wait in ["0", "none"] {
             let mut hook = hook_arguments(0, wait, "", "", &["echo", "told"]);
-            // `sleep` fails, as where an image has none.
+            // `sleep` fails, as in an image without the program.
             hook[DELAY] = "no number".to_owned();
             let output = run(shell, &hook);
             assert!(!output.status.success(), "{} {wait}", shell.name());

@@ -1,5 +1,5 @@
-//! What every server under test needs: a folder with something to download, its own port, and a
-//! container that is taken through its termination with requests in flight.
+//! Parts of every server under test: a folder with a file to download, a port, and a container that
+//! is terminated with requests in flight.
 
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -15,33 +15,33 @@ use super::container::{Container, End, Termination};
 use super::download::{self, Download, Outcome};
 use super::{eventually, text};
 
-/// A file, served at about a quarter of its size a second.
+/// File that is served at about a quarter of its size per second.
 pub(crate) const FILE: &str = "/file";
 
-/// A grace period far longer than any of the downloads.
+/// Grace period far longer than any of the downloads.
 pub(crate) const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
 /// A server as PID 1 of a container.
 pub(crate) struct Server {
     pub(crate) container: Container,
     pub(crate) port: u16,
-    // Goes after the container, which writes into it.
+    // Dropped after the container, which writes into it.
     _folder: Folder,
 }
 
-/// A temporary folder that the users of workers can read.
+/// A temporary folder that is readable for the users of worker processes.
 pub(crate) struct Folder(TempDir);
 
-/// What became of requests when their server was stopped.
+/// Results of the requests, and of the server's termination.
 pub(crate) struct Stopped {
     pub(crate) in_flight: Outcome,
-    /// Of a request that came while the hook ran, if there was a hook.
+    /// Result of a request that was sent while the hook ran, if there was a hook.
     pub(crate) late: Option<Outcome>,
     pub(crate) end: End,
 }
 
 impl Folder {
-    /// A folder with the file to download in `htdocs`.
+    /// Creates a folder with the file to download in `htdocs`.
     pub(crate) fn new() -> Self {
         let readable = Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new()
@@ -58,7 +58,7 @@ impl Folder {
         self.0.path()
     }
 
-    /// Writes a file; says where it is.
+    /// Writes a file and returns its path.
     pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path().join(name);
         fs::write(&path, content).unwrap();
@@ -73,14 +73,14 @@ impl Server {
         eventually("a server that is ready", || {
             assert!(container.is_running(), "ended: {}", container.log());
             let listens = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-            // HAProxy's master executes itself again after it has started a worker, and until it has set
-            // its handlers again the kernel drops the signals of a PID 1.
+            // HAProxy's master executes itself again after it has started a worker. Until it has
+            // set its handlers again, the kernel drops the signals for PID 1.
             (listens && container.catches_term()).then_some(())
         });
         Self { container, port, _folder: folder }
     }
 
-    /// Stops the server with downloads in flight, and one more that begins under the hook.
+    /// Stops the server with downloads in flight, and one more that begins while the hook runs.
     pub(crate) fn stop_under_load(&mut self, hook: Option<&[String]>, signal: &str) -> Stopped {
         let downloads = download::begin_several(self.port, FILE);
         let hook = hook.map(|arguments| self.container.exec(arguments));
@@ -96,7 +96,8 @@ impl Server {
 }
 
 impl Stopped {
-    /// Nothing was dropped, the server had ended by itself before its stop signal, and in time.
+    /// Asserts that nothing was dropped and that the server exited by itself, before its stop
+    /// signal and well within the grace period.
     pub(crate) fn assert_graceful(&self) {
         assert_eq!(self.in_flight, Outcome::Complete);
         assert_eq!(self.late, Some(Outcome::Complete));
@@ -106,7 +107,7 @@ impl Stopped {
     }
 }
 
-/// A free port, below those that the kernel assigns to clients.
+/// Returns a free port, below the range that the kernel assigns to clients.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     eventually("a free port", || {
@@ -117,7 +118,7 @@ pub(crate) fn free_port() -> u16 {
     })
 }
 
-/// The text of the path of a file in the folder.
+/// Returns the path of a file in the folder as text.
 pub(crate) fn path_in(folder: &Folder, name: &str) -> String {
     text(&folder.path().join(name)).to_owned()
 }

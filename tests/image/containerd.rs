@@ -1,4 +1,4 @@
-//! A containerd of the test's own, alone in a folder: whether it takes the image.
+//! Import of the image into a containerd that the test starts in its own folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ struct Containerd {
     folder: TempDir,
 }
 
-/// The kernel has to let us, and the program has to be there.
+/// Returns which requirement is missing: root, or the programs.
 fn missing() -> Option<&'static str> {
     if !rustix::process::geteuid().is_root() {
         return Some("containerd needs root");
@@ -88,13 +88,13 @@ fn containerd_takes_it() {
     let archive = archive(NAME);
     let containerd = Containerd::start();
     let file = archive.file.to_str().unwrap();
-    // Copies instead of mounts of the kernel's: no file system in particular is needed.
+    // The native snapshotter copies files instead of mounting layers, so any file system will do.
     containerd.done(&["images", "import", "--snapshotter", "native", file]);
     assert!(containerd.done(&["images", "list", "--quiet"]).lines().any(|name| name == NAME));
     let files = unpacked(&containerd.path("root"));
     let program = files.iter().find(|path| path.ends_with("prestop")).expect("prestop is unpacked");
     assert_eq!(fs::read(program).unwrap(), PROGRAM);
-    // What containerd itself says of the image.
+    // The configuration of the image as stored by containerd.
     let target = containerd.done(&["content", "list", "--quiet"]);
     let configuration = target
         .lines()
@@ -109,7 +109,7 @@ fn containerd_takes_it() {
     assert_eq!(configuration["config"]["Entrypoint"][0], "/prestop");
 }
 
-/// Files of all snapshots.
+/// Returns the files of all snapshots.
 fn unpacked(root: &Path) -> Vec<PathBuf> {
     let snapshots = root.join("io.containerd.snapshotter.v1.native");
     let entries = walkdir::WalkDir::new(snapshots).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! A diff, applied by `patch` and by `git apply`, gives what `-o yaml` prints.
+//! A diff, applied by `patch` and by `git apply`, gives the output of `-o yaml`.
 
 use std::fs;
 use std::path::Path;
@@ -8,13 +8,13 @@ use proptest::prelude::*;
 
 use super::{CONFIG_MAP, deployment, folder, run, stderr};
 
-/// What a tool makes of the file with the diff; None where the tool is not there.
+/// Applies the diff to the file with a tool and returns the result, or None if the tool is missing.
 fn applied(name: &str, text: &str, diff: &[u8], tool: &[&str]) -> Option<String> {
     let folder = folder(&[(name, text)]);
     let mut child = Command::new(tool[0])
         .args(&tool[1..])
         .current_dir(folder.path())
-        // No repository around it.
+        // Keeps git from finding a repository around the folder.
         .env("GIT_CEILING_DIRECTORIES", folder.path().parent().unwrap())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -62,7 +62,7 @@ fn files_of_more_documents_have_one_diff() {
         r#"{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"name":"a","image":"b"}]}}"#;
     check("web.json", &format!("{json}{{}}{json}"));
     check("web.json", &format!("{json}\n{json}\n\n"));
-    // Line breaks of YAML 1.1 only.
+    // Line breaks in YAML 1.1 only.
     let keys =
         b.replace("      labels:", "      annotations:\n        a\u{2028}b: c\n      labels:");
     check("web.yaml", &format!("{keys}---\n{keys}"));

@@ -1,4 +1,4 @@
-//! Files and folders: several to standard output, patches of Kustomize, files in place.
+//! Files and folders: several files to standard output, Kustomize patches, files edited in place.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -86,7 +86,7 @@ fn a_file_that_cannot_be_written_is_reported_and_the_others_are_done() {
     let program = path.join("prestop");
     fs::copy(env!("CARGO_BIN_EXE_prestop"), &program).unwrap();
     let mut command = Command::new(&program);
-    // Root may write everywhere.
+    // Root can write everywhere.
     if chown(path.join("z.yaml"), Some(65534), None).is_ok()
         && chown(path, Some(65534), None).is_ok()
     {
@@ -96,7 +96,8 @@ fn a_file_that_cannot_be_written_is_reported_and_the_others_are_done() {
     command.current_dir(path).args(["inject", "-i", "read-only", "z.yaml"]);
     let output = loop {
         match command.output() {
-            // A process that another test starts has the copy open for writing until it runs its program.
+            // A process that another test forks has the copy open for writing until it executes its
+            // own program.
             Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
             output => break output.unwrap(),
         }

@@ -1,4 +1,4 @@
-//! Lists are decided on item by item, and give what they give as a whole.
+//! Each item of a list is decided separately, and the output is one list again.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ fn errors_in_items_have_their_place_in_the_file() {
     );
 }
 
-/// One line of thousands of objects: each change used to look at the whole line.
+/// Thousands of objects on one line; each change used to scan the whole line.
 #[test]
 fn long_lines_cost_no_more_than_short_ones() {
     let one = value(&deployment("web")).to_string();
@@ -85,7 +85,7 @@ fn long_lines_cost_no_more_than_short_ones() {
         "{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{}]}}",
         vec![one; 3000].join(",")
     );
-    // As one document without a list around it, for which no items are cut.
+    // A single document without a list, which is not split into items.
     let mut containers = String::new();
     for number in 0..900 {
         write!(containers, "{{\"name\":\"c{number}\",\"image\":\"registry.example.com/a/b:1\",\"args\":[\"{}\"]}},", "x".repeat(1000)).unwrap();

@@ -1,4 +1,4 @@
-//! `prestop uninject` and `inject --renew`: what was injected comes out again, byte for byte.
+//! `prestop uninject` and `inject --renew`: the injected text is removed again, byte for byte.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use prestop_test_support::cases::cases;
 
-/// Cases that are rewritten as a whole, since an anchor around the pod is used elsewhere too. No
-/// annotation could keep a document; `uninject` says so.
+/// Cases that are rewritten as a whole, because an anchor around the pod is also used elsewhere.
+/// The layout of a whole document doesn't fit in an annotation, which `uninject` reports.
 const WRITTEN_ANEW: [&str; 3] =
     ["text-aliased-lifecycle", "text-aliased-template", "text-anchors-and-merge-keys"];
 
@@ -23,7 +23,7 @@ fn prestop(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
         .unwrap()
 }
 
-/// The arguments of a case, and those of them that `uninject` has.
+/// Returns the arguments of a case, and those of them that `uninject` accepts.
 fn arguments(case: &Path) -> (Vec<String>, Vec<String>) {
     let text = fs::read_to_string(case.join("arguments")).unwrap_or_default();
     let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -139,7 +139,7 @@ fn a_text_that_was_too_long_is_rewritten_and_reported() {
     assert!(told.contains("spec.containers.0.lifecycle.preStop is rewritten"), "{told}");
     assert!(told.starts_with("-: line "), "{told}");
     assert!(result.contains("          - nginx\n") && !result.contains("prestop.dev/status"));
-    // The other hook has its text.
+    // The text of the other hook is restored.
     assert!(result.ends_with("        sleep:\n          seconds: 3\n"), "{result}");
 }
 
@@ -152,7 +152,7 @@ fn later_passes_keep_what_the_first_one_kept() {
     let first = inject(&[], EXTENDED.as_bytes()).stdout;
     assert_eq!(text(&inject(&[], &first).stdout), text(&first));
     assert!(inject(&["--renew", "--check"], &first).status.success());
-    // Another image, whose hook is another one; and a container that comes later.
+    // Another image with a different hook; and a container that is added later.
     let more = "  - name: more\n    image: registry.example/more:1\n    lifecycle: ~ # none\n";
     let change = |pod: &str| format!("{}{more}", pod.replace("nginx:1.15", "nginx:1.27"));
     let grown = text(&first);
@@ -190,7 +190,7 @@ fn hooks_are_renewed_where_anything_changed() {
     let same = renew(&["--check"], &injected);
     assert!(same.status.success(), "{}", text(&same.stderr));
     assert_eq!(renew(&[], &injected).stdout, injected);
-    // Another image, whose stop signal is graceful: there is nothing to wait for.
+    // Another image, whose stop signal is graceful, so the hook needs no wait.
     let newer = text(&injected).replace("nginx:1.15", "nginx:1.27");
     let kept = prestop(folder.path(), &["inject", "-"], newer.as_bytes()).stdout;
     assert_eq!(text(&kept), newer);

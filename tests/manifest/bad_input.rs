@@ -1,10 +1,10 @@
-//! What can't be read is reported: what, where, and what to do.
+//! Invalid input is reported with the problem, its position and the fix.
 
 use prestop_manifest::ManifestError;
 
 use super::documents;
 
-/// The first error of a stream.
+/// Returns the first error of a stream.
 fn error(stream: &[u8]) -> ManifestError {
     documents(stream)
         .into_iter()
@@ -61,7 +61,8 @@ fn errors_show_the_line() {
 
 #[test]
 fn what_is_too_deep_is_an_error_and_no_crash() {
-    // The stack of a program's main thread; without optimisation a level takes some 20 kB of it.
+    // Stack size of the main thread of a program; without optimisation, a level takes about 20 kB
+    // of it.
     let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(too_deep).unwrap();
     thread.join().unwrap();
 }

@@ -1,4 +1,4 @@
-//! Where new lines are inserted, depending on the surrounding text.
+//! Position of inserted lines, depending on the surrounding text.
 
 use json_patch::Patch;
 use prestop_manifest::Layout;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::document;
 
-/// The text with `b: {c: 1}` in the mapping at `a`.
+/// Returns the text with `b: {c: 1}` added to the mapping at `a`.
 fn with_b(text: &str) -> String {
     let document = document(text);
     let patch = json!([{"op": "add", "path": "/a/b", "value": {"c": 1}}]);
@@ -38,7 +38,7 @@ fn lines_go_behind_what_belongs_to_the_value_above() {
     }
 }
 
-/// The text after a patch, which keeps its layout.
+/// Returns the text after a patch, which must not change its layout.
 fn patched(text: &str, patch: serde_json::Value) -> String {
     let document = document(text);
     let patch: Patch = serde_json::from_value(patch).unwrap();

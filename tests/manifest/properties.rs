@@ -1,4 +1,4 @@
-//! With any text around the places of a patch, an edit adds lines and does not change others.
+//! Whatever text is around the patched places, an edit adds lines and does not change others.
 
 use json_patch::Patch;
 use prestop_manifest::Layout;
@@ -35,7 +35,7 @@ fn patch() -> Patch {
     .unwrap()
 }
 
-/// What takes the patch out again.
+/// Returns the patch that undoes [`patch`].
 fn inverse() -> Patch {
     serde_json::from_value(json!([
         {"op": "remove", "path": "/spec/containers/0/lifecycle"},
@@ -60,7 +60,7 @@ proptest! {
         let mut lines: Vec<&str> = Vec::new();
         for (line, more) in LINES.iter().zip(&between) {
             lines.push(line);
-            // A comment within a block scalar would be its text, or end it.
+            // A comment inside a block scalar would be part of its text, or end it.
             if !more.is_empty() && !["    - |", "      a"].contains(line) {
                 lines.extend(more.split('\n'));
             }

@@ -1,4 +1,4 @@
-//! Values are what `kubectl` would read.
+//! Values are the same as `kubectl` would read.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! How streams are cut into documents.
+//! Splitting of streams into documents.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::documents;
 
-/// The texts of the documents of a stream.
+/// Returns the texts of the documents of a stream.
 fn texts(stream: &str) -> Vec<String> {
     documents(stream.as_bytes()).into_iter().map(|document| document.unwrap().text).collect()
 }
@@ -74,7 +74,7 @@ fn documents_know_their_place_and_their_format() {
     assert_eq!(found, [(1, 1, json), (2, 4, json), (3, 4, Format::Yaml)]);
 }
 
-/// A stream of as many documents as are asked for, of which nothing is kept.
+/// A stream that repeats a text a given number of times, without keeping it in memory.
 struct Endless {
     text: &'static [u8],
     position: usize,
@@ -110,7 +110,7 @@ impl BufRead for Endless {
 
 #[test]
 fn a_long_stream_is_not_a_large_document() {
-    // Together a hundred times the limit; also as JSON all on one line.
+    // A hundred times the limit in total; the JSON is all on one line.
     for text in [&b"---\na: 1\nb: [1, 2]\n"[..], b"{\"a\": [1, 2, {}]}"] {
         let stream = Endless { text, position: 0, left: 10_000 };
         let limit = text.len() * 100;
@@ -188,7 +188,7 @@ proptest! {
             prop_assert_eq!(document.number, index + 1);
             prop_assert_eq!(document.first_line, line);
             line += document.text.matches('\n').count();
-            // Whatever it is, it has a value or an error.
+            // Any document has a value or an error, without a panic.
             let _ = document.value();
         }
         let texts: String = all.into_iter().map(|document| document.text).collect();

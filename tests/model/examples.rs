@@ -1,4 +1,4 @@
-//! The model itself, held against pods that were worked out by hand from the rules.
+//! Tests of the model itself, with pods whose results were worked out by hand from the rules.
 
 use prestop_core::policy::{Policy, QuitPolicy, SleepAction};
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ fn a_container_that_comes_later_counts_from_the_first_grace_period() {
     assert_eq!(hook(&second, 1), &json!({"sleep": {"seconds": 10}}));
     assert_eq!(grace(&second), &json!(40));
 
-    // It was raised in between: the status is no longer valid.
+    // The grace period was raised in between, so the status is no longer valid.
     between["spec"]["terminationGracePeriodSeconds"] = json!(50);
     let second = outcome(&between);
     assert_eq!(grace(&second), &json!(60));
@@ -226,9 +226,10 @@ fn a_sidecar_outlives_the_applications() {
         (json!({}), json!([slept(22), istio("b")]), (27, 57)),
         (json!({}), json!([script, istio("b")]), (27, 57)),
         (json!({}), json!([slept(3), other, istio("c")]), (15, 45)),
-        // It may take its 30 s, and then the proxy has its margin and its own 30 s.
+        // The rabbitmq container can take its 30 s; the proxy stays 5 s longer and then has its own
+        // 30 s.
         (json!({}), json!([{"name": "a", "image": "rabbitmq"}, istio("b")]), (35, 65)),
-        // 10 s, 25 s of waiting, 5 s of margin.
+        // 10 s of delay, 25 s of waiting, 5 s of margin.
         (json!({}), json!([{"name": "a", "image": "nginx:1.15"}, istio("b")]), (40, 70)),
         (json!({}), json!([{"name": "a", "image": "nginx:1.27"}, istio("b")]), (15, 45)),
         (json!({}), json!([istio("a"), istio("b")]), (10, 40)),
@@ -247,7 +248,8 @@ fn a_backend_outlives_the_drain_of_its_front() {
         let outcome = outcome(&pod(&annotations, &json!(30), &containers));
         outcome.containers[1].delay_seconds
     };
-    // It waits in the hook, or is stopped gracefully: 25 s after its delay in both cases.
+    // The front waits in its hook or is stopped gracefully: in both cases for 25 s after its delay
+    // of 10 s.
     assert_eq!(delays("nginx:1.15", json!({})), 35);
     assert_eq!(delays("nginx:1.27", json!({})), 35);
     assert_eq!(delays("redis", json!({})), 10);

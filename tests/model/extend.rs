@@ -1,14 +1,15 @@
-//! Section 13 of the rules: existing hooks that are completed, as the generated pods have them.
+//! Section 13 of the rules: existing hooks that are completed, in the forms that the generated pods
+//! have.
 
 use super::*;
 use crate::model::hook::{slept, steps};
 use crate::model::own_hook::effect;
 
-/// A hook of the author that a hook of ours takes the place of.
+/// A hook of the author that our hook replaces.
 pub(super) struct Own {
-    /// How long it sleeps before anything else.
+    /// Seconds that it sleeps before anything else.
     pub(super) seconds: i64,
-    /// What it runs after that.
+    /// The command after the sleep.
     pub(super) command: Option<Vec<String>>,
 }
 
@@ -19,7 +20,7 @@ enum Form {
 }
 
 impl Own {
-    /// The hook of a container whose hooks are to be completed.
+    /// Reads the hook of a container whose hooks are to be completed.
     pub(super) fn of(
         pod: &Value,
         container: &Value,
@@ -92,7 +93,7 @@ fn form(hook: &Value) -> Option<Form> {
             let command = hook.pointer("/exec/command").and_then(Value::as_array)?;
             let words: Vec<&str> = command.iter().map(Value::as_str).collect::<Option<_>>()?;
             match words.as_slice() {
-                // Also the scripts of section 5.
+                // Including the scripts of section 5.
                 [] | ["/bin/sh", "-c", _, "prestop", ..] => None,
                 [shell, "-c", script] if ["/bin/sh", "sh", "bash"].contains(shell) => {
                     Some(of_script(shell, script))

@@ -1,4 +1,4 @@
-//! Section 5 of the rules: the four forms of hook, written and read again.
+//! Section 5 of the rules: the four forms of hook, written and read back.
 
 use prestop_core::catalogue::Signal;
 use prestop_core::engine::hook::drain_script;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{DRAIN, Plan, SCRIPT};
 
 impl Plan<'_> {
-    /// What is injected.
+    /// Returns the injected hook.
     pub(super) fn hook(&self, pod: &Value, container: &Value, policy: &Policy) -> Value {
         let (least, most, extra) = self.watch();
         let is_watched = least < most;
@@ -53,13 +53,14 @@ impl Plan<'_> {
         json!({"exec": {"command": command}})
     }
 
-    /// Lower and upper bound of what is watched, and what comes after it.
+    /// Returns the lower and the upper bound of the watched part, and the length of the part after
+    /// it.
     fn watch(&self) -> (i64, i64, i64) {
         let extra = self.extra.min(self.delay);
         (self.least, self.delay - extra, extra)
     }
 
-    /// From a hook of an earlier pass.
+    /// Restores the watched range from the hook of an earlier pass.
     pub(super) fn read_watch(&mut self, container: &Value) {
         self.least = self.earlier.map_or(0, |(delay, _)| delay);
         let command = container.pointer("/lifecycle/preStop/exec/command");
@@ -79,7 +80,8 @@ fn is_drain(script: &Value) -> bool {
     script == DRAIN || script == drain_script()
 }
 
-/// So many connections in the quiet period are probes, or not worth waiting for.
+/// Returns the number of connections in the quiet period that are ignored as probes or as
+/// negligible.
 fn allowed(pod: &Value, quiet: i64) -> i64 {
     let list = |field: &str| pod["spec"].get(field).and_then(Value::as_array).cloned();
     let mut probed = list("containers").unwrap_or_default();
@@ -102,23 +104,23 @@ fn allowed(pod: &Value, quiet: i64) -> i64 {
     2 * connections + 2
 }
 
-/// What an existing hook does, as far as it is certain.
+/// Effects of an existing hook, as far as they are certain.
 #[derive(Default)]
 pub(super) struct Steps<'a> {
-    /// The commands beside `sleep`, each with the seconds slept before it.
+    /// The commands other than `sleep`, each with the seconds slept before it.
     pub(super) commands: Vec<(Vec<&'a str>, i64)>,
     pub(super) seconds: i64,
-    /// There is more that is not known.
+    /// Whether the hook continues with unknown steps.
     pub(super) goes_on: bool,
 }
 
-/// How long an existing hook certainly sleeps, and whether it does nothing else.
+/// Returns how many seconds an existing hook certainly sleeps, and whether it does nothing else.
 pub(super) fn own_sleep(hook: &Value) -> Option<(i64, bool)> {
     let steps = steps(hook)?;
     Some((steps.seconds, steps.commands.is_empty() && !steps.goes_on))
 }
 
-/// `None` for a hook that is no sleep and no program.
+/// Returns the steps of a hook, or `None` if it is neither a sleep nor a command.
 pub(super) fn steps(hook: &Value) -> Option<Steps<'_>> {
     let is_set = |handler: &&str| hook.get(handler).is_some_and(|value| !value.is_null());
     if ["sleep", "exec"].iter().filter(|handler| is_set(handler)).count() > 1 {
@@ -191,7 +193,7 @@ fn digits(value: &Value) -> Option<i64> {
     text.parse().ok().filter(|_| plain)
 }
 
-/// The delay of a hook in one of our three forms.
+/// Returns the delay of a hook in one of our four forms.
 pub(super) fn hook_of_ours(hook: &Value) -> Option<i64> {
     if let Some(seconds) = hook.pointer("/sleep/seconds") {
         return seconds.as_i64();

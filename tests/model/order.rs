@@ -1,13 +1,13 @@
-//! Backends and sidecars, which stop later.
+//! Delays of backends and sidecars, which stop later than other containers.
 
 use super::*;
 
-/// When several containers are done.
+/// Times at which the last of several containers is done, in seconds.
 #[derive(Default)]
 struct Done {
     least: i64,
     most: i64,
-    /// After the requests in flight.
+    /// Including the requests in flight.
     drained: i64,
     drain: i64,
     quiet: i64,

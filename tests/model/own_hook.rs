@@ -1,4 +1,5 @@
-//! Section 10 of the rules: existing hooks that do not help, as the generated pods have them.
+//! Section 10 of the rules: existing hooks that don't help, in the forms that the generated pods
+//! have.
 
 use prestop_core::catalogue::{ImageReference, Presence, ProfileHook, Programs, Signal};
 use serde_json::Value;
@@ -71,7 +72,8 @@ fn cannot_start(hook: &Value, programs: Programs) -> bool {
     }
 }
 
-/// Whether a command lets the application finish (`true`) or drops its requests (`false`).
+/// Whether a command lets the application finish (`true`) or drops its requests (`false`), if
+/// known.
 pub(super) fn effect(
     pod: &Value,
     container: &Value,

@@ -1,4 +1,4 @@
-//! What a container's plan means for the others and for the pod.
+//! Effects of a container's plan on the other containers and on the pod.
 
 use prestop_core::catalogue::{Presence, Role};
 use prestop_core::policy::{Policy, SleepAction};
@@ -20,7 +20,7 @@ impl Plan<'_> {
         self.is_application() && self.known.and_then(|known| known.role) == Some(role)
     }
 
-    /// How long the stop is held back.
+    /// Returns for how many seconds the hook delays the stop.
     pub(super) fn held(&self, container: &Value) -> i64 {
         match (self.code, self.earlier) {
             ("own-hook", Some((delay, _))) => delay,
@@ -55,12 +55,13 @@ impl Plan<'_> {
         self.report.is_some_and(|(_, is_possible)| is_possible)
     }
 
-    /// Whether a delay between these bounds, which others watch, can be watched here as well.
+    /// Whether a delay between these bounds, which other containers watch, can be watched here as
+    /// well.
     pub(super) fn can_follow(&self, least: i64, most: i64) -> bool {
         self.code == INJECTED && self.obstacle.is_none() && least < most
     }
 
-    /// Watches between the bounds of the others; the rest of the delay comes after that.
+    /// Watches between the bounds of the other containers; the rest of the delay follows.
     pub(super) fn follow(&mut self, least: i64, most: i64, quiet: i64) {
         let own = self.own.as_ref().map_or(0, |own| own.seconds);
         self.least = least.max(own).min(self.delay);
@@ -68,7 +69,7 @@ impl Plan<'_> {
         self.quiet = self.quiet.max(quiet);
     }
 
-    /// Earliest and latest end of the own delay.
+    /// Returns the earliest and the latest end of the container's own delay.
     pub(super) fn own_bounds(&self, container: &Value) -> (i64, i64) {
         let for_others = if self.earlier.is_some() { self.extra } else { self.drain };
         let own = self.held(container) - for_others;
@@ -76,7 +77,7 @@ impl Plan<'_> {
         (if is_hooked { self.least.min(own) } else { own }, own)
     }
 
-    /// WAIT without a maximum.
+    /// Returns WAIT0: WAIT without the maximum grace period.
     pub(super) fn wait_0(&self, grace: i64) -> i64 {
         let time = self.application_seconds(grace);
         self.quit_timeout.unwrap_or(grace).min(time - reserve(time)).max(0)
@@ -100,12 +101,12 @@ impl Plan<'_> {
         }
     }
 
-    /// max(G, W).
+    /// Returns max(G, W).
     pub(super) fn application_seconds(&self, grace: i64) -> i64 {
         self.quit_timeout.map_or(grace, |timeout| timeout.max(grace))
     }
 
-    /// The rest of section 2, once the delay is known.
+    /// Applies the rest of section 2, once the delay is known.
     pub(super) fn close(&mut self, windows: bool, policy: &Policy, problems: &mut Problems) {
         if self.code != INJECTED || self.quit.is_some() || self.holds() {
             return;
@@ -120,7 +121,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Whether a delay alone is Kubernetes' own action.
+    /// Whether Kubernetes' sleep action is used for a delay alone.
     pub(super) fn uses_action(&self, policy: &Policy) -> bool {
         let knows = policy
             .kubernetes_version

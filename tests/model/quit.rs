@@ -1,4 +1,4 @@
-//! Which quit a container gets.
+//! Choice of the quit for a container.
 
 use super::*;
 
@@ -66,7 +66,7 @@ pub(super) fn profile_quit(
     })
 }
 
-/// Whether the stop signal that follows the hook is graceful, where that is known.
+/// Whether the stop signal that follows the hook is graceful, if known.
 pub(super) fn ending_of(container: &Value, profile: &Profile, policy: &Policy) -> Option<bool> {
     if present(container.get("command")).is_some_and(|value| *value != json!([])) {
         return None;
@@ -88,7 +88,7 @@ pub(super) fn ending_of(container: &Value, profile: &Profile, policy: &Policy) -
     }
 }
 
-/// Whether a signal is graceful, by the profile's facts.
+/// Whether a signal is graceful according to the profile, if known.
 pub(super) fn by_signal(profile: &Profile, signal: Signal, tag: Option<&str>) -> Option<bool> {
     let facts: Vec<_> = profile.stop_signals.iter().filter(|fact| fact.signal == signal).collect();
     let holds = |fact: &&&StopSignal| {

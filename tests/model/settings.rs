@@ -1,4 +1,4 @@
-//! Section 3 of the rules: what labels and annotations say, and which level decides.
+//! Section 3 of the rules: reading of labels and annotations, and the order of the levels.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ const SETTINGS: [&str; 10] = [
     "hook-report",
     "own-hook",
 ];
-/// Those that a namespace can have.
+/// Settings that a namespace can have.
 const OF_NAMESPACES: [&str; 8] = [
     "delay",
     "profile",
@@ -34,7 +34,7 @@ const OF_NAMESPACES: [&str; 8] = [
     "own-hook",
 ];
 
-/// What `prestop.dev/inject` says.
+/// Value of `prestop.dev/inject`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Switch {
     On,
@@ -43,7 +43,7 @@ pub(super) enum Switch {
     Absent,
 }
 
-/// Where a container's quit comes from.
+/// Source of a container's quit.
 pub(super) enum Source<'a> {
     Author {
         command: Vec<String>,
@@ -51,41 +51,41 @@ pub(super) enum Source<'a> {
     },
     Profile {
         profile: &'a Profile,
-        /// By an annotation.
+        /// Whether an annotation names the profile.
         asked_for: bool,
     },
     Nothing,
 }
 
-/// Everything that the author and the namespace said, read once.
+/// All settings of the author and the namespace, read once.
 pub(super) struct Settings<'a> {
     containers: Vec<Level<'a>>,
     pod: Level<'a>,
     namespace: Level<'a>,
     default_container: Option<String>,
     main_container: Option<usize>,
-    /// What the load balancers of the pod's readiness gates need.
+    /// Bounds of the delay that the load balancers in the pod's readiness gates need.
     behind: Option<(i64, i64)>,
 }
 
-/// A readable delay.
+/// A valid delay.
 #[derive(Clone, Copy)]
 pub(super) enum Asked {
     Auto,
     Between(i64, i64),
 }
 
-/// The delay of a container.
+/// Delay of a container, in seconds.
 pub(super) struct Delayed {
     pub(super) least: i64,
     pub(super) most: i64,
-    /// An annotation says it.
+    /// Whether an annotation sets it.
     pub(super) is_said: bool,
-    /// It is what the fronts need, and that is above the maximum.
+    /// Whether it is the delay that the fronts need, cut to the maximum.
     pub(super) is_cut: bool,
 }
 
-/// The readable settings of one level.
+/// The valid settings of one level.
 #[derive(Default)]
 struct Level<'a> {
     delay: Option<Asked>,
@@ -100,7 +100,7 @@ struct Level<'a> {
     extends: Option<bool>,
 }
 
-/// A readable value of `prestop.dev/profile`.
+/// A valid value of `prestop.dev/profile`.
 #[derive(Clone, Copy)]
 enum Choice<'a> {
     Auto,
@@ -178,7 +178,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Chooses the main container; says its name where anything is for it alone.
+    /// Chooses the main container. Returns its name if any setting is for the main container only.
     pub(super) fn choose_main<'p>(
         &mut self,
         containers: &'p [Value],
@@ -210,7 +210,7 @@ impl<'a> Settings<'a> {
         said.unwrap_or(policy.default_own_hook == OwnHookRule::Extend)
     }
 
-    /// Whether this container's own annotation says how long its delay is.
+    /// Whether the container's own annotation sets its delay.
     pub(super) fn has_own_delay(&self, index: usize) -> bool {
         match self.containers[index].delay {
             Some(Asked::Between(..)) => true,
@@ -219,7 +219,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The bounds, and whether an annotation says them.
+    /// Returns the bounds of the delay, and whether an annotation sets them.
     pub(super) fn delay(
         &self,
         index: usize,
@@ -258,7 +258,7 @@ impl<'a> Settings<'a> {
         self.containers[index].quiet.or(self.pod.quiet).or(self.namespace.quiet).unwrap_or(5)
     }
 
-    /// Whether the image has a shell and `sleep`.
+    /// Returns whether the image has a shell and `sleep`.
     pub(super) fn programs(&self, index: usize, container: &Value, policy: &Policy) -> Programs {
         let both = |is_there: bool| {
             let presence = if is_there { Presence::Present } else { Presence::Absent };
@@ -283,7 +283,7 @@ impl<'a> Settings<'a> {
         known
     }
 
-    /// Whether the hook is to wait for connections, and whether an annotation says so.
+    /// Returns whether the hook is to wait for connections, and whether an annotation sets that.
     pub(super) fn hold(
         &self,
         index: usize,
@@ -300,7 +300,7 @@ impl<'a> Settings<'a> {
         (said.unwrap_or(unsaid), said.is_some())
     }
 
-    /// Whether the hook is to report, and whether an annotation says so.
+    /// Returns whether the hook is to report, and whether an annotation sets that.
     pub(super) fn report(&self, index: usize, policy: &Policy) -> (bool, bool) {
         let said = self.containers[index].report.or(self.pod.report).or(self.namespace.report);
         let default = policy.default_report == HookReport::TerminationMessage;
@@ -353,7 +353,7 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// What the load balancers that readiness gates name need together.
+/// Returns the bounds of the delay that the load balancers in the readiness gates need together.
 pub(super) fn needed_by_gates(pod: &Value) -> Option<(i64, i64)> {
     let gates = pod.pointer("/spec/readinessGates").and_then(Value::as_array);
     let needed = |gate: &Value| match gate.get("conditionType")?.as_str()? {
@@ -434,12 +434,12 @@ impl<'a> Level<'a> {
     }
 }
 
-/// The image of a container, if it has one that could be pulled.
+/// Returns the image of a container, if it has one that could be pulled.
 pub(super) fn image(container: &Value) -> Option<ImageReference<'_>> {
     ImageReference::parse(container.get("image")?.as_str()?)
 }
 
-/// The profile of the image, else of the name.
+/// Returns the profile of the image, or else that of the container name.
 pub(super) fn found<'a>(container: &Value, policy: &'a Policy) -> Option<&'a Profile> {
     let image = image(container).filter(|image| image.repository != "auto");
     let by_image = image.and_then(|image| policy.catalogue.for_image(&image));
@@ -457,7 +457,8 @@ fn position(containers: &[Value], wanted: &str) -> Option<usize> {
     containers.iter().position(|container| name(container) == Some(wanted))
 }
 
-/// What the generated pods can say: a flag of the image's own program, a variable of Spring.
+/// Returns the application's own timeout in the two forms of the generated pods: a flag of the
+/// image's own program, and a variable of Spring.
 fn own_timeout(container: &Value) -> Option<i64> {
     let list =
         |field: &str| container.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -493,7 +494,7 @@ fn seconds(value: &Value, problems: &mut Problems) -> Option<i64> {
     Some(parsed.seconds)
 }
 
-/// A duration, or two with `-` between them, the shorter one first.
+/// Reads a duration, or two with `-` between them, the shorter one first.
 fn bounds(value: &Value, problems: &mut Problems) -> Option<(i64, i64)> {
     let mut found = Problems::new();
     let parts: Vec<&str> = value.as_str().unwrap_or_default().split('-').collect();
@@ -507,7 +508,7 @@ fn bounds(value: &Value, problems: &mut Problems) -> Option<(i64, i64)> {
         }
         _ => None,
     };
-    // What is not taken is not rounded.
+    // Rounding is not reported for an invalid value.
     match told(bounds, "invalid-value", problems) {
         Some(_) => problems.extend(found),
         None => return None,
@@ -520,7 +521,7 @@ fn word(value: &Value, yes: &str, no: &str, problems: &mut Problems) -> Option<b
     told(found, "invalid-value", problems)
 }
 
-/// A JSON array of strings that the kernel could run.
+/// Reads a JSON array of strings that the kernel could run.
 fn quit_command(value: &Value) -> Option<Vec<String>> {
     let command: Vec<String> = serde_json::from_str(value.as_str()?).ok()?;
     let runnable = command.first().is_some_and(|program| !program.is_empty())
@@ -528,7 +529,7 @@ fn quit_command(value: &Value) -> Option<Vec<String>> {
     runnable.then_some(command)
 }
 
-/// A prestop.dev key: the parts before and after the slash, without the domain.
+/// Returns the parts of a prestop.dev key before and after the slash, without the domain.
 fn of_ours(key: &str) -> Option<(&str, &str)> {
     let (prefix, rest) = key.split_once('/')?;
     let setting = prefix.strip_suffix(DOMAIN)?;

@@ -1,4 +1,4 @@
-//! Sections 8 and 9 of the rules: what an earlier pass left, and the pod rewritten.
+//! Sections 8 and 9 of the rules: the status of an earlier pass, and the rewritten pod.
 
 use prestop_core::policy::Policy;
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use super::hook::hook_of_ours;
 use super::settings::name;
 use super::{INJECTED, Plan, Problems, STATUS, containers, grace_seconds, own_hook};
 
-/// What a status annotation says that is believed.
+/// Content of a trusted status annotation.
 pub(super) struct Earlier {
     pub(super) before: i64,
     pub(super) main: Option<String>,
@@ -16,7 +16,7 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Delay and wait of a container that had its hook from us.
+    /// Returns delay and wait of a container whose hook we injected.
     pub(super) fn of(&self, container: &Value) -> Option<(i64, i64)> {
         let entry = self.delays.get(name(container)?)?;
         own_hook(container)?;
@@ -77,7 +77,7 @@ pub(super) fn rewritten(
         }
         let hook = plan.hook(pod, &result["spec"]["containers"][index], policy);
         let container = &mut result["spec"]["containers"][index];
-        // Indexing makes an object of what is null or missing.
+        // Indexing turns a null or missing value into an object.
         container["lifecycle"]["preStop"] = hook;
         if let Some(name) = name(container) {
             delays.insert(name.to_owned(), json!({"delay": plan.delay, "wait": plan.wait}));

@@ -13,8 +13,8 @@ use super::expressions;
 use prestop_test_support::process::{Serve, wait_until};
 use prestop_test_support::wire::{Connection, body};
 
-/// The relabelling that the operator writes for a `ServiceMonitor`: without `honor_labels`, labels of
-/// the target win, and those of the sample become `exported_…`.
+/// Relabelling that the operator generates for a `ServiceMonitor`: without `honor_labels`, labels
+/// of the target take precedence, and those of the sample become `exported_…`.
 const RELABELLING: &str = r#"
     relabel_configs:
       - {action: keep, source_labels: [__meta_kubernetes_endpoint_port_name], regex: metrics}
@@ -37,7 +37,7 @@ const RELABELLING: &str = r#"
           __meta_kubernetes_pod_container_name: prestop
 "#;
 
-/// Prometheus as a process of a test.
+/// A Prometheus process of a test.
 struct Prometheus {
     child: Child,
     address: String,
@@ -69,12 +69,13 @@ impl Prometheus {
             let is_there = line["msg"] == "Listening on";
             is_there.then(|| line["address"].as_str().unwrap().to_owned())
         });
-        // Its log is read to the end, so that it never waits.
+        // Reads the log to the end, so that Prometheus is never blocked by a full pipe.
         std::thread::spawn(move || log.map_while(Result::ok).for_each(drop));
         Self { child, address: address.expect(&told), _folder: folder }
     }
 
-    /// Its answer, one series a line; empty where there is none, or where it is not ready.
+    /// Returns the result, one series per line; empty if there is none, or if Prometheus is not
+    /// ready.
     fn query(&self, expression: &str) -> String {
         let address = format!("http://{}", self.address);
         let output = Command::new("promtool")
@@ -116,7 +117,7 @@ fn labels_survive_the_relabelling_of_the_operator() {
     }
     let renamed = prometheus.query("count by (__name__) ({__name__=~\"prestop_.*\"})");
     assert!(renamed.contains("prestop_admission_requests_total"), "{renamed}");
-    // No metric of ours has a label that the operator sets, whichever it is.
+    // No metric of ours has any of the labels that the operator sets.
     for label in ["namespace", "service", "pod", "container", "endpoint", "job", "instance", "node"]
     {
         let renamed = prometheus.query(&format!("{{exported_{label}!=\"\"}}"));

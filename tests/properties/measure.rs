@@ -1,4 +1,4 @@
-//! Reading pods and patches for the properties.
+//! Helper functions of the properties that read pods and patches.
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, ReplaceOperation};
@@ -10,26 +10,26 @@ use crate::model::{ContainerOutcome, DRAIN, INJECTED, SCRIPT, STATUS};
 const STATUS_POINTER: &str = "/metadata/annotations/prestop.dev~1status";
 const GRACE_POINTER: &str = "/spec/terminationGracePeriodSeconds";
 
-/// The numbers in a hook of ours.
+/// Numbers in a hook of prestop.
 #[derive(Debug)]
 pub(super) struct Numbers {
     pub(super) delay_seconds: i64,
     pub(super) wait_seconds: Option<i64>,
 }
 
-/// The regular containers; none where there is no list of them.
+/// Returns the regular containers, or none if there is no list of them.
 pub(super) fn containers(pod: &Value) -> &[Value] {
     let list = pod.pointer("/spec/containers").and_then(Value::as_array);
     list.map_or(&[], Vec::as_slice)
 }
 
-/// A container's `preStop` that is not null.
+/// Returns a container's `preStop`, unless it is null.
 pub(super) fn hook(container: &Value) -> Option<&Value> {
     let hook = container.pointer("/lifecycle/preStop");
     hook.filter(|hook| !hook.is_null())
 }
 
-/// The hooks that the model injects, with their containers' places.
+/// Returns the numbers of the hooks that the model injects, with the indexes of the containers.
 pub(super) fn injected(after: &Value, outcomes: &[ContainerOutcome]) -> Vec<(usize, Numbers)> {
     let pairs = containers(after).iter().zip(outcomes).enumerate();
     pairs
@@ -38,7 +38,7 @@ pub(super) fn injected(after: &Value, outcomes: &[ContainerOutcome]) -> Vec<(usi
         .collect()
 }
 
-/// Panics where the hook is in none of the forms.
+/// Reads the numbers of a hook. Panics if the hook has none of the forms.
 fn numbers(hook: &Value) -> Numbers {
     let number = |text: &Value| text.as_str().and_then(|text| text.parse().ok());
     let command = hook.pointer("/exec/command").and_then(Value::as_array);
@@ -56,7 +56,8 @@ fn numbers(hook: &Value) -> Numbers {
     Numbers { delay_seconds, wait_seconds }
 }
 
-/// The pod without what the model does not know: the status' text and the script's.
+/// Returns the pod without the texts that the model doesn't know: those of the status and of the
+/// script.
 pub(super) fn masked(pod: &Value) -> Value {
     let mut pod = pod.clone();
     if let Some(status) = pod.pointer_mut(STATUS_POINTER) {
@@ -78,7 +79,7 @@ pub(super) fn masked(pod: &Value) -> Value {
     pod
 }
 
-/// The pod after, with everything that may change put back as it was before.
+/// Returns the later pod with everything that may change restored to its earlier value.
 pub(super) fn put_back(before: &Value, after: &Value) -> Value {
     let mut result = after.clone();
     restore(before, &mut result, &["metadata", "annotations", STATUS]);
@@ -90,8 +91,8 @@ pub(super) fn put_back(before: &Value, after: &Value) -> Value {
     result
 }
 
-/// Puts back the last field of the path; where an object on the way was not there before and has
-/// nothing else now, the object as well.
+/// Restores the last field of the path, and removes an object on the path if it was not there
+/// before and is empty now.
 fn restore(before: &Value, after: &mut Value, path: &[&str]) {
     let [field, rest @ ..] = path else { return };
     let Some(entries) = after.as_object_mut() else {
@@ -117,7 +118,7 @@ fn restore(before: &Value, after: &mut Value, path: &[&str]) {
     }
 }
 
-/// Every value of the pod before is there after, except what prestop may replace.
+/// Whether every earlier value of the pod is still there, except those that prestop may replace.
 pub(super) fn deeply_kept(before: &Value, after: &Value, path: &str) -> bool {
     let replaceable = [GRACE_POINTER, STATUS_POINTER, "/metadata", "/metadata/annotations"];
     let inside = path.strip_prefix("/spec/containers/");
@@ -125,7 +126,7 @@ pub(super) fn deeply_kept(before: &Value, after: &Value, path: &str) -> bool {
     let was_empty = before.is_null()
         && (replaceable.contains(&path)
             || matches!(in_container, Some("lifecycle" | "lifecycle/preStop")));
-    // Another property looks at hooks.
+    // Another property checks the hooks.
     let is_hook = in_container == Some("lifecycle/preStop");
     if was_empty || is_hook || path == GRACE_POINTER || path == STATUS_POINTER {
         return true;
@@ -147,7 +148,7 @@ pub(super) fn deeply_kept(before: &Value, after: &Value, path: &str) -> bool {
     }
 }
 
-/// The operations that the rules prescribe to come from one pod to the other.
+/// Returns the operations that the rules prescribe to change one pod into the other.
 pub(super) fn patch_between(before: &Value, after: &Value, outcomes: &[ContainerOutcome]) -> Patch {
     let mut operations = Vec::new();
     for (index, old) in containers(before).iter().enumerate() {
@@ -182,7 +183,7 @@ pub(super) fn patch_between(before: &Value, after: &Value, outcomes: &[Container
     Patch(operations)
 }
 
-/// What each operation does, and where.
+/// Returns the kind and the path of each operation.
 pub(super) fn kinds_and_paths(patch: &[PatchOperation]) -> Vec<(&'static str, String)> {
     let kind = |operation: &PatchOperation| match operation {
         PatchOperation::Add(_) => "add",
@@ -196,8 +197,8 @@ pub(super) fn kinds_and_paths(patch: &[PatchOperation]) -> Vec<(&'static str, St
     operations.map(|operation| (kind(operation), operation.path().to_string())).collect()
 }
 
-/// Bytes of quit commands as the hooks of this pod may carry them: the pod's own once, a
-/// container's for every container of the name.
+/// Returns the bytes of quit commands that the hooks of this pod may contain: the pod's command
+/// once, and a container's command for every container of that name.
 pub(super) fn command_text_bytes(pod: &Value) -> usize {
     let annotations = pod.pointer("/metadata/annotations");
     let bytes = |key: &str| {

@@ -1,4 +1,4 @@
-//! However a rehearsal ends, nothing of it is left: no process, no namespace, no interface, no file.
+//! However a rehearsal ends, it leaves no process, namespace, interface or file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A rehearsal whose servers are running.
 struct Running {
     prestop: Child,
-    /// PID 1 of the sandbox, as the outside numbers it.
+    /// PID 1 of the sandbox, by its number outside.
     inner: u32,
     namespaces: BTreeSet<String>,
     temporary: TempDir,
@@ -33,7 +33,7 @@ impl Running {
         let case = Case::python("", &json!({}), &json!({}));
         let temporary = tempfile::tempdir().unwrap();
         let mut command = case.command();
-        // Known again by its last argument.
+        // The last argument identifies the servers.
         command.arg(marker).env("TMPDIR", temporary.path());
         let prestop = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let servers = servers_of(marker);
@@ -47,7 +47,7 @@ impl Running {
 
     fn assert_leaves_nothing(mut self) -> ExitStatus {
         let status = eventually("the end of prestop", || self.prestop.try_wait().unwrap());
-        // Those of two replicas, and of the sandbox itself.
+        // The namespaces of two replicas and of the sandbox itself.
         assert!(self.namespaces.len() >= 9, "{:?}", self.namespaces);
         assert_all_gone(&self.namespaces);
         assert_eq!(fs::read_dir(self.temporary.path()).unwrap().count(), 0);
@@ -75,7 +75,7 @@ fn after_kill_9() {
     assert_eq!(running.assert_leaves_nothing().signal(), Some(9));
 }
 
-/// The process that holds a sandbox panics in the middle of a run: unwinding ends the sandbox.
+/// The process that owns a sandbox panics during a run; unwinding ends the sandbox.
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn after_a_panic() {
@@ -100,7 +100,7 @@ fn after_a_panic() {
     assert_all_gone(&namespaces);
 }
 
-/// A run that nothing happens in for long enough.
+/// Returns a plan whose run stays idle for long enough.
 fn plan(marker: &str) -> Plan {
     let command = ["python3", super::SERVER, "8080", "", marker];
     let second = Duration::from_secs(1);
@@ -140,7 +140,7 @@ fn plan(marker: &str) -> Plan {
     }
 }
 
-/// What a panic does to the outer process at worst.
+/// The worst effect of a panic on the outer process.
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn after_an_abort() {
@@ -151,7 +151,7 @@ fn after_an_abort() {
     assert_eq!(running.assert_leaves_nothing().signal(), Some(6));
 }
 
-/// What a panic does to the inner process at worst.
+/// The worst effect of a panic on the inner process.
 #[test]
 #[ignore = "needs namespaces, iproute2, Python 3 and nginx; run: just test-tools"]
 fn after_the_end_of_the_sandbox() {
@@ -167,7 +167,7 @@ fn signal(name: &str, pid: u32) {
     assert!(sent.success());
 }
 
-/// Two replicas or more, known by their last argument.
+/// Waits for at least two replicas with this last argument and returns their PIDs.
 fn servers_of(marker: &str) -> Vec<u32> {
     eventually("two replicas", || {
         let servers = processes(|command| {
@@ -181,7 +181,7 @@ fn servers_of(marker: &str) -> Vec<u32> {
 fn assert_all_gone(namespaces: &BTreeSet<String>) {
     let own: BTreeSet<_> = namespaces_of(std::process::id()).collect();
     let theirs: BTreeSet<_> = namespaces.difference(&own).cloned().collect();
-    // Each replica has a network, a PID and a mount namespace of its own.
+    // Each replica has its own network, PID and mount namespaces.
     assert!(theirs.len() >= 6 && theirs.len() == namespaces.len(), "{theirs:?}");
     eventually("the end of every process in those namespaces", || {
         let left = processes(|_| true).into_iter().flat_map(namespaces_of);
@@ -192,7 +192,7 @@ fn assert_all_gone(namespaces: &BTreeSet<String>) {
     assert!(!links.contains("replica") && !links.contains("prestop"), "{links}");
 }
 
-/// The processes with such a command line.
+/// Returns the processes whose command line matches.
 fn processes(wanted: impl Fn(&[String]) -> bool) -> Vec<u32> {
     let all = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -214,7 +214,7 @@ fn is_unshare(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "unshare")
 }
 
-/// Whether a process descends from another.
+/// Whether a process is a descendant of another, or the same.
 fn is_below(pid: u32, ancestor: u32) -> bool {
     let mut pid = pid;
     while pid > 1 {

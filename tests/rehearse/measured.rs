@@ -1,4 +1,4 @@
-//! Hooks that measure, behind a load balancer that is late.
+//! Hooks that measure traffic, behind a load balancer that reacts late.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::servers::nginx;
 use super::{Case, dropped, need_to_rehearse};
 
-/// The load balancer is so late.
+/// Seconds by which the load balancer is late.
 const LATE: f64 = 3.0;
 
 /// A server that ends immediately on TERM, behind a late load balancer.
@@ -60,7 +60,7 @@ fn a_range_waits_for_the_load_balancer_and_drops_none() {
     let injected = &report["asInjected"];
     assert!(dropped(&report["asWritten"]) > 0, "{}", report["verdict"]);
     assert_eq!(dropped(injected), 0, "{}", report["verdict"]);
-    // Two probes in the quiet period.
+    // The probe makes two connections in the quiet period, so 2 · 2 + 2 are allowed.
     assert_eq!(
         injected["watch"],
         json!({"leastSeconds": 1, "mostSeconds": 20, "quietSeconds": 2,
@@ -104,13 +104,13 @@ fn a_hold_lets_a_server_that_ends_at_once_finish_its_requests() {
     assert_eq!(dropped(injected), 0, "{}", report["verdict"]);
     let reports = reports(injected);
     assert_eq!(reports.len(), 5);
-    // It ended with the last request and not at its bound, the grace period.
+    // The wait ended with the last request, not at its maximum, the grace period.
     for report in &reports {
         assert_eq!(report["connectionsLeft"], 0, "{report}");
         assert!(report["waitedSeconds"].as_u64().unwrap() < 20, "{report}");
     }
     assert!(reports.iter().any(|report| report["waitedSeconds"].as_u64() > Some(0)));
-    // The pod's own hook does not report.
+    // The hook of the real pod doesn't report; only the rehearsed one does.
     let command = injected["hook"]["exec"]["command"].as_array().unwrap();
     assert!(!command.contains(&json!("/dev/termination-log")), "{command:?}");
 }
@@ -127,12 +127,13 @@ fn a_quit_of_the_author_drops_none_once_it_is_completed() {
     assert_eq!(dropped(&report["asInjected"]), 0, "{}", report["verdict"]);
     let notes = report["notes"].to_string();
     assert!(notes.contains("extends the existing hook"), "{notes}");
-    // It told nginx, and ended with it.
+    // The hook told nginx to quit, and was killed when nginx exited.
     let hooks = report["asInjected"]["hooks"].as_array().unwrap();
     assert!(hooks.iter().all(|hook| hook["detail"] == 137), "{hooks:?}");
 }
 
-/// How many connections the replica accepts between two looks of its hook, when no requests come.
+/// Returns for each replica how many connections it accepted in three seconds without requests, as
+/// counted by its hook.
 fn connections_in_three_seconds(container: &Value) -> Vec<u32> {
     let look = "look() { while read -r l c _ _ _ _ n _; do case $l$c in Tcp:[0-9]*) return ;; esac; done \
         </proc/net/snmp; }; sleep 0.5; look; n1=$n; sleep 3; look; echo $((n - n1))";

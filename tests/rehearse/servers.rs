@@ -1,4 +1,4 @@
-//! Servers that drop requests as written, and none as injected.
+//! Servers that drop requests with the manifest as written, and none as injected.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Case, dropped, need_to_rehearse};
 
-/// nginx as PID 1, with what the image's own configuration has.
+/// Returns a case with nginx as PID 1, configured like the image.
 pub(super) fn nginx(lifecycle: &serde_json::Value) -> Case {
     let container = json!({"name": "nginx", "image": "nginx:1.15", "lifecycle": lifecycle});
     let case = Case::new(&container, &json!({}), &[]);
@@ -35,7 +35,7 @@ fn nginx_1_15_is_stopped_without_a_dropped_request() {
     assert_eq!(report["stopSignal"]["name"], "TERM");
     assert!(dropped(&report["asWritten"]) > 0, "{}", report["verdict"]);
     assert_eq!(dropped(&report["asInjected"]), 0, "{}", report["verdict"]);
-    // Each hook held the stop signal back until nginx was done, and ended with it.
+    // Each hook delayed the stop signal until nginx was done, and was killed when nginx exited.
     let hooks = report["asInjected"]["hooks"].as_array().unwrap();
     assert_eq!(hooks.len(), 5);
     assert!(hooks.iter().all(|hook| hook["detail"] == 137), "{hooks:?}");

@@ -1,4 +1,4 @@
-//! Servers that do not behave, and what is said about them.
+//! Servers that misbehave, and the resulting messages.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Whether NOTICES has the licence of every crate that is distributed.
+//! NOTICES has the licence of every crate that is distributed.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,8 @@ const TARGETS: [&str; 5] = [
     "x86_64-pc-windows-gnu",
 ];
 
-/// Name and version of what others wrote and is in the program of a target; not what only its build needs.
+/// Returns name and version of the third-party crates in the program for a target, without those
+/// that only its build needs.
 fn crates(target: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--package", "prestop", "--edges", "normal,no-proc-macro"])
@@ -40,7 +41,7 @@ fn the_notices_are_those_of_the_lock_file() {
     let missing: Vec<_> = shipped.difference(&named).collect();
     assert!(missing.is_empty(), "NOTICES lacks {missing:?}: {advice}");
     assert!(shipped.len() > 100, "{} crates", shipped.len());
-    // What was removed: macros that only compile the program may be there.
+    // Removed crates must not be listed; macros that are needed only to compile the program may be.
     let lock = read(root().join("Cargo.lock"));
     for gone in &named {
         let (name, version) = gone.split_once(' ').unwrap();

@@ -1,4 +1,4 @@
-//! Who owns the repository is said in one place.
+//! The owner of the repository is defined in one place.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn a_fork_is_named_everywhere() {
     let value =
         |name: &str| owner.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
     let (repository, registry) = (value("repository="), value("registry="));
-    // Written so that this file does not name it.
+    // Joined, so that this file doesn't contain the name.
     let other = ["Acme-Shop", "hooks"].join("/");
     done(fork.path(), "release/set-owner", &[&other, "--registry", "registry.example:5000"]);
     let is_old = format!("github\\.com/{repository}\\b\\|{registry}/{repository}\\b");
@@ -31,7 +31,7 @@ fn a_fork_is_named_everywhere() {
     );
     let chart = read(fork.path().join("charts/prestop/Chart.yaml"));
     assert!(chart.contains(&format!("home: https://github.com/{other}\n")), "{chart}");
-    // There and back again.
+    // Setting the old owner again restores all files.
     done(fork.path(), "release/set-owner", &[&repository, "--registry", &registry]);
     assert_eq!(git(fork.path(), &["diff", "--stat"]), "");
 }

@@ -1,4 +1,5 @@
-//! The workflows run what .ci/run runs, with as few rights as possible, and actions that can't change.
+//! The workflows run the same steps as .ci/run, with as few permissions as possible and with pinned
+//! actions.
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ fn workflow(name: &str) -> (String, Value) {
     (text, parsed)
 }
 
-/// Every step of every job.
+/// Returns every step of every job.
 fn steps(workflow: &Value) -> Vec<&Value> {
     let jobs = workflow["jobs"].as_object().unwrap().values();
     jobs.flat_map(|job| job["steps"].as_array().unwrap()).collect()
@@ -24,7 +25,8 @@ fn every_step_of_ci_is_in_a_workflow() {
     for line in script.lines() {
         let Some((_, rest)) = line.split_once("step \"") else { continue };
         let (name, command) = rest.split_once("\" ").unwrap();
-        // The cluster of scripts is this machine's; kind is GitHub's. Variables are in `env` there.
+        // The script uses a cluster on this machine, GitHub uses kind. Workflows set variables in
+        // `env`.
         let command = match command {
             "tests/e2e/run" => "tests/e2e/kind".to_owned(),
             command if command.starts_with("tests/control_plane/run ") => {
@@ -67,7 +69,7 @@ fn actions_are_pinned_and_everything_else_is_a_script() {
     }
 }
 
-/// Nothing but the last job of a release may write anything.
+/// Only the last job of a release has permission to write.
 #[test]
 fn rights_are_given_to_who_publishes() {
     for name in ["ci.yaml", "release.yaml"] {

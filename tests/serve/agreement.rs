@@ -1,5 +1,5 @@
 //! Each golden case is also sent to a running server: the patch of each pod, applied to its
-//! template, has to give what `prestop inject` gives.
+//! template, has to give the result of `prestop inject`.
 
 use json_patch::Patch;
 use prestop_core::engine::template::{self, Workload};
@@ -10,7 +10,7 @@ use prestop_test_support::cases::{arguments, cases, documents, is_as_by_webhook}
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{Connection, review};
 
-/// What the server makes of the pods that a workload creates.
+/// Returns the template as the server changes the pods that a workload creates from it.
 fn served(connection: &mut Connection, workload: &Workload<'_>, template: &Value) -> Value {
     let mut pod = template.clone();
     if let (Some(owner), "/spec/template" | "/spec/jobTemplate/spec/template") =
@@ -39,7 +39,8 @@ fn served(connection: &mut Connection, workload: &Workload<'_>, template: &Value
     pod
 }
 
-/// With its status as a value; `None` where only the manifest says what its delay follows.
+/// Returns the pod with its status as a value; `None` if a delay depends on fronts, which only the
+/// manifests contain.
 fn comparable(pod: &Value) -> Option<Value> {
     let mut pod = pod.clone();
     let Some(annotation) = pod.pointer_mut("/metadata/annotations/prestop.dev~1status") else {
@@ -59,7 +60,7 @@ fn the_server_and_inject_agree_on_every_case() {
         let is_json = case.join("input.json").exists();
         let name =
             |stem: &str| case.join(format!("{stem}.{}", if is_json { "json" } else { "yaml" }));
-        // A file that can't be read as a whole gives nothing to compare.
+        // A file that can't be read as a whole has nothing to compare.
         if case.join("exit").exists() || !name("expected").exists() {
             continue;
         }
@@ -73,7 +74,7 @@ fn the_server_and_inject_agree_on_every_case() {
         let mut connection = Connection::open(&serve);
         for (before, after) in input.iter().zip(&expected) {
             let workloads = template::workloads(before, &[]);
-            // What inject leaves aside is nothing that the API server would send.
+            // The API server would not send the objects that inject leaves aside.
             for workload in workloads.into_iter().filter(|workload| workload.aside.is_none()) {
                 let place = format!("{}{}", workload.pointer, workload.template);
                 let Some(template) = before.pointer(&place).filter(|it| it.is_object()) else {

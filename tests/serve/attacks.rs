@@ -1,4 +1,4 @@
-//! An honest client while somebody attacks: at least 99 of 100 of its requests are answered within a
+//! An honest client during attacks: at least 99 of 100 of its requests are answered within a
 //! second. Attackers and the honest client have the same address here, which is the harder case.
 
 use std::io::{self, Read, Write};
@@ -13,24 +13,25 @@ use serde_json::json;
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{ClientTerms, Connection, body, head, pod, review};
 
-/// Fewer than by default, so that few attackers are enough.
+/// Maximum number of connections; fewer than by default, so that few attackers are enough.
 const PLACES: usize = 64;
 const ATTACKERS: usize = 3 * PLACES;
 const REQUESTS: usize = 100;
 const SOON: Duration = Duration::from_secs(1);
 
-/// Attackers of one kind, and what they have done so far.
+/// Attackers of one kind, and the state of their attack.
 pub(super) struct Attackers<'a> {
     pub(super) serve: &'a Serve,
     pub(super) is_over: &'a AtomicBool,
-    /// All are there, and each has done its worst once.
+    /// Set once the attackers of a kind have tried to open their connections.
     pub(super) has_begun: &'a AtomicBool,
-    /// Slow on purpose, and the honest client needs a processor too.
+    /// Pause between two rounds: attackers are slow on purpose, and the honest client needs a
+    /// processor too.
     pub(super) pause: Duration,
 }
 
 impl Attackers<'_> {
-    /// Does its worst with each of so many connections, again and again. What fails starts again.
+    /// Attacks repeatedly with this many connections. A connection that fails is opened again.
     pub(super) fn go_on<T>(
         &self,
         many: usize,
@@ -49,7 +50,7 @@ impl Attackers<'_> {
                 };
             }
             self.has_begun.store(true, Ordering::Relaxed);
-            // In pieces: whoever waits for the end does not wait long.
+            // Sleeps in short steps, so that the end of the attack is noticed soon.
             let until = Instant::now() + self.pause;
             while Instant::now() < until && !self.is_over.load(Ordering::Relaxed) {
                 thread::sleep(self.pause.min(Duration::from_millis(20)));
@@ -58,8 +59,8 @@ impl Attackers<'_> {
     }
 }
 
-/// How many of an honest client's requests were answered soon: by turns on a connection that it keeps
-/// and on a new one. The machine may be busy with other tests: what it needs alone comes on top.
+/// Returns how many requests of an honest client were answered within this time, alternately on a
+/// connection that it keeps and on a new one.
 fn answered_soon(serve: &Serve, soon: Duration) -> usize {
     let mut kept = None;
     (0..REQUESTS)
@@ -87,7 +88,8 @@ fn answer(serve: &Serve, connection: &mut Option<Connection>) -> io::Result<bool
     Ok(answer.status == 200 && answer.response().get("patch").is_some())
 }
 
-/// Starts a server, attacks it, and looks how an honest client fares.
+/// Attacks a server and asserts that an honest client is served. The machine may be busy with other
+/// tests, so the time limit includes a multiple of the time for a request without attackers.
 fn is_served_under(name: &str, serve: &Serve, attack: impl Fn(&Attackers<'_>) + Send) {
     let began = Instant::now();
     let alone = (0..10).map(|_| {
@@ -139,7 +141,7 @@ fn silent_connections() {
     };
     let serve = server("");
     is_served_under("silent connections", &serve, |attack| attack.go_on(ATTACKERS, open, is_open));
-    // Nothing but the connections themselves: as fast as they can be opened.
+    // Only connections, opened as fast as possible.
     let serve = server("");
     is_served_under("connection flood", &serve, |attack| {
         attack.go_on(
@@ -166,7 +168,7 @@ fn slow_heads_and_bodies() {
     assert!(evicted > 0, "there were places for all of them");
 }
 
-/// Where files run out before places do.
+/// File descriptors run out before the places for connections do.
 #[test]
 fn slow_bodies_without_file_descriptors() {
     let serve = server("");
@@ -179,14 +181,15 @@ fn slow_bodies_without_file_descriptors() {
     }
     let one_byte = |connection: &mut Connection| connection.send("y");
     is_served_under("64 files", &serve, |attack| attack.go_on(ATTACKERS, slow_body, one_byte));
-    // By a bound of places, or for lack of a file.
+    // Evicted because of the maximum of connections, or because file descriptors ran out.
     assert!(serve.metric("prestop_connections_closed_total{reason=\"evicted\"}") > 0);
     assert_eq!(serve.get("/livez").0, 200);
 }
 
 #[test]
 fn answers_that_are_not_read() {
-    // An answer has the uid of its review: few of these are more than fits on the way.
+    // An answer contains the UID of its review: a few of these are more than the socket buffers
+    // hold.
     let long = String::from_utf8(body()).unwrap().replacen("0df28fbd", &"0".repeat(50_000), 1);
     let requests = (head("/mutate", long.len()) + &long).repeat(2);
     let open = |serve: &Serve| {
@@ -225,14 +228,14 @@ fn a_client_of_the_administration_port_that_does_not_read_is_closed() {
     while stream.write_all(request.as_bytes()).is_ok() {}
     stream.set_write_timeout(None).unwrap();
     let began = Instant::now();
-    // The client does not read: only the end of the connection ends this.
+    // The client doesn't read, so the loop ends only when the server closes the connection.
     while stream.write_all(request.as_bytes()).is_ok() {
         assert!(began.elapsed() < Duration::from_secs(60));
     }
     assert_eq!(serve.get("/livez").0, 200);
 }
 
-/// Bodies that take all the memory there is, sent so that they never end.
+/// Bodies that take all the memory for bodies and never end.
 #[test]
 fn huge_bodies() {
     let serve = server(", maximumBodyBytes: 1048576, maximumBodiesInFlightBytes: 4194304");
@@ -253,7 +256,7 @@ fn huge_bodies() {
     is_served_under("huge bodies", &serve, |attack| attack.go_on(8, open, closed));
 }
 
-/// A request that takes long to answer.
+/// Returns a request that takes long to answer.
 pub(super) fn poison() -> Vec<u8> {
     let mut poisoned = pod();
     let annotations: serde_json::Map<_, _> = (0..500)
@@ -294,7 +297,7 @@ fn malformed_heads_are_counted() {
     }
 }
 
-/// More API servers than there are places: the one that was idle for longest reconnects.
+/// More connections of API servers than places: a new one evicts the one that was idle for longest.
 #[test]
 fn more_honest_connections_than_places() {
     let serve = server("");
@@ -302,7 +305,7 @@ fn more_honest_connections_than_places() {
     for connection in &mut all {
         assert!(answer(&serve, connection).unwrap(), "a new one is served at once");
     }
-    // The newest have their places still.
+    // The newest connections still have their places.
     for connection in &mut all[PLACES + PLACES / 2..] {
         assert!(answer(&serve, connection).unwrap());
     }

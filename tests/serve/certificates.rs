@@ -1,4 +1,4 @@
-//! Certificates in files, renewed while the server runs; certificates of clients.
+//! Certificates in files, renewed while the server runs; client certificates.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -42,7 +42,7 @@ impl Authority {
         self.sign_these(params)
     }
 
-    /// Valid from and until so many seconds from now.
+    /// Signs a certificate with this validity, in seconds from now.
     fn sign_for(&self, name: &str, from: i64, until: i64) -> Signed {
         let at = |seconds: i64| {
             let by = Duration::from_secs(seconds.unsigned_abs());
@@ -74,7 +74,7 @@ impl Signed {
     }
 }
 
-/// As the kubelet mounts a Secret: `tls.crt -> ..data/tls.crt`, `..data -> VERSION`.
+/// Mounts a pair as the kubelet mounts a Secret: `tls.crt -> ..data/tls.crt`, `..data -> VERSION`.
 fn mount(folder: &Path, version: &str, pair: &Signed) {
     let new = folder.join(version);
     fs::create_dir(&new).unwrap();
@@ -92,7 +92,7 @@ const FILES: [&str; 4] = ["--tls-cert", "{folder}/tls.crt", "--tls-key", "{folde
 const CHANGED: &str = "prestop_reloads_total{what=\"certificate\",result=\"changed\"}";
 const FAILED: &str = "prestop_reloads_total{what=\"certificate\",result=\"failed\"}";
 
-/// Whether a client that trusts this CA trusts a new connection.
+/// Whether a client that trusts this CA accepts a new connection.
 fn is_trusted(serve: &Serve, authority: &Authority) -> bool {
     let mut connection =
         Connection::begin(serve.address, Some(authority.trusted()), ClientTerms::default());
@@ -114,7 +114,7 @@ fn a_certificate_is_renewed_by_swapping_a_link() {
     mount(serve.folder.path(), "2", &new.sign("prestop", &["localhost"]));
     serve.wait_for_metric(CHANGED, 1);
     assert!(is_trusted(&serve, &new) && !is_trusted(&serve, &old));
-    // Connections that are open go on.
+    // Open connections continue.
     open.post(body()).response();
     assert_eq!(serve.metric(FAILED), 0);
 }
@@ -155,7 +155,7 @@ const EXPIRY: &str = "prestop_certificate_expiry_timestamp_seconds{certificate=\
 const IN_USE: &str = "prestop_last_reload_successful{what=\"certificate\"}";
 const HOUR: i64 = 3600;
 
-/// Each of them can be read, and no API server would accept it.
+/// Each of these pairs is readable, but no API server would accept it.
 #[test]
 fn what_api_servers_would_refuse_does_not_replace_a_good_pair() {
     let (authority, other) = (Authority::named("ours"), Authority::named("other"));
@@ -184,7 +184,7 @@ fn what_api_servers_would_refuse_does_not_replace_a_good_pair() {
         line["error"].as_str().unwrap().contains("--tls-cert: the certificate is expired"),
         "{line}"
     );
-    // The same pair of the other authority, and with it a word that it is meant.
+    // A pair of the other CA, first without and then with a `ca.crt` that confirms the CA.
     let meant = other.sign_for("localhost", -HOUR, HOUR);
     mount(&path, "meant", &meant);
     serve.wait_for_metric(FAILED, 5);
@@ -193,7 +193,7 @@ fn what_api_servers_would_refuse_does_not_replace_a_good_pair() {
     assert!(is_trusted(&serve, &other) && serve.metric(IN_USE) == 1);
 }
 
-/// Time passes: what is not valid yet becomes valid, and what is in use ends.
+/// As time passes, a pair that is not valid yet becomes valid, and the pair in use expires.
 #[test]
 fn a_pair_that_waits_is_used_when_its_time_comes() {
     let (authority, other) = (Authority::named("ours"), Authority::named("other"));
@@ -207,14 +207,15 @@ fn a_pair_that_waits_is_used_when_its_time_comes() {
     let before = serve.metric(EXPIRY);
     serve.wait_for_metric(CHANGED, 1);
     assert!(serve.metric(EXPIRY) < before);
-    // That one ends, and the files contain a certificate of another CA.
+    // That pair expires, and the files have a certificate of another CA.
     mount(&path, "3", &other.sign_for("localhost", -HOUR, 3 * HOUR));
     serve.wait_for_metric(FAILED, 2);
     serve.wait_for_metric(EXPIRY, before);
     assert!(is_trusted(&serve, &other));
 }
 
-/// At the start there is nothing better: it is served, and the replica says that it is of no use yet.
+/// At the start there is no better certificate: the server uses it and reports that it is not
+/// ready.
 #[test]
 fn a_pair_that_is_not_valid_at_the_start_is_not_ready() {
     let authority = Authority::new();
@@ -268,14 +269,14 @@ fn only_clients_with_a_certificate_of_the_right_name_are_let_in() {
     serve.wait_for_metric("prestop_tls_handshake_errors_total{reason=\"client_certificate\"}", 3);
     let expiry = "prestop_certificate_expiry_timestamp_seconds{certificate=\"client_authority\"}";
     assert!(serve.metric(expiry) > 1_800_000_000);
-    // The authority is replaced: others are let in from now on.
+    // The client CA is replaced: from now on, clients of the new one are let in.
     fs::write(serve.folder.path().join("clients.crt"), strangers.0.pem()).unwrap();
     serve.wait_for_metric("prestop_reloads_total{what=\"client_authority\",result=\"changed\"}", 1);
     assert!(is_served(Some(&strangers.sign("kube-apiserver", &[]))));
     assert!(!is_served(Some(&clients.sign("kube-apiserver", &[]))));
 }
 
-/// What the program says when it can't begin.
+/// Runs the program with settings that are refused. Returns its exit status and message.
 fn refusal(folder: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
     let path = |text: &str| text.replace("{folder}", folder.path().to_str().unwrap());
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_prestop"))

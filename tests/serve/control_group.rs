@@ -1,4 +1,4 @@
-//! A control group with a bound for memory, as the kubelet makes one for each container.
+//! A control group with a memory limit, as the kubelet creates one for each container.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use prestop_test_support::program;
 
-/// A control group with a bound for memory; gone when this is dropped.
+/// A control group with a memory limit; removed on drop.
 pub(super) struct Group {
     folder: PathBuf,
     is_first_version: bool,
 }
 
 impl Group {
-    /// One with this bound, or why there can't be one.
+    /// Creates a group with this limit. The error is the reason why that is impossible.
     pub(super) fn new(bytes: u64) -> Result<Self, String> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
@@ -30,13 +30,13 @@ impl Group {
         fs::write(group.folder.join(bound), bytes.to_string())
             .map_err(|error| format!("no bound of memory: {error}"))?;
         if !is_first_version {
-            // Not there where nothing swaps.
+            // Missing if there is no swap.
             let _ = fs::write(group.folder.join("memory.swap.max"), "0");
         }
         Ok(group)
     }
 
-    /// The program, started in this group.
+    /// Returns a command that runs the program in this group.
     pub(super) fn prestop(&self) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]);
@@ -44,13 +44,14 @@ impl Group {
         command
     }
 
-    /// The most memory that was in use. Linux before 5.19 does not provide it for the second version.
+    /// Returns the peak of memory use. Linux before 5.19 does not provide it for the second
+    /// version.
     pub(super) fn peak_bytes(&self) -> Option<u64> {
         let file = if self.is_first_version { "memory.max_usage_in_bytes" } else { "memory.peak" };
         fs::read_to_string(self.folder.join(file)).ok()?.trim().parse().ok()
     }
 
-    /// How often the kernel ended a process for want of memory.
+    /// Returns how many processes the kernel killed for lack of memory.
     pub(super) fn kills(&self) -> u64 {
         let file = if self.is_first_version { "memory.oom_control" } else { "memory.events" };
         let text = fs::read_to_string(self.folder.join(file)).unwrap();
@@ -61,7 +62,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Its process has ended, which the kernel may notice a little later.
+        // Its process has exited, which the kernel may notice a little later.
         for _ in 0..500 {
             if fs::remove_dir(&self.folder).is_ok() || !self.folder.exists() {
                 return;
@@ -71,7 +72,7 @@ impl Drop for Group {
     }
 }
 
-/// What the chart allows.
+/// Returns the memory limit of the chart.
 pub(super) fn limit_bytes() -> u64 {
     let values = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/prestop/values.yaml");
     let values = fs::read_to_string(values).unwrap();

@@ -1,4 +1,4 @@
-//! The end: no request is lost, and it comes in time.
+//! Shutdown: no request is lost, and the server exits in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use prestop_test_support::process::{Serve, wait_until};
 use prestop_test_support::wire::{Connection, body, head};
 
-/// What clients have seen.
+/// Counts of the answers that clients got.
 #[derive(Default)]
 struct Seen {
     answered: AtomicUsize,
@@ -16,7 +16,7 @@ struct Seen {
     closing: AtomicUsize,
 }
 
-/// One request: true if the connection can be used again.
+/// Sends a request. Returns whether the connection can be used again.
 fn request(connection: &mut Connection, seen: &Seen) -> bool {
     let answer = connection.post(body());
     assert!(answer.response().get("patch").is_some());
@@ -26,8 +26,9 @@ fn request(connection: &mut Connection, seen: &Seen) -> bool {
     !is_closing
 }
 
-/// Clients as they are in a cluster: some keep their connections, some connect each time; they continue
-/// for a while after the first SIGTERM, until they learn that this server ends.
+/// Clients as in a cluster: some keep their connections, some connect for each request. They
+/// continue for a while after the first SIGTERM, until they learn that this server is shutting
+/// down.
 #[test]
 fn no_request_is_lost_while_the_server_drains() {
     let mut serve = Serve::configured("server: {drainDelay: 3s, drainTimeout: 5s}\n");
@@ -132,7 +133,7 @@ fn what_hangs_is_given_up_at_the_end_of_the_drain_timeout() {
     assert!(serve.line("requests were still in flight at the end of the drain timeout").is_some());
 }
 
-/// Ctrl-C on an idle server ends immediately: there is no wait for the drain delay.
+/// Ctrl-C on an idle server ends it immediately, without the drain delay.
 #[test]
 fn an_interrupt_does_not_wait_for_anybody() {
     let mut serve = Serve::configured("server: {drainDelay: 10m}\n");

@@ -1,11 +1,11 @@
-//! Odd requests: paths, methods, headers, bodies that are no reviews, reviews of other things.
+//! Odd requests: paths, methods, headers, bodies that are not reviews, reviews of other objects.
 
 use serde_json::{Value, json};
 
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{Answer, Connection, body, head, pod, review};
 
-/// One request on its own connection, byte by byte.
+/// Sends one request on its own connection, exactly as given.
 fn raw(serve: &Serve, request: &str) -> Answer {
     let mut connection = Connection::open(serve);
     connection.send(request).unwrap();
@@ -16,7 +16,7 @@ fn post(serve: &Serve, body: impl AsRef<[u8]>) -> Answer {
     Connection::open(serve).post(body)
 }
 
-/// A review with one thing changed.
+/// Returns a review with one change.
 fn changed(change: impl FnOnce(&mut Value)) -> Value {
     let mut review = review(&pod());
     change(&mut review);
@@ -113,7 +113,7 @@ fn what_is_no_review_is_refused_and_says_why() {
     assert_eq!(serve.metric("prestop_panics_total"), 0);
 }
 
-/// What nothing depends on is passed over, so that a pod is not refused for it.
+/// Fields that nothing depends on are skipped, so that a pod is not refused because of them.
 #[test]
 fn what_is_passed_over_may_be_anything() {
     let serve = Serve::start(&[]);
@@ -219,7 +219,7 @@ fn whatever_is_not_the_creation_of_a_pod_is_let_through() {
         review["request"]["object"] = Value::Null;
     });
     assert_eq!(post(&serve, deleted.to_string()).patch(), Value::Null);
-    // What counts is what the object was converted to.
+    // The kind after the conversion counts, not that of the original request.
     let converted = changed(|review| {
         review["request"]["requestKind"] = kind("Other");
         review["request"]["resource"] = pods;

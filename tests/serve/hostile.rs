@@ -1,4 +1,5 @@
-//! Clients that mean harm, or are broken: each is got rid of, and an honest one beside it is served.
+//! Hostile or broken clients: the server closes their connections, and an honest client beside them
+//! is served.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use prestop_test_support::process::{PATIENCE, Serve, wait_until};
 use prestop_test_support::wire::{ClientTerms, Connection, body, head};
 
-/// As short as settings may be.
+/// Timeouts as short as the settings allow.
 const SHORT: &str = "server: {handshakeTimeout: 1s, firstRequestTimeout: 1s, bodyTimeout: 1s}\n";
 
 fn is_served(serve: &Serve) {
@@ -19,11 +20,11 @@ fn is_served(serve: &Serve) {
     assert!(answer.response().get("patch").is_some());
 }
 
-/// Whether the server closes a bare connection.
+/// Whether the server closes a plain connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut bytes = Vec::new();
-    // Alerts may come first.
+    // TLS alerts may come first.
     match stream.read_to_end(&mut bytes) {
         Ok(_) => true,
         Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
@@ -93,7 +94,7 @@ fn the_callers_own_deadline_is_kept() {
     let began = Instant::now();
     let answer = connection.answer().unwrap();
     assert_eq!(answer.response()["auditAnnotations"]["reason"], "deadline");
-    // Its own limit would be five seconds.
+    // The server's own limit would be five seconds.
     assert!(began.elapsed().as_millis() < 4_000);
 }
 
@@ -112,7 +113,7 @@ fn bodies_that_are_too_long_are_not_read() {
     chunked.send(chunked_head).unwrap();
     let piece = format!("2000\r\n{}\r\n", " ".repeat(0x2000));
     for _ in 0..9 {
-        // The server may have had enough already.
+        // The server may have refused the request already.
         let _ = chunked.send(&piece);
     }
     assert_eq!(chunked.answer().unwrap().status, 413);
@@ -126,8 +127,8 @@ fn bodies_that_are_too_long_are_not_read() {
     is_served(&serve);
 }
 
-/// Bodies beyond the memory that there is are admitted unchanged, not refused. One that holds memory
-/// for longer than honest bodies take has to go for the next.
+/// Pods whose bodies exceed the available memory are admitted unchanged, not refused. A body that
+/// occupies memory for longer than that of an honest client is evicted for the next one.
 #[test]
 fn pods_beyond_the_memory_go_through_unchanged_and_slow_bodies_make_room() {
     let serve = Serve::configured(
@@ -148,7 +149,7 @@ fn pods_beyond_the_memory_go_through_unchanged_and_slow_bodies_make_room() {
     assert_eq!(serve.metric("prestop_connections_closed_total{reason=\"evicted\"}"), 1);
 }
 
-/// More than there are places, so that each honest client needs one that another client has.
+/// More connections than places, so that each honest client needs the place of another client.
 #[test]
 fn a_thousand_idle_connections_and_two_thousand_half_handshakes_block_no_client() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -176,7 +177,7 @@ fn a_thousand_idle_connections_and_two_thousand_half_handshakes_block_no_client(
     is_served(&serve);
 }
 
-/// Where files run out before places do.
+/// File descriptors run out before the places for connections do.
 #[test]
 fn without_file_descriptors_idle_connections_make_room() {
     let serve = Serve::start(&[]);
@@ -303,7 +304,7 @@ fn requests_of_unclear_length_are_refused() {
     is_served(&serve);
 }
 
-/// To begin with: the certificate that clients get is the one they trust.
+/// Clients get the certificate that they trust, on which the other tests rely.
 #[test]
 fn the_certificate_made_in_memory_is_for_this_machine() {
     let serve = Serve::start(&[]);

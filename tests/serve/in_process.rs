@@ -1,5 +1,5 @@
-//! The server inside of the test, where a part has to be one that the program never has: a namespace
-//! source that panics, limits shorter than settings allow.
+//! The server inside the test process, for parts that the program never has: a namespace source
+//! that panics, limits shorter than the settings allow.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use prestop_test_support::wire::{ClientTerms, Connection, body, review};
 
-/// Knows one namespace that must not be asked for.
+/// A namespace source that knows no namespace, and panics when it is asked for `panic`.
 struct Panicking;
 
 impl Namespaces for Panicking {
@@ -100,7 +100,7 @@ fn a_panic_lets_the_pod_through_and_the_server_lives() {
     assert_eq!(response.get("patch"), None);
     assert!(running.has("prestop_panics_total 1"));
     assert!(running.has("prestop_admission_in_flight 0"));
-    // On the same connection, and on others.
+    // The server continues to answer, on the same connection and on others.
     assert!(connection.post(body()).response().get("patch").is_some());
     assert!(running.connect().post(body()).response().get("patch").is_some());
 }
@@ -115,7 +115,7 @@ fn idle_connections_end_and_those_in_use_do_not() {
     let mut connection = running.connect();
     for _ in 0..3 {
         connection.post(body()).response();
-        // Longer than the time for the first request.
+        // Longer than the timeout of the first request.
         std::thread::sleep(Duration::from_millis(150));
     }
     connection.post(body()).response();

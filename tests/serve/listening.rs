@@ -1,4 +1,4 @@
-//! Addresses that are listened on.
+//! Addresses on which the server listens.
 
 use std::net::{Ipv6Addr, TcpListener};
 use std::process::Command;
@@ -11,7 +11,7 @@ fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-/// A port alone is every address: pods of IPv4, IPv6 and dual-stack clusters are all reached.
+/// A port alone means every address: pods of IPv4, IPv6 and dual-stack clusters are all reachable.
 #[test]
 fn a_port_alone_is_ipv4_and_ipv6() {
     let mut serve =

@@ -1,5 +1,5 @@
-//! A replica within the memory that the chart gives it, whatever it is sent. The kernel ends it
-//! otherwise, so this needs a control group of its own, which only root can make.
+//! A replica stays within the memory limit of the chart, whatever it receives. Otherwise the kernel
+//! kills it, so this needs a separate control group, which only root can create.
 
 use std::thread;
 
@@ -7,12 +7,12 @@ use super::control_group::{Group, limit_bytes};
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{Connection, body, head, pod, review};
 
-/// As many concurrent ones as the API servers of a large cluster may send.
+/// Concurrent requests: as many as the API servers of a large cluster may send.
 const AT_ONCE: usize = 25;
 /// Just below `server.maximumBodyBytes`.
 const LARGE_BYTES: usize = 7_300_000;
 
-/// The review of a pod, with something else in the place of this text.
+/// Returns the review of a pod with one text replaced by another.
 fn with(place: &str, text: &str) -> Vec<u8> {
     String::from_utf8(body()).unwrap().replacen(place, text, 1).into_bytes()
 }
@@ -23,7 +23,7 @@ fn containers(list: &str) -> Vec<u8> {
     review(&pod).to_string().replacen("\"PLACE\"", list, 1).into_bytes()
 }
 
-/// Each the worst of its kind, as far as it is known.
+/// Returns the worst body of each kind, as far as it is known.
 fn worst() -> Vec<(&'static str, Vec<u8>)> {
     let list = |item: &str, bytes: usize| vec![item; bytes / (item.len() + 1)].join(",");
     let metadata = |text: &str| with("\"metadata\":{", &format!("\"metadata\":{{{text},"));
@@ -72,13 +72,14 @@ fn the_memory_of_the_chart_is_enough_whatever_comes() {
     drop(serve);
 }
 
-/// Sends the body from many clients concurrently. Each of them gets an answer.
+/// Sends the body from many clients concurrently and waits for their answers.
 fn all_at_once(serve: &Serve, body: &[u8]) {
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 let mut connection = Connection::open(serve);
-                // Refused before its end where it is too long, or for others' memory.
+                // The server may refuse it before its end: it is too long, or other requests use
+                // the memory.
                 if connection.send(head("/mutate", body.len())).is_ok() {
                     let _ = connection.send(body);
                     let _ = connection.answer();
@@ -88,7 +89,7 @@ fn all_at_once(serve: &Serve, body: &[u8]) {
     });
 }
 
-/// Each connection that there may be holds as much of a head, or of a body, as it can.
+/// Uses all connections at the same time, each with as much of a head or a body as possible.
 fn holding_all_places(serve: &Serve) {
     let long_head = format!("POST /mutate HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(30_000));
     let beginning = " ".repeat(70_000);
@@ -96,7 +97,7 @@ fn holding_all_places(serve: &Serve) {
     let mut holding = Vec::new();
     for index in 0..1_100 {
         let mut connection = Connection::open(serve);
-        // The first one may have been closed in the meantime.
+        // The connection may have been evicted in the meantime.
         let _ = connection.send(if index % 2 == 0 { &long_head } else { &half });
         holding.push(connection);
     }

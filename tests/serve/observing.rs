@@ -41,7 +41,7 @@ fn each_changed_pod_has_one_line() {
     assert!(!serve.log().contains("secret") && !serve.log().contains("PASSWORD"));
 }
 
-/// The path of the warnings: allowed whatever the workload is, with a line and counters of its own.
+/// The warnings: a workload is always allowed, and has its own log line and counters.
 #[test]
 fn each_workload_with_warnings_has_one_line() {
     let mut serve = Serve::start(&["--kubernetes-version", "1.37"]);
@@ -84,7 +84,7 @@ fn no_request_waits_for_the_reader_of_the_log() {
     let unread = serve.stop_reading();
     let mut connection = Connection::open(&serve);
     let mut sent = 0;
-    // A pipe of any size is full some time.
+    // A pipe of any size is full at some point.
     while serve.metric("prestop_log_lines_dropped_total") == 0 {
         for _ in 0..200 {
             assert_eq!(connection.post(body()).response()["allowed"], true);
@@ -192,7 +192,7 @@ fn only_known_namespaces_are_counted_by_name() {
     }
 }
 
-/// A Prometheus server that scrapes another, on a free port of this machine.
+/// A Prometheus server on a free port of this machine, with one target.
 struct Prometheus {
     process: Child,
     address: SocketAddr,
@@ -204,13 +204,14 @@ impl Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let scrape = json!({"job_name": "prestop", "scrape_interval": "1s",
             "static_configs": [{"targets": [target.to_string()]}]});
-        // JSON is YAML too.
+        // JSON is valid YAML.
         let configuration = json!({"scrape_configs": [scrape]});
         fs::write(folder.path().join("prometheus.yml"), configuration.to_string()).unwrap();
         let (process, address) = Self::spawn(folder.path());
         let mut prometheus = Self { process, address, folder };
         wait_until("Prometheus", || {
-            // It does not report the port it chose, and another test may have taken this one.
+            // Prometheus does not report the port it chose, and another test may have taken this
+            // one.
             if prometheus.process.try_wait().unwrap().is_some() {
                 (prometheus.process, prometheus.address) = Self::spawn(prometheus.folder.path());
             }
@@ -231,7 +232,7 @@ impl Prometheus {
         (process, address)
     }
 
-    /// What it knows; `None` while it does not answer.
+    /// Returns the response of Prometheus; `None` while it does not answer.
     fn get(&self, path: &str) -> Option<Value> {
         let mut stream = TcpStream::connect(self.address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -250,7 +251,8 @@ impl Drop for Prometheus {
     }
 }
 
-/// It asks for `OpenMetrics`; what `promtool` says to the other format is in `metrics`.
+/// Prometheus requests `OpenMetrics`; the tests in `metrics` check the other format with
+/// `promtool`.
 #[test]
 #[ignore = "needs prometheus; run: just test-tools"]
 fn prometheus_scrapes_the_server() {

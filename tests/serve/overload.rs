@@ -1,5 +1,6 @@
-//! Hostile connections of every kind at once, while an API server asks 200 times a second: within the memory
-//! that the chart allows, with the connections and files that there are, and whoever reads the log.
+//! Hostile connections of every kind at the same time, while an API server sends 200 requests a
+//! second: within the memory limit of the chart, with limited connections and files, and also if
+//! the log is not read.
 //!
 //! `just overload` runs it at full size: 3,000 connections for a minute each, with a release build.
 
@@ -28,15 +29,15 @@ use super::steady::{Measured, Steady, milliseconds};
 const PER_SECOND: u32 = 200;
 const COMMAND: &str = "just overload";
 
-/// How much of it.
+/// Size of a run.
 struct Size {
     hostile: usize,
-    /// Between two misdeeds of each.
+    /// Time between two rounds of each kind of attack.
     pause: Duration,
     duration: Duration,
-    /// In the configuration.
+    /// Part of the configuration.
     places: &'static str,
-    /// 99 of 100 honest requests are answered within that.
+    /// Time within which 99 of 100 honest requests have to be answered.
     soon: Duration,
 }
 
@@ -46,7 +47,7 @@ fn size() -> Size {
         pause: Duration::from_millis(500),
         duration: Duration::from_secs(5),
         places: "server: {maximumConnections: 128}\n",
-        // Debug builds, beside other tests.
+        // Debug builds, next to other tests.
         soon: Duration::from_secs(2),
     };
     let full = Size {
@@ -59,7 +60,7 @@ fn size() -> Size {
     sized(small, full)
 }
 
-/// How an honest client fares meanwhile, and how often the others connected.
+/// Returns how an honest client fares during the attack, and how often the attackers connected.
 fn attacked(serve: &Serve, size: &Size) -> (Measured, usize) {
     let steady = Steady::new(serve, &body());
     let (is_over, has_begun) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -78,7 +79,7 @@ fn assert_served(what: &str, measured: &Measured, size: &Size) {
     assert_served_but(0, what, measured, size);
 }
 
-/// Not so for as many at most.
+/// As [`assert_served`], except that this many requests may fail or be answered without a patch.
 fn assert_served_but(most: usize, what: &str, measured: &Measured, size: &Size) {
     println!("{what}: {}", measured.in_words());
     let is_fine = measured.failures.len() + measured.unchanged <= most;
@@ -86,7 +87,7 @@ fn assert_served_but(most: usize, what: &str, measured: &Measured, size: &Size) 
     assert!(measured.quantile(990) <= size.soon, "{what}: {}", measured.in_words());
 }
 
-/// The program in a control group with the chart's bound.
+/// Starts the program in a control group with the memory limit of the chart.
 fn bounded(group: &Group, rest: &str) -> Serve {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
@@ -121,7 +122,7 @@ fn an_honest_client_is_served_among_hostile_ones() {
     assert_served("hostile connections", &measured, &size);
 }
 
-/// The same where the process may have no more than 64 files.
+/// The same if the process may have no more than 64 files.
 #[test]
 #[ignore = "needs root; run: just test-tools, or at full size: just overload"]
 fn an_honest_client_is_served_among_hostile_ones_with_64_files() {
@@ -140,12 +141,12 @@ fn an_honest_client_is_served_among_hostile_ones_with_64_files() {
         figures: format!("{connected} hostile connections made; {}", measured.in_words()),
     }
     .note();
-    // 32 places, of which a new connection is sure for 25 ms: a client that is slower, on a machine that is busy
-    // with its attackers, may be taken for one of them.
+    // There are 32 places, and a new connection has its place for at least 25 ms: a slower client,
+    // on a machine that is busy with its attackers, can be taken for one of them.
     assert_served_but(measured.count() / 1_000, "64 files", &measured, &size);
 }
 
-/// A namespace with 10,000 annotations, and among small pods those of 1 MB.
+/// A namespace with 10,000 annotations, and pods of 1 MB among small ones.
 #[test]
 #[ignore = "needs root; run: just test-tools, or at full size: just overload"]
 fn large_namespaces_and_pods_delay_nobody() {
@@ -185,7 +186,7 @@ fn large_namespaces_and_pods_delay_nobody() {
     assert_eq!(group.kills(), 0);
 }
 
-/// Nobody reads the log, or its disk is full: lines are lost, and counted, and nothing else.
+/// The log is not read, or its disk is full: lines are lost and counted, with no other effect.
 #[test]
 #[ignore = "takes half a minute; run: just test-tools, or at full size: just overload"]
 fn a_log_that_nobody_takes_delays_nobody() {
@@ -194,7 +195,7 @@ fn a_log_that_nobody_takes_delays_nobody() {
     let unread = blocked.stop_reading();
     let steady = Steady::new(&blocked, &body());
     let mut measured = steady.ask(PER_SECOND, size.duration);
-    // A pipe holds 64 KB, and so does the program.
+    // A pipe holds 64 KiB, and the program buffers at most 256 KiB.
     wait_until("lost lines", || {
         measured = steady.ask(PER_SECOND, size.duration);
         blocked.metric("prestop_log_lines_dropped_total") > 0
@@ -202,7 +203,7 @@ fn a_log_that_nobody_takes_delays_nobody() {
     drop(unread);
     let full = OnFullDisk::start();
     let on_full_disk = full.ask(2_000);
-    // They are written, and counted, together.
+    // Lines are written and counted in batches.
     wait_until("lines that could not be written", || full.failed_lines() >= 2_000);
     Row {
         what: "the log's pipe is blocked, then its disk is full",
@@ -222,7 +223,7 @@ fn a_log_that_nobody_takes_delays_nobody() {
     assert!(on_full_disk.iter().max().unwrap() < &(size.soon * 10), "{on_full_disk:?}");
 }
 
-/// The program, whose standard error is a device that is always full.
+/// The running program, with a standard error that is always full.
 struct OnFullDisk {
     child: std::process::Child,
     address: std::net::SocketAddr,
@@ -252,7 +253,7 @@ impl OnFullDisk {
         Self { child, address, administration, authority }
     }
 
-    /// How long each answer took.
+    /// Returns how long each answer took.
     fn ask(&self, count: usize) -> Vec<Duration> {
         let authority = Some(self.authority.clone());
         let mut connection = Connection::begin(self.address, authority, ClientTerms::default());

@@ -1,5 +1,5 @@
-//! Odd pods over the wire: what is done to them, and what is reported. The engine's own tests say more
-//! about each rule; here it is the whole way from bytes to bytes.
+//! Odd pods over the wire: their patches and warnings. The engine's own tests cover each rule in
+//! more detail; these cover the whole path from bytes to bytes.
 
 use json_patch::Patch;
 use serde_json::{Value, json};
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{Answer, Connection, pod, review};
 
-/// What has to come back.
+/// Expected answer for a pod.
 enum Expected {
-    /// No patch, no warning.
+    /// No patch and no warning.
     Nothing,
-    /// No patch, and a warning that contains this.
+    /// No patch, and a warning that contains this text.
     Told(&'static str),
-    /// A patch that gives hooks to the containers of these places, and nothing told.
+    /// A patch that adds hooks to the containers with these indexes, and no warning.
     Hooks(&'static [usize]),
-    /// The same, with a warning that contains this.
+    /// The same, with a warning that contains this text.
     HooksAndTold(&'static [usize], &'static str),
 }
 
@@ -55,8 +55,8 @@ fn owned_by(kind: &str) -> Value {
     })
 }
 
-/// The places of the containers that get a hook. The patch has to apply, lower no grace period, and
-/// touch nothing else.
+/// Returns the indexes of the containers that get a hook. The patch has to apply, and must not
+/// shorten the grace period or change anything else.
 fn hooked(pod: &Value, answer: &Answer) -> Vec<usize> {
     let mut after = pod.clone();
     let patch: Patch = serde_json::from_value(answer.patch()).unwrap();
@@ -234,7 +234,7 @@ fn odd_lifecycles_and_grace_periods() {
             ("grace null", grace(Value::Null), Hooks(&[0])),
             ("grace 30", grace(json!(30)), Hooks(&[0])),
             ("grace larger", grace(json!(300)), Hooks(&[0])),
-            // Above the maximum by its author's choice.
+            // Above the maximum, as chosen by the author.
             ("grace 10^9", grace(json!(1_000_000_000)), Hooks(&[0])),
             ("grace 0", grace(json!(0)), Told("grace-period-zero")),
             ("grace negative", grace(json!(-5)), Told("grace-period-zero")),
@@ -274,7 +274,7 @@ fn pods_that_are_none_of_ours() {
             ("windows", with_windows.clone(), Hooks(&[0])),
         ],
     );
-    // Without the sleep action a Windows pod has nothing that could run.
+    // Without the sleep action, nothing can run in a Windows pod.
     let old = Serve::start(&["--kubernetes-version", "1.28"]);
     hold(&old, vec![("windows", with_windows, Told("windows"))]);
 }
@@ -370,7 +370,7 @@ fn large_pods_are_answered() {
     assert_eq!(hooked(&managed, &connection.post(review(&managed).to_string())), [0]);
     let largest =
         with(|pod| pod["metadata"]["managedFields"] = json!("y".repeat((7 << 20) - 2048)));
-    // It is read, and etcd would not take it with a patch.
+    // The review is read, but etcd would not accept the pod with a patch.
     let response = connection.post(review(&largest).to_string()).response();
     assert_eq!(response["auditAnnotations"]["reason"], "too-large");
 }

@@ -1,4 +1,4 @@
-//! Rules that change while the server runs.
+//! Configuration and namespaces that change while the server runs.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use prestop_test_support::wire::{Connection, body, pod, review};
 const CHANGED: &str = "prestop_reloads_total{what=\"configuration\",result=\"changed\"}";
 const FAILED: &str = "prestop_reloads_total{what=\"configuration\",result=\"failed\"}";
 
-/// The delay that a pod gets now.
+/// Returns the delay that a pod gets now.
 fn delay(connection: &mut Connection) -> String {
     let patch = connection.post(body()).patch();
     patch[0]["value"]["preStop"]["exec"]["command"][1].as_str().unwrap().to_owned()
@@ -25,7 +25,7 @@ fn rules_and_level_change_and_a_mistake_keeps_the_last_good_ones() {
     fs::write(&file, configuration("defaults: {delay: 7s}\nlog: {level: debug}\n")).unwrap();
     serve.wait_for_metric(CHANGED, 1);
     assert_eq!(delay(&mut connection), "7");
-    // Skipped pods are logged at debug only.
+    // Skipped pods are logged only at level debug.
     let mut skipped = pod();
     skipped["spec"]["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 1}}});
     connection.post(review(&skipped).to_string());

@@ -1,5 +1,5 @@
-//! A server that answers steadily for hours: its memory, files and latencies stay as they are, and each answer has
-//! its log line. `just soak` runs it at full size.
+//! A server that answers steadily for hours: its memory, files and latencies don't grow, and each
+//! answer has its log line. `just soak` runs it at full size.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use prestop_test_support::wire::body;
 
 use super::steady::{Measured, Steady, milliseconds};
 
-/// Parts of the run that are compared with each other.
+/// Number of parts of the run, which are compared with each other.
 const PARTS: u32 = 10;
 
-/// In each line of a pod that was changed.
+/// Text in the log line of each changed pod.
 const LINE: &str = "\"decision\":\"injected\"";
 
-/// What the process has at one time.
+/// Resources of the process at one moment.
 struct Taken {
     resident_kibibytes: u64,
     files: usize,
@@ -40,7 +40,7 @@ fn nothing_grows_while_reviews_are_answered_for_long() {
     let duration = sized_seconds("PRESTOP_SOAK_SECONDS", 20, 7_200);
     let serve = Serve::start(&["--kubernetes-version", "1.37"]);
     let steady = Steady::new(&serve, &body());
-    // All threads, connections and buffers that there will be.
+    // Warm-up: creates all threads, connections and buffers.
     let mut asked = steady.ask(per_second, duration / PARTS).count();
     let mut told = serve.take_lines(LINE);
     let (began, first) = (Instant::now(), Taken::by(&serve));
@@ -77,15 +77,15 @@ fn nothing_grows_while_reviews_are_answered_for_long() {
     .note();
     assert_eq!((failed, without_line), (0, 0));
     assert!(grown < 5 * 1024, "{grown} KiB more");
-    // Connections that are idle for long close and open.
+    // Connections that are idle for long are closed, and new ones opened.
     assert!(most <= first.files + 32, "{} files, then {most}", first.files);
-    // Not so on a machine that is busy with other tests.
+    // Not asserted on a machine that is busy with other tests.
     let last = parts.last().unwrap().0.quantile(990);
     let early = parts[0].0.quantile(990);
     assert!(!is_full() || last < 2 * early + Duration::from_millis(5), "{early:?}, then {last:?}");
 }
 
-/// How many answers have their line, with those whose lines are still on their way.
+/// Returns how many answers have their log line, after waiting for lines that are still missing.
 fn told_lines(serve: &Serve, mut told: usize, asked: usize) -> usize {
     let until = Instant::now() + Duration::from_secs(20);
     while told < asked && Instant::now() < until {

@@ -1,6 +1,6 @@
-//! An API server that asks so many times a second, whether the request before was answered or not. It keeps
-//! connections as client-go does: the one used last is taken first, at most 25 stay idle, one that was closed
-//! meanwhile is not used, and a request is sent once.
+//! An API server that sends a fixed number of requests a second, whether or not the previous one
+//! was answered. It keeps connections as client-go does: the one used last is taken first, at most
+//! 25 stay idle, one that was closed in the meantime is not used, and a request is sent once.
 
 use std::io;
 use std::sync::Mutex;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use prestop_test_support::process::Serve;
 use prestop_test_support::wire::{ClientTerms, Connection, head};
 
-/// Requests under way at a time.
+/// Maximum number of concurrent requests.
 const CLIENTS: usize = 32;
-/// What client-go keeps for one host.
+/// Number of idle connections that client-go keeps for one host.
 const MOST_IDLE: usize = 25;
 
-/// The chart's `webhook.timeoutSeconds`: the API server has gone on without an answer by then.
+/// `webhook.timeoutSeconds` of the chart, after which the API server continues without an answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Steady<'a> {
@@ -26,10 +26,10 @@ pub(super) struct Steady<'a> {
     idle: Mutex<Vec<Connection>>,
 }
 
-/// What became of the requests.
+/// Results of the requests.
 #[derive(Default)]
 pub(super) struct Measured {
-    /// From when each was due, the shortest first.
+    /// Times from when each request was due until its answer, in ascending order.
     latencies: Vec<Duration>,
     pub(super) failures: Vec<String>,
     /// Answers without a patch.
@@ -42,7 +42,7 @@ impl<'a> Steady<'a> {
         Self { serve, request, idle: Mutex::default() }
     }
 
-    /// Asks for so long.
+    /// Sends requests for this time.
     pub(super) fn ask(&self, per_second: u32, duration: Duration) -> Measured {
         let interval = Duration::from_secs(1) / per_second;
         let count = usize::try_from(duration.as_nanos() / interval.as_nanos()).unwrap();
@@ -70,7 +70,7 @@ impl<'a> Steady<'a> {
         measured
     }
 
-    /// Whether the answer has a patch.
+    /// Sends a request. Returns whether the answer has a patch.
     fn answer(&self) -> io::Result<bool> {
         let mut connection = match self.kept() {
             Some(connection) => connection,
@@ -96,7 +96,7 @@ impl<'a> Steady<'a> {
             socket.set_nonblocking(true).ok()?;
             let seen = socket.peek(&mut [0]);
             socket.set_nonblocking(false).ok()?;
-            // Neither its end nor an alert before it.
+            // The server has neither closed the connection nor sent an alert.
             if seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
                 return Some(connection);
             }
@@ -124,12 +124,12 @@ impl Measured {
         self.latencies.len()
     }
 
-    /// So many of 1,000 took at most this.
+    /// Returns the time within which this many of 1,000 requests were answered.
     pub(super) fn quantile(&self, per_thousand: usize) -> Duration {
         self.latencies[(self.latencies.len() - 1) * per_thousand / 1_000]
     }
 
-    /// `12000 requests, 0 failed, 0 unchanged, p50 0.4 ms, p99 2.1 ms, at most 12.0 ms`.
+    /// `12000 requests, 0 failed, 0 without a patch, p50 0.4 ms, p99 2.1 ms, at most 12.0 ms`.
     pub(super) fn in_words(&self) -> String {
         format!(
             "{} requests, {} failed, {} without a patch, p50 {}, p99 {}, at most {}",

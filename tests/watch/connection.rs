@@ -1,4 +1,5 @@
-//! Watches that are cut, versions that are forgotten, API servers that are away, slow or closed to the user.
+//! Watches that are cut, resource versions that are forgotten, API servers that are unavailable,
+//! slow or closed to the user.
 
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ fn pods_that_vanish_while_versions_are_forgotten_are_reported_as_unseen() {
         api.apply(PODS, pod(name));
     }
     let watch = Watch::synced(&api, &[]);
-    // Its end is known, but not yet that it is gone.
+    // The end of its container is known, but not yet its removal.
     api.apply(PODS, exited(deleted(pod("web-2")), 0, 3));
     end(&api, "web-0", 0, 3);
     watch.wait_for(&["shop/web-0 web"]);
@@ -74,7 +75,7 @@ fn bookmarks_carry_a_watch_over_versions_that_are_forgotten() {
     for collection in [PODS, EVENTS, SLICES] {
         api.bookmark(collection, "Object");
     }
-    // All watches have read them when something later arrives.
+    // All watches have read the bookmarks when later changes arrive.
     end(&api, "web-5", 0, 3);
     api.apply(EVENTS, event("e", "web-5", "Killing", "web"));
     watch.wait_for(&["\"pod\":\"web-5\""]);

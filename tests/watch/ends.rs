@@ -1,4 +1,4 @@
-//! What is said about pods that end.
+//! Output for pods that end.
 
 use super::*;
 
@@ -71,7 +71,7 @@ fn events_say_that_a_hook_failed_and_who_deleted_the_pod() {
     by["involvedObject"]["kind"] = json!("ReplicaSet");
     by["message"] = json!("Deleted pod: web-1");
     api.apply(EVENTS, by);
-    // A newer template.
+    // A pod of a newer template.
     let mut new = pod("web-2");
     new["metadata"]["labels"]["pod-template-hash"] = json!("b2");
     new["metadata"]["ownerReferences"][0]["name"] = json!("web-b2");
@@ -102,7 +102,7 @@ fn pods_that_are_ending_at_the_start_and_at_the_end_are_counted() {
     api.delete(PODS, "early");
     watch.wait_for(&["shop/early web", "[ended-by-itself]"]);
     api.apply(PODS, deleted(pod("late")));
-    // Seen, since the watch is in order.
+    // The watch is in order, so the deletion has been seen when this pod is reported.
     end(&api, "other", 0, 3);
     watch.wait_for(&["shop/other web"]);
     let Ended { out, .. } = watch.interrupt();

@@ -1,4 +1,4 @@
-//! `JUnit`, pictures, hook reports, and the time of `--for`.
+//! `JUnit`, pictures, hook reports, and the time limit of `--for`.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn junit_has_a_test_for_each_container_and_one_for_the_watch() {
     end(&api, "web-1", 137, 30);
     end(&api, "web-2", 0, 3);
     let picture = watch.file("picture.svg");
-    // Nothing is printed before the end, and removed pods are known when they are seen.
+    // Nothing is printed before the end, so this waits until the removal of the pods has been seen.
     thread::sleep(std::time::Duration::from_millis(500));
     signal(watch.child.id(), "TERM");
     wait_until("the picture", || picture.exists());

@@ -1,4 +1,4 @@
-//! `--url`: requests that are sent meanwhile.
+//! `--url`: requests that are sent during the watch.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
-/// A server that answers each request with this status, and closes the connection.
+/// A server that answers each request with 200, or with 503 while `fails` is set, and closes the
+/// connection.
 struct Server {
     address: SocketAddr,
     fails: Arc<AtomicBool>,
@@ -54,7 +55,7 @@ fn lost_requests_are_counted_and_make_the_exit_status_1() {
     assert_eq!(status, 1);
     let objects = objects(&out);
     let requests = objects.iter().find(|it| it["kind"] == "Requests").unwrap();
-    // The load's own count is the server's.
+    // The watch counts as many lost requests as the server.
     let failed = server.failed.load(Ordering::SeqCst);
     assert_eq!(requests["lost"], failed, "{requests:#}");
     assert_eq!(requests["causes"], json!({"errorStatus": failed}));

@@ -1,4 +1,4 @@
-//! `--until-rolled`.
+//! `--until-rolled`: waiting for a rollout.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The table on a terminal. How it is drawn is tested in `src/commands/watch/live.rs`.
+//! The table on a terminal. Its drawing is tested in `src/commands/watch/live.rs`.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +11,7 @@ use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
 use super::*;
 
-/// Both ends of a terminal of this width: the screen, and the one for programs.
+/// Returns both ends of a terminal of this width: that of the screen and that for programs.
 fn terminal(columns: u16) -> (OwnedFd, OwnedFd) {
     let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&screen).unwrap();
@@ -23,7 +23,8 @@ fn terminal(columns: u16) -> (OwnedFd, OwnedFd) {
     (screen, program)
 }
 
-/// Everything that is written to the terminal, and the other end of it.
+/// Starts a watch on a terminal. Returns the watch, everything that was written to the terminal,
+/// and the end for programs.
 fn watch_on_a_terminal(
     api: &FakeApi,
     columns: u16,
@@ -62,7 +63,7 @@ fn wait_until_shown(written: &Mutex<String>, columns: usize, part: &str) -> Vec<
         let mut screen = Screen::new(columns, 24);
         screen.show(&written.lock().unwrap());
         shown = screen.lines().into_iter().map(str::to_owned).collect();
-        // The last line is whole.
+        // An empty last line means that the line before it is complete.
         shown.iter().any(|line| line.contains(part)) && shown.last().is_some_and(String::is_empty)
     });
     shown
@@ -81,11 +82,11 @@ fn a_terminal_shows_what_is_ending_and_nothing_of_it_is_left_at_the_end() {
         wait_until_shown(&written, columns, "  shop/web-1: deleted");
         end(&api, "web-2", 0, 3);
         let shown = wait_until_shown(&written, columns, "√ shop/web-2 web");
-        // A row that wraps would be two.
+        // A row that wraps would be two lines.
         let rows = wait_until_shown(&written, columns, "  shop/web-1: deleted");
         let table = |lines: &[String]| lines.iter().filter(|it| it.contains("running, ")).count();
         assert_eq!((table(&shown) <= 1, table(&rows)), (true, 1), "{rows:#?}");
-        // As the terminal echoes Ctrl-C.
+        // As a terminal echoes Ctrl-C.
         rustix::io::write(&program, b"^C").unwrap();
         let Ended { status, told, .. } = watch.interrupt();
         assert_eq!(status, 0, "{told:?}");
@@ -94,7 +95,7 @@ fn a_terminal_shows_what_is_ending_and_nothing_of_it_is_left_at_the_end() {
         let left = |part: &str| whole.iter().any(|line| line.contains(part));
         assert!(!left("running, ") && !left("^C") && !left("ago"), "{whole:#?}");
         assert_eq!(whole.iter().filter(|line| line.contains("shop/web-2 web")).count(), 1);
-        // The cursor is on a new line, and the terminal is as it was.
+        // The cursor is on a new line, and the settings of the terminal are unchanged.
         assert_eq!(whole.last().unwrap(), "", "{whole:#?}");
         let after = tcgetattr(&program).unwrap();
         assert_eq!(format!("{before:?}"), format!("{after:?}"));

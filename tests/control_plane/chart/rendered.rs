@@ -201,7 +201,7 @@ fn who_needs_no_rights_has_none() {
     assert_eq!(own.filter(|object| object["kind"].as_str().unwrap().contains("Role")).count(), 0);
     let mut kinds: Vec<_> = tools.render(&[]).iter().map(|o| o["kind"].clone()).collect();
     kinds.retain(|kind| kind.as_str().unwrap().contains("Role"));
-    // Four objects of its own, and the four of `helm test`.
+    // Four objects of the release, and the four of `helm test`.
     assert_eq!(kinds.len(), 8, "{kinds:?}");
 }
 

@@ -66,7 +66,7 @@ fn a_webhook_of_the_warnings_may_refuse_nothing() {
     let (status, message) = told(&kubeconfig, "warnings", &[]);
     assert_eq!(status, "failure");
     assert!(message.contains("it calls the Service default/other:443"), "{message}");
-    // It belongs to another installation.
+    // The Service belongs to another installation.
     let mut second = pods;
     second["metadata"] = json!({"name": "second"});
     control_plane.create(WEBHOOKS, &second);

@@ -1,4 +1,4 @@
-//! Every kind of hostile connection.
+//! All kinds of hostile connections.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,16 +11,16 @@ use rustix::process::setpriority_process;
 
 use crate::serve::attacks::{Attackers, poison, slow_body, tls};
 
-/// Of the kinds that cost the attacker much too.
+/// Number of connections of the kinds that are expensive for the attacker too.
 const FEW: usize = 10;
 const SLOW_HEAD: &str = "POST /mutate HTTP/1.1\r\nhost: x\r\nx: ";
 const CHUNKED: &str = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
 const HUGE_BYTES: usize = 7_000_000;
 
-/// A kind with its share of the connections.
+/// An attack of one kind, with its share of the connections.
 type Kind<'a> = Box<dyn FnOnce() + Send + 'a>;
 
-/// All kinds together, until it is over; how often they connected.
+/// Runs all kinds at the same time until the attack is over. Returns how often they connected.
 pub(super) fn attack(attackers: &Attackers<'_>, hostile: usize) -> usize {
     let connected = Connected::default();
     let mut kinds = silent(attackers, &connected, hostile / 10);
@@ -29,7 +29,7 @@ pub(super) fn attack(attackers: &Attackers<'_>, hostile: usize) -> usize {
     thread::scope(|scope| {
         for kind in kinds {
             scope.spawn(move || {
-                // Of this thread alone: attackers have machines of their own.
+                // Lowers the priority of this thread only: real attackers have their own machines.
                 setpriority_process(None, 10).unwrap();
                 kind();
             });
@@ -38,7 +38,7 @@ pub(super) fn attack(attackers: &Attackers<'_>, hostile: usize) -> usize {
     connected.0.into_inner()
 }
 
-/// How often they connected.
+/// Number of connections that the attackers opened.
 #[derive(Default)]
 struct Connected(AtomicUsize);
 
@@ -60,7 +60,7 @@ impl Connected {
     }
 }
 
-/// They connect, and that is all.
+/// Kinds that connect and send no request.
 fn silent<'a>(all: &'a Attackers<'a>, connected: &'a Connected, share: usize) -> Vec<Kind<'a>> {
     let half_hello = |serve: &Serve| {
         let mut stream = connected.stream(serve)?;
@@ -75,7 +75,7 @@ fn silent<'a>(all: &'a Attackers<'a>, connected: &'a Connected, share: usize) ->
     ]
 }
 
-/// They send, or read, as slowly as they can.
+/// Kinds that send or read as slowly as possible.
 fn slow<'a>(all: &'a Attackers<'a>, connected: &'a Connected, share: usize) -> Vec<Kind<'a>> {
     let one_byte = |connection: &mut Connection| connection.send("y");
     let slow_body = |serve: &Serve| {
@@ -98,7 +98,7 @@ fn slow<'a>(all: &'a Attackers<'a>, connected: &'a Connected, share: usize) -> V
     ]
 }
 
-/// They send what is wrong, or costs much.
+/// Kinds whose requests are invalid or expensive.
 fn rude<'a>(all: &'a Attackers<'a>, connected: &'a Connected, share: usize) -> Vec<Kind<'a>> {
     let before_the_answer = |connection: &mut Connection| {
         connection.send(request())?;
@@ -117,7 +117,7 @@ fn rude<'a>(all: &'a Attackers<'a>, connected: &'a Connected, share: usize) -> V
     let huge = |serve: &Serve| {
         let mut connection = connected.secure(serve)?;
         connection.send(head("/mutate", HUGE_BYTES))?;
-        // All but the last of it.
+        // Everything but the last part.
         for _ in 1..HUGE_BYTES / 10_000 {
             connection.send([b' '; 10_000])?;
         }
@@ -136,7 +136,7 @@ fn request() -> Vec<u8> {
     [head("/mutate", body.len()).into_bytes(), body].concat()
 }
 
-/// The connection is not kept.
+/// Returns an error, so that the connection is not kept.
 fn gone() -> io::Result<()> {
     Err(io::ErrorKind::ConnectionAborted.into())
 }

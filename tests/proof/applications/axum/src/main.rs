@@ -1,5 +1,5 @@
-//! Two paths: an answer at once, and one that takes 20 s. Stops gracefully on TERM, as in axum's
-//! documentation.
+//! Two paths: one is answered immediately, the other after 20 s. Stops gracefully on TERM, as in
+//! axum's documentation.
 
 use std::time::Duration;
 
