@@ -28,8 +28,8 @@ use proptest::string::string_regex;
 /// The first two lines of every file below.
 const HEADER: &str = "apiVersion: prestop.dev/v1alpha1\nkind: Configuration\n";
 
-/// Invalid files without the first two lines, each preceded by `=== LINE:COLUMN PATH: PART OF THE
-/// MESSAGE` of its only problem.
+/// Invalid files without the first two lines, each preceded by its only problem as
+/// `=== LINE:COLUMN PATH: PART OF THE MESSAGE`.
 const REFUSED: &str = include_str!("config/refused.txt");
 
 /// Invalid whole files, in the same format.

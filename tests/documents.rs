@@ -1,5 +1,5 @@
-//! Documents that are generated from code, and their claims. `UPDATE_GENERATED=1 cargo test
-//! documents` writes the generated parts again.
+//! Documents that are generated from code, and their claims.
+//! `UPDATE_GENERATED=1 cargo test documents` writes the generated parts again.
 
 mod pages;
 

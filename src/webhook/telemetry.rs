@@ -204,8 +204,8 @@ fn pod_name(event: &Event<'_>) -> String {
     if is_printable(&name, LONGEST_NAME) { name } else { printable(&name, LONGEST_NAME) }
 }
 
-/// Lists the containers: `web quit 10s wait 25s, proxy sleep 60s for aws-alb-ip from default, log
-/// own-hook`.
+/// Lists the containers, for example
+/// `web quit 10s wait 25s, proxy sleep 60s for aws-alb-ip from default, log own-hook`.
 fn containers(decision: &Decision<'_>) -> String {
     let mut text = String::with_capacity(decision.containers.len() * USUAL_CONTAINER);
     for container in &decision.containers {

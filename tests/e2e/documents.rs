@@ -1,5 +1,5 @@
-//! The commands in the documents that need a cluster, unchanged: each block that is marked `sh
-//! cluster`.
+//! The commands in the documents that need a cluster, unchanged: each block that is marked
+//! `sh cluster`.
 
 use std::fs;
 use std::path::Path;

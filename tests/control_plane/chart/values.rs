@@ -1,5 +1,5 @@
-//! The values, their schema and the table in the README agree. `UPDATE_GENERATED=1 cargo test
-//! chart` writes the generated files.
+//! The values, their schema and the table in the README agree.
+//! `UPDATE_GENERATED=1 cargo test chart` writes the generated files.
 
 use std::fs;
 

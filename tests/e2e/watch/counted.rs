@@ -1,5 +1,5 @@
-//! The number of requests that servers answered, according to their logs, compared with `prestop
-//! watch --url`.
+//! The number of requests that servers answered, according to their logs, compared with
+//! `prestop watch --url`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
