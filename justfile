@@ -55,13 +55,22 @@ fuzz target *options:
 fuzz-all seconds="3600" jobs="1":
     UPDATE_GENERATED=1 fuzz/run --all {{seconds}} {{jobs}}
 
-# Tools for releases, at pinned versions: cargo-auditable, cargo-cyclonedx, actionlint, crane, helm.
+# Tools for releases, at pinned versions: cargo-auditable, cargo-cyclonedx, actionlint, crane, helm, krew; and cosign, zig if named.
 release-tools *tools:
     release/tools {{tools}}
 
 # A whole release on this machine, with a registry on loopback; --real builds its programs (after `just image`).
 release-try *arguments:
     release/try {{arguments}}
+
+# Whether a release's program works here, under qemu-user or Wine if it is for another platform.
+release-works target program:
+    release/works {{target}} {{program}}
+
+# Whether the sources compile for macOS (no Mac needed).
+check-macos:
+    release/tools zig
+    release/check-macos
 
 # Whether two builds in two folders give the same image (ten minutes).
 release-reproducible:

@@ -29,7 +29,7 @@ mod xml;
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{MAIN_SEPARATOR, Path};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -137,6 +137,18 @@ fn unopened(path: &Path, error: &io::Error) -> anyhow::Error {
     anyhow::anyhow!("{name}: {error}{hint}")
 }
 
+/// Returns the name of a file in reports: with `/` on Windows too. So reports are the same on every system, and
+/// diffs, SARIF and code quality reports name files as git does.
+fn name_of(path: &Path) -> String {
+    with_slashes(path.display().to_string(), MAIN_SEPARATOR)
+}
+
+/// Replaces the separator of folders.
+fn with_slashes(name: String, separator: char) -> String {
+    // Elsewhere a backslash is a letter.
+    if separator == '/' { name } else { name.replace(separator, "/") }
+}
+
 /// Returns the policy of a configuration file, or the built-in one.
 fn policy(path: Option<&Path>) -> anyhow::Result<Policy> {
     Ok(config(path)?.map_or_else(Policy::built_in, Config::into_policy))
@@ -161,4 +173,16 @@ fn tell(message: &str) {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_slashes;
+
+    #[test]
+    fn names_in_reports_have_slashes() {
+        let written = |name: &str, separator| with_slashes(name.to_owned(), separator);
+        assert_eq!(written(r"C:\shop/base\web.yaml", '\\'), "C:/shop/base/web.yaml");
+        assert_eq!(written(r"shop/web\1.yaml", '/'), r"shop/web\1.yaml");
+    }
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use prestop_test_support::command::{feed, folder, stderr, stdout};
+use prestop_test_support::program;
 
 const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
@@ -33,7 +34,7 @@ const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n";
 const BROKEN: &str = "a: [\n";
 
 fn prestop(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+    let mut command = Command::new(program());
     command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command
 }

@@ -17,9 +17,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use prestop_test_support::cases::cases;
+use prestop_test_support::program;
 
 fn inject(case: &Path, input: &str, more: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+    let mut command = Command::new(program());
     command.current_dir(case).arg("inject").args(more).env_remove("NO_COLOR");
     if case.join("config.yaml").exists() {
         command.args(["--config", "config.yaml"]);

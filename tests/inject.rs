@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use prestop_test_support::command::{feed, folder, stderr, stdout};
+use prestop_test_support::program;
 
 /// Returns a complete Deployment with this name.
 fn deployment(name: &str) -> String {
@@ -36,7 +37,7 @@ spec:
 const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  k: v";
 
 fn prestop(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+    let mut command = Command::new(program());
     command.current_dir(folder).arg("inject").args(arguments).env_remove("NO_COLOR");
     command
 }

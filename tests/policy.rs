@@ -7,7 +7,7 @@ use std::process::Command;
 use prestop_core::admission_policy::{Difference, SYSTEM_NAMESPACES};
 use prestop_core::catalogue::{Catalogue, ProfileHook};
 use prestop_core::engine::hook;
-use prestop_test_support::helm;
+use prestop_test_support::{helm, program};
 use serde_json::Value;
 
 fn root(path: &str) -> PathBuf {
@@ -16,8 +16,7 @@ fn root(path: &str) -> PathBuf {
 
 /// Runs `prestop policy`. Returns exit status, standard output and standard error.
 fn policy(arguments: &[&str]) -> (i32, String, String) {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_prestop")).arg("policy").args(arguments).output().unwrap();
+    let output = Command::new(program()).arg("policy").args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

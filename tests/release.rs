@@ -1,6 +1,7 @@
 //! Tools for releases: the licences in NOTICES, the owner of the repository, and the workflows.
 //! Nothing has to be built for these tests; `release/try` makes a whole release.
 
+mod artifact_hub;
 mod notices;
 mod owner;
 mod workflows;

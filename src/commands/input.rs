@@ -11,14 +11,14 @@ use prestop_core::engine::template::is_list;
 use prestop_manifest::{Document, Documents, ListOfItems, Reading};
 use walkdir::WalkDir;
 
-use super::unopened;
+use super::{name_of, unopened};
 
 /// Extensions of the files in folders that are read.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// An input that can be read more than once.
 pub(super) struct Input {
-    /// The name as given; `-` for standard input.
+    /// The name in reports; `-` for standard input.
     pub(super) name: String,
     /// The kustomization that lists it as a patch.
     pub(super) patch_of: Option<PathBuf>,
@@ -101,11 +101,7 @@ fn folder(path: &Path, inputs: &mut Vec<Input>) -> Vec<anyhow::Error> {
 
 impl Input {
     fn path(path: &Path) -> Self {
-        Self {
-            name: path.display().to_string(),
-            patch_of: None,
-            content: Content::Path(path.to_owned()),
-        }
+        Self { name: name_of(path), patch_of: None, content: Content::Path(path.to_owned()) }
     }
 
     pub(super) fn standard_input() -> anyhow::Result<Self> {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use prestop_test_support::schemas;
+use prestop_test_support::{program, schemas};
 
 use super::*;
 
@@ -17,7 +17,7 @@ pub(super) fn root(path: &str) -> PathBuf {
 
 /// Runs the program in the root of the repository, so that names of files are the same everywhere.
 pub(super) fn audit(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+    let mut command = Command::new(program());
     command.arg("audit").args(arguments).current_dir(root("")).output().unwrap()
 }
 

@@ -9,14 +9,14 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::{DEPLOYMENT, folder, run, stderr, stdout, text};
+use super::{DEPLOYMENT, folder, program, run, stderr, stdout, text};
 
 const USAGE: i32 = 2;
 const INPUT: i32 = 3;
 
 /// Runs the program for a user whose home has no kubeconfig.
 fn from_home(home: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prestop"));
+    let mut command = Command::new(program());
     command.args(arguments).current_dir(home.path()).env("HOME", home.path());
     for name in
         ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY"]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use prestop_test_support::cases::cases;
+use prestop_test_support::program;
 
 /// Cases that are rewritten as a whole, because an anchor around the pod is also used elsewhere.
 /// The layout of a whole document doesn't fit in an annotation, which `uninject` reports.
@@ -15,7 +16,7 @@ fn prestop(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, input).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_prestop"))
+    Command::new(program())
         .current_dir(folder)
         .args(arguments)
         .stdin(Stdio::from(file))

@@ -25,6 +25,10 @@ use thiserror::Error as ThisError;
 
 use super::{Choice, Target, failure};
 
+/// The variables that name the home folder on Windows, in kubectl's order, some of them joined. The first is
+/// the one of other systems.
+const HOMES: [&[&str]; 3] = [&["HOME"], &["HOMEDRIVE", "HOMEPATH"], &["USERPROFILE"]];
+
 /// The maximum number of contexts in a message.
 const MOST_NAMES: usize = 12;
 
@@ -118,10 +122,22 @@ pub(super) fn files(
     let listed: Vec<_> =
         std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
     if listed.is_empty() {
-        let home = environment("HOME").map(PathBuf::from);
-        return home.into_iter().map(|home| home.join(".kube/config")).collect();
+        let homes = if cfg!(windows) { &HOMES[..] } else { &HOMES[..1] };
+        return in_home(homes, environment).into_iter().collect();
     }
     listed
+}
+
+/// Returns the kubeconfig in the first home folder that has one; if none has, the path in the first.
+fn in_home(homes: &[&[&str]], environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let joined = |names: &&[&str]| names.iter().map(|name| environment(name)).collect();
+    let files = homes.iter().filter_map(|names| {
+        let home: Option<OsString> = joined(names);
+        Some(PathBuf::from(home?).join(".kube").join("config"))
+    });
+    let mut files: Vec<_> = files.collect();
+    let found = files.iter().position(|file| file.exists()).unwrap_or_default();
+    (!files.is_empty()).then(|| files.swap_remove(found))
 }
 
 /// Reads and merges the files; `None` if none of them exists.
@@ -376,6 +392,29 @@ users: []
         let home = |name: &str| (name == "HOME").then(|| OsString::from("/home/me"));
         assert_eq!(files(None, home), paths(&["/home/me/.kube/config"]));
         assert_eq!(files(None, |_| None), paths(&[]));
+    }
+
+    #[test]
+    fn the_home_of_windows_is_the_first_with_a_kubeconfig() {
+        let folder = tempfile::tempdir().unwrap();
+        let [cloud, drive, profile] =
+            ["cloud", "drive", "profile"].map(|it| folder.path().join(it));
+        let config = |home: &Path| home.join(".kube").join("config");
+        let environment = |name: &str| match name {
+            "HOME" => Some(cloud.clone().into_os_string()),
+            "HOMEDRIVE" => Some(folder.path().as_os_str().to_owned()),
+            "HOMEPATH" => Some(OsString::from("/drive")),
+            _ => Some(profile.clone().into_os_string()),
+        };
+        assert_eq!(in_home(&HOMES, environment), Some(config(&cloud)));
+        for home in [&profile, &drive, &cloud] {
+            fs::create_dir_all(home.join(".kube")).unwrap();
+            fs::write(config(home), "").unwrap();
+            assert_eq!(in_home(&HOMES, environment), Some(config(home)));
+        }
+        // As where nobody set HOME, and a service has no drive.
+        let service = |name: &str| environment(name).filter(|_| name == "USERPROFILE");
+        assert_eq!(in_home(&HOMES, service), Some(config(&profile)));
     }
 
     #[test]

@@ -101,11 +101,14 @@ const fn level(severity: Severity) -> &'static str {
 /// Returns the name of a file as a URI reference.
 fn uri(file: &str) -> String {
     let (start, path) = match file.strip_prefix("./") {
-        Some(path) => ("", path),
-        None if file.starts_with('/') => ("file://", file),
-        None => ("", file),
+        Some(path) => (String::new(), path),
+        None if file.starts_with('/') => ("file://".to_owned(), file),
+        None => match drive(file) {
+            Some((drive, path)) => (format!("file:///{drive}"), path),
+            None => (String::new(), file),
+        },
     };
-    let mut uri = start.to_owned();
+    let mut uri = start;
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
             uri.push(char::from(byte));
@@ -114,6 +117,13 @@ fn uri(file: &str) -> String {
         }
     }
     uri
+}
+
+/// The drive of an absolute path of Windows, such as `C:`, and what follows.
+fn drive(file: &str) -> Option<(&str, &str)> {
+    let (drive, path) = file.split_at_checked(2)?;
+    let is_drive = drive.ends_with(':') && drive.starts_with(|it: char| it.is_ascii_alphabetic());
+    (is_drive && path.starts_with('/')).then_some((drive, path))
 }
 
 #[cfg(test)]
@@ -126,6 +136,7 @@ mod tests {
             ("shop/web.yaml", "shop/web.yaml"),
             ("./shop/web.yaml", "shop/web.yaml"),
             ("/srv/a b.yaml", "file:///srv/a%20b.yaml"),
+            ("C:/shop 1/web.yaml", "file:///C:/shop%201/web.yaml"),
             ("a:b#c?d%.yaml", "a%3Ab%23c%3Fd%25.yaml"),
             ("ü.yaml", "%C3%BC.yaml"),
             ("-", "-"),

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::super::input::Input;
 use super::super::input::list_of_objects;
+use super::super::name_of;
 use super::edit::{Place, Steps};
 use super::output::FileOutput;
 use super::report::{DocumentPlace, WorkloadReport};
@@ -38,7 +39,7 @@ impl Run<'_> {
     pub(super) fn file(&self, input: &Input, output: &mut FileOutput) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::default();
         if let Some(kustomization) = &input.patch_of {
-            let (name, kustomization) = (&input.name, kustomization.display());
+            let (name, kustomization) = (&input.name, name_of(kustomization));
             outcome.notes.push(format!("note: {name}: skipped: a patch of {kustomization}"));
         }
         for document in input.documents()? {
