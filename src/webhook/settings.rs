@@ -94,29 +94,29 @@ pub struct ClientCertificates {
 pub struct LogSettings {
     /// Format of log lines.
     pub format: LogFormat,
-    /// The least important level that is written. Can change while the server runs.
+    /// Lowest level that is written. Can be changed while the server runs.
     pub level: LogLevel,
 }
 
-/// The form of log lines.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for humans.
     Text,
 }
 
-/// How important a log line is.
+/// Level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
-    /// Faults of prestop, and what keeps it from working.
+    /// Faults of prestop, and conditions that prevent it from working.
     Error,
-    /// What will keep it from working.
+    /// Conditions that will prevent it from working.
     Warn,
     /// Each pod that was changed or has a problem; starts, stops, reloads.
     Info,

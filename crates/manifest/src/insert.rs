@@ -129,7 +129,8 @@ impl Frame {
         style: BlockStyle,
     ) -> Option<Vec<Change>> {
         let (end, has_comma) = end_of_entry(text, end_of_content, close)?;
-        let comma = if has_comma { "" } else { "," };
+        // An entry behind a trailing comma has one as well, so a removal finds the text as it was.
+        let (comma, trailing) = if has_comma { ("", ",") } else { (",", "") };
         let Some(indentation) = self.lines_of_their_own(text) else {
             let entry = render::flow_entry(name, value, self.flow);
             let separator = match (has_comma, self.flow) {
@@ -137,7 +138,7 @@ impl Frame {
                 (true, _) => " ",
                 (false, flow) => flow.comma(),
             };
-            return Some(vec![insertion(end, format!("{separator}{entry}"))]);
+            return Some(vec![insertion(end, format!("{separator}{entry}{trailing}"))]);
         };
         let entry = if self.flow == FlowStyle::Yaml {
             render::flow_entry(name, value, self.flow)
@@ -151,11 +152,10 @@ impl Frame {
             rest.contains('\n') && matches!(line.trim_start().chars().next(), None | Some('#'));
         if !is_last_on_line {
             let line_break = style.line_break;
-            let entry = format!("{comma}{line_break}{indentation}{entry}");
+            let entry = format!("{comma}{line_break}{indentation}{entry}{trailing}");
             return Some(vec![insertion(end, entry)]);
         }
         // The comma is appended to the previous entry, and the new line is inserted after that entry's comment.
-        let trailing = if has_comma { "," } else { "" };
         let entry = format!("{indentation}{entry}{trailing}{}", style.line_break);
         Some(vec![insertion(end, comma.to_owned()), insertion(line_end(text, end), entry)])
     }

@@ -16,7 +16,8 @@ const RECORD: char = '\u{1e}';
 const WORD: char = '\u{1f}';
 /// Limits of a run: CPU time, and size of the files that it writes. The limit for the elapsed time
 /// is in [`Sandbox::run`].
-const LIMITED: &str = "ulimit -t 5 -f 200; cd \"$1\"; shift; exec \"$@\"";
+/// Descriptor 9 is a copy of the output pipe that no script closes.
+const LIMITED: &str = "ulimit -t 5 -f 200; cd \"$1\"; shift; exec 9>&1; exec \"$@\"";
 
 /// The folder in which scripts run.
 pub(super) struct Sandbox {
@@ -101,8 +102,8 @@ impl Sandbox {
         let path = self.folder.path();
         let transcript = path.join("transcript");
         fs::write(&transcript, "").unwrap();
-        // Every process started by the script holds the output pipe, so the pipe is closed when all
-        // of them have ended.
+        // Every process started by the script holds the output pipe, also one in the background
+        // whose output is redirected. So the pipe is closed when all of them have ended.
         let output = Command::new("/usr/bin/timeout")
             .args(["-k", "1", "10", "/bin/dash", "-c", LIMITED, "dash"])
             .arg(path.join("work"))

@@ -32,7 +32,7 @@ pub(super) struct AuditReport<'r> {
 /// Versions of the format.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 enum ApiVersion {
-    /// The first.
+    /// The first version.
     #[serde(rename = "prestop.dev/v1alpha1")]
     V1Alpha1,
 }
@@ -40,7 +40,7 @@ enum ApiVersion {
 /// Kinds of reports.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 enum Kind {
-    /// This one.
+    /// A report of `prestop audit`.
     AuditReport,
 }
 
@@ -51,7 +51,7 @@ struct Item<'r> {
     kind: Cow<'r, str>,
     namespace: Cow<'r, str>,
     name: Cow<'r, str>,
-    /// As it was given; `-` is standard input. `null` for objects of a cluster.
+    /// Path as given on the command line; `-` is standard input. `null` for objects of a cluster.
     file: Option<Cow<'r, str>>,
     /// The line on which the object begins. `null` for objects of a cluster.
     line: Option<usize>,
@@ -66,34 +66,34 @@ struct Entry<'r> {
     rule: Cow<'r, str>,
     severity: SeverityWord,
     certainty: CertaintyWord,
-    /// Whether it counts.
+    /// Whether the finding counts.
     #[serde(default)]
     state: StateWord,
-    /// Why it is ignored.
+    /// Reason why the finding is ignored.
     ignored_because: Option<Cow<'r, str>>,
     container: Option<Cow<'r, str>>,
-    /// JSON pointer to the field of the workload; it need not be there.
+    /// JSON pointer to the field of the workload. The field may be absent.
     field: Cow<'r, str>,
-    /// The line of the field, from 1; of what is around it where it is not there. `null` for objects of
+    /// Line of the field, from 1; if the field is absent, of the enclosing field. `null` for objects of
     /// a cluster.
     line: Option<usize>,
-    /// The character on that line, from 1.
+    /// Column of the field on that line, from 1.
     #[serde(default)]
     column: Option<usize>,
     /// Why requests are dropped.
     message: Cow<'r, str>,
-    /// What exactly; may be empty.
+    /// Details; may be empty.
     detail: Cow<'r, str>,
-    /// What to do.
+    /// The advice.
     advice: Cow<'r, str>,
     /// A link to the source.
     source: Cow<'r, str>,
-    /// How prestop fixes it.
+    /// The fix that prestop offers.
     mended_by: Option<String>,
-    /// The annotations of the pod template that this needs.
+    /// Annotations of the pod template that the fix needs.
     #[serde(default)]
     annotations: Vec<AnnotationEntry>,
-    /// The command that shows it.
+    /// The command that demonstrates the finding.
     #[serde(default)]
     rehearsal: Option<Cow<'r, str>>,
 }
@@ -115,14 +115,14 @@ struct Gone<'r> {
     container: Option<Cow<'r, str>>,
 }
 
-/// What the findings come to that count.
+/// Totals of the findings that count.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Counts<'r> {
     workloads: usize,
     /// Workloads that drop requests in an ordinary rollout.
     drop_requests: usize,
-    /// Those of them that a namespace label fixes.
+    /// How many of these workloads a namespace label fixes.
     mended_by_label: usize,
     namespaces_to_label: Vec<Cow<'r, str>>,
     errors: usize,
@@ -134,7 +134,7 @@ struct Counts<'r> {
     in_baseline: usize,
 }
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum SeverityWord {
@@ -146,28 +146,28 @@ enum SeverityWord {
     Error,
 }
 
-/// How it is known.
+/// Certainty of a finding.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum CertaintyWord {
-    /// It depends on something that is not in the input.
+    /// The finding depends on information that the input does not contain.
     Possible,
-    /// By the catalogue or by figures that differ between installations.
+    /// The finding is based on the catalogue, or on figures that differ between installations.
     Likely,
-    /// Follows from the manifests.
+    /// The finding follows from the manifests.
     Certain,
 }
 
-/// Whether it counts.
+/// Whether a finding counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum StateWord {
-    /// It counts.
+    /// The finding counts.
     #[default]
     Open,
-    /// Somebody accepts it, with a reason.
+    /// The finding is accepted, with a reason.
     Ignored,
-    /// It is in the baseline.
+    /// The finding is in the baseline.
     InBaseline,
 }
 

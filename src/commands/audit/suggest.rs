@@ -96,9 +96,7 @@ impl<'r> Suggestions<'r> {
 
     /// Writes objects that contain only the additions.
     fn patches(&self, out: &mut impl Write) -> io::Result<()> {
-        for workload in &self.restarts {
-            writeln!(out, "# {}", self.restart(workload))?;
-        }
+        self.restarts_as_comments(out)?;
         for namespace in &self.namespaces {
             write!(out, "---\n{}", to_yaml(&label(namespace)))?;
         }
@@ -132,22 +130,30 @@ impl<'r> Suggestions<'r> {
         let component = json!({
             "apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches,
         });
-        for workload in &self.restarts {
-            writeln!(out, "# {}", self.restart(workload))?;
-        }
+        self.restarts_as_comments(out)?;
         write!(out, "{}", to_yaml(&component))
     }
 
-    /// Returns the command that restarts a workload. kubectl restarts only its own kinds.
-    fn restart(&self, workload: &Audited) -> String {
+    /// Returns the command that restarts a workload; otherwise a sentence, because kubectl restarts
+    /// only its own kinds.
+    fn restart(&self, workload: &Audited) -> Result<String, String> {
         let has_command = workload.api_version == "apps/v1" && workload.kind != "ReplicaSet";
         if !has_command {
-            return format!("# {}: recreate its pods", workload.title());
+            return Err(format!("{}: recreate its pods", workload.title()));
         }
         let kind = shell::kind(&workload.api_version, &workload.kind);
         let [object, namespace] =
             [format!("{kind}/{}", workload.name), workload.namespace.clone()].map(|it| quoted(&it));
-        format!("{} rollout restart {object} --namespace {namespace}", self.kubectl)
+        Ok(format!("{} rollout restart {object} --namespace {namespace}", self.kubectl))
+    }
+
+    /// Writes the restarts as comments.
+    fn restarts_as_comments(&self, out: &mut impl Write) -> io::Result<()> {
+        for workload in &self.restarts {
+            let (Ok(restart) | Err(restart)) = self.restart(workload);
+            writeln!(out, "# {restart}")?;
+        }
+        Ok(())
     }
 
     /// Writes commands for a running cluster.
@@ -178,7 +184,10 @@ impl<'r> Suggestions<'r> {
             )?;
         }
         for workload in &self.restarts {
-            writeln!(out, "{}", self.restart(workload))?;
+            match self.restart(workload) {
+                Ok(command) => writeln!(out, "{command}")?,
+                Err(sentence) => writeln!(out, "# {sentence}")?,
+            }
         }
         Ok(())
     }

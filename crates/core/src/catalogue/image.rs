@@ -134,7 +134,7 @@ impl<'a> ImageReference<'a> {
 
     /// Iterates over the path's components from the last to the first, then the registry. Docker
     /// Hub's short names include the implied `library` folder.
-    fn components_from_the_end(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn components_from_the_end(&self) -> impl Iterator<Item = &'a [u8]> {
         let official = self.registry == DEFAULT_REGISTRY && !self.repository.contains('/');
         components_from_the_end(self.repository)
             .chain(official.then_some(OFFICIAL))

@@ -118,9 +118,9 @@ impl Letters {
         text.iter().copied().map(Self::of_byte).fold(Self(0), Self::with)
     }
 
-    /// Returns the characters of an image's registry and path.
+    /// Returns the characters of an image's registry and path, with the implied `library` folder.
     fn of_image(image: &ImageReference<'_>) -> Self {
-        Self::of(image.registry.as_bytes()).with(Self::of(image.repository.as_bytes()))
+        image.components_from_the_end().map(Self::of).fold(Self(0), Self::with)
     }
 
     /// Returns the bit of a character. `*` has none, nor have capitals, which occur in registries
@@ -156,6 +156,7 @@ mod tests {
             ("bitnami*/n*", "bitnamilegacy/nginx:1"),
             ("library/n*x", "nginx"),
             ("library/n*", "arm64v8/nginx"),
+            ("l*/n*", "nginx"),
             ("docker.io/library/n*", "nginx"),
             ("localhost:5000/a_b.*", "localhost:5000/a_b.c"),
             ("registry.local:80/*", "registry.local:80/x"),

@@ -66,7 +66,16 @@ fn delay_words(range: Range, reports: &[&HookReport]) -> Option<String> {
     let mut words = format!("the delay took {}", spread(&delays)?);
     let last: Vec<_> = reports.iter().filter_map(|report| report.last).collect();
     match spread(&last) {
-        None => words.push_str("; there were no new connections"),
+        None if reports.iter().all(|report| report.new.is_none_or(|new| new == 0)) => {
+            words.push_str("; there were no new connections");
+        }
+        None => {
+            let Range { allowed, quiet, .. } = range;
+            let _ = write!(
+                words,
+                "; there were never more than {allowed} new connections within {quiet}s"
+            );
+        }
         Some(last) => {
             let _ = write!(
                 words,
@@ -196,6 +205,9 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
-        assert!(told(vec![report(1, None, 0, 0)], false).contains("there were no new connections"));
+        let few = "there were never more than 4 new connections within 2s";
+        assert!(told(vec![report(1, None, 0, 0)], false).contains(few));
+        let none = HookReport { new: Some(0), ..report(1, None, 0, 0) };
+        assert!(told(vec![none], false).contains("there were no new connections"));
     }
 }
