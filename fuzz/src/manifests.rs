@@ -118,7 +118,9 @@ fn without_nothing(value: &Value) -> Value {
         Value::Object(members) => {
             let members = members
                 .iter()
-                .filter(|(key, value)| !value.is_null() && *key != "prestop.dev/status");
+                .filter(|(key, value)| !value.is_null() && *key != "prestop.dev/status")
+                // The mapping around the status, if it was empty before.
+                .filter(|(key, value)| *key != "annotations" || **value != json!({}));
             members.map(|(key, value)| (key.clone(), without_nothing(value))).collect()
         }
         Value::Array(items) => items.iter().map(without_nothing).collect(),

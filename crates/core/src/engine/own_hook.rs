@@ -75,7 +75,9 @@ impl<'a> OwnHook<'a> {
 
     fn run(&mut self, script: &'a str) {
         let items = shell::items(script);
+        let mut behind = items.as_slice();
         for list in items.split(|item| *item == Item::Operator(Operator::Then)) {
+            behind = behind.get(list.len() + 1..).unwrap_or_default();
             // The script does not wait for `sleep 5 &`.
             let ends_here = list.iter().any(|item| {
                 matches!(
@@ -84,7 +86,10 @@ impl<'a> OwnHook<'a> {
                         | Item::Unread
                 )
             });
-            if ends_here {
+            // Nor for `sleep 5 && while ...; do ...; done &`, whose end is behind this list.
+            let is_longer =
+                list.iter().any(|item| matches!(item, Item::Command(it) if it.is_reserved()));
+            if ends_here || is_longer && shell::goes_on_in_background(behind) {
                 self.rest = Rest::Unknown;
                 return;
             }
@@ -267,6 +272,8 @@ mod tests {
             ("sleep 15 &", (0, 0, 0, Rest::Unknown)),
             ("sleep 5; sleep 15 & wait", (5, 5, 0, Rest::Unknown)),
             ("(sleep 15)", (0, 0, 0, Rest::Unknown)),
+            ("sleep 5; sleep 3 && while a; do b; done & sleep 4", (5, 5, 0, Rest::Unknown)),
+            ("sleep 5; sleep 3 && while a; do b; done; sleep 4", (8, 8, 0, Rest::Unknown)),
             ("sleep 3; exec app; sleep 5", (3, 3, 1, Rest::Nothing)),
             ("false || sleep 5", (0, 0, 1, Rest::Nothing)),
             ("sleep 3; set -n; sleep 5", (3, 3, 0, Rest::Unknown)),

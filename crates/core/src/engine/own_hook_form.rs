@@ -176,7 +176,7 @@ fn without_sleep(script: &str) -> (i64, &str) {
                 Operator::Then => true,
                 // If the chain continues in the background, its `sleep` is in the background as
                 // well.
-                Operator::And => !goes_on_in_background(behind),
+                Operator::And => !shell::goes_on_in_background(&shell::items(behind)),
                 _ => false,
             };
         let Some(slept) = own_hook::slept(&command.words).filter(|_| is_plain) else { break };
@@ -187,13 +187,6 @@ fn without_sleep(script: &str) -> (i64, &str) {
         rest = behind;
     }
     (seconds, rest)
-}
-
-/// Returns whether a list of commands runs, or may run, in the background.
-fn goes_on_in_background(script: &str) -> bool {
-    let is_doubtful =
-        |item: &Item<'_>| matches!(item, Item::Operator(Operator::Background) | Item::Unread);
-    shell::items(script).iter().any(is_doubtful)
 }
 
 /// Returns whether a script contains no expansions, and no carriage return, which shells would

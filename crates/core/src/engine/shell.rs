@@ -264,6 +264,13 @@ pub(super) fn items(script: &str) -> Vec<Item<'_>> {
     }
 }
 
+/// Returns whether commands run, or may run, in the background.
+pub(super) fn goes_on_in_background(items: &[Item<'_>]) -> bool {
+    let is_doubtful =
+        |item: &Item<'_>| matches!(item, Item::Operator(Operator::Background) | Item::Unread);
+    items.iter().any(is_doubtful)
+}
+
 fn close<'a>(command: &mut Command<'a>, items: &mut Vec<Item<'a>>) {
     let command = std::mem::take(command);
     if !command.words.is_empty() || command.redirection == Redirection::Some {
