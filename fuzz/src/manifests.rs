@@ -119,9 +119,10 @@ fn without_nothing(value: &Value) -> Value {
             let members = members
                 .iter()
                 .filter(|(key, value)| !value.is_null() && *key != "prestop.dev/status")
-                // The mapping around the status, if it was empty before.
-                .filter(|(key, value)| *key != "annotations" || **value != json!({}));
-            members.map(|(key, value)| (key.clone(), without_nothing(value))).collect()
+                .map(|(key, value)| (key.clone(), without_nothing(value)))
+                // The mapping around the status, if nothing else is in it.
+                .filter(|(key, value)| key != "annotations" || *value != json!({}));
+            members.collect()
         }
         Value::Array(items) => items.iter().map(without_nothing).collect(),
         other => other.clone(),
