@@ -11,7 +11,7 @@ use json_patch::Patch;
 use prestop::{Mode, Rewritten, rewrite};
 use prestop_core::admission::patch;
 use prestop_core::engine::offline;
-use prestop_core::engine::settings::NamespaceSettings;
+use prestop_core::engine::settings::{NamespaceSettings, STATUS_ANNOTATION};
 use prestop_core::engine::template::objects;
 use prestop_core::policy::{KubernetesVersion, NamespaceRule, Policy};
 use prestop_manifest::Documents;
@@ -118,15 +118,19 @@ fn without_nothing(value: &Value) -> Value {
         Value::Object(members) => {
             let members = members
                 .iter()
-                .filter(|(key, value)| !value.is_null() && *key != "prestop.dev/status")
-                .map(|(key, value)| (key.clone(), without_nothing(value)))
-                // The mapping around the status, if nothing else is in it.
-                .filter(|(key, value)| key != "annotations" || *value != json!({}));
-            members.collect()
+                .filter(|(key, value)| !value.is_null() && *key != STATUS_ANNOTATION)
+                .filter(|(key, value)| *key != "annotations" || !has_only_status(value));
+            members.map(|(key, value)| (key.clone(), without_nothing(value))).collect()
         }
         Value::Array(items) => items.iter().map(without_nothing).collect(),
         other => other.clone(),
     }
+}
+
+/// Returns whether the status is the only annotation, which goes with it.
+fn has_only_status(annotations: &Value) -> bool {
+    let all = annotations.as_object();
+    all.is_some_and(|all| all.len() == 1 && all.contains_key(STATUS_ANNOTATION))
 }
 
 /// Returns the value of each document, if all of them can be parsed.
@@ -174,7 +178,7 @@ fn without_status(value: &Value) -> Value {
         Value::Object(members) => members
             .iter()
             .map(|(key, value)| match key.as_str() {
-                "prestop.dev/status" => (key.clone(), Value::Null),
+                STATUS_ANNOTATION => (key.clone(), Value::Null),
                 _ => (key.clone(), without_status(value)),
             })
             .collect(),

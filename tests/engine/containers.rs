@@ -135,6 +135,13 @@ fn the_main_container_is_the_first_that_is_no_sidecar() {
     once["metadata"]["annotations"]["prestop.dev/status"] = json!(older);
     assert_eq!(plainly(&once).containers, ["stranger: sleep 10", "app: earlier"]);
 
+    // Kubernetes refuses two containers of one name; a second pass changes nothing about them.
+    let named = |image: &str| json!({"name": "web", "image": image});
+    let namesakes = pod(json!([named("cr.l5d.io/linkerd/proxy:2.14"), named("x")]));
+    let once = with_annotations(namesakes, json!({"prestop.dev/profile": "coredns"}));
+    let once = patched(&once, &policy());
+    assert_eq!(patched(&once, &policy()), once);
+
     let key = "kubectl.kubernetes.io/default-container";
     let typo = with_annotations(pod(json!([app()])), json!({ key: "ap" }));
     assert_eq!(plainly(&typo).problems, ["no-such-container"]);

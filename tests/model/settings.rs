@@ -185,7 +185,9 @@ impl<'a> Settings<'a> {
         earlier: Option<&str>,
         policy: &Policy,
     ) -> Option<&'p str> {
-        let wanted = [earlier, self.default_container.as_deref()];
+        let is_unique =
+            |wanted: &&str| containers.iter().filter(|it| name(it) == Some(*wanted)).count() == 1;
+        let wanted = [earlier.filter(is_unique), self.default_container.as_deref()];
         let wanted = wanted.iter().flatten().find_map(|wanted| position(containers, wanted));
         let named = |container: &Value| name(container).is_some();
         let application = |container: &Value| {

@@ -542,7 +542,8 @@ impl<'a> Context<'a> {
         if !is_needed {
             return None;
         }
-        let recorded = earlier.and_then(Status::main).and_then(|name| self.named(name));
+        let recorded = earlier.and_then(Status::main).filter(|name| self.is_unique(name));
+        let recorded = recorded.and_then(|name| self.named(name));
         let named = recorded.or_else(|| self.named(self.default_container?));
         if let Some((index, name)) = named {
             return Some(Main { index, name, found: MainBy::Certain });
@@ -566,7 +567,12 @@ impl<'a> Context<'a> {
         containers.filter_map(|(index, shape)| Some((index, shape.value()?.name.value()?.as_ref())))
     }
 
-    /// Returns the index and name of the container with a name.
+    /// Returns whether one container has the name, as Kubernetes requires.
+    fn is_unique(&self, name: &str) -> bool {
+        self.names().filter(|(_, own)| *own == name).count() == 1
+    }
+
+    /// Returns the index and name of the first container with a name.
     fn named(&self, name: &str) -> Option<(usize, &'a str)> {
         self.names().find(|(_, own)| *own == name)
     }
