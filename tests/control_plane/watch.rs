@@ -2,7 +2,7 @@
 //! write the status of pods like a kubelet.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -27,9 +27,17 @@ fn rules() -> Value {
     role["rules"].clone()
 }
 
+/// Starts an API server with the namespace, and returns a kubeconfig with the documented rights.
+fn shop() -> (ControlPlane, PathBuf) {
+    let control_plane = ControlPlane::start();
+    control_plane.namespace("shop", &json!({}));
+    let kubeconfig = control_plane.kubeconfig("watch", &rules());
+    (control_plane, kubeconfig)
+}
+
 struct Watch {
     child: Child,
-    out: std::path::PathBuf,
+    out: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -160,9 +168,7 @@ fn slice(control_plane: &ControlPlane, name: &str, pod: &str) {
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn the_rights_of_the_documentation_suffice() {
-    let control_plane = ControlPlane::start();
-    control_plane.namespace("shop", &json!({}));
-    let kubeconfig = control_plane.kubeconfig("watch", &rules());
+    let (control_plane, kubeconfig) = shop();
     for name in ["well", "killed", "evicted"] {
         create(&control_plane, name);
     }
@@ -205,9 +211,7 @@ fn the_rights_of_the_documentation_suffice() {
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn a_rollout_is_waited_for_with_the_rights_of_the_documentation() {
-    let control_plane = ControlPlane::start();
-    control_plane.namespace("shop", &json!({}));
-    let kubeconfig = control_plane.kubeconfig("watch", &rules());
+    let (control_plane, kubeconfig) = shop();
     let template = json!({"metadata": {"labels": {"app": "web"}},
         "spec": {"containers": [{"name": "web", "image": "web:1"}]}});
     control_plane.create(
@@ -235,9 +239,7 @@ fn a_rollout_is_waited_for_with_the_rights_of_the_documentation() {
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn an_api_server_that_stands_still_is_a_gap_in_which_nothing_is_missed() {
-    let control_plane = ControlPlane::start();
-    control_plane.namespace("shop", &json!({}));
-    let kubeconfig = control_plane.kubeconfig("watch", &rules());
+    let (control_plane, kubeconfig) = shop();
     create(&control_plane, "web-1");
     let watch = Watch::start(&kubeconfig, &[]);
     watch.wait_until_it_watches(&control_plane);
@@ -261,9 +263,7 @@ fn an_api_server_that_stands_still_is_a_gap_in_which_nothing_is_missed() {
 #[test]
 #[ignore = "needs an API server; run: just control-plane"]
 fn pods_that_are_deleted_with_one_request_are_all_reported() {
-    let control_plane = ControlPlane::start();
-    control_plane.namespace("shop", &json!({}));
-    let kubeconfig = control_plane.kubeconfig("watch", &rules());
+    let (control_plane, kubeconfig) = shop();
     let names: Vec<_> = (0..sized(400, 2_000)).map(|number| format!("web-{number}")).collect();
     for_each(&names, |name| create(&control_plane, name));
     let watch = Watch::start(&kubeconfig, &["-l", "app=web"]);

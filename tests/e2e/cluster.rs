@@ -1,6 +1,6 @@
 //! The cluster of the current kubeconfig, through kubectl and helm.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -130,6 +130,11 @@ impl Drop for Namespace {
         let arguments = ["delete", "namespace", &self.name, "--wait=false"];
         let _ = Command::new("kubectl").args(arguments).output();
     }
+}
+
+/// Returns the folder of the scripts' cluster, with its logs and pids; `None` in another cluster.
+pub(crate) fn state() -> Option<PathBuf> {
+    std::env::var_os("STATE").map(PathBuf::from)
 }
 
 fn fed(arguments: &[&str], object: &Value) -> Output {

@@ -13,7 +13,7 @@ use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, state};
 
 /// The kubelet learns of ends by a poll once a second, and the machine is busy.
 const LATE: SignedDuration = SignedDuration::from_secs(3);
@@ -42,7 +42,7 @@ impl<'a> Kubelet<'a> {
     /// Returns the kubelet of the scripts' cluster; `None` in another cluster, whose log is not a
     /// local file.
     pub(crate) fn that_logs_more(cluster: &'a Cluster) -> Option<Self> {
-        let log = PathBuf::from(std::env::var_os("STATE")?).join("log/kubelet.log");
+        let log = state()?.join("log/kubelet.log");
         let node = cluster.list(&["nodes"])[0]["metadata"]["name"].as_str().unwrap().to_owned();
         let kubelet = Self { cluster, node, log };
         kubelet.set_verbosity(3);

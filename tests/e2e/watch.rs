@@ -14,12 +14,15 @@ use std::time::Duration;
 use prestop_test_support::process::signal;
 use serde_json::{Value, json};
 
-use cell::{Cell, apply, cells, server};
+use cell::{Cell, apply, cells, many};
 use counted::Counted;
 
-use super::cluster::{Cluster, Namespace, wait_until};
+use super::cluster::{Cluster, Namespace, state, wait_until};
 use super::kubelet::Kubelet;
 use super::traffic::evict;
+
+/// All workloads roll at the same time, these two while requests are sent to them.
+const LOADED: [&str; 2] = ["no-hook", "ours"];
 
 /// `prestop watch` with its output in a file.
 struct Watch {
@@ -139,9 +142,6 @@ fn each_kind_of_hook_gets_its_verdict_in_rollouts_and_a_drain() {
     assert_eq!(measured[0]["connectionsUntilTheEnd"], 0, "{measured:#?}");
 }
 
-/// All workloads roll at the same time, these two while requests are sent to them.
-const LOADED: [&str; 2] = ["no-hook", "ours"];
-
 /// Their counts agree with those of the servers, and only the one without a hook loses requests.
 fn roll_under_load(cluster: &Cluster, shop: &Namespace, counted: Option<&Counted>) {
     let restart = |name: &str| {
@@ -196,8 +196,7 @@ fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported
     const PODS: usize = 40;
     let cluster = Cluster::connect();
     let shop = cluster.namespace("watch-many", &json!({}));
-    let cell =
-        Cell { name: "many", hook: json!({"preStop": {"sleep": {"seconds": 5}}}), ..server() };
+    let cell = many();
     apply(&cluster, &shop, &cell, PODS, None);
     rolled(&cluster, &shop, "many");
     let mut watch = Watch::start(&shop, &[]);
@@ -219,9 +218,8 @@ fn many_pods_that_end_at_once_while_the_api_server_stands_still_are_all_reported
         pods.iter().all(|pod| !pod["metadata"]["deletionTimestamp"].is_null())
     });
     // If the cluster's processes are known, the API server stalls for 20 s.
-    let state = std::env::var_os("STATE").map(PathBuf::from);
     let server =
-        state.and_then(|state| fs::read_to_string(state.join("run/kube-apiserver.pid")).ok());
+        state().and_then(|state| fs::read_to_string(state.join("run/kube-apiserver.pid")).ok());
     if let Some(server) = server.and_then(|server| server.trim().parse().ok()) {
         signal(server, "STOP");
         thread::sleep(Duration::from_secs(20));

@@ -13,13 +13,7 @@ pub(crate) const SIDECAR: &str = "docker.io/fluent/fluent-bit:prestop-workload";
 pub(crate) const DISTROLESS: &str = "gcr.io/distroless/static-debian12:prestop-workload";
 
 /// Downloads that take 2 and 8 seconds.
-const NGINX: &str = "user nginx;
-worker_processes 1;
-error_log /dev/stderr notice;
-pid /var/run/nginx.pid;
-events { worker_connections 1024; }
-http {
-    access_log off;
+const HTTP: &str = "    access_log off;
     keepalive_timeout 65;
     keepalive_requests 100000;
     server {
@@ -28,7 +22,6 @@ http {
         location = /short { limit_rate 50k; }
         location = /long { limit_rate 50k; }
     }
-}
 ";
 
 /// A web server.
@@ -79,10 +72,24 @@ pub(crate) fn content(namespace: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "content", "namespace": namespace},
         "data": {
-            "nginx.conf": NGINX, "index.html": "x".repeat(1024),
+            "nginx.conf": nginx_conf(HTTP), "index.html": "x".repeat(1024),
             "short": "x".repeat(100 * 1024), "long": "x".repeat(400 * 1024),
         },
     })
+}
+
+/// Returns a configuration of nginx with this content of its `http` block.
+pub(crate) fn nginx_conf(http: &str) -> String {
+    format!(
+        "user nginx;
+worker_processes 1;
+error_log /dev/stderr notice;
+pid /var/run/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+{http}}}
+"
+    )
 }
 
 /// Returns the template of a server's pods. `lifecycle` is the author's own; null if there is none.

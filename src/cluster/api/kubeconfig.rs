@@ -130,10 +130,9 @@ pub(super) fn files(
 
 /// Returns the kubeconfig in the first home folder that has one; if none has, the path in the first.
 fn in_home(homes: &[&[&str]], environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let joined = |names: &&[&str]| names.iter().map(|name| environment(name)).collect();
     let files = homes.iter().filter_map(|names| {
-        let home: Option<OsString> = joined(names);
-        Some(PathBuf::from(home?).join(".kube").join("config"))
+        let home: OsString = names.iter().map(|name| environment(name)).collect::<Option<_>>()?;
+        Some(PathBuf::from(home).join(".kube").join("config"))
     });
     let mut files: Vec<_> = files.collect();
     let found = files.iter().position(|file| file.exists()).unwrap_or_default();

@@ -231,3 +231,46 @@ fn label(namespace: &str) -> Value {
 fn exact(name: &str) -> String {
     name.replace('.', "\\.")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(restarted: &Audited, write: impl Fn(&Suggestions<'_>, &mut Vec<u8>)) -> String {
+        let suggestions = Suggestions {
+            namespaces: BTreeSet::new(),
+            workloads: Vec::new(),
+            restarts: vec![restarted],
+            kubectl: "kubectl",
+            left: 0,
+        };
+        let mut out = Vec::new();
+        write(&suggestions, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn restarts_are_commands_where_kubectl_has_one_and_comments_elsewhere() {
+        let audited = |api_version: &str, kind: &str| Audited {
+            place: None,
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+            has_namespace: true,
+            findings: Vec::new(),
+        };
+        let deployment = audited("apps/v1", "Deployment");
+        let command = "kubectl rollout restart deployment/web --namespace shop\n";
+        let rollout = audited("argoproj.io/v1alpha1", "Rollout");
+        let sentence = "# Rollout shop/web: recreate its pods\n";
+        let commands = |workload| written(workload, |it, out| it.commands(out).unwrap());
+        assert_eq!(commands(&deployment), command);
+        assert_eq!(commands(&rollout), sentence);
+        let patches = |workload| written(workload, |it, out| it.patches(out).unwrap());
+        assert_eq!(patches(&deployment), format!("# {command}"));
+        assert_eq!(patches(&rollout), sentence);
+        let component = |workload| written(workload, |it, out| it.component(out).unwrap());
+        assert!(component(&rollout).starts_with(sentence), "{}", component(&rollout));
+    }
+}

@@ -8,75 +8,54 @@ use super::super::cluster::{Cluster, Namespace};
 use super::super::workloads::{Server, WORKLOAD};
 use super::counted::Counted;
 
+/// From when to when containers end, after the deletion.
+type Seconds = std::ops::RangeInclusive<f64>;
+
 /// A workload, the verdict for each of its pods, and the range of times in which its containers
 /// end.
 pub(super) struct Cell {
     pub(super) name: &'static str,
-    pub(super) image: String,
-    pub(super) command: Value,
-    pub(super) hook: Value,
-    pub(super) grace_seconds: u32,
-    pub(super) port: u32,
+    image: String,
+    command: Value,
+    hook: Value,
+    grace_seconds: u32,
+    port: u32,
     pub(super) verdict: &'static str,
-    pub(super) ended: std::ops::RangeInclusive<f64>,
+    pub(super) ended: Seconds,
 }
 
 pub(super) fn cells() -> [Cell; 5] {
-    let nginx = || Server::Nginx115.image();
     let exec = |command: &[&str]| json!({"preStop": {"exec": {"command": command}}});
     let deaf = "trap : TERM; nginx -g 'daemon off;' & while :; do sleep 1; done";
     [
+        nginx("no-hook", json!({}), "no-hook", 0.0..=5.0),
+        nginx("quit", exec(&["nginx", "-s", "quit"]), "ended-at-once", 0.0..=1.0),
         Cell {
-            name: "no-hook",
-            image: nginx(),
-            command: Value::Null,
-            hook: json!({}),
-            grace_seconds: 30,
-            port: 80,
-            verdict: "no-hook",
-            ended: 0.0..=5.0,
-        },
-        Cell {
-            name: "quit",
-            image: nginx(),
-            command: Value::Null,
-            hook: exec(&["nginx", "-s", "quit"]),
-            grace_seconds: 30,
-            port: 80,
-            verdict: "ended-at-once",
-            ended: 0.0..=1.0,
-        },
-        Cell {
-            name: "deaf",
-            image: nginx(),
             command: json!(["/bin/sh", "-c", deaf]),
-            hook: json!({"preStop": {"sleep": {"seconds": 3}}}),
             grace_seconds: 8,
-            port: 80,
-            verdict: "killed-at-grace-end",
-            ended: 7.0..=15.0,
+            ..nginx("deaf", sleep(3), "killed-at-grace-end", 7.0..=15.0)
         },
-        Cell {
-            name: "broken",
-            image: WORKLOAD.to_owned(),
-            command: Value::Null,
-            hook: exec(&["sh", "-c", "sleep 10"]),
-            grace_seconds: 30,
-            port: 8080,
-            verdict: "hook-failed",
-            ended: 0.0..=5.0,
-        },
-        Cell {
-            name: "ours",
-            image: nginx(),
-            command: Value::Null,
-            hook: json!({}),
-            grace_seconds: 30,
-            port: 80,
-            verdict: "ended-by-itself",
-            ended: 4.0..=25.0,
-        },
+        without_shell("broken", exec(&["sh", "-c", "sleep 10"]), "hook-failed", 0.0..=5.0),
+        nginx("ours", json!({}), "ended-by-itself", 4.0..=25.0),
     ]
+}
+
+/// A server that ends when it is stopped, after a delay of 5 s.
+pub(super) fn many() -> Cell {
+    without_shell("many", sleep(5), "ended-by-itself", 4.0..=40.0)
+}
+
+fn sleep(seconds: u32) -> Value {
+    json!({"preStop": {"sleep": {"seconds": seconds}}})
+}
+
+fn nginx(name: &'static str, hook: Value, verdict: &'static str, ended: Seconds) -> Cell {
+    let image = Server::Nginx115.image();
+    Cell { name, image, command: Value::Null, hook, grace_seconds: 30, port: 80, verdict, ended }
+}
+
+fn without_shell(name: &'static str, hook: Value, verdict: &'static str, ended: Seconds) -> Cell {
+    Cell { image: WORKLOAD.to_owned(), port: 8080, ..nginx(name, hook, verdict, ended) }
 }
 
 impl Cell {
@@ -130,9 +109,4 @@ pub(super) fn apply(
         item["metadata"]["namespace"] = json!(namespace.name);
     }
     cluster.apply(&list);
-}
-
-pub(super) fn server() -> Cell {
-    let [.., broken, _] = cells();
-    broken
 }

@@ -6,23 +6,17 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::super::cluster::{Cluster, Namespace};
+use super::super::cluster::{Cluster, Namespace, state};
+use super::super::workloads::nginx_conf;
 
 /// Logs a line for each request, in a file for each pod.
-const NGINX: &str = "user nginx;
-worker_processes 1;
-error_log /dev/stderr notice;
-pid /var/run/nginx.pid;
-events { worker_connections 1024; }
-http {
-    log_format counted '$request_uri $status';
+const HTTP: &str = "    log_format counted '$request_uri $status';
     access_log /counted/$hostname counted;
     keepalive_requests 100000;
     server {
         listen 80;
         root /usr/share/nginx/html;
     }
-}
 ";
 
 /// The logs of the servers, in a folder that the node shares with this test, as in the scripts'
@@ -34,10 +28,10 @@ pub(super) struct Counted {
 impl Counted {
     /// Creates the configuration of the servers; `None` in another cluster.
     pub(super) fn new(cluster: &Cluster, namespace: &Namespace) -> Option<Self> {
-        std::env::var_os("STATE")?;
+        state()?;
         cluster.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "counted", "namespace": namespace.name},
-            "data": {"nginx.conf": NGINX}}));
+            "data": {"nginx.conf": nginx_conf(HTTP)}}));
         let folder = tempfile::tempdir().unwrap();
         // The servers run as another user.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
