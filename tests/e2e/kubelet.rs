@@ -24,6 +24,8 @@ pub(crate) struct Kubelet<'a> {
     cluster: &'a Cluster,
     node: String,
     log: PathBuf,
+    /// Of its times.
+    offset: Offset,
 }
 
 /// A container's stop, according to the kubelet's log.
@@ -44,7 +46,7 @@ impl<'a> Kubelet<'a> {
     pub(crate) fn that_logs_more(cluster: &'a Cluster) -> Option<Self> {
         let log = state()?.join("log/kubelet.log");
         let node = cluster.list(&["nodes"])[0]["metadata"]["name"].as_str().unwrap().to_owned();
-        let kubelet = Self { cluster, node, log };
+        let kubelet = Self { cluster, node, log, offset: offset() };
         kubelet.set_verbosity(3);
         Some(kubelet)
     }
@@ -64,9 +66,8 @@ impl<'a> Kubelet<'a> {
         let mut stop = Stop::default();
         let mut id = String::new();
         let text = fs::read_to_string(&self.log).unwrap();
-        let offset = offset();
         for line in text.lines() {
-            let at = || timestamp(line, offset);
+            let at = || timestamp(line, self.offset);
             if line.contains("\"SyncLoop DELETE\"") && line.contains(&format!("\"{pod}\"")) {
                 stop.deleted = stop.deleted.or(at());
             }
