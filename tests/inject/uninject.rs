@@ -209,6 +209,29 @@ fn hooks_are_renewed_where_anything_changed() {
 }
 
 #[test]
+fn a_renewal_keeps_the_order_of_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let renew = |input: &str| {
+        let renewed = prestop(folder.path(), &["inject", "--renew", "-"], input.as_bytes());
+        assert!(renewed.status.success(), "{}", text(&renewed.stderr));
+        text(&renewed.stdout)
+    };
+    // The annotations behind the status were added later. Their problems are recorded in their order.
+    let unknown = |name: &str| format!("    delay.prestop.dev/{name}: 5s\n");
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations:\n{}spec:\n  containers:\n  - name: web\n    image: nginx:1.15\n",
+        unknown("one")
+    );
+    let first = text(&prestop(folder.path(), &["inject", "-"], pod.as_bytes()).stdout);
+    let more = format!("{}{}spec:", unknown("two"), unknown("three"));
+    let renewed = renew(&first.replace("spec:", &more));
+    let places = ["one", "two", "three"]
+        .map(|name| renewed.find(&format!("annotation delay.prestop.dev/{name}")));
+    assert!(places.is_sorted() && places[0].is_some(), "{renewed}");
+    assert_eq!(renew(&renewed), renewed);
+}
+
+#[test]
 fn files_are_written_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("web.yaml");

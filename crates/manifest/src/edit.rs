@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::change::{Change, Obstacle};
 use super::insert::line_break;
 use super::locate::{self, Changes};
+use super::patch::apply_patch;
 use super::render::{self, BlockStyle, JsonLines};
 use super::wanted::Wanted;
 use super::{Document, Edited, Format, Layout, ManifestError, Replaced};
@@ -21,7 +22,7 @@ pub(super) fn edited(
     texts: &HashMap<String, String>,
 ) -> Result<Edited, ManifestError> {
     let mut after = before.clone();
-    json_patch::patch(&mut after, patch)
+    apply_patch(&mut after, patch)
         .map_err(|error| document.error(1, 1, format!("the patch does not apply: {error}")))?;
     // A text from another format or indentation may no longer fit.
     if !texts.is_empty()

@@ -18,6 +18,7 @@ mod insert;
 mod items;
 mod json_scan;
 mod locate;
+mod patch;
 mod read;
 mod remove;
 mod render;
@@ -32,6 +33,7 @@ use serde_json::Value;
 pub use self::error::ManifestError;
 pub use self::excerpt::Excerpt;
 pub use self::items::{ListItem, ListOfItems};
+pub use self::patch::apply_patch;
 pub use self::stream::{Documents, LARGEST_DOCUMENT_BYTES};
 
 /// Notation of a document.

@@ -159,6 +159,8 @@ impl Script {
         let lists =
             ["&&", "||", ">&", ">|"].iter().fold(text.clone(), |text, it| text.replace(it, ""));
         script.has_concurrency |= lists.contains(['&', '|']);
+        // The use of an unset variable is then an error.
+        script.may_fail |= text.contains("set -u") && text.contains('$');
         script.command.push(text);
         Ok(script)
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use json_patch::{Patch as JsonPatch, PatchOperation};
 use prestop_core::engine::template::{Object, Workload, objects, objects_of_item};
 use prestop_core::engine::undo::{KeptLayout, undo};
-use prestop_manifest::{Document, Edited, Layout, ManifestError, Replaced};
+use prestop_manifest::{Document, Edited, Layout, ManifestError, Replaced, apply_patch};
 use serde_json::Value;
 
 use super::Run;
@@ -95,7 +95,7 @@ impl Run<'_> {
             return Ok(Ok(undone));
         }
         let mut value = value.clone();
-        json_patch::patch(&mut value, &undo)?;
+        apply_patch(&mut value, &undo)?;
         let has_lost_layout = has_lost_layout || undone.layout != Layout::Kept;
         let document = Document { text: undone.text, ..*document };
         let layout = KeptLayout::of(has_lost_layout);

@@ -6,7 +6,7 @@ use json_patch::Patch as JsonPatch;
 use prestop_core::engine::reason::UndoReason;
 use prestop_core::engine::template::Workload;
 use prestop_core::engine::undo::{KeptLayout, STATUS_PATH, Undo, undo};
-use prestop_manifest::Document;
+use prestop_manifest::{Document, apply_patch};
 use serde_json::Value;
 
 use super::Run;
@@ -30,7 +30,7 @@ impl Run<'_> {
     ) -> anyhow::Result<Option<Renewal<'w>>> {
         let Ok(undone) = undo(&workload.pod, workload.pod_value()) else { return Ok(None) };
         let mut object = workload.object.clone();
-        json_patch::patch(&mut object, &prefixed(&undone.operations, workload.template)?)?;
+        apply_patch(&mut object, &prefixed(&undone.operations, workload.template)?)?;
         let mut again = object.clone();
         let before = workload.with_object(&object);
         let mut decision = self.decide(&before);
@@ -41,7 +41,7 @@ impl Run<'_> {
             .filter_map(|(path, text)| Some((path.clone(), text.as_deref()?)))
             .collect();
         decision.keep_texts(&before.pod, &texts, KeptLayout::of(undone.has_lost_layout));
-        json_patch::patch(&mut again, &patch(&decision, workload.template)?)?;
+        apply_patch(&mut again, &patch(&decision, workload.template)?)?;
         let is_same = again == *workload.object;
         Ok((!is_same).then_some(Renewal { object, undone }))
     }
