@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::generators::{Case, Namespace, any_pod, case};
+use crate::has_unique_names;
 use crate::structured::{Generator, edit, generated};
 
 const STATUS: &str = "/metadata/annotations/prestop.dev~1status";
@@ -115,6 +116,9 @@ fn holds(body: &[u8], namespace: &Namespace, around: &Around, policy: &Policy) {
     json_patch::patch(&mut after, &patch).expect("the patch applies");
     is_confined(&before, &after);
     hooks_are_as_asked_for(&before, &after, namespace, policy);
+    if !has_unique_names(&after) {
+        return;
+    }
     sent["request"]["object"] = after;
     let again = self::answer(sent.to_string().as_bytes(), around, policy).unwrap();
     let uid = sent["request"]["uid"].as_str().unwrap_or_default();

@@ -24,3 +24,12 @@ pub mod json_reader;
 pub mod manifests;
 pub mod own_hook;
 mod structured;
+
+/// Returns whether the containers of a pod have different names. Kubernetes refuses other pods, and
+/// a second pass may change them again.
+fn has_unique_names(pod: &serde_json::Value) -> bool {
+    let containers = pod.pointer("/spec/containers").and_then(serde_json::Value::as_array);
+    let names: Vec<&str> =
+        containers.into_iter().flatten().filter_map(|it| it["name"].as_str()).collect();
+    names.iter().enumerate().all(|(place, name)| !names[..place].contains(name))
+}

@@ -179,6 +179,17 @@ fn what_is_not_proved_to_be_ours_stays() {
     }
 }
 
+/// Kubernetes refuses such a pod, but a manifest can contain it.
+#[test]
+fn the_hook_of_an_author_stays_if_two_containers_have_one_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n  - name: web\n    lifecycle:\n      preStop:\n        sleep:\n          seconds: 10\n  - name: web\n    image: registry.example/web:1\n";
+    let injected = prestop(folder.path(), &["inject", "-"], pod.as_bytes()).stdout;
+    let undone = prestop(folder.path(), &["uninject", "-"], &injected);
+    assert_eq!(text(&undone.stdout), text(&injected));
+    assert!(text(&undone.stderr).contains("status-not-trusted"), "{}", text(&undone.stderr));
+}
+
 #[test]
 fn hooks_are_renewed_where_anything_changed() {
     let folder = tempfile::tempdir().unwrap();

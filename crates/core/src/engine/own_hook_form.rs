@@ -144,10 +144,16 @@ fn plain_delay(script: &str) -> Option<i64> {
 }
 
 /// Returns whether the shell itself runs a command, given the items after it. In a pipe or in the
-/// background another shell runs it, and `exec` and `exit` end only that shell.
+/// background another shell runs it, and `exec` and `exit` end only that shell. The end of
+/// `exit && { a; b; } &` is not in these items, so nothing is known about a list with a compound
+/// command.
 fn is_in_front(behind: &[Item<'_>]) -> bool {
     let mut list = behind.iter().take_while(|item| **item != Item::Operator(Operator::Then));
-    list.all(|item| matches!(item, Item::Command(_) | Item::Operator(Operator::And | Operator::Or)))
+    list.all(|item| match item {
+        Item::Command(command) => !command.is_reserved(),
+        Item::Operator(operator) => matches!(operator, Operator::And | Operator::Or),
+        Item::Unread => false,
+    })
 }
 
 /// Returns whether a command has no effect.
@@ -272,6 +278,7 @@ mod tests {
             "exec sleep 5 & say a",
             "exec sleep 5 | say a",
             "exec sleep 5 || true & say a",
+            "exec sleep 5 && { say a; } & sleep 5",
             "sleep 5 &> out; say a",
             "sleep 5 ||\nsay a",
         ] {
