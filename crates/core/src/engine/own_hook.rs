@@ -99,7 +99,13 @@ impl<'a> OwnHook<'a> {
                     // The next command runs only if another one failed; `a || b && c` runs a and c.
                     Item::Operator(Operator::Or) => is_alternative = true,
                     Item::Operator(Operator::And) => is_alternative = false,
-                    Item::Command(_) if is_alternative => {}
+                    // `a || { b; c; }` runs neither b nor c.
+                    Item::Command(command) if is_alternative => {
+                        if command.may_continue() {
+                            self.rest = Rest::Unknown;
+                            return;
+                        }
+                    }
                     Item::Command(command) if command.is_reserved() || ends_execution(command) => {
                         self.rest = Rest::Unknown;
                         return;
@@ -275,6 +281,8 @@ mod tests {
             ("sleep 5; sleep 3 && while a; do b; done & sleep 4", (5, 5, 0, Rest::Unknown)),
             ("sleep 5; sleep 3 && while a; do b; done; sleep 4", (8, 8, 0, Rest::Unknown)),
             ("sleep 3; exec app; sleep 5", (3, 3, 1, Rest::Nothing)),
+            ("sleep 3 || { sleep 5; app; } && sleep 2", (3, 3, 0, Rest::Unknown)),
+            ("sleep 3 || [ -e x ]; sleep 2", (5, 5, 0, Rest::Nothing)),
             ("false || sleep 5", (0, 0, 1, Rest::Nothing)),
             ("sleep 3; set -n; sleep 5", (3, 3, 0, Rest::Unknown)),
             ("sleep 3; set -o noexec; sleep 5", (3, 3, 0, Rest::Unknown)),

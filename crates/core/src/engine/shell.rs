@@ -2,10 +2,11 @@
 //! the operators between commands, without expansions. Anything else ends the list, and the caller
 //! decides how to treat an unfinished list.
 
-use std::borrow::Cow;
-use std::iter::Peekable;
-use std::str::CharIndices;
+mod reader;
 
+use std::borrow::Cow;
+
+use self::reader::{Piece, Reader};
 use super::pod::Arguments;
 use crate::view::{Shape, Text};
 
@@ -183,6 +184,11 @@ impl Command<'_> {
         self.keyword().is_some()
     }
 
+    /// Returns whether commands behind the next separator may be part of the same command.
+    pub(super) fn may_continue(&self) -> bool {
+        self.keyword().is_some_and(|word| !matches!(word, "[" | "[[" | "test"))
+    }
+
     /// Returns the command as written, without quotes and redirections.
     pub(super) fn text(&self) -> String {
         let words: Vec<&str> = self.words.iter().map(|word| word.text.as_ref()).collect();
@@ -205,7 +211,7 @@ impl Word<'_> {
 /// Returns the first command of a script, the operator after it, and the rest; `None` if it is the
 /// only command, sets variables, or can't be parsed completely.
 pub(super) fn first(script: &str) -> Option<(Command<'_>, Operator, &str)> {
-    let mut reader = Reader { script, letters: script.char_indices().peekable() };
+    let mut reader = Reader::new(script);
     let mut command = Command::default();
     loop {
         match reader.next_piece() {
@@ -228,7 +234,7 @@ pub(super) fn first(script: &str) -> Option<(Command<'_>, Operator, &str)> {
 
 /// Parses the commands of a script, in order.
 pub(super) fn items(script: &str) -> Vec<Item<'_>> {
-    let mut reader = Reader { script, letters: script.char_indices().peekable() };
+    let mut reader = Reader::new(script);
     let mut items = Vec::new();
     let mut command = Command::default();
     loop {
@@ -287,233 +293,6 @@ fn is_assignment(word: &Word<'_>) -> bool {
     })
 }
 
-/// A token of a script.
-enum Piece<'a> {
-    Word(Word<'a>),
-    Operator(Operator),
-    Redirection,
-    Unread,
-    End,
-}
-
-struct Reader<'a> {
-    script: &'a str,
-    letters: Peekable<CharIndices<'a>>,
-}
-
-impl<'a> Reader<'a> {
-    fn next_piece(&mut self) -> Piece<'a> {
-        self.skip_blanks();
-        let Some((start, letter)) = self.letters.peek().copied() else { return Piece::End };
-        let operator = |operator| Piece::Operator(operator);
-        match letter {
-            '\n' | ';' => {
-                self.letters.next();
-                if letter == ';' && self.takes(';') {
-                    return operator(Operator::Group);
-                }
-                operator(Operator::Then)
-            }
-            '&' => {
-                self.letters.next();
-                if self.takes('&') {
-                    operator(Operator::And)
-                } else if self.is_next('>') {
-                    // In bash this is a redirection, in other shells a background command and a
-                    // redirection.
-                    Piece::Unread
-                } else {
-                    operator(Operator::Background)
-                }
-            }
-            '|' => {
-                self.letters.next();
-                if self.takes('|') {
-                    return operator(Operator::Or);
-                }
-                self.takes('&');
-                operator(Operator::Pipe)
-            }
-            '(' | ')' => {
-                self.letters.next();
-                operator(Operator::Group)
-            }
-            '<' | '>' => self.redirection(),
-            _ => self.word(start),
-        }
-    }
-
-    /// Skips blanks, escaped line breaks, and comments.
-    fn skip_blanks(&mut self) {
-        while let Some((at, letter)) = self.letters.peek().copied() {
-            match letter {
-                ' ' | '\t' => {
-                    self.letters.next();
-                }
-                '\\' if self.rest(at).starts_with("\\\n") => {
-                    self.letters.next();
-                    self.letters.next();
-                }
-                '#' => while self.letters.next_if(|(_, letter)| *letter != '\n').is_some() {},
-                _ => return,
-            }
-        }
-    }
-
-    /// Parses an operator such as `>`, `>>`, `>&`, with the word after it.
-    fn redirection(&mut self) -> Piece<'a> {
-        let mut heads = 0;
-        while let Some((_, letter)) =
-            self.letters.next_if(|(_, letter)| matches!(letter, '<' | '>' | '&' | '|'))
-        {
-            heads += usize::from(letter == '<');
-        }
-        if heads > 1 {
-            return Piece::Unread;
-        }
-        self.skip_blanks();
-        match self.letters.peek().copied() {
-            Some((start, letter)) if !is_end(letter) => match self.word(start) {
-                Piece::Unread => Piece::Unread,
-                _ => Piece::Redirection,
-            },
-            _ => Piece::Unread,
-        }
-    }
-
-    fn word(&mut self, start: usize) -> Piece<'a> {
-        let mut text = String::new();
-        let mut kind = WordKind::Bare;
-        let mut is_borrowed = true;
-        let mut end = start;
-        while let Some((at, letter)) = self.letters.peek().copied() {
-            if is_end(letter) {
-                break;
-            }
-            self.letters.next();
-            match letter {
-                '\'' | '"' | '\\' => {
-                    if is_borrowed {
-                        text.push_str(self.script.get(start..at).unwrap_or_default());
-                        is_borrowed = false;
-                    }
-                    kind = kind.max(WordKind::Quoted);
-                    let Some(inner) = self.quoted(letter, &mut text) else { return Piece::Unread };
-                    kind = kind.max(inner);
-                }
-                '$' | '`' | '*' | '?' | '~' => {
-                    kind = WordKind::Expanded;
-                    if !self.expansion(letter) {
-                        return Piece::Unread;
-                    }
-                    let until = self.place();
-                    if !is_borrowed {
-                        text.push_str(self.script.get(at..until).unwrap_or_default());
-                    }
-                }
-                _ if !is_borrowed => text.push(letter),
-                _ => {}
-            }
-            end = self.place();
-        }
-        let written = self.script.get(start..end).unwrap_or_default();
-        let is_descriptor = is_borrowed && written.bytes().all(|byte| byte.is_ascii_digit());
-        if is_descriptor && (self.is_next('<') || self.is_next('>')) {
-            return self.redirection();
-        }
-        let text = if is_borrowed { Cow::Borrowed(written) } else { Cow::Owned(text) };
-        Piece::Word(Word { text, kind })
-    }
-
-    /// Reads the text between quotes or after a backslash; `None` if it is not terminated.
-    fn quoted(&mut self, quote: char, text: &mut String) -> Option<WordKind> {
-        let mut kind = WordKind::Quoted;
-        if quote == '\\' {
-            let (_, letter) = self.letters.next()?;
-            if letter != '\n' {
-                text.push(letter);
-            }
-            return Some(kind);
-        }
-        loop {
-            let (at, letter) = self.letters.next()?;
-            match letter {
-                _ if letter == quote => return Some(kind),
-                '\\' if quote == '"' => {
-                    let (_, escaped) = self.letters.next()?;
-                    if !matches!(escaped, '"' | '\\' | '$' | '`' | '\n') {
-                        text.push('\\');
-                    }
-                    if escaped != '\n' {
-                        text.push(escaped);
-                    }
-                }
-                '$' | '`' if quote == '"' => {
-                    kind = WordKind::Expanded;
-                    if !self.expansion(letter) {
-                        return None;
-                    }
-                    text.push_str(self.script.get(at..self.place()).unwrap_or_default());
-                }
-                _ => text.push(letter),
-            }
-        }
-    }
-
-    /// Skips an expansion whose first letter has been read; `false` if it is not terminated.
-    fn expansion(&mut self, first: char) -> bool {
-        if first == '`' {
-            return self.letters.by_ref().any(|(_, letter)| letter == '`');
-        }
-        if first != '$' || !(self.is_next('(') || self.is_next('{')) {
-            return true;
-        }
-        let mut depth = 0_usize;
-        let mut quote = None;
-        for (_, letter) in self.letters.by_ref() {
-            if let Some(open) = quote {
-                if open == letter {
-                    quote = None;
-                }
-                continue;
-            }
-            match letter {
-                '\'' | '"' => quote = Some(letter),
-                '(' | '{' => depth += 1,
-                ')' | '}' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return true;
-                    }
-                }
-                _ => {}
-            }
-        }
-        false
-    }
-
-    fn place(&mut self) -> usize {
-        self.letters.peek().map_or(self.script.len(), |(at, _)| *at)
-    }
-
-    fn rest(&self, at: usize) -> &'a str {
-        self.script.get(at..).unwrap_or_default()
-    }
-
-    fn is_next(&mut self, wanted: char) -> bool {
-        self.letters.peek().is_some_and(|(_, letter)| *letter == wanted)
-    }
-
-    fn takes(&mut self, wanted: char) -> bool {
-        self.letters.next_if(|(_, letter)| *letter == wanted).is_some()
-    }
-}
-
-/// Returns whether an unquoted letter ends a word.
-const fn is_end(letter: char) -> bool {
-    matches!(letter, ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -559,6 +338,12 @@ mod tests {
             ("x=`date` y", "y"),
             ("(a; b)", "Group|a|Then|b|Group"),
             ("a 'b", "a|Unread"),
+            ("x ${X:-'}'} y", "x ~${X:-'}'} y"),
+            ("x \"${X:-'}\" 'y'\nz", "x|Unread"),
+            ("x ${X:-\\}} y", "x ~${X:-\\}} y"),
+            ("x $(case a in a) b;; esac) y", "x|Unread"),
+            ("x $(a # )\n) y", "x|Unread"),
+            ("x `a \\` b` y", "x ~`a \\` b` y"),
             ("cat <<END\nx\nEND\n", "cat|Unread"),
             ("exec 3>log", "exec >"),
             ("a\u{e9}\\ b", "a\u{e9} b"),

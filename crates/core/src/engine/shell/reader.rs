@@ -1,0 +1,268 @@
+//! Splits the text of a script into words, operators and redirections.
+
+use std::borrow::Cow;
+use std::iter::Peekable;
+use std::str::CharIndices;
+
+use super::{Operator, Word, WordKind};
+
+/// A token of a script.
+pub(super) enum Piece<'a> {
+    Word(Word<'a>),
+    Operator(Operator),
+    Redirection,
+    Unread,
+    End,
+}
+
+/// Quotes around a part of a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    None,
+    Double,
+}
+
+pub(super) struct Reader<'a> {
+    script: &'a str,
+    letters: Peekable<CharIndices<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(script: &'a str) -> Self {
+        Self { script, letters: script.char_indices().peekable() }
+    }
+
+    pub(super) fn next_piece(&mut self) -> Piece<'a> {
+        self.skip_blanks();
+        let Some((start, letter)) = self.letters.peek().copied() else { return Piece::End };
+        let operator = |operator| Piece::Operator(operator);
+        match letter {
+            '\n' | ';' => {
+                self.letters.next();
+                if letter == ';' && self.takes(';') {
+                    return operator(Operator::Group);
+                }
+                operator(Operator::Then)
+            }
+            '&' => {
+                self.letters.next();
+                if self.takes('&') {
+                    operator(Operator::And)
+                } else if self.is_next('>') {
+                    // In bash this is a redirection, in other shells a background command and a
+                    // redirection.
+                    Piece::Unread
+                } else {
+                    operator(Operator::Background)
+                }
+            }
+            '|' => {
+                self.letters.next();
+                if self.takes('|') {
+                    return operator(Operator::Or);
+                }
+                self.takes('&');
+                operator(Operator::Pipe)
+            }
+            '(' | ')' => {
+                self.letters.next();
+                operator(Operator::Group)
+            }
+            '<' | '>' => self.redirection(),
+            _ => self.word(start),
+        }
+    }
+
+    /// Skips blanks, escaped line breaks, and comments.
+    fn skip_blanks(&mut self) {
+        while let Some((at, letter)) = self.letters.peek().copied() {
+            match letter {
+                ' ' | '\t' => {
+                    self.letters.next();
+                }
+                '\\' if self.rest(at).starts_with("\\\n") => {
+                    self.letters.next();
+                    self.letters.next();
+                }
+                '#' => while self.letters.next_if(|(_, letter)| *letter != '\n').is_some() {},
+                _ => return,
+            }
+        }
+    }
+
+    /// Parses an operator such as `>`, `>>`, `>&`, with the word after it.
+    fn redirection(&mut self) -> Piece<'a> {
+        let mut heads = 0;
+        while let Some((_, letter)) =
+            self.letters.next_if(|(_, letter)| matches!(letter, '<' | '>' | '&' | '|'))
+        {
+            heads += usize::from(letter == '<');
+        }
+        if heads > 1 {
+            return Piece::Unread;
+        }
+        self.skip_blanks();
+        match self.letters.peek().copied() {
+            Some((start, letter)) if !is_end(letter) => match self.word(start) {
+                Piece::Unread => Piece::Unread,
+                _ => Piece::Redirection,
+            },
+            _ => Piece::Unread,
+        }
+    }
+
+    fn word(&mut self, start: usize) -> Piece<'a> {
+        let mut text = String::new();
+        let mut kind = WordKind::Bare;
+        let mut is_borrowed = true;
+        let mut end = start;
+        while let Some((at, letter)) = self.letters.peek().copied() {
+            if is_end(letter) {
+                break;
+            }
+            self.letters.next();
+            match letter {
+                '\'' | '"' | '\\' => {
+                    if is_borrowed {
+                        text.push_str(self.script.get(start..at).unwrap_or_default());
+                        is_borrowed = false;
+                    }
+                    kind = kind.max(WordKind::Quoted);
+                    let Some(inner) = self.quoted(letter, &mut text) else { return Piece::Unread };
+                    kind = kind.max(inner);
+                }
+                '$' | '`' | '*' | '?' | '~' => {
+                    kind = WordKind::Expanded;
+                    if !self.expansion(letter, Quotes::None) {
+                        return Piece::Unread;
+                    }
+                    let until = self.place();
+                    if !is_borrowed {
+                        text.push_str(self.script.get(at..until).unwrap_or_default());
+                    }
+                }
+                _ if !is_borrowed => text.push(letter),
+                _ => {}
+            }
+            end = self.place();
+        }
+        let written = self.script.get(start..end).unwrap_or_default();
+        let is_descriptor = is_borrowed && written.bytes().all(|byte| byte.is_ascii_digit());
+        if is_descriptor && (self.is_next('<') || self.is_next('>')) {
+            return self.redirection();
+        }
+        let text = if is_borrowed { Cow::Borrowed(written) } else { Cow::Owned(text) };
+        Piece::Word(Word { text, kind })
+    }
+
+    /// Reads the text between quotes or after a backslash; `None` if it is not terminated.
+    fn quoted(&mut self, quote: char, text: &mut String) -> Option<WordKind> {
+        let mut kind = WordKind::Quoted;
+        if quote == '\\' {
+            let (_, letter) = self.letters.next()?;
+            if letter != '\n' {
+                text.push(letter);
+            }
+            return Some(kind);
+        }
+        loop {
+            let (at, letter) = self.letters.next()?;
+            match letter {
+                _ if letter == quote => return Some(kind),
+                '\\' if quote == '"' => {
+                    let (_, escaped) = self.letters.next()?;
+                    if !matches!(escaped, '"' | '\\' | '$' | '`' | '\n') {
+                        text.push('\\');
+                    }
+                    if escaped != '\n' {
+                        text.push(escaped);
+                    }
+                }
+                '$' | '`' if quote == '"' => {
+                    kind = WordKind::Expanded;
+                    if !self.expansion(letter, Quotes::Double) {
+                        return None;
+                    }
+                    text.push_str(self.script.get(at..self.place()).unwrap_or_default());
+                }
+                _ => text.push(letter),
+            }
+        }
+    }
+
+    /// Skips an expansion whose first letter has been read, `around` being the quotes around it;
+    /// `false` if its end is not certain.
+    fn expansion(&mut self, first: char, around: Quotes) -> bool {
+        if first == '`' {
+            return self.backquoted();
+        }
+        if first != '$' || !(self.is_next('(') || self.is_next('{')) {
+            return true;
+        }
+        // In `"${X:-'}"` the single quote is an ordinary letter, in `"${X#'}'}"` it is not.
+        let are_quotes_doubtful = around == Quotes::Double && self.is_next('{');
+        let mut depth = 0_usize;
+        let mut quote = None;
+        let mut previous = first;
+        while let Some((at, letter)) = self.letters.next() {
+            match (quote, letter) {
+                (None | Some('"'), '\\') => {
+                    self.letters.next();
+                }
+                (Some(open), _) if open == letter => quote = None,
+                (None, '\'') if are_quotes_doubtful => return false,
+                (None, '\'' | '"') => quote = Some(letter),
+                // Backquotes, comments, and patterns of `case` may contain a bracket.
+                (None, '`') => return false,
+                (None, '#') if previous.is_ascii_whitespace() => return false,
+                (None, _) if self.rest(at).starts_with("case ") => return false,
+                (None, '(' | '{') => depth += 1,
+                (None, ')' | '}') => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+            previous = letter;
+        }
+        false
+    }
+
+    /// Skips a command in backquotes whose first one has been read; `false` if it does not end.
+    fn backquoted(&mut self) -> bool {
+        while let Some((_, letter)) = self.letters.next() {
+            match letter {
+                '`' => return true,
+                '\\' => {
+                    self.letters.next();
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Returns the position of the next letter, in bytes.
+    pub(super) fn place(&mut self) -> usize {
+        self.letters.peek().map_or(self.script.len(), |(at, _)| *at)
+    }
+
+    fn rest(&self, at: usize) -> &'a str {
+        self.script.get(at..).unwrap_or_default()
+    }
+
+    fn is_next(&mut self, wanted: char) -> bool {
+        self.letters.peek().is_some_and(|(_, letter)| *letter == wanted)
+    }
+
+    fn takes(&mut self, wanted: char) -> bool {
+        self.letters.next_if(|(_, letter)| *letter == wanted).is_some()
+    }
+}
+
+/// Returns whether an unquoted letter ends a word.
+const fn is_end(letter: char) -> bool {
+    matches!(letter, ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>')
+}
