@@ -283,6 +283,7 @@ mod tests {
             ("sleep 3; exec app; sleep 5", (3, 3, 1, Rest::Nothing)),
             ("sleep 3 || { sleep 5; app; } && sleep 2", (3, 3, 0, Rest::Unknown)),
             ("sleep 3 || [ -e x ]; sleep 2", (5, 5, 0, Rest::Nothing)),
+            ("sleep 3 || X=1; sleep 2", (5, 5, 0, Rest::Nothing)),
             ("false || sleep 5", (0, 0, 1, Rest::Nothing)),
             ("sleep 3; set -n; sleep 5", (3, 3, 0, Rest::Unknown)),
             ("sleep 3; set -o noexec; sleep 5", (3, 3, 0, Rest::Unknown)),

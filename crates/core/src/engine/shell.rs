@@ -237,9 +237,11 @@ pub(super) fn items(script: &str) -> Vec<Item<'_>> {
     let mut reader = Reader::new(script);
     let mut items = Vec::new();
     let mut command = Command::default();
+    let mut is_empty = true;
     loop {
         match reader.next_piece() {
             Piece::Word(word) => {
+                is_empty = false;
                 // `A=1 app` runs `app`.
                 if !(command.words.is_empty() && is_assignment(&word)) {
                     command.words.push(word);
@@ -248,11 +250,14 @@ pub(super) fn items(script: &str) -> Vec<Item<'_>> {
             Piece::Redirection => command.redirection = Redirection::Some,
             Piece::Operator(operator) => {
                 close(&mut command, &mut items);
-                // A line that ends in one of these operators continues on the next line.
-                let goes_on = matches!(
-                    items.last(),
-                    Some(Item::Operator(Operator::And | Operator::Or | Operator::Pipe))
-                );
+                // A line that ends in one of these operators continues on the next line, unlike
+                // `a || X=1`.
+                let goes_on = is_empty
+                    && matches!(
+                        items.last(),
+                        Some(Item::Operator(Operator::And | Operator::Or | Operator::Pipe))
+                    );
+                is_empty = true;
                 if !(goes_on && operator == Operator::Then) {
                     items.push(Item::Operator(operator));
                 }
@@ -333,6 +338,7 @@ mod tests {
             ("a < in && b &> out", "a >|And|b|Unread"),
             ("a ||\n\n # c\nb\nc &&\nd", "a|Or|b|Then|c|And|d"),
             ("a |\nb", "a|Pipe|b"),
+            ("a ||\nX=1; b", "a|Or|Then|b"),
             ("a 5\r\nb", "a 5\r|Then|b"),
             ("x $(cat a; echo ')') y", "x ~$(cat a; echo ')') y"),
             ("x=`date` y", "y"),
