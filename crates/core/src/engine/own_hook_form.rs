@@ -195,10 +195,10 @@ fn without_sleep(script: &str) -> (i64, &str) {
     (seconds, rest)
 }
 
-/// Returns whether a script contains no expansions, and no carriage return, which shells would
-/// treat as part of a word.
+/// Returns whether a script contains no expansions, no carriage return, which shells would treat as
+/// part of a word, and no other `PATH`, in which `sleep` could be another program.
 fn is_literal(script: &str) -> bool {
-    !script.contains(['$', '`', '\r'])
+    !script.contains(['$', '`', '\r']) && !script.contains("PATH=")
 }
 
 #[cfg(test)]
@@ -281,6 +281,7 @@ mod tests {
             "exec sleep 5 && { say a; } & sleep 5",
             "sleep 5 &> out; say a",
             "sleep 5 ||\nsay a",
+            "PATH=/app; sleep 5",
         ] {
             let expected = json!({"exec": {"command": ["sh", "-c", script]}});
             let text = understood(&expected).replace("\\n", "\n");
