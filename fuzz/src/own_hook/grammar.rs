@@ -63,16 +63,17 @@ const ODD_WORDS: [&str; 28] = [
     "~",
     "\"$(look \"in\")\"",
 ];
+/// The name begins with a dot, so that `*` does not find it.
 const REDIRECTIONS: [&str; 9] = [
-    " >out",
-    " >>out",
+    " >.out",
+    " >>.out",
     " 2>&1",
     " </dev/null",
     " >/dev/null 2>&1",
-    " >|out",
-    " 2>out",
+    " >|.out",
+    " 2>.out",
     " >&2",
-    " &>out",
+    " &>.out",
 ];
 const ASSIGNMENTS: [&str; 4] = ["X=1 ", "X='a b' Y=2 ", "X=$(look v) ", "X=\"a\" "];
 const BUILT_IN: [&str; 17] = [

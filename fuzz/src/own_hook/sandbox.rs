@@ -102,8 +102,6 @@ impl Sandbox {
         let path = self.folder.path();
         let transcript = path.join("transcript");
         fs::write(&transcript, "").unwrap();
-        // Of an earlier script; `*` would find it.
-        let _ = fs::remove_file(path.join("work/out"));
         // Every process started by the script holds the output pipe, also one in the background
         // whose output is redirected. So the pipe is closed when all of them have ended.
         let output = Command::new("/usr/bin/timeout")
