@@ -24,7 +24,7 @@ pub(crate) struct Kubelet<'a> {
     cluster: &'a Cluster,
     node: String,
     log: PathBuf,
-    /// Of its times.
+    /// Offset of the log's times from UTC.
     offset: Offset,
 }
 

@@ -100,12 +100,7 @@ impl<'a> OwnHook<'a> {
                     Item::Operator(Operator::Or) => is_alternative = true,
                     Item::Operator(Operator::And) => is_alternative = false,
                     // `a || { b; c; }` runs neither b nor c.
-                    Item::Command(command) if is_alternative => {
-                        if command.may_continue() {
-                            self.rest = Rest::Unknown;
-                            return;
-                        }
-                    }
+                    Item::Command(command) if is_alternative && !command.may_continue() => {}
                     Item::Command(command) if command.is_reserved() || ends_execution(command) => {
                         self.rest = Rest::Unknown;
                         return;

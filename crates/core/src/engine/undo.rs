@@ -5,12 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::grace::DEFAULT_GRACE_PERIOD_SECONDS;
 use super::own_hook_extend::LARGEST_KEPT_BYTES;
-use super::pod::{Container, Pod};
+use super::pod::Pod;
 use super::reason::UndoReason;
 use super::settings::STATUS_ANNOTATION;
 use super::status::{Status, StatusContainer, Texts};
 use super::{ContainerDecision, ContainerOutcome, Decision, Outcome, Stood, is_room_for_status};
-use crate::view::Shape;
 
 /// Limit for the total size of the texts of a manifest that a status keeps, in bytes.
 const MOST_TEXT_BYTES: usize = 16 * 1024;
@@ -104,23 +103,18 @@ pub fn undo<'a>(pod: &'a Pod<'_>, value: &Value) -> Result<Undo<'a>, UndoReason>
         has_lost_layout: false,
     };
     let mut left: Vec<&StatusContainer<'_>> = status.containers().iter().collect();
-    let containers = || spec.containers().iter().filter_map(Shape::value);
-    let named = |name: &str| {
-        let has_name =
-            |it: &&Container<'_>| it.name.value().is_some_and(|own| own.as_ref() == name);
-        containers().filter(has_name).count()
-    };
-    let recorded_as = |name: &str| status.containers().iter().filter(|it| it.name == name).count();
     for (index, shape) in spec.containers().iter().enumerate() {
         let name = shape.value().and_then(|container| container.name.value());
         let Some(name) = name.map(AsRef::as_ref) else { continue };
         // Entries with the same name are in the order of the containers.
-        let Some(place) = left.iter().position(|recorded| recorded.name == name) else { continue };
+        let Some(place) = left.iter().position(|recorded| recorded.name == name) else {
+            // Another container has this name, and the status does not say which one was injected.
+            if status.containers().iter().any(|recorded| recorded.name == name) {
+                return Err(UndoReason::StatusNotTrusted);
+            }
+            continue;
+        };
         let recorded = left.remove(place);
-        // Kubernetes refuses such a pod, and the status does not say which of them was injected.
-        if recorded_as(name) < named(name) {
-            return Err(UndoReason::StatusNotTrusted);
-        }
         let lifecycle = value.pointer(&format!("/spec/containers/{index}/lifecycle"));
         let lifecycle = lifecycle.and_then(Value::as_object);
         undo.container(index, name, recorded, lifecycle.ok_or(UndoReason::StatusNotTrusted)?)?;
