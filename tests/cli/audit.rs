@@ -56,7 +56,7 @@ fn findings_have_the_line_of_their_field_and_decide_the_exit_status() {
     assert!(said.contains("warning  no-budget (likely, line 13:3)"), "{said}");
     assert!(
         said.ends_with(
-            "1 of 1 workloads drops requests in a rollout (1 errors, 1 warnings, 0 infos)\n"
+            "1 of 1 workloads drops requests in a rollout (1 error, 1 warning, 0 infos)\n"
         ),
         "{said}"
     );

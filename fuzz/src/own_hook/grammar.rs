@@ -33,7 +33,7 @@ const SHELLS: [&[&str]; 9] = [
 const LENGTHS: [&str; 10] =
     ["5", "3s", "0.5", "1m", "'2'", "\"4\"", "0", "1 2", "6\\\n", "${NONE}7"];
 const PLAIN_WORDS: [&str; 8] = ["a", "-s quit", "b=c", "x#y", "{a}", "[a]", "!", "-"];
-const ODD_WORDS: [&str; 28] = [
+const ODD_WORDS: [&str; 41] = [
     "'a b'",
     "\"c d\"",
     "'; sleep 9'",
@@ -62,6 +62,19 @@ const ODD_WORDS: [&str; 28] = [
     "*",
     "~",
     "\"$(look \"in\")\"",
+    "$(look })",
+    "\"$(look \"$(look ')' \")\")\")\"",
+    "${X:-{}",
+    "${X:-(}",
+    "}",
+    "\"${X:-$(look '}')}\"",
+    "$(#)\nlook r)",
+    "$(look s;# )\n)",
+    "$(case\ta in a) look;; esac)",
+    "$'a'",
+    "\"${X:-\"}\"}\"",
+    "\"${X:-\\}}\"",
+    "${X:-`look }`}",
 ];
 /// The name begins with a dot, so that `*` does not find it.
 const REDIRECTIONS: [&str; 9] = [
@@ -76,7 +89,7 @@ const REDIRECTIONS: [&str; 9] = [
     " &>.out",
 ];
 const ASSIGNMENTS: [&str; 4] = ["X=1 ", "X='a b' Y=2 ", "X=$(look v) ", "X=\"a\" "];
-const BUILT_IN: [&str; 17] = [
+const BUILT_IN: [&str; 20] = [
     ":",
     "true",
     "set -e",
@@ -94,9 +107,12 @@ const BUILT_IN: [&str; 17] = [
     "set -n",
     "set --",
     "exec",
+    "command exit",
+    "command set -n",
+    "command :",
 ];
-const FAILING: [&str; 7] =
-    ["false", "exit 3", "! sleep 2", "! say n", "return 4", "sleep", "(exit 5)"];
+const FAILING: [&str; 8] =
+    ["'X=1' sleep 4", "false", "exit 3", "! sleep 2", "! say n", "return 4", "sleep", "(exit 5)"];
 const COMPOUND: [&str; 10] = [
     "(say c)",
     "{ say d; }",
@@ -207,7 +223,8 @@ fn call(choices: &mut Unstructured<'_>) -> Result<String> {
         text.push_str(choices.choose(&ASSIGNMENTS)?);
     }
     if choices.ratio(1, 12)? {
-        text.push_str(choices.choose(&["exec ", "command ", "env ", "busybox ", "exec env "])?);
+        let prefixes = ["exec ", "command ", "env ", "busybox ", "exec env ", "command exec "];
+        text.push_str(choices.choose(&prefixes)?);
     }
     if choices.ratio(2, 3)? {
         text.push_str(choices.choose(&[

@@ -255,13 +255,14 @@ impl Summary {
     /// Returns the summary as one line.
     pub(super) fn sentence(&self) -> String {
         let Self { errors, warnings, infos, .. } = self;
-        let aside = [(self.ignored, "ignored"), (self.known, "in the baseline")];
-        let aside = aside.into_iter().filter(|(count, _)| *count > 0);
-        let counts: Vec<_> = [(*errors, "errors"), (*warnings, "warnings"), (*infos, "infos")]
+        let findings = [(*errors, "error"), (*warnings, "warning"), (*infos, "info")].map(
+            |(count, severity)| format!("{count} {severity}{}", if count == 1 { "" } else { "s" }),
+        );
+        let aside = [(self.ignored, "ignored"), (self.known, "in the baseline")]
             .into_iter()
-            .chain(aside)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, why)| format!("{count} {why}"));
+        let counts: Vec<_> = findings.into_iter().chain(aside).collect();
         format!("{}{} ({})", self.outcome(), self.mended(), counts.join(", "))
     }
 

@@ -109,9 +109,8 @@ impl<'a> OwnHook<'a> {
                         return;
                     }
                     Item::Command(command) => {
-                        let is_last = command.program() == "exec" && command.words.len() > 1;
                         self.add(command.clone());
-                        if is_last {
+                        if command.replaces_shell() {
                             return;
                         }
                     }
@@ -276,6 +275,14 @@ mod tests {
             ("sleep 5; sleep 3 && while a; do b; done & sleep 4", (5, 5, 0, Rest::Unknown)),
             ("sleep 5; sleep 3 && while a; do b; done; sleep 4", (8, 8, 0, Rest::Unknown)),
             ("sleep 3; exec app; sleep 5", (3, 3, 1, Rest::Nothing)),
+            ("sleep 3; command exec app; sleep 5", (3, 3, 1, Rest::Nothing)),
+            ("sleep 3; command exit; sleep 5", (3, 3, 0, Rest::Nothing)),
+            ("sleep 3; command set -n; sleep 5", (3, 3, 0, Rest::Unknown)),
+            ("sleep 3 || [[ -e x && -e y ]]; sleep 2", (3, 3, 0, Rest::Unknown)),
+            ("sleep 3; coproc { sleep 5; }", (3, 3, 0, Rest::Unknown)),
+            ("'X=1' sleep 3; sleep 2", (2, 0, 1, Rest::Nothing)),
+            ("echo ${X:-{}; sleep 5; echo }", (5, 0, 2, Rest::Nothing)),
+            ("echo $(date }); sleep 5", (5, 0, 1, Rest::Nothing)),
             ("sleep 3 || { sleep 5; app; } && sleep 2", (3, 3, 0, Rest::Unknown)),
             ("sleep 3 || [ -e x ]; sleep 2", (5, 5, 0, Rest::Nothing)),
             ("sleep 3 || X=1; sleep 2", (5, 5, 0, Rest::Nothing)),

@@ -161,11 +161,12 @@ fn is_idle(command: &Command<'_>) -> bool {
     let is_option = |word: &shell::Word<'_>| {
         word.certain().is_some_and(|word| word.starts_with(['-', '+']) && !word.contains('n'))
     };
-    match command.program() {
-        ":" | "true" => command.redirection == Redirection::None,
+    let has_no_effect = match command.program() {
+        ":" | "true" => true,
         "set" => command.words.iter().skip(1).all(is_option),
         _ => false,
-    }
+    };
+    has_no_effect && command.redirection == Redirection::None
 }
 
 /// Removes the leading `sleep` commands of a script; returns their total seconds and the rest. They
@@ -282,6 +283,7 @@ mod tests {
             "sleep 5 &> out; say a",
             "sleep 5 ||\nsay a",
             "PATH=/app; sleep 5",
+            "set -e >/missing/x; sleep 5",
         ] {
             let expected = json!({"exec": {"command": ["sh", "-c", script]}});
             let text = understood(&expected).replace("\\n", "\n");

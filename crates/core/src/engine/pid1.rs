@@ -17,7 +17,7 @@ use std::fmt;
 use crate::catalogue::ImageReference;
 
 use super::pod::Container;
-use super::shell::{self, Command, Invocation, Item, Operator, Redirection};
+use super::shell::{self, Command, Invocation, Item, Operator, Redirection, Word};
 
 /// A shell that stays PID 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,13 +220,12 @@ fn stays(script: &str) -> Option<Stays> {
     Some(stays)
 }
 
-/// Returns whether a command replaces the shell: `exec app` does, `exec 2>&1` does not.
+/// Returns whether a command, or the command inside a compound command, replaces the shell.
 fn runs_by_exec(command: &Command<'_>) -> bool {
-    command
-        .words
-        .iter()
-        .position(|word| word.certain() == Some("exec"))
-        .is_some_and(|at| (at == 0 || command.is_reserved()) && command.words.len() > at + 1)
+    // In `if a; then exec app; fi`, a reserved word is in front.
+    let words = command.words.iter().map(Word::certain);
+    let mut behind = words.skip_while(|word| *word != Some("exec")).skip(1);
+    command.replaces_shell() || command.is_reserved() && behind.next().is_some()
 }
 
 /// Returns whether a command is built into the shell, which therefore stays until the command ends.

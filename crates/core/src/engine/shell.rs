@@ -91,14 +91,14 @@ pub(super) enum WordKind {
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];
 
 /// Reserved words that begin or end a compound command, and the commands of conditions.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 22] = [
     "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "{",
-    "}", "!", "function", "[", "[[", "test",
+    "}", "!", "function", "select", "coproc", "time", "[", "[[", "test",
 ];
 
 impl<'a> Invocation<'a> {
     /// Finds the shell's script in a list of arguments, program first; `None` if they run no script
-    /// of a shell.
+    /// of a shell, as with `sh -n`.
     pub(super) fn of(arguments: impl Iterator<Item = &'a str>) -> Option<Self> {
         Self::find(arguments).map(|(_, invocation)| invocation)
     }
@@ -122,6 +122,7 @@ impl<'a> Invocation<'a> {
         }
         // The script is the first argument after all options: `sh -c +e SCRIPT`.
         let mut has_script = false;
+        let mut never_runs = false;
         let (place, script) = loop {
             let (place, argument) = next()?;
             match argument {
@@ -134,14 +135,16 @@ impl<'a> Invocation<'a> {
                     let Some(letters) = argument.strip_prefix(['-', '+']) else {
                         break (place, argument);
                     };
-                    has_script |= argument.starts_with('-') && letters.contains('c');
+                    let is_set = |letter| argument.starts_with('-') && letters.contains(letter);
+                    has_script |= is_set('c');
+                    never_runs |= is_set('n');
                     for _ in letters.matches('o') {
-                        next()?;
+                        never_runs |= next()?.1 == "noexec";
                     }
                 }
             }
         };
-        has_script.then_some((place, Self { shell, script }))
+        (has_script && !never_runs).then_some((place, Self { shell, script }))
     }
 }
 
@@ -186,7 +189,7 @@ impl Command<'_> {
 
     /// Returns whether commands behind the next separator may be part of the same command.
     pub(super) fn may_continue(&self) -> bool {
-        self.keyword().is_some_and(|word| !matches!(word, "[" | "[[" | "test"))
+        self.keyword().is_some_and(|word| !matches!(word, "[" | "test"))
     }
 
     /// Returns the command as written, without quotes and redirections.
@@ -195,9 +198,16 @@ impl Command<'_> {
         words.join(" ")
     }
 
-    /// Returns the program or built-in command; empty if it is not certain.
+    /// Returns the program or built-in command, without the prefix `command`; empty if it is not
+    /// certain.
     pub(super) fn program(&self) -> &str {
-        self.words.first().and_then(Word::certain).unwrap_or_default()
+        let mut words = self.words.iter().map(|word| word.certain().unwrap_or_default());
+        words.find(|word| !matches!(*word, "command" | "builtin" | "-p")).unwrap_or_default()
+    }
+
+    /// Returns whether the command replaces the shell: `exec app` does, `exec 2>&1` does not.
+    pub(super) fn replaces_shell(&self) -> bool {
+        self.program() == "exec" && self.words.last().and_then(Word::certain) != Some("exec")
     }
 }
 
@@ -215,8 +225,8 @@ pub(super) fn first(script: &str) -> Option<(Command<'_>, Operator, &str)> {
     let mut command = Command::default();
     loop {
         match reader.next_piece() {
-            Piece::Word(word) if command.words.is_empty() && is_assignment(&word) => return None,
-            Piece::Word(word) => command.words.push(word),
+            Piece::Assignment(_) if command.words.is_empty() => return None,
+            Piece::Word(word) | Piece::Assignment(word) => command.words.push(word),
             Piece::Redirection => command.redirection = Redirection::Some,
             Piece::Operator(operator) => {
                 let (before, behind) = script.split_at_checked(reader.place())?;
@@ -240,12 +250,11 @@ pub(super) fn items(script: &str) -> Vec<Item<'_>> {
     let mut is_empty = true;
     loop {
         match reader.next_piece() {
-            Piece::Word(word) => {
+            // `A=1 app` runs `app`.
+            Piece::Assignment(_) if command.words.is_empty() => is_empty = false,
+            Piece::Word(word) | Piece::Assignment(word) => {
                 is_empty = false;
-                // `A=1 app` runs `app`.
-                if !(command.words.is_empty() && is_assignment(&word)) {
-                    command.words.push(word);
-                }
+                command.words.push(word);
             }
             Piece::Redirection => command.redirection = Redirection::Some,
             Piece::Operator(operator) => {
@@ -287,15 +296,6 @@ fn close<'a>(command: &mut Command<'a>, items: &mut Vec<Item<'a>>) {
     if !command.words.is_empty() || command.redirection == Redirection::Some {
         items.push(Item::Command(command));
     }
-}
-
-fn is_assignment(word: &Word<'_>) -> bool {
-    let name = word.text.split_once('=').map(|(name, _)| name);
-    name.is_some_and(|name| {
-        !name.is_empty()
-            && !name.starts_with(|letter: char| letter.is_ascii_digit())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    })
 }
 
 #[cfg(test)]
@@ -342,6 +342,20 @@ mod tests {
             ("a 5\r\nb", "a 5\r|Then|b"),
             ("x $(cat a; echo ')') y", "x ~$(cat a; echo ')') y"),
             ("x=`date` y", "y"),
+            ("x $(a \"$(b ')' \")\")\" }) y", "x ~$(a \"$(b ')' \")\")\" }) y"),
+            ("x $((1 + (2 * 3))) y", "x ~$((1 + (2 * 3))) y"),
+            ("x ${X:-(} y", "x ~${X:-(} y"),
+            ("x ${X:-{} y}", "x ~${X:-{} y}"),
+            ("x \"${X:-${Y#'}'}}\" y", "x|Unread"),
+            ("x \"${X:-$(a '}')}\" y", "x ~${X:-$(a '}')} y"),
+            ("x $(#)\n) y", "x|Unread"),
+            ("x $(a;# )\n) y", "x|Unread"),
+            ("x $(case\ta in a) b;; esac) y", "x|Unread"),
+            ("x $(cat <<E\n)\nE\n) y", "x|Unread"),
+            ("x $'a\\'b c' y", "x|Unread"),
+            ("x \"$'a'\" y", "x ~$'a' y"),
+            ("'A=1' app", "A=1 app"),
+            ("A\\=1 app; B=\"x\" app C=2", "A=1 app|Then|app C=2"),
             ("(a; b)", "Group|a|Then|b|Group"),
             ("a 'b", "a|Unread"),
             ("x ${X:-'}'} y", "x ~${X:-'}'} y"),
@@ -355,6 +369,35 @@ mod tests {
             ("a\u{e9}\\ b", "a\u{e9} b"),
         ] {
             assert_eq!(shown(script), expected, "{script:?}");
+        }
+    }
+
+    #[test]
+    fn deep_expansions_are_not_read() {
+        let nested = |depth: usize| format!("x {}y{} z", "\"$(".repeat(depth), ")\"".repeat(depth));
+        assert!(shown(&nested(16)).ends_with(" z"), "{}", shown(&nested(16)));
+        assert_eq!(shown(&nested(17)), "x|Unread");
+        assert_eq!(shown(&nested(100_000)), "x|Unread");
+    }
+
+    #[test]
+    fn the_prefix_command_is_skipped() {
+        for (script, program, replaces) in [
+            ("exec app", "exec", true),
+            ("command exec app", "exec", true),
+            ("command -p exec app", "exec", true),
+            ("exec 2>&1", "exec", false),
+            ("command exec >log", "exec", false),
+            ("command -v app", "-v", false),
+            ("command $APP exec", "", false),
+        ] {
+            let items = items(script);
+            let [Item::Command(command)] = items.as_slice() else { panic!("{items:?}") };
+            assert_eq!(
+                (command.program(), command.replaces_shell()),
+                (program, replaces),
+                "{script}"
+            );
         }
     }
 
@@ -382,6 +425,8 @@ mod tests {
         for arguments in [
             &["sh"][..],
             &["sh", "-c"],
+            &["sh", "-nc", "x"],
+            &["sh", "-o", "noexec", "-c", "x"],
             &["sh", "script"],
             &["app", "-c", "x"],
             &["busybox", "x"],

@@ -9,11 +9,16 @@ use super::{Operator, Word, WordKind};
 /// A token of a script.
 pub(super) enum Piece<'a> {
     Word(Word<'a>),
+    /// `NAME=VALUE`. Behind the name of a program it is an ordinary word.
+    Assignment(Word<'a>),
     Operator(Operator),
     Redirection,
     Unread,
     End,
 }
+
+/// Limit for expansions inside each other; their ends are found recursively.
+const DEEPEST: usize = 16;
 
 /// Quotes around a part of a word.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,11 +30,13 @@ enum Quotes {
 pub(super) struct Reader<'a> {
     script: &'a str,
     letters: Peekable<CharIndices<'a>>,
+    /// Number of expansions around the next letter.
+    depth: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(script: &'a str) -> Self {
-        Self { script, letters: script.char_indices().peekable() }
+        Self { script, letters: script.char_indices().peekable(), depth: 0 }
     }
 
     pub(super) fn next_piece(&mut self) -> Piece<'a> {
@@ -152,7 +159,8 @@ impl<'a> Reader<'a> {
             return self.redirection();
         }
         let text = if is_borrowed { Cow::Borrowed(written) } else { Cow::Owned(text) };
-        Piece::Word(Word { text, kind })
+        let word = Word { text, kind };
+        if is_assignment(written) { Piece::Assignment(word) } else { Piece::Word(word) }
     }
 
     /// Reads the text between quotes or after a backslash; `None` if it is not terminated.
@@ -193,39 +201,68 @@ impl<'a> Reader<'a> {
     /// Skips an expansion whose first letter has been read, `around` being the quotes around it;
     /// `false` if its end is not certain.
     fn expansion(&mut self, first: char, around: Quotes) -> bool {
-        if first == '`' {
-            return self.backquoted();
-        }
-        if first != '$' || !(self.is_next('(') || self.is_next('{')) {
-            return true;
-        }
-        // In `"${X:-'}"` the single quote is an ordinary letter, in `"${X#'}'}"` it is not.
-        let are_quotes_doubtful = around == Quotes::Double && self.is_next('{');
-        let mut depth = 0_usize;
-        let mut quote = None;
-        let mut previous = first;
+        self.depth += 1;
+        let is_skipped = match (first, self.letters.peek().map(|(_, letter)| *letter)) {
+            _ if self.depth > DEEPEST => false,
+            ('`', _) => self.backquoted(),
+            ('$', Some('(')) => self.substitution(),
+            ('$', Some('{')) => self.parameter(around),
+            // In bash, `\'` does not end `$'it\'s'`; in other shells it does.
+            ('$', Some('\'')) => around == Quotes::Double,
+            _ => true,
+        };
+        self.depth -= 1;
+        is_skipped
+    }
+
+    /// Skips `$(COMMANDS)` or `$((NUMBER))`, whose first letter has been read.
+    fn substitution(&mut self) -> bool {
+        let mut open = 0_usize;
+        let mut previous = '$';
         while let Some((at, letter)) = self.letters.next() {
-            match (quote, letter) {
-                (None | Some('"'), '\\') => {
-                    self.letters.next();
+            let begins_word = is_end(previous) || previous == '\\';
+            let is_certain = match letter {
+                '(' => {
+                    open += 1;
+                    true
                 }
-                (Some(open), _) if open == letter => quote = None,
-                (None, '\'') if are_quotes_doubtful => return false,
-                (None, '\'' | '"') => quote = Some(letter),
-                // Backquotes, comments, and patterns of `case` may contain a bracket.
-                (None, '`') => return false,
-                (None, '#') if previous.is_ascii_whitespace() => return false,
-                (None, _) if self.rest(at).starts_with("case ") => return false,
-                (None, '(' | '{') => depth += 1,
-                (None, ')' | '}') => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return true;
-                    }
+                ')' if open == 1 => return true,
+                ')' => {
+                    open -= 1;
+                    true
                 }
-                _ => {}
+                '\'' | '"' | '\\' => self.quoted(letter, &mut String::new()).is_some(),
+                '$' => self.expansion(letter, Quotes::None),
+                // These may contain a bracket that closes nothing: other commands in backquotes, a
+                // comment, a here document, and the patterns of `case`.
+                '`' => false,
+                '#' => !begins_word,
+                '<' => !self.is_next('<'),
+                'c' => !(begins_word && self.rest(at).starts_with("case")),
+                _ => true,
+            };
+            if !is_certain {
+                return false;
             }
             previous = letter;
+        }
+        false
+    }
+
+    /// Skips `${NAME...}`, whose first letter has been read.
+    fn parameter(&mut self, around: Quotes) -> bool {
+        while let Some((_, letter)) = self.letters.next() {
+            let is_certain = match letter {
+                '}' => return true,
+                // In `"${X:-'}"` the quote is an ordinary letter, in `"${X#'}'}"` it is not.
+                '\'' if around == Quotes::Double => false,
+                '\'' | '"' | '\\' => self.quoted(letter, &mut String::new()).is_some(),
+                '$' | '`' => self.expansion(letter, around),
+                _ => true,
+            };
+            if !is_certain {
+                return false;
+            }
         }
         false
     }
@@ -260,6 +297,15 @@ impl<'a> Reader<'a> {
     fn takes(&mut self, wanted: char) -> bool {
         self.letters.next_if(|(_, letter)| *letter == wanted).is_some()
     }
+}
+
+/// Returns whether a word, as written, sets a variable for the command after it.
+fn is_assignment(written: &str) -> bool {
+    written.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty()
+            && !name.starts_with(|letter: char| letter.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    })
 }
 
 /// Returns whether an unquoted letter ends a word.
