@@ -136,8 +136,7 @@ fn without_nothing(value: &Value) -> Value {
         Value::Object(members) => {
             let members = members
                 .iter()
-                .filter(|(key, value)| !value.is_null() && *key != STATUS_ANNOTATION)
-                .filter(|(key, value)| *key != "annotations" || !has_only_status(value));
+                .filter(|(key, value)| !value.is_null() && !has_only_status(key, value));
             members.map(|(key, value)| (key.clone(), without_nothing(value))).collect()
         }
         Value::Array(items) => items.iter().map(without_nothing).collect(),
@@ -145,10 +144,15 @@ fn without_nothing(value: &Value) -> Value {
     }
 }
 
-/// Returns whether the status is the only annotation, which goes with it.
-fn has_only_status(annotations: &Value) -> bool {
-    let all = annotations.as_object();
-    all.is_some_and(|all| all.len() == 1 && all.contains_key(STATUS_ANNOTATION))
+/// Returns whether a member contains nothing but the status, and is removed with it.
+fn has_only_status(key: &str, value: &Value) -> bool {
+    let inner = match key {
+        "annotations" => STATUS_ANNOTATION,
+        "metadata" => "annotations",
+        _ => return key == STATUS_ANNOTATION,
+    };
+    let only = value.as_object().filter(|all| all.len() == 1).and_then(|all| all.get(inner));
+    only.is_some_and(|only| has_only_status(inner, only))
 }
 
 /// Returns the value of each document, if all of them can be parsed.
