@@ -179,6 +179,43 @@ fn a_status_that_names_no_container_or_one_twice_is_not_believed() {
 }
 
 #[test]
+fn long_scripts_of_hooks_are_read_once() {
+    for part in [
+        "sleep 1;",
+        "sleep 1&&",
+        "a;",
+        "a&&",
+        "a||[ x ];",
+        "exec sleep 1||:;",
+        "if a;then ",
+        "command ",
+        ">1",
+        "2>&1",
+        "1",
+        "$(",
+        "\"$(",
+        "${X:-\"",
+        "'",
+        "\\\n",
+        "\n",
+        "(",
+        "{ ",
+    ] {
+        for end in ["a", "a &"] {
+            let script = part.repeat(300_000 / part.len()) + end;
+            let mut pod = annotated([("prestop.dev/own-hook".to_owned(), "extend".to_owned())], 1);
+            pod["spec"]["containers"][0]["lifecycle"] =
+                json!({"preStop": {"exec": {"command": ["sh", "-c", script]}}});
+            assert_ne!(outcome(&pod).0, "too-large", "{part}");
+            // The script of the container itself.
+            pod["spec"]["containers"][0] =
+                json!({"name": "c0", "image": "debian", "command": ["sh", "-c", script]});
+            assert_ne!(outcome(&pod).0, "too-large", "{part}");
+        }
+    }
+}
+
+#[test]
 fn more_containers_than_any_pod_has_are_not_read() {
     let named = |count: usize| json!({"spec": {"containers": containers(count)}});
     assert_eq!(outcome(&named(1000)).0, "injected");

@@ -75,9 +75,10 @@ impl<'a> OwnHook<'a> {
 
     fn run(&mut self, script: &'a str) {
         let items = shell::items(script);
-        let mut behind = items.as_slice();
+        let last_in_background = items.iter().rposition(shell::is_background);
+        let mut behind = 0;
         for list in items.split(|item| *item == Item::Operator(Operator::Then)) {
-            behind = behind.get(list.len() + 1..).unwrap_or_default();
+            behind += list.len() + 1;
             // The script does not wait for `sleep 5 &`.
             let ends_here = list.iter().any(|item| {
                 matches!(
@@ -89,7 +90,7 @@ impl<'a> OwnHook<'a> {
             // Nor for `sleep 5 && while ...; do ...; done &`, whose end is behind this list.
             let is_longer =
                 list.iter().any(|item| matches!(item, Item::Command(it) if it.is_reserved()));
-            if ends_here || is_longer && shell::goes_on_in_background(behind) {
+            if ends_here || is_longer && last_in_background.is_some_and(|last| last >= behind) {
                 self.rest = Rest::Unknown;
                 return;
             }

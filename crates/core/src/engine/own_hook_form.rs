@@ -174,6 +174,8 @@ fn is_idle(command: &Command<'_>) -> bool {
 fn without_sleep(script: &str) -> (i64, &str) {
     let mut rest = script;
     let mut seconds = 0_i64;
+    // The removed part contains nothing of this kind.
+    let has_background = shell::items(script).iter().any(shell::is_background);
     while let Some((command, operator, behind)) = shell::first(rest) {
         let before = rest.get(..rest.len().saturating_sub(behind.len())).unwrap_or_default();
         let is_plain = is_literal(before)
@@ -183,11 +185,11 @@ fn without_sleep(script: &str) -> (i64, &str) {
                 Operator::Then => true,
                 // If the chain continues in the background, its `sleep` is in the background as
                 // well.
-                Operator::And => !shell::goes_on_in_background(&shell::items(behind)),
+                Operator::And => !has_background,
                 _ => false,
             };
         let Some(slept) = own_hook::slept(&command.words).filter(|_| is_plain) else { break };
-        if shell::items(behind).is_empty() {
+        if shell::is_empty(behind) {
             break;
         }
         seconds = seconds.saturating_add(slept);

@@ -284,11 +284,14 @@ pub(super) fn items(script: &str) -> Vec<Item<'_>> {
     }
 }
 
-/// Returns whether commands run, or may run, in the background.
-pub(super) fn goes_on_in_background(items: &[Item<'_>]) -> bool {
-    let is_doubtful =
-        |item: &Item<'_>| matches!(item, Item::Operator(Operator::Background) | Item::Unread);
-    items.iter().any(is_doubtful)
+/// Returns whether the commands before the item run, or may run, in the background.
+pub(super) const fn is_background(item: &Item<'_>) -> bool {
+    matches!(item, Item::Operator(Operator::Background) | Item::Unread)
+}
+
+/// Returns whether a script contains only blanks and a comment.
+pub(super) fn is_empty(script: &str) -> bool {
+    matches!(Reader::new(script).next_piece(), Piece::End)
 }
 
 fn close<'a>(command: &mut Command<'a>, items: &mut Vec<Item<'a>>) {
@@ -378,6 +381,11 @@ mod tests {
         assert!(shown(&nested(16)).ends_with(" z"), "{}", shown(&nested(16)));
         assert_eq!(shown(&nested(17)), "x|Unread");
         assert_eq!(shown(&nested(100_000)), "x|Unread");
+    }
+
+    #[test]
+    fn many_redirections_in_one_word_are_read_one_by_one() {
+        assert_eq!(shown(&format!("a {}2> b c", ">1".repeat(100_000))), "a c >");
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl<'a> Reader<'a> {
                 operator(Operator::Group)
             }
             '<' | '>' => self.redirection(),
+            _ if self.skips_descriptor() => self.redirection(),
             _ => self.word(start),
         }
     }
@@ -95,6 +96,15 @@ impl<'a> Reader<'a> {
                 _ => return,
             }
         }
+    }
+
+    /// Skips the descriptor in front of an operator such as `2>`; `false` if there is none.
+    fn skips_descriptor(&mut self) -> bool {
+        let place = self.place();
+        let behind = self.rest(place).trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let is_descriptor = behind.starts_with(['<', '>']);
+        while is_descriptor && self.letters.next_if(|(_, it)| it.is_ascii_digit()).is_some() {}
+        is_descriptor
     }
 
     /// Parses an operator such as `>`, `>>`, `>&`, with the word after it.
@@ -154,10 +164,6 @@ impl<'a> Reader<'a> {
             end = self.place();
         }
         let written = self.script.get(start..end).unwrap_or_default();
-        let is_descriptor = is_borrowed && written.bytes().all(|byte| byte.is_ascii_digit());
-        if is_descriptor && (self.is_next('<') || self.is_next('>')) {
-            return self.redirection();
-        }
         let text = if is_borrowed { Cow::Borrowed(written) } else { Cow::Owned(text) };
         let word = Word { text, kind };
         if is_assignment(written) { Piece::Assignment(word) } else { Piece::Word(word) }
