@@ -43,10 +43,14 @@ impl Entry {
         Some(vec![deletion(start..insert::line_end(text, self.end))])
     }
 
-    /// Removes an entry of a flow mapping, with the white space before it and one comma.
+    /// Removes an entry of a flow mapping, with its line break or the white space before it, and
+    /// one comma.
     fn behind_another(&self, text: &str, before: usize) -> Option<Vec<Change>> {
         let between = text.get(before..self.start)?;
-        let start = before.checked_add(between.trim_end().len())?;
+        // White space at the end of the line before it belongs to that line.
+        let start = between.rfind('\n').map(|at| between.get(..at).unwrap_or_default());
+        let start = start.map_or(between.trim_end(), |line| line.strip_suffix('\r').unwrap_or(line));
+        let start = before.checked_add(start.len())?;
         let rest = text.get(self.end..)?;
         let own_comma = rest.len().checked_sub(rest.trim_start().len())?;
         if rest.trim_start().starts_with(',') {
