@@ -49,7 +49,8 @@ impl Entry {
         let between = text.get(before..self.start)?;
         // White space at the end of the line before it belongs to that line.
         let start = between.rfind('\n').map(|at| between.get(..at).unwrap_or_default());
-        let start = start.map_or(between.trim_end(), |line| line.strip_suffix('\r').unwrap_or(line));
+        let start =
+            start.map_or(between.trim_end(), |line| line.strip_suffix('\r').unwrap_or(line));
         let start = before.checked_add(start.len())?;
         let rest = text.get(self.end..)?;
         let own_comma = rest.len().checked_sub(rest.trim_start().len())?;
