@@ -235,15 +235,25 @@ impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<Shape<T>> {
     }
 }
 
-/// Declares a view of an object: its fields, and the keys from which they are read.
+/// Declares a view of an object: its fields, and the keys from which they are read. `+ FIELD` adds a
+/// field that is true if there are other keys.
 macro_rules! view {
-    ($(#[$doc:meta])* $visibility:vis $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal,)* }) => {
+    (
+        $(#[$doc:meta])* $visibility:vis $name:ident {
+            $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal,)*
+        }
+        $(+ $has_others:ident)?
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
         // The fields have Kubernetes' names.
         #[allow(clippy::struct_field_names)]
         $visibility struct $name<'a> {
             $($(#[$field_doc])* $visibility $field: $crate::view::Shape<$type>,)*
+            $(
+                /// Whether there are other keys.
+                $visibility $has_others: bool,
+            )?
             pub(crate) phantom: std::marker::PhantomData<&'a ()>,
         }
 
@@ -259,6 +269,7 @@ macro_rules! view {
                     $(if key.as_bytes() == $key.as_bytes() {
                         members.read(&mut view.$field)?;
                     } else)* {
+                        $(view.$has_others = true;)?
                         members.pass_over()?;
                     }
                 }

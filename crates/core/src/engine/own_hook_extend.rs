@@ -21,6 +21,7 @@ pub(super) const LARGEST_KEPT_BYTES: usize = 4 * 1024;
 
 const WINDOWS: &str = "the pod is for Windows";
 const NO_SLEEP: &str = "the image has no sleep program";
+const OTHER_FIELD: &str = "the hook has a field that Kubernetes does not know";
 
 /// A hook of the author that is replaced by a hook that does more.
 #[derive(Debug, Clone)]
@@ -56,6 +57,10 @@ impl<'a> Context<'a> {
             // A sleep of 0 s is the way to declare in Kubernetes that no delay is needed.
             // `Unusable` is a hook that the API server refuses or that never runs.
             Form::Delay { seconds: 0 } | Form::Unusable => Err(None),
+            // It would be lost: the status keeps the known fields.
+            Form::Delay { .. } | Form::Program(_) if has_other_fields(hook) => {
+                Err(Some(OTHER_FIELD))
+            }
             // It is not known which programs a Windows image has.
             Form::Delay { .. } | Form::Program(_)
                 if self.is_for_windows && !hook.exec.is_absent() =>
@@ -118,6 +123,14 @@ impl<'a> Extension<'a> {
         }
         original
     }
+}
+
+/// Returns whether the hook has a field that Kubernetes does not know. An API server removes such
+/// fields, manifests may contain them.
+fn has_other_fields(hook: &PreStop<'_>) -> bool {
+    hook.has_other_fields
+        || hook.sleep.value().is_some_and(|sleep| sleep.has_other_fields)
+        || hook.exec.value().is_some_and(|exec| exec.has_other_fields)
 }
 
 /// Returns the FNV-1a hash with 64 bits, which is sufficient to recognise the original hook.

@@ -189,6 +189,7 @@ view! {
         /// `tcpSocket`, of any type.
         tcp_socket: Anything = "tcpSocket",
     }
+    + has_other_fields
 }
 
 view! {
@@ -197,6 +198,7 @@ view! {
         /// `seconds`.
         seconds: i64 = "seconds",
     }
+    + has_other_fields
 }
 
 view! {
@@ -205,6 +207,7 @@ view! {
         /// `command`.
         command: Arguments<'a> = "command",
     }
+    + has_other_fields
 }
 
 view! {

@@ -457,7 +457,7 @@ impl ProblemCode {
             Self::OwnHookNotExtended => explain(
                 "own-hook-not-extended",
                 "prestop.dev/own-hook: extend is set, but the existing preStop hook can't be extended; it is not changed.",
-                "Replace httpGet by an exec hook that makes the same request, or wait in its handler; in an image without a shell, add the delay to the program.",
+                "Replace httpGet by an exec hook that makes the same request, or wait in its handler; in an image without a shell, add the delay to the program; remove fields that Kubernetes does not know.",
             ),
             Self::GracePeriodCapped => explain(
                 "grace-period-capped",
