@@ -220,6 +220,28 @@ fn hooks_are_renewed_where_anything_changed() {
 }
 
 #[test]
+fn a_comma_in_front_of_an_entry_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = r#"{"apiVersion": "v1", "kind": "Pod"
+, "metadata": {"name": "web"}
+, "spec": {"containers": [{"name": "web"
+  , "image": "app:1"}]}}
+"#;
+    let injected = prestop(folder.path(), &["inject", "-"], input.as_bytes());
+    let injected = text(&injected.stdout);
+    // As formatters write it that put commas in front.
+    let last = injected.replace(", \"lifecycle\"", "\n  , \"lifecycle\"");
+    assert_ne!(last, injected);
+    let undone = prestop(folder.path(), &["uninject", "-"], last.as_bytes());
+    assert_eq!(text(&undone.stdout), input.replace("app:1\"", "app:1\"\n  "));
+    let before = last.replace("10}}}", "10}}}\n  , \"tty\": true");
+    assert_ne!(before, last);
+    let undone = prestop(folder.path(), &["uninject", "-"], before.as_bytes());
+    let expected = input.replace("app:1\"", "app:1\"\n  , \"tty\": true");
+    assert_eq!(text(&undone.stdout), expected);
+}
+
+#[test]
 fn a_renewal_keeps_the_order_of_keys() {
     let folder = tempfile::tempdir().unwrap();
     let renew = |input: &str| {

@@ -48,10 +48,11 @@ impl Entry {
     fn behind_another(&self, text: &str, before: usize) -> Option<Vec<Change>> {
         let between = text.get(before..self.start)?;
         // White space at the end of the line before it belongs to that line.
-        let start = between.rfind('\n').map(|at| between.get(..at).unwrap_or_default());
-        let start =
-            start.map_or(between.trim_end(), |line| line.strip_suffix('\r').unwrap_or(line));
-        let start = before.checked_add(start.len())?;
+        let bare = between.trim_end();
+        let blank = between.get(bare.len()..)?;
+        let kept = blank.rfind('\n').and_then(|at| blank.get(..at)).unwrap_or_default();
+        let kept = kept.strip_suffix('\r').unwrap_or(kept);
+        let start = before.checked_add(bare.len())?.checked_add(kept.len())?;
         let rest = text.get(self.end..)?;
         let own_comma = rest.len().checked_sub(rest.trim_start().len())?;
         if rest.trim_start().starts_with(',') {

@@ -1,6 +1,8 @@
 //! The form of an existing hook, for extending it (`docs/rules.md`, section 13): only a delay, a
 //! program with a removable delay before it, or a form that can't be extended.
 
+use std::cell::LazyCell;
+
 use super::own_hook::{self, OwnHook};
 use super::pod::PreStop;
 use super::shell::{self, Command, Invocation, Item, Operator, Redirection};
@@ -175,7 +177,7 @@ fn without_sleep(script: &str) -> (i64, &str) {
     let mut rest = script;
     let mut seconds = 0_i64;
     // The removed part contains nothing of this kind.
-    let has_background = shell::items(script).iter().any(shell::is_background);
+    let has_background = LazyCell::new(|| shell::items(script).iter().any(shell::is_background));
     while let Some((command, operator, behind)) = shell::first(rest) {
         let before = rest.get(..rest.len().saturating_sub(behind.len())).unwrap_or_default();
         let is_plain = is_literal(before)
@@ -185,7 +187,7 @@ fn without_sleep(script: &str) -> (i64, &str) {
                 Operator::Then => true,
                 // If the chain continues in the background, its `sleep` is in the background as
                 // well.
-                Operator::And => !has_background,
+                Operator::And => !*has_background,
                 _ => false,
             };
         let Some(slept) = own_hook::slept(&command.words).filter(|_| is_plain) else { break };

@@ -201,13 +201,20 @@ impl Command<'_> {
     /// Returns the program or built-in command, without the prefix `command`; empty if it is not
     /// certain.
     pub(super) fn program(&self) -> &str {
-        let mut words = self.words.iter().map(|word| word.certain().unwrap_or_default());
-        words.find(|word| !matches!(*word, "command" | "builtin" | "-p")).unwrap_or_default()
+        self.call().first().and_then(Word::certain).unwrap_or_default()
     }
 
     /// Returns whether the command replaces the shell: `exec app` does, `exec 2>&1` does not.
     pub(super) fn replaces_shell(&self) -> bool {
-        self.program() == "exec" && self.words.last().and_then(Word::certain) != Some("exec")
+        self.program() == "exec" && self.call().len() > 1
+    }
+
+    /// Returns the words without the prefix `command`.
+    fn call(&self) -> &[Word<'_>] {
+        let is_prefix =
+            |word: &&Word<'_>| matches!(word.certain(), Some("command" | "builtin" | "-p"));
+        let prefixes = self.words.iter().take_while(is_prefix).count();
+        self.words.get(prefixes..).unwrap_or_default()
     }
 }
 
@@ -393,6 +400,7 @@ mod tests {
         for (script, program, replaces) in [
             ("exec app", "exec", true),
             ("command exec app", "exec", true),
+            ("exec app exec", "exec", true),
             ("command -p exec app", "exec", true),
             ("exec 2>&1", "exec", false),
             ("command exec >log", "exec", false),

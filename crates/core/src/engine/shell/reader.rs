@@ -228,15 +228,7 @@ impl<'a> Reader<'a> {
         while let Some((at, letter)) = self.letters.next() {
             let begins_word = is_end(previous) || previous == '\\';
             let is_certain = match letter {
-                '(' => {
-                    open += 1;
-                    true
-                }
                 ')' if open == 1 => return true,
-                ')' => {
-                    open -= 1;
-                    true
-                }
                 '\'' | '"' | '\\' => self.quoted(letter, &mut String::new()).is_some(),
                 '$' => self.expansion(letter, Quotes::None),
                 // These may contain a bracket that closes nothing: other commands in backquotes, a
@@ -249,6 +241,11 @@ impl<'a> Reader<'a> {
             };
             if !is_certain {
                 return false;
+            }
+            match letter {
+                '(' => open += 1,
+                ')' => open -= 1,
+                _ => {}
             }
             previous = letter;
         }
