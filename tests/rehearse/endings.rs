@@ -1,7 +1,8 @@
 //! However a rehearsal ends, it leaves no process, namespace, interface or file.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -18,12 +19,16 @@ use super::{Case, alone, need_to_rehearse};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Namespaces by their links in `/proc`, such as `net:[4026532281]`. They are kept open: the kernel
+/// reuses the number of a namespace that has ended, perhaps for one of another test.
+type Namespaces = BTreeMap<String, File>;
+
 /// A rehearsal whose servers are running.
 struct Running {
     prestop: Child,
     /// PID 1 of the sandbox, by its number outside.
     inner: u32,
-    namespaces: BTreeSet<String>,
+    namespaces: Namespaces,
     temporary: TempDir,
     _case: Case,
 }
@@ -38,10 +43,11 @@ impl Running {
         let prestop = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let servers = servers_of(marker);
         let inner = processes(|command| command.iter().any(|word| word == "rehearse-sandbox"));
-        let inner = inner.into_iter().find(|pid| is_below(*pid, prestop.id()) && !is_unshare(*pid));
+        let inner =
+            inner.into_iter().find(|pid| is_below(*pid, prestop.id()) && comm(*pid) != "unshare");
         let inner = inner.unwrap();
         let all = servers.into_iter().chain([inner]);
-        let namespaces = all.flat_map(namespaces_of).collect();
+        let namespaces = all.flat_map(open_namespaces).collect();
         Self { prestop, inner, namespaces, temporary, _case: case }
     }
 
@@ -95,7 +101,7 @@ fn after_a_panic() {
         });
     });
     let servers: Vec<u32> = servers.recv().unwrap();
-    let namespaces: BTreeSet<_> = servers.into_iter().flat_map(namespaces_of).collect();
+    let namespaces: Namespaces = servers.into_iter().flat_map(open_namespaces).collect();
     assert!(holder.join().is_err(), "it did not panic");
     assert_all_gone(&namespaces);
 }
@@ -178,15 +184,25 @@ fn servers_of(marker: &str) -> Vec<u32> {
     })
 }
 
-fn assert_all_gone(namespaces: &BTreeSet<String>) {
-    let own: BTreeSet<_> = namespaces_of(std::process::id()).collect();
-    let theirs: BTreeSet<_> = namespaces.difference(&own).cloned().collect();
+fn assert_all_gone(namespaces: &Namespaces) {
     // Each replica has its own network, PID and mount namespaces.
-    assert!(theirs.len() >= 6 && theirs.len() == namespaces.len(), "{theirs:?}");
-    eventually("the end of every process in those namespaces", || {
-        let left = processes(|_| true).into_iter().flat_map(namespaces_of);
-        left.collect::<BTreeSet<_>>().is_disjoint(&theirs).then_some(())
-    });
+    assert!(namespaces.len() >= 6, "{namespaces:?}");
+    let own = namespaces_of(std::process::id()).find(|own| namespaces.contains_key(own));
+    assert_eq!(own, None, "{namespaces:?}");
+    let asked = Instant::now();
+    loop {
+        let is_theirs = |pid: &u32| namespaces_of(*pid).any(|name| namespaces.contains_key(&name));
+        let left: Vec<_> = processes(|_| true).into_iter().filter(is_theirs).collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(
+            asked.elapsed() < PATIENCE,
+            "left: {:?}",
+            left.into_iter().map(comm).collect::<Vec<_>>()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
     let links = Command::new("ip").args(["-o", "link"]).output().unwrap().stdout;
     let links = String::from_utf8_lossy(&links).into_owned();
     assert!(!links.contains("replica") && !links.contains("prestop"), "{links}");
@@ -204,14 +220,27 @@ fn processes(wanted: impl Fn(&[String]) -> bool) -> Vec<u32> {
 }
 
 fn namespaces_of(pid: u32) -> impl Iterator<Item = String> {
-    ["net", "pid", "mnt"].into_iter().filter_map(move |kind| {
-        let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
-        Some(link.to_string_lossy().into_owned())
+    namespace_places(pid).filter_map(link)
+}
+
+fn open_namespaces(pid: u32) -> impl Iterator<Item = (String, File)> {
+    namespace_places(pid).filter_map(|place| {
+        let namespace = File::open(place).ok()?;
+        Some((link(format!("/proc/self/fd/{}", namespace.as_raw_fd()))?, namespace))
     })
 }
 
-fn is_unshare(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "unshare")
+fn namespace_places(pid: u32) -> impl Iterator<Item = String> {
+    ["net", "pid", "mnt"].into_iter().map(move |kind| format!("/proc/{pid}/ns/{kind}"))
+}
+
+fn link(place: String) -> Option<String> {
+    Some(fs::read_link(place).ok()?.to_string_lossy().into_owned())
+}
+
+/// Returns the name of a process. It is empty if the process has ended.
+fn comm(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 
 /// Whether a process is a descendant of another, or the same.
