@@ -202,7 +202,7 @@ fn long_scripts_of_hooks_are_read_once() {
         "{ ",
     ] {
         for end in ["a", "a &"] {
-            let script = part.repeat(60_000 / part.len()) + end;
+            let script = part.repeat(300_000 / part.len()) + end;
             let mut pod = annotated([("prestop.dev/own-hook".to_owned(), "extend".to_owned())], 1);
             pod["spec"]["containers"][0]["lifecycle"] =
                 json!({"preStop": {"exec": {"command": ["sh", "-c", script]}}});

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -43,8 +42,7 @@ impl Running {
         let prestop = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let servers = servers_of(marker);
         let inner = processes(|command| command.iter().any(|word| word == "rehearse-sandbox"));
-        let inner =
-            inner.into_iter().find(|pid| is_below(*pid, prestop.id()) && comm(*pid) != "unshare");
+        let inner = inner.into_iter().find(|pid| is_below(*pid, prestop.id()) && !is_unshare(*pid));
         let inner = inner.unwrap();
         let all = servers.into_iter().chain([inner]);
         let namespaces = all.flat_map(open_namespaces).collect();
@@ -189,20 +187,10 @@ fn assert_all_gone(namespaces: &Namespaces) {
     assert!(namespaces.len() >= 6, "{namespaces:?}");
     let own = namespaces_of(std::process::id()).find(|own| namespaces.contains_key(own));
     assert_eq!(own, None, "{namespaces:?}");
-    let asked = Instant::now();
-    loop {
-        let is_theirs = |pid: &u32| namespaces_of(*pid).any(|name| namespaces.contains_key(&name));
-        let left: Vec<_> = processes(|_| true).into_iter().filter(is_theirs).collect();
-        if left.is_empty() {
-            break;
-        }
-        assert!(
-            asked.elapsed() < PATIENCE,
-            "left: {:?}",
-            left.into_iter().map(comm).collect::<Vec<_>>()
-        );
-        thread::sleep(Duration::from_millis(20));
-    }
+    eventually("the end of every process in those namespaces", || {
+        let mut all = processes(|_| true).into_iter().flat_map(namespaces_of);
+        all.all(|namespace| !namespaces.contains_key(&namespace)).then_some(())
+    });
     let links = Command::new("ip").args(["-o", "link"]).output().unwrap().stdout;
     let links = String::from_utf8_lossy(&links).into_owned();
     assert!(!links.contains("replica") && !links.contains("prestop"), "{links}");
@@ -220,27 +208,23 @@ fn processes(wanted: impl Fn(&[String]) -> bool) -> Vec<u32> {
 }
 
 fn namespaces_of(pid: u32) -> impl Iterator<Item = String> {
-    namespace_places(pid).filter_map(link)
+    namespace_places(pid).filter_map(|place| link(&place))
 }
 
 fn open_namespaces(pid: u32) -> impl Iterator<Item = (String, File)> {
-    namespace_places(pid).filter_map(|place| {
-        let namespace = File::open(place).ok()?;
-        Some((link(format!("/proc/self/fd/{}", namespace.as_raw_fd()))?, namespace))
-    })
+    namespace_places(pid).filter_map(|place| Some((link(&place)?, File::open(place).ok()?)))
 }
 
 fn namespace_places(pid: u32) -> impl Iterator<Item = String> {
     ["net", "pid", "mnt"].into_iter().map(move |kind| format!("/proc/{pid}/ns/{kind}"))
 }
 
-fn link(place: String) -> Option<String> {
+fn link(place: &str) -> Option<String> {
     Some(fs::read_link(place).ok()?.to_string_lossy().into_owned())
 }
 
-/// Returns the name of a process. It is empty if the process has ended.
-fn comm(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+fn is_unshare(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "unshare")
 }
 
 /// Whether a process is a descendant of another, or the same.
